@@ -1,0 +1,61 @@
+//! What a caller shares with running work: a flag to stop it and counters to watch it.
+//!
+//! Standard library only, so that the pure rooms may check the flag between batches.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+
+/// A flag that asks running work to stop at its next batch. Clones share the flag.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Asks the work to stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the work was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// An error once the work was asked to stop; called between batches.
+    pub fn check(&self) -> Result<()> {
+        if self.is_cancelled() { Err(Error::cancelled("stopped by the caller; nothing was published")) } else { Ok(()) }
+    }
+}
+
+/// Counters of the work under way, read by a progress bar. Clones share the counters.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    label: Mutex<String>,
+    done_rows: AtomicU64,
+    total_rows: AtomicU64,
+}
+
+impl Progress {
+    /// Begins a phase of `total_rows` (0: unknown) under a label such as `stage trips`.
+    pub fn begin(&self, label: &str, total_rows: u64) {
+        let mut current = self.0.label.lock().unwrap_or_else(PoisonError::into_inner);
+        label.clone_into(&mut current);
+        self.0.done_rows.store(0, Ordering::Relaxed);
+        self.0.total_rows.store(total_rows, Ordering::Relaxed);
+    }
+
+    /// Counts rows as done.
+    pub fn add(&self, rows: u64) {
+        self.0.done_rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// The phase's label, rows done and rows in all (0: unknown).
+    pub fn read(&self) -> (String, u64, u64) {
+        let label = self.0.label.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (label, self.0.done_rows.load(Ordering::Relaxed), self.0.total_rows.load(Ordering::Relaxed))
+    }
+}

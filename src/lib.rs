@@ -1,0 +1,26 @@
+//! MetroPulse: public transport analytics, from raw daily Parquet to a Kimball warehouse and an hourly mart.
+//!
+//! Rooms and arrows: `py → pipeline → {lake, postgres, clickhouse, generate, quality} → {clean, history, rollup} →
+//! model`. The pure rooms (`clean`, `history`, `rollup`, `model`, `postgres::copy`) do no input or output and name
+//! neither an async runtime nor a client. `docs/architecture.md` tells the whole story.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod clean;
+pub mod clickhouse;
+pub mod config;
+pub mod control;
+pub mod error;
+pub mod generate;
+pub mod history;
+pub mod lake;
+pub mod model;
+pub mod pipeline;
+pub mod postgres;
+pub mod quality;
+pub mod rollup;
+pub mod runtime;
+
+#[cfg(feature = "python")]
+mod py;
+
+pub use error::{Error, Result};

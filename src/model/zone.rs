@@ -1,0 +1,98 @@
+//! The service zone: where a day starts, and in which local hour and date an instant lies.
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
+use chrono_tz::Tz;
+
+/// Microseconds since 1970-01-01T00:00:00Z.
+pub fn epoch_micros(instant: DateTime<Utc>) -> i64 {
+    instant.timestamp_micros()
+}
+
+/// One deployment's service zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Zone(pub Tz);
+
+impl Zone {
+    /// The first instant of a local date, in microseconds since the epoch: where midnight comes twice the
+    /// earlier one, where it is missing the first instant that exists.
+    pub fn day_start_micros(self, day: NaiveDate) -> i64 {
+        let midnight = day.and_time(NaiveTime::MIN);
+        if let Some(instant) = self.0.from_local_datetime(&midnight).earliest() {
+            return instant.timestamp_micros();
+        }
+        // Midnight is skipped: the gap ends at the first local minute that exists.
+        let first = (1..=24 * 60)
+            .find_map(|minute| self.0.from_local_datetime(&(midnight + TimeDelta::minutes(minute))).earliest());
+        first.map_or_else(|| midnight.and_utc().timestamp_micros(), |instant| instant.timestamp_micros())
+    }
+
+    /// The first instant of the day after `day`.
+    pub fn day_end_micros(self, day: NaiveDate) -> i64 {
+        self.day_start_micros(day + Days::new(1))
+    }
+
+    /// The offset from UTC at an instant, in seconds east.
+    pub fn offset_seconds(self, micros: i64) -> i32 {
+        let utc = DateTime::from_timestamp_micros(micros).unwrap_or_default().naive_utc();
+        self.0.offset_from_utc_datetime(&utc).fix().local_minus_utc()
+    }
+
+    /// The start of the local clock hour that holds an instant: the instant less its local minutes and seconds.
+    pub fn hour_bucket_micros(self, micros: i64) -> i64 {
+        let local = micros + i64::from(self.offset_seconds(micros)) * 1_000_000;
+        micros - local.rem_euclid(3_600_000_000)
+    }
+
+    /// The local date of an instant.
+    pub fn local_date(self, micros: i64) -> NaiveDate {
+        let local = micros + i64::from(self.offset_seconds(micros)) * 1_000_000;
+        DateTime::from_timestamp_micros(local).unwrap_or_default().date_naive()
+    }
+
+    /// `yyyymmdd` of the local date and the second of the local day.
+    pub fn date_time_keys(self, micros: i64) -> (i32, i32) {
+        let local = micros + i64::from(self.offset_seconds(micros)) * 1_000_000;
+        let clock = DateTime::from_timestamp_micros(local).unwrap_or_default();
+        let date = clock.year() * 10_000 + clock.month() as i32 * 100 + clock.day() as i32;
+        (date, clock.num_seconds_from_midnight() as i32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(name: &str) -> Zone {
+        Zone(name.parse().expect("zone"))
+    }
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().expect("date")
+    }
+
+    fn micros(text: &str) -> i64 {
+        epoch_micros(text.parse::<DateTime<Utc>>().expect("instant"))
+    }
+
+    #[test]
+    fn a_service_day_starts_at_its_first_local_instant() {
+        assert_eq!(zone("UTC").day_start_micros(day("2024-05-01")), micros("2024-05-01T00:00:00Z"));
+        assert_eq!(zone("America/Chicago").day_start_micros(day("2016-11-24")), micros("2016-11-24T06:00:00Z"));
+        // Santiago skips midnight on 2023-09-03: the day begins at 01:00 local.
+        assert_eq!(zone("America/Santiago").day_start_micros(day("2023-09-03")), micros("2023-09-03T04:00:00Z"));
+        // Havana's midnight comes twice on 2023-11-05: the earlier counts.
+        assert_eq!(zone("America/Havana").day_start_micros(day("2023-11-05")), micros("2023-11-05T04:00:00Z"));
+    }
+
+    #[test]
+    fn hours_are_cut_on_the_wall_clock() {
+        let kolkata = zone("Asia/Kolkata");
+        assert_eq!(kolkata.hour_bucket_micros(micros("2024-05-01T10:45:12Z")), micros("2024-05-01T10:30:00Z"));
+        let chicago = zone("America/Chicago");
+        // The hour that comes twice makes two buckets.
+        assert_eq!(chicago.hour_bucket_micros(micros("2016-11-06T06:30:00Z")), micros("2016-11-06T06:00:00Z"));
+        assert_eq!(chicago.hour_bucket_micros(micros("2016-11-06T07:30:00Z")), micros("2016-11-06T07:00:00Z"));
+        assert_eq!(chicago.local_date(micros("2016-11-28T05:57:42Z")), day("2016-11-27"));
+        assert_eq!(chicago.date_time_keys(micros("2016-11-28T05:57:42Z")), (20_161_127, 86_262));
+    }
+}

@@ -1,0 +1,1 @@
+//! Where async work runs.
