@@ -27,9 +27,11 @@ __all__ = [
 class MetropulseError(Exception):
     """Root of everything metropulse raises on purpose.
 
+    Passwords in URLs and ``name=value`` pairs are hidden in message and context, whatever a driver put there.
+
     Attributes:
         message: One clause: what was found, what was expected, what to do.
-        context: Named facts such as ``file``, ``column``, ``row``, ``table`` or ``sqlstate``; never a secret.
+        context: Named facts such as ``file``, ``column``, ``row``, ``table`` or ``sqlstate``.
         retryable: Whether the same call may succeed later without any change.
     """
 
@@ -52,9 +54,11 @@ class MetropulseError(Exception):
             context: Named facts about the place of the error.
             retryable: Whether the same call may succeed later; the class decides when None.
         """
-        super().__init__(message)
-        self.message = message
-        self.context: dict[str, str] = {str(k): str(v) for k, v in (context or {}).items()}
+        from metropulse.urls import redact
+
+        self.message = redact(message)
+        super().__init__(self.message)
+        self.context: dict[str, str] = {str(k): redact(str(v)) for k, v in (context or {}).items()}
         self.retryable = self.retryable_by_default if retryable is None else retryable
 
     def __str__(self) -> str:

@@ -123,7 +123,10 @@ def clickhouse_endpoint(text: str, user: str | None = None, password: str | None
         )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     secure = scheme in {"https", "clickhouses"} or any(_true(options.get(k)) for k in ("ssl", "secure"))
-    port = _port(parts.netloc, parts.port if _valid_port(parts.netloc) else None)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError("the mart URL names a port outside 0 to 65535") from error
     if scheme not in {"http", "https"} and port in _NATIVE_PORTS:
         raise ConfigError(
             f"the mart URL names port {port} of ClickHouse's native protocol, expected its HTTP port ({_NATIVE_PORTS[port]})"
@@ -181,14 +184,3 @@ def _join_userinfo(user: str | None, password: str | None) -> str:
 
 def _true(value: str | None) -> bool:
     return (value or "").lower() in {"1", "true", "yes", "on"}
-
-
-def _valid_port(netloc: str) -> bool:
-    digits = re.search(r":(\d*)$", netloc)
-    return digits is None or digits[1] == "" or 0 < int(digits[1]) < 65536
-
-
-def _port(netloc: str, port: int | None) -> int | None:
-    if port is None and not _valid_port(netloc):
-        raise ConfigError("the mart URL names a port outside 1 to 65535")
-    return port
