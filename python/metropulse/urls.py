@@ -14,8 +14,9 @@ from metropulse.exceptions import ConfigError
 __all__ = ["Endpoint", "clickhouse_endpoint", "postgres_url", "redact"]
 
 _USERINFO = re.compile(r"(?P<head>://[^/\s:@]*):[^/\s]*@")
+_SECRET_NAME = r"[\w-]*(?:password|passwd|secret|access_key|session_token|sas_key)[\w-]*"
 _KEYWORD = re.compile(
-    r"(?i)\b(?P<name>[\w-]*(?:password|passwd|secret|token|access_key)[\w-]*)(?P<eq>\s*[=:]\s*)(?P<value>'[^']*'|\"[^\"]*\"|[^\s&,;\]]+)"
+    rf"""(?i)(?P<name>\b{_SECRET_NAME}(?:\s*=\s*|["']\s*[:=]\s*))(?P<value>'[^']*'|"[^"]*"|[^\s&,;\]}}]+)"""
 )
 
 # What pgjdbc and SQLAlchemy put into a URL, in PostgreSQL's own words.
@@ -42,7 +43,7 @@ def redact(text: str) -> str:
         The text with ``***`` in place of each secret.
     """
     text = _USERINFO.sub(r"\g<head>:***@", text)
-    return _KEYWORD.sub(r"\g<name>\g<eq>***", text)
+    return _KEYWORD.sub(r"\g<name>***", text)
 
 
 @dataclass(frozen=True)
