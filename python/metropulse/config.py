@@ -18,12 +18,12 @@ from urllib.parse import urlsplit
 from metropulse.exceptions import ConfigError
 from metropulse.urls import clickhouse_endpoint, postgres_url, redact
 
-__all__ = ["DATASETS", "Settings", "default_time_zone", "resolve", "s3_options"]
+__all__ = ["DATASETS", "TUNING", "Settings", "default_time_zone", "resolve", "s3_options"]
 
 DATASETS = ("routes", "stops", "users", "vehicles", "trips", "payments", "vehicle_positions")
 """The raw datasets of a day."""
 
-_TUNING: dict[str, tuple[type, ...]] = {
+TUNING: dict[str, tuple[type, ...]] = {
     "reject_limit": (float, int),
     "memory_bytes": (int,),
     "threads": (int,),
@@ -34,6 +34,7 @@ _TUNING: dict[str, tuple[type, ...]] = {
     "allow_vanishing": (bool,),
     "spool": (str, Path),
 }
+"""Other settings of the core, and their types."""
 
 # Object-store options that well-known environment variables carry, by the scheme of the lake.
 _CLOUD_OPTIONS = {
@@ -256,11 +257,11 @@ def _lake_options(place: str | None, env: Mapping[str, str]) -> dict[str, str]:
 
 def _checked_tuning(tuning: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in tuning.items():
-        if name not in _TUNING:
-            raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(_TUNING)}")
-        if value is not None and not isinstance(value, _TUNING[name]):
+        if name not in TUNING:
+            raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(TUNING)}")
+        if value is not None and not isinstance(value, TUNING[name]):
             raise ConfigError(
-                f"{name} is {value!r}, expected {' or '.join(t.__name__ for t in _TUNING[name])}", {"setting": name}
+                f"{name} is {value!r}, expected {' or '.join(t.__name__ for t in TUNING[name])}", {"setting": name}
             )
     return {name: value for name, value in tuning.items() if value is not None}
 
