@@ -20,6 +20,7 @@ from airflow.providers.common.compat.sdk import (
     Param,
     PokeReturnValue,
     chain,
+    conf,
 )
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -42,6 +43,7 @@ __all__ = [
     "TriggerEvent",
     "aget_connection",
     "chain",
+    "conf",
     "daily_timetable",
 ]
 

@@ -75,6 +75,5 @@ def _options() -> dict[str, Any]:
 
     return {
         "schedule": option("When the daily DAG runs, as cron in the service zone.", "string", "0 0 * * *", "30 2 * * *"),
-        "time_zone": option("Service zone of the daily DAG.", "string", "UTC", "Europe/Moscow"),
         "max_active_runs": option("Days the daily DAG loads side by side.", "integer", "1", "4"),
     }

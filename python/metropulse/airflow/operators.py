@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from metropulse.airflow._compat import AirflowSkipException, BaseOperator
 from metropulse.airflow._errors import airflow_errors
@@ -65,7 +65,7 @@ class MetropulseOperator(BaseOperator):
 
     template_fields: Sequence[str] = _COMMON_FIELDS
     ui_color = "#d7e8f7"
-    _running: ClassVar[Any] = None
+    _running: Any = None
 
     def __init__(
         self,

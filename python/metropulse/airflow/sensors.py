@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from metropulse.airflow._compat import BaseSensorOperator, PokeReturnValue
 from metropulse.airflow._errors import airflow_errors, error_from_dict
@@ -47,7 +47,7 @@ class RawPartitionSensor(BaseSensorOperator):
         "lake_conn_id",
     )
     ui_color = "#e8f0d8"
-    _seen: ClassVar[Any] = None
+    _seen: Any = None
 
     def __init__(
         self,
