@@ -1,13 +1,14 @@
 """The day of the raw transport data: wait, calendar, stage, dimensions, facts, mart, quality.
 
-The raw day is the run's own (the scheduled run just after midnight loads the day before) unless the parameter `partition` names another:
+The raw day is the run's own (the scheduled run just after midnight loads the day before) unless the parameter
+`partition` names another:
 
     airflow dags trigger metropulse_daily --conf '{"partition": "2024-05-01"}'
     airflow backfill create --dag-id metropulse_daily --from-date 2024-05-02 --to-date 2024-05-04
 
-Where the data lies is decided outside of this file: by the connection `metropulse_default` (a state folder of the embedded engines), by
-`metropulse_lake_default`, `metropulse_warehouse_default` and `metropulse_mart_default`, or by environment variables.
-Days may be loaded in any order, and again.
+Where the data lies is decided outside of this file: by the connection `metropulse_default` (a state folder of the
+embedded engines), by `metropulse_lake_default`, `metropulse_warehouse_default` and `metropulse_mart_default`, or by
+environment variables. Days may be loaded in any order, and again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The settings of a deployment: arguments first, environment second, defaults last.
 
-`resolve` merges them into `Settings`, the one value the native core receives. A *role* (lake, warehouse, mart) comes whole from the first
-source that names its place; the environment's credentials only complete a place that was given without any.
+`resolve` merges them into `Settings`, the one value the native core receives. A *role* (lake, warehouse, mart) comes
+whole from the first source that names its place; the environment's credentials only complete a place that was given
+without any.
 """
 
 from __future__ import annotations
@@ -149,7 +150,8 @@ def resolve(
         lake: URL or folder; else ``METROPULSE_LAKE``; else ``s3://raw`` when ``MINIO_ENDPOINT`` is set.
         lake_options: Options of the object store; given, they are complete and no variable is consulted.
         warehouse: Any form `metropulse.urls.postgres_url` reads; else ``PG_URL``, with ``PG_USER`` and ``PG_PASSWORD``.
-        mart: Any form `metropulse.urls.clickhouse_endpoint` reads; else ``CH_JDBC_URL``, with ``CH_USER`` and ``CH_PASSWORD``.
+        mart: Any form `metropulse.urls.clickhouse_endpoint` reads; else ``CH_JDBC_URL``, with ``CH_USER`` and
+            ``CH_PASSWORD``.
         mart_user: ClickHouse user where the URL names none.
         mart_password: ClickHouse password where the URL names none.
         time_zone: IANA name; else ``METROPULSE_TIME_ZONE``; else ``UTC``.
@@ -220,7 +222,8 @@ def s3_options(
         scheme = urlsplit(endpoint).scheme.lower()
         if scheme not in {"http", "https"} or (secure is not None and secure != (scheme == "https")):
             raise ConfigError(
-                f"the S3 endpoint is {redact(endpoint)} but TLS is {'on' if secure else 'off'}, expected the two to agree"
+                f"the S3 endpoint is {redact(endpoint)} but TLS is {'on' if secure else 'off'}, "
+                "expected the two to agree"
             )
         options["aws_endpoint"] = endpoint.rstrip("/")
         options["aws_virtual_hosted_style_request"] = "false"

@@ -1,6 +1,7 @@
 """The demo: the Airflow DAG itself, in this process, on the embedded engines, and a summary to read.
 
-Everything lies under the state folder: ``lake/raw``, ``warehouse``, ``mart``, and ``airflow`` for the DAG's metadata and logs.
+Everything lies under the state folder: ``lake/raw``, ``warehouse``, ``mart``, and ``airflow`` for the DAG's metadata
+and logs.
 """
 
 from __future__ import annotations

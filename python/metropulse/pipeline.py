@@ -53,8 +53,8 @@ class Database:
 class Pipeline:
     """The steps of a day over a lake, a warehouse and a mart.
 
-    Every verb blocks with the GIL released, stops within a second on Ctrl-C, and returns a `Report`. Loading an unchanged day again writes
-    nothing; loading a corrected day replaces exactly what it had contributed.
+    Every verb blocks with the GIL released, stops within a second on Ctrl-C, and returns a `Report`. Loading an
+    unchanged day again writes nothing; loading a corrected day replaces exactly what it had contributed.
 
     Verbs take ``progress``, a callable that is told the phase's label, the rows done and the rows in all (0: unknown).
     """
@@ -170,10 +170,10 @@ class Pipeline:
             )
             pipeline = cls.from_settings(settings)
         except BaseException:
-            engines.stop()
+            engines.close()
             raise
         if not keep_running:
-            pipeline._stop = engines.stop
+            pipeline._stop = engines.close
         return pipeline
 
     def _open(self, settings: Settings) -> None:

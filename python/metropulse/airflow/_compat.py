@@ -1,6 +1,7 @@
 """The one module of Airflow imports, from 3.0 on.
 
-Everything comes from ``common.compat.sdk``, which follows the names as Airflow moves them; what it does not carry is found here.
+Everything comes from ``common.compat.sdk``, which follows the names as Airflow moves them; what it does not carry is
+found here.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ async def aget_connection(conn_id: str) -> Any:
 def daily_timetable(cron: str, time_zone: str) -> Any:
     """Return a timetable whose run just after midnight loads the day before.
 
-    From Airflow 3.2 on it is a partition timetable, whose run carries the day as its partition key; before, a data-interval timetable.
+    From Airflow 3.2 on it is a partition timetable, whose run carries the day as its partition key; before, a
+    data-interval timetable.
 
     Args:
         cron: When to run, in `time_zone`.

@@ -1,7 +1,7 @@
 """What an error of metropulse means to Airflow; decided here alone.
 
-No use retrying: the task fails at once. Transient: the error goes on, so Airflow's ordinary retries apply. Nothing to do: the task is
-skipped, but only when its author asked for that.
+No use retrying: the task fails at once. Transient: the error goes on, so Airflow's ordinary retries apply. Nothing
+to do: the task is skipped, but only when its author asked for that.
 """
 
 from __future__ import annotations

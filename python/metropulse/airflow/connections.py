@@ -110,8 +110,9 @@ class Sources:
 def lake_arguments(connection: AirflowConnection) -> dict[str, Any]:
     """Return lake and object-store options of a connection.
 
-    ``aws`` and ``s3``: login and password are the keys, ``endpoint_url`` and ``region_name`` come from the extra field. ``fs``: a folder.
-    ``google_cloud_platform`` and ``wasb`` likewise. The extra field ``lake`` names the URL; without it ``s3://raw``.
+    ``aws`` and ``s3``: login and password are the keys, ``endpoint_url`` and ``region_name`` come from the extra
+    field. ``fs``: a folder. ``google_cloud_platform`` and ``wasb`` likewise. The extra field ``lake`` names the URL;
+    without it ``s3://raw``.
 
     Args:
         connection: The connection.
@@ -127,7 +128,9 @@ def lake_arguments(connection: AirflowConnection) -> dict[str, Any]:
     place = extra.get("lake") or (f"s3://{extra['bucket']}" if extra.get("bucket") else None)
     if kind in {"aws", "s3", "minio"}:
         if extra.get("role_arn"):
-            raise ConfigError(f"connection {connection.conn_id} assumes a role, expected keys or the machine's own role")
+            raise ConfigError(
+                f"connection {connection.conn_id} assumes a role, expected keys or the machine's own role"
+            )
         service = (extra.get("service_config") or {}).get("s3") or {}
         endpoint = extra.get("endpoint_url") or service.get("endpoint_url") or extra.get("host") or connection.host
         if endpoint and "://" not in endpoint and connection.port:
@@ -145,9 +148,14 @@ def lake_arguments(connection: AirflowConnection) -> dict[str, Any]:
         if key:
             options["google_service_account_key"] = key if isinstance(key, str) else json.dumps(key)
     elif kind in {"wasb", "adls"}:
-        options = {"azure_storage_account_name": connection.login or "", "azure_storage_account_key": connection.password or ""}
+        options = {
+            "azure_storage_account_name": connection.login or "",
+            "azure_storage_account_key": connection.password or "",
+        }
     else:
-        raise ConfigError(f"connection {connection.conn_id} is of type {kind}, expected aws, fs, google_cloud_platform or wasb")
+        raise ConfigError(
+            f"connection {connection.conn_id} is of type {kind}, expected aws, fs, google_cloud_platform or wasb"
+        )
     if not place:
         raise ConfigError(f'connection {connection.conn_id} names no place, expected "lake" in its extra field')
     return {"lake": place, "lake_options": {name: value for name, value in options.items() if value}}
@@ -170,7 +178,8 @@ def warehouse_arguments(connection: AirflowConnection) -> dict[str, Any]:
         return {"warehouse": postgres_url(host, connection.login, connection.password)}
     if connection.conn_type not in {"postgres", "postgresql", "greenplum"} or not host:
         raise ConfigError(
-            f"connection {connection.conn_id} is of type {connection.conn_type} on host {host or 'none'}, expected postgres with a host"
+            f"connection {connection.conn_id} is of type {connection.conn_type} on host {host or 'none'}, "
+            "expected postgres with a host"
         )
     options = {name: str(value) for name, value in _extra(connection).items() if name in _POSTGRES_OPTIONS and value}
     if host.startswith("/"):  # the folder of a unix socket
@@ -185,7 +194,8 @@ def mart_arguments(connection: AirflowConnection) -> dict[str, Any]:
     """Return the mart's URL and credentials of a ``clickhouse`` or ``http`` connection.
 
     Args:
-        connection: The connection. Of an ``http`` one the schema field is the protocol, of a ``clickhouse`` one the database.
+        connection: The connection. Of an ``http`` one the schema field is the protocol, of a ``clickhouse`` one the
+            database.
 
     Returns:
         Keys ``mart``, ``mart_user`` and ``mart_password``.
@@ -196,14 +206,17 @@ def mart_arguments(connection: AirflowConnection) -> dict[str, Any]:
     extra, host, kind = _extra(connection), connection.host or "", connection.conn_type
     if kind not in {"clickhouse", "clickhousedb", "http", "https", "jdbc"} or not host:
         raise ConfigError(
-            f"connection {connection.conn_id} is of type {kind} on host {host or 'none'}, expected clickhouse or http with a host"
+            f"connection {connection.conn_id} is of type {kind} on host {host or 'none'}, "
+            "expected clickhouse or http with a host"
         )
     if "://" in host or host.startswith("jdbc:"):
         url = host.rstrip("/")
         if connection.port and not host.startswith("jdbc:") and url.count(":") < 2:
             url += f":{connection.port}"
     else:
-        secure = kind == "https" or (connection.schema == "https" and kind == "http") or _typed(extra.get("secure")) is True
+        secure = (
+            kind == "https" or (connection.schema == "https" and kind == "http") or _typed(extra.get("secure")) is True
+        )
         url = f"{'https' if secure else 'http'}://{host}" + (f":{connection.port}" if connection.port else "")
     database = extra.get("database") or (connection.schema if kind.startswith("clickhouse") else None)
     if database and not host.startswith("jdbc:"):

@@ -74,6 +74,8 @@ def _options() -> dict[str, Any]:
         }
 
     return {
-        "schedule": option("When the daily DAG runs, as cron in the service zone.", "string", "0 0 * * *", "30 2 * * *"),
+        "schedule": option(
+            "When the daily DAG runs, as cron in the service zone.", "string", "0 0 * * *", "30 2 * * *"
+        ),
         "max_active_runs": option("Days the daily DAG loads side by side.", "integer", "1", "4"),
     }

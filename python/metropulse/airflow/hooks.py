@@ -28,8 +28,9 @@ _DEFAULTS = {DEFAULT_CONN_ID, LAKE_CONN_ID, WAREHOUSE_CONN_ID, MART_CONN_ID}
 class MetropulseHook(BaseHook):
     """Builds a `metropulse.Pipeline`: arguments first, Airflow connections second, environment variables last.
 
-    A connection of a default id that does not exist is no error: its role comes from the next source. So does the whole deployment when
-    the connection `metropulse_default` names a ``state`` folder: then the embedded engines are started, or joined, and left running.
+    A connection of a default id that does not exist is no error: its role comes from the next source. So does the
+    whole deployment when the connection `metropulse_default` names a ``state`` folder: then the embedded engines are
+    started, or joined, and left running.
     """
 
     conn_name_attr = "metropulse_conn_id"
@@ -141,7 +142,9 @@ class MetropulseHook(BaseHook):
 
     def _sources(self, **connections: Any) -> Sources:
         if self.lake and redact(self.lake) != self.lake:
-            raise ConfigError(f"the lake is {redact(self.lake)}, expected its secret in the connection {self.lake_conn_id}")
+            raise ConfigError(
+                f"the lake is {redact(self.lake)}, expected its secret in the connection {self.lake_conn_id}"
+            )
         return Sources(lake=self.lake, time_zone=self.time_zone, environ=os.environ, **connections)
 
     def _find(self, conn_id: str) -> Any:

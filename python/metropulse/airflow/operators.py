@@ -1,7 +1,7 @@
 """One operator for each verb of `metropulse.Pipeline`, with the same arguments, templated.
 
-The raw day ``dt`` defaults to the run's own: its ``partition`` parameter, its partition key, or its data interval. Each operator returns the
-verb's report as XCom. Secrets live in connections alone: no argument takes one.
+The raw day ``dt`` defaults to the run's own: its ``partition`` parameter, its partition key, or its data interval.
+Each operator returns the verb's report as XCom. Secrets live in connections alone: no argument takes one.
 """
 
 from __future__ import annotations
@@ -215,9 +215,7 @@ class GenerateRawOperator(PartitionOperator):
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Generate the days."""
-        return pipeline.generate(
-            self.partition(context), int(self.days), seed=int(self.seed), scale=float(self.scale)
-        )
+        return pipeline.generate(self.partition(context), int(self.days), seed=int(self.seed), scale=float(self.scale))
 
 
 class LoadCalendarOperator(PartitionOperator):
@@ -289,7 +287,7 @@ class BuildRouteHourlyOperator(MetropulseOperator):
         self.date_to = date_to
         self.force = force
 
-    def call(self, pipeline: Pipeline, context: Context) -> Report:
+    def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Build the mart."""
         return pipeline.build_route_hourly(self.date_from or None, self.date_to or None, force=self.force)
 

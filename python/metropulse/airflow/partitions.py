@@ -17,9 +17,10 @@ _NOTHING = {"", "None", "null"}
 
 
 def resolve_partition(context: Context | Mapping[str, Any], explicit: object = None) -> str:
-    """Return the raw day: the operator's argument, else the run's ``partition``, its partition key, or its data interval.
+    """Return the raw day of a run.
 
-    The current date is never guessed: a run that was triggered by hand or by an asset has no date of its own.
+    The operator's argument comes first, then the run's ``partition``, its partition key, its data interval. The current
+    date is never guessed: a run that was triggered by hand or by an asset has no date of its own.
 
     Args:
         context: The task's context.

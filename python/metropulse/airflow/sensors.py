@@ -163,6 +163,6 @@ class RawPartitionSensor(BaseSensorOperator):
         if self.stable_seconds in (None, "", "None"):
             return None
         try:
-            return float(self.stable_seconds)  # type: ignore[arg-type]
+            return float(self.stable_seconds)
         except ValueError as error:
             raise ConfigError(f"stable_seconds is {self.stable_seconds!r}, expected a number") from error

@@ -33,7 +33,19 @@ Exit codes: 0 done, 1 defect, 2 usage or configuration, 3 not found, 4 schema,
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
+class Verbs(click.Group):
+    """Commands in the order of a day, rather than of the alphabet."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """Return the names in the order they were added."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EPILOG,
+)
 @click.version_option(package_name="metropulse", message="%(prog)s %(version)s")
 @target_options
 def cli(_target: Target) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -50,9 +51,7 @@ def demo(target: Target, raw: str | None, days: int, start: str, seed: int, scal
         raise ConfigError(
             "the demo brings its own engines, expected --state or $METROPULSE_STATE beside PG_URL or CH_JDBC_URL"
         )
-    plan = Plan(
-        state=folder, raw=raw, start=start, days=days, seed=seed, scale=scale, time_zone=target.time_zone or ""
-    )
+    plan = Plan(state=folder, raw=raw, start=start, days=days, seed=seed, scale=scale, time_zone=target.time_zone or "")
     return run_demo(plan, as_json=target.as_json, quiet=target.quiet)
 
 
@@ -65,7 +64,7 @@ def start(target: Target) -> None:
     folder = _folder(target)
     engines = embedded.start(folder)
     addresses = {
-        "state": os.path.abspath(folder),
+        "state": os.fspath(Path(folder).absolute()),
         "lake": os.fspath(engines.lake),
         "warehouse": redact(engines.warehouse_url),
         "mart": redact(engines.mart_url),
@@ -85,11 +84,12 @@ def stop(target: Target) -> None:
     from metropulse import embedded
 
     folder = _folder(target)
-    stopped = bool(embedded.stop(folder))
+    stopped = embedded.stop(folder)
     if target.as_json:
-        click.echo(json.dumps({"state": os.path.abspath(folder), "stopped": stopped}))
-    else:
-        click.echo(f"{folder}: stopped" if stopped else f"{folder}: nothing was running")
+        click.echo(json.dumps({"state": os.fspath(Path(folder).absolute()), "stopped": stopped}))
+        return
+    for role, was_running in stopped.items():
+        click.echo(f"{role + ':':<11}{'stopped' if was_running else 'was not running'}")
 
 
 @click.command("doctor", epilog=_examples("doctor", "doctor --json"))

@@ -145,7 +145,9 @@ def print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, lim
     out = console()
     out.print(table(columns, ([escape(_fact(row[c])) for c in columns] for row in shown), right=numeric))
     left_out = len(rows) - len(shown)
-    out.print(f"[dim]{len(rows):,} rows" + (f", {left_out:,} not shown (--limit 0 shows all)" if left_out else "") + "[/]")
+    out.print(
+        f"[dim]{len(rows):,} rows" + (f", {left_out:,} not shown (--limit 0 shows all)" if left_out else "") + "[/]"
+    )
 
 
 def size(count_bytes: int) -> str:

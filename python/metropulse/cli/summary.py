@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["print_summary"]
 
+_NEXT_WAREHOUSE = "select route_id, name, base_fare, valid_from, valid_to from dwh.dim_route order by 1, 4"
+_NEXT_MART = "select service_date, sum(trip_cnt), count() from mart_route_hourly group by 1 order by 1"
+
 
 def print_summary(outcome: Outcome) -> None:
     """Print rows and seconds for each step, quality, the busiest route-hours, where things are, and what to type next.
@@ -27,7 +30,9 @@ def print_summary(outcome: Outcome) -> None:
     out.print(_steps(outcome.runs))
     if outcome.generated:
         rows, written = outcome.generated.get("rows", 0), outcome.generated.get("bytes", 0)
-        out.print(f"Generated: {rows:,} rows, {size(written)} of Parquet, in {outcome.generated.get('seconds', 0):.1f} s")
+        out.print(
+            f"Generated: {rows:,} rows, {size(written)} of Parquet, in {outcome.generated.get('seconds', 0):.1f} s"
+        )
     _print_quality(out, outcome.runs)
     if outcome.busiest:
         out.print(_route_hours(outcome.busiest))
@@ -38,7 +43,9 @@ def print_summary(outcome: Outcome) -> None:
                 for name, value in (task.error.get("context") or {}).items():
                     out.print(f"    {name}: {value}", soft_wrap=True, markup=False)
             elif task.state == "failed":
-                out.print(f"[red]{run.dt} {task.task_id} failed[/]; the log has the reason: {outcome.log}", soft_wrap=True)
+                out.print(
+                    f"[red]{run.dt} {task.task_id} failed[/]; the log has the reason: {outcome.log}", soft_wrap=True
+                )
     _print_places(out, outcome)
 
 
@@ -50,7 +57,9 @@ def _steps(runs: Iterable[RunResult]) -> Any:
         tasks = [next(task for task in run.tasks if task.task_id == name) for run in runs]
         cells = [_cell(task) for task in tasks]
         rows.append([name, *(part for cell in cells for part in cell)])
-    rows.append(["[bold]all[/]", *(part for run in runs for part in (f"[bold]{run.state}[/]", f"[bold]{run.seconds:.1f}[/]"))])
+    rows.append(
+        ["[bold]all[/]", *(part for run in runs for part in (f"[bold]{run.state}[/]", f"[bold]{run.seconds:.1f}[/]"))]
+    )
     heads = ["step", *(head for run in runs for head in (run.dt, "s"))]
     return table(heads, rows, title="The DAG metropulse_daily, rows and seconds by step and raw day", right=heads[1:])
 
@@ -82,7 +91,7 @@ def _print_quality(out: Console, runs: Iterable[RunResult]) -> None:
     bad = [check for check in checks.values() if not check.get("passed")]
     if checks:
         said = "all passed" if not bad else f"{len(bad)} did not pass"
-        out.print(f"[bold]Quality[/]: {len(checks)} checks, {said}")
+        out.print(f"[bold]Quality[/]: {len(checks)} check{'s' * (len(checks) != 1)}, {said}")
     if bad:
         out.print(quality_table(bad))
 
@@ -121,9 +130,9 @@ def _print_places(out: Console, outcome: Outcome) -> None:
     zone = f" --time-zone {outcome.plan.time_zone}" if outcome.plan.time_zone else ""
     out.print("\n[bold]What to type next[/]")
     for line in (
-        f'metropulse query{option} "select route_id, name, base_fare, valid_from, valid_to from dwh.dim_route order by 1, 4"',
-        f'metropulse query{option} --mart "select service_date, sum(trip_cnt), count() from mart_route_hourly group by 1 order by 1"',
+        f'metropulse query{option} "{_NEXT_WAREHOUSE}"',
+        f'metropulse query{option} --mart "{_NEXT_MART}"',
         f"metropulse run{option}{lake}{zone} --date {day}     # again: nothing is written",
-        f"metropulse start{option}                # leave the engines running; metropulse stop{option} ends them",
+        f"metropulse start{option}     # leave the engines running; metropulse stop{option} ends them",
     ):
         out.print(f"  {line}", soft_wrap=True, markup=False)

@@ -34,7 +34,9 @@ def _days(dates: tuple[str, ...], date_from: str | None, date_to: str | None) ->
         raise click.UsageError("--date-from and --date-to go together (half-open: --date-to is not included)")
     days = [iso_day(day, "--date") for day in dates]
     if date_from is not None and date_to is not None:
-        first, end = (date.fromisoformat(iso_day(d, n)) for d, n in ((date_from, "--date-from"), (date_to, "--date-to")))
+        first, end = (
+            date.fromisoformat(iso_day(d, n)) for d, n in ((date_from, "--date-from"), (date_to, "--date-to"))
+        )
         if first >= end:
             raise click.UsageError(f"--date-to is {end}, expected a day after --date-from {first}")
         days += [(first + timedelta(days=n)).isoformat() for n in range((end - first).days)]
@@ -46,9 +48,7 @@ def _days(dates: tuple[str, ...], date_from: str | None, date_to: str | None) ->
 def _day_verb(name: str, summary: str, verb: Callable[..., Any], *examples: str) -> click.Command:
     """Make a command that runs one verb for each day named."""
 
-    def call(
-        target: Target, dates: tuple[str, ...], date_from: str | None, date_to: str | None, **extra: Any
-    ) -> None:
+    def call(target: Target, dates: tuple[str, ...], date_from: str | None, date_to: str | None, **extra: Any) -> None:
         days = _days(dates, date_from, date_to)
         with target.pipeline() as pipeline:
             for day in days:
@@ -78,9 +78,7 @@ def _day_verb(name: str, summary: str, verb: Callable[..., Any], *examples: str)
 @click.option("--output", metavar="DIR", type=click.Path(file_okay=False), help="Write into this folder.")
 @click.option("--upload", is_flag=True, help="With --output: write into the configured lake as well.")
 @target_options
-def generate(
-    target: Target, start: str, days: int, seed: int, scale: float, output: str | None, upload: bool
-) -> None:
+def generate(target: Target, start: str, days: int, seed: int, scale: float, output: str | None, upload: bool) -> None:
     """Write raw days of a synthetic city into the lake."""
     places = [output] if output and not upload else [output, None] if output else [None]
     for place in places:
