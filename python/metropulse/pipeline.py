@@ -8,46 +8,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from metropulse.config import Settings, resolve
+from metropulse.database import Database
 from metropulse.days import REQUIRED_DATASETS, Day, dataset_names, iso_day
 from metropulse.exceptions import ConfigError
 from metropulse.results import Report
 
 if TYPE_CHECKING:
     from metropulse import _core
-    from metropulse._core import ArrowTable, Progress
+    from metropulse._core import Progress
 
-__all__ = ["Database", "Pipeline"]
+__all__ = ["Pipeline"]
 
 # Embedded engines have credentials of their own: those of other servers must not leak into them.
 _DATABASE_VARIABLES = ("PG_", "CH_")
-
-
-class Database:
-    """One of the two databases, open to questions."""
-
-    __slots__ = ("_query",)
-
-    def __init__(self, query: Callable[[str], ArrowTable]) -> None:
-        """Keep the native call.
-
-        Args:
-            query: Runs one statement and returns its rows.
-        """
-        self._query = query
-
-    def query(self, sql: str) -> ArrowTable:
-        """Run one statement and return its rows.
-
-        Args:
-            sql: The statement.
-
-        Returns:
-            An Arrow table (``pyarrow.table(t)``, ``polars.from_arrow(t)``, ``t.to_pylist()``).
-
-        Raises:
-            DatabaseError: The server refused the statement or went away.
-        """
-        return self._query(sql)
 
 
 class Pipeline:
@@ -101,29 +74,12 @@ class Pipeline:
 
     @classmethod
     def from_env(cls) -> Pipeline:
-        """Take everything from the environment.
-
-        Returns:
-            The pipeline.
-
-        Raises:
-            ConfigError: A variable has the wrong form.
-        """
+        """Take everything from the environment; `ConfigError` when a variable has the wrong form."""
         return cls()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Pipeline:
-        """Take settings that are resolved already; nothing else is consulted.
-
-        Args:
-            settings: The settings.
-
-        Returns:
-            The pipeline.
-
-        Raises:
-            ConfigError: The core refuses a value.
-        """
+        """Take settings that are resolved already; nothing else is consulted."""
         pipeline = cls.__new__(cls)
         pipeline._open(settings)
         return pipeline

@@ -50,7 +50,9 @@ def test_every_form_of_a_warehouse_address_becomes_postgresqls_own(text, expecte
     assert postgres_url(text, "env", "s@x") == expected
 
 
-@pytest.mark.parametrize("text", ["mysql://h/db", "jdbc:oracle:thin:@h", "nonsense", "jdbc:postgresql://h/db?sslrootcert=/x"])
+@pytest.mark.parametrize(
+    "text", ["mysql://h/db", "jdbc:oracle:thin:@h", "nonsense", "jdbc:postgresql://h/db?sslrootcert=/x"]
+)
 def test_other_warehouse_addresses_are_refused(text):
     with pytest.raises(ConfigError):
         postgres_url(text)

@@ -61,19 +61,28 @@ class Target:
         """Open the pipeline; engines that this call starts are stopped at its end."""
         folder = self.state_folder()
         if folder:
-            opened = Pipeline.embedded(folder, lake=self.lake, time_zone=self.time_zone)
+            opened = Pipeline.embedded(folder, lake=self._lake(), time_zone=self.time_zone)
         else:
             opened = Pipeline(lake=self.lake, warehouse=self.warehouse, mart=self.mart, time_zone=self.time_zone)
         with opened:
             yield opened
 
     def lake_only(self, lake: str | None = None) -> Pipeline:
-        """Open a pipeline for work on the lake alone: no engine is started."""
-        place = lake or self.lake
+        """Open a pipeline for work on the lake alone: no engine is started.
+
+        Args:
+            lake: Another lake than the configured one.
+
+        Returns:
+            The pipeline.
+        """
         folder = self.state_folder()
-        if not place and folder:
-            place = os.fspath(Path(folder, "lake", "raw"))
+        place = lake or self._lake() or (os.fspath(Path(folder, "lake", "raw")) if folder else None)
         return Pipeline(lake=place, time_zone=self.time_zone)
+
+    def _lake(self) -> str | None:
+        """The lake that is named, if any; a state folder that was asked for means its own lake, whatever the environment."""
+        return self.lake or (None if self.state else resolve().lake)
 
 
 _OPTIONS = {
