@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 ROOT = Path(__file__).parents[2]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Give Airflow a home of its own before anything imports it."""
-    home = Path(os.environ.setdefault("AIRFLOW_HOME", f"/tmp/metropulse-airflow-{os.getuid()}-{os.getpid()}"))
-    home.mkdir(parents=True, exist_ok=True)
+    home = tempfile.TemporaryDirectory(prefix="metropulse-airflow-", ignore_cleanup_errors=True)
+    config.add_cleanup(home.cleanup)
+    os.environ["AIRFLOW_HOME"] = home.name
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     os.environ.setdefault("AIRFLOW__USAGE_DATA_COLLECTION__ENABLED", "False")
     os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(ROOT / "airflow_dags")

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import json
 import pickle
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -78,7 +78,7 @@ def test_verbs_reach_the_core_with_days_as_text(core):
     p = metropulse.Pipeline(lake="/lake", time_zone="Europe/Moscow")
     p.generate(date(2024, 5, 1), days=2, seed=3, scale=0.5)
     p.load_calendar("2024-01-01", date(2024, 12, 31))
-    p.stage(datetime(2024, 5, 1, 12))
+    p.stage(datetime(2024, 5, 1, 12, tzinfo=UTC))
     p.load_dimensions("2024-05-01")
     p.load_facts("2024-05-01")
     p.build_route_hourly()

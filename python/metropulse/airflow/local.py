@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,12 +90,15 @@ def configure(home: Path, connection: Mapping[str, Any]) -> None:
 
 def prepare() -> None:
     """Create the metadata tables, or bring them up to date, and load what runs tasks."""
-    from airflow.sdk.execution_time.supervisor import in_process_api_server
     from airflow.utils.db import initdb
 
     initdb()
-    # Takes seconds, once: here, so that they do not count as the first task's.
-    in_process_api_server()
+    # Airflow builds what its tasks talk to at the first one: here, so that the seconds do not count as that task's.
+    # It is a private name, and only the time table would notice its absence.
+    with suppress(ImportError, AttributeError):
+        from airflow.sdk.execution_time.supervisor import in_process_api_server
+
+        _ = in_process_api_server().transport
 
 
 def run_dag_in_process(dt: str, conf: Mapping[str, Any], *, begins: Callable[[str], object]) -> RunResult:
@@ -117,7 +121,8 @@ def run_dag_in_process(dt: str, conf: Mapping[str, Any], *, begins: Callable[[st
         task.retries = 0
         task.on_execute_callback = [lambda context: begins(context["ti"].task_id)]
     started = datetime.now(UTC)
-    run = dag.test(logical_date=datetime.fromisoformat(dt).replace(tzinfo=UTC), run_conf={"partition": dt, **conf})
+    with _signals_kept():
+        run = dag.test(logical_date=datetime.fromisoformat(dt).replace(tzinfo=UTC), run_conf={"partition": dt, **conf})
     seconds = (datetime.now(UTC) - started).total_seconds()
     order = {task.task_id: position for position, task in enumerate(dag.topological_sort())}
     tasks = sorted(_task_results(run), key=lambda result: order[result.task_id])
@@ -151,6 +156,27 @@ def to_file(path: Path) -> Iterator[IO[str]]:
         os.dup2(saved[1], 2)
         for descriptor in (*saved, log):
             os.close(descriptor)
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep Ctrl-C's meaning: Airflow takes an interrupt for the failure of a task, and leaves a handler of its own."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    interrupted = False
+
+    def interrupt(_number: int, _frame: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 def _load_dag() -> Any:

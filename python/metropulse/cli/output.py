@@ -105,15 +105,12 @@ def quality_table(checks: Iterable[Mapping[str, Any]]) -> Table:
     return table(("", "table", "check", "found", "expected"), rows, right=("found",))
 
 
-def table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None, right: Sequence[str] = ()
-) -> Table:
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> Table:
     """Return a table without heavy lines.
 
     Args:
         columns: The heads.
         rows: The cells, as text.
-        title: A line above.
         right: Heads of the columns to align right.
 
     Returns:
@@ -122,7 +119,7 @@ def table(
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:

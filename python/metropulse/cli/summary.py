@@ -27,6 +27,7 @@ def print_summary(outcome: Outcome) -> None:
     """
     out = console()
     out.print()
+    out.print("[bold]The DAG metropulse_daily[/]: rows and seconds by step and raw day")
     out.print(_steps(outcome.runs))
     if outcome.generated:
         rows, written = outcome.generated.get("rows", 0), outcome.generated.get("bytes", 0)
@@ -35,6 +36,8 @@ def print_summary(outcome: Outcome) -> None:
         )
     _print_quality(out, outcome.runs)
     if outcome.busiest:
+        by = "trips" if any(row["trip_cnt"] for row in outcome.busiest) else "mean speed"
+        out.print(f"[bold]Busiest route-hours of the mart[/], by {by}")
         out.print(_route_hours(outcome.busiest))
     for run in outcome.runs:
         for task in run.tasks:
@@ -61,7 +64,7 @@ def _steps(runs: Iterable[RunResult]) -> Any:
         ["[bold]all[/]", *(part for run in runs for part in (f"[bold]{run.state}[/]", f"[bold]{run.seconds:.1f}[/]"))]
     )
     heads = ["step", *(head for run in runs for head in (run.dt, "s"))]
-    return table(heads, rows, title="The DAG metropulse_daily, rows and seconds by step and raw day", right=heads[1:])
+    return table(heads, rows, right=heads[1:])
 
 
 def _cell(task: TaskResult) -> tuple[str, str]:
@@ -109,8 +112,7 @@ def _route_hours(rows: Iterable[dict[str, Any]]) -> Any:
         )
         for row in rows
     ]
-    by = "trips" if any(cell[4] != "0" for cell in cells) else "mean speed"
-    return table(heads, cells, title=f"Busiest route-hours of the mart, by {by}", right=("trips", "km/h"))
+    return table(heads, cells, right=("trips", "km/h"))
 
 
 def _print_places(out: Console, outcome: Outcome) -> None:

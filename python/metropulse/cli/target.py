@@ -81,7 +81,7 @@ class Target:
         return Pipeline(lake=place, time_zone=self.time_zone)
 
     def _lake(self) -> str | None:
-        """The lake that is named, if any; a state folder that was asked for means its own lake, whatever the environment."""
+        # A state folder that was asked for means its own lake, whatever the environment names.
         return self.lake or (None if self.state else resolve().lake)
 
 
