@@ -112,7 +112,7 @@ class Pipeline:
         """
         from metropulse import embedded
 
-        engines = embedded.start(directory)
+        engines = embedded.start(os.fspath(directory))
         try:
             settings = resolve(
                 lake=lake or os.fspath(engines.lake),

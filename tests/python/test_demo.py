@@ -82,7 +82,7 @@ def test_everything_but_the_screen_goes_to_the_file(capfd, tmp_path):
     import os
 
     with to_file(tmp_path / "logs" / "demo.log") as screen:
-        print("noise")
+        os.write(1, b"noise\n")
         os.write(2, b"noise of a library\n")
         print("progress", file=screen)
     print("after")

@@ -96,9 +96,12 @@ def prepare() -> None:
     # Airflow builds what its tasks talk to at the first one: here, so that the seconds do not count as that task's.
     # It is a private name, and only the time table would notice its absence.
     with suppress(ImportError, AttributeError):
+        import httpx
         from airflow.sdk.execution_time.supervisor import in_process_api_server
 
-        _ = in_process_api_server().transport
+        transport = in_process_api_server().transport
+        with httpx.Client(base_url="http://in-process.invalid", transport=transport) as client:
+            client.get("/health")
 
 
 def run_dag_in_process(dt: str, conf: Mapping[str, Any], *, begins: Callable[[str], object]) -> RunResult:
