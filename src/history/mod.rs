@@ -9,7 +9,7 @@
 //! * The *log* of a key, a short list of [`Run`]s, remembers what each loaded day said of it. [`assign`], [`forget`]
 //!   and [`rewind`] are the only ways to change it. The log is a function of the set of loaded days and their contents:
 //!   late days, repeats and corrections, in any order, end in the same log.
-//! * [`derive`] computes a dimension's [`Version`]s from the log. It is a pure function, so it inherits that promise.
+//! * [`derive()`] computes a dimension's [`Version`]s from the log. It is a pure function, so it inherits that promise.
 //! * [`plan`] compares the versions wanted with the rows stored and says which rows to write, so that surrogate keys
 //!   survive and facts need a new key only where the answer changed.
 //! * [`AsOfIndex`] answers which version holds at an event's time, for millions of events.

@@ -67,7 +67,7 @@ impl Plan {
     }
 }
 
-/// Compares the stored rows of one key (in any order) with its wanted versions (as [`derive`](super::derive) gives them).
+/// Compares the stored rows of one key, in any order, with its wanted versions as [`derive()`](super::derive()) gives them.
 ///
 /// `still_referenced` matters only when nothing is wanted: whether any fact refers to the key.
 pub fn plan(stored: &[Stored], wanted: &[Version], still_referenced: bool) -> Plan {

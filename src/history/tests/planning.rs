@@ -80,7 +80,7 @@ fn check_survivors(before: &[Stored], after: &[Stored], wanted: &[Version]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn plans_reach_the_wanted_rows_with_surviving_keys(
