@@ -73,8 +73,8 @@ def account_for(folder: Path) -> Account | None:
         folder: The server's folder, which may not exist yet.
 
     Returns:
-        None when the caller is an ordinary user. For root: the folder's owner when that is somebody else, so that later starts agree;
-        for a new folder the first of the accounts metropulse, postgres and nobody.
+        None when the caller is an ordinary user. For root: the folder's owner when that is somebody else, so that
+        later starts agree; for a new folder the first of the accounts metropulse, postgres and nobody.
 
     Raises:
         ConfigError: No such account exists.

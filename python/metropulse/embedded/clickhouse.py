@@ -62,12 +62,12 @@ class ClickHouse:
             return self._password_file.read_text(encoding="ascii").strip()
         except FileNotFoundError:
             write_private(self._password_file, secrets.token_urlsafe(24) + "\n")
-            return self.password
+            return self._password_file.read_text(encoding="ascii").strip()
 
     def answers(self, timeout_seconds: float = 30.0) -> bool:
         """Whether the server runs a query for our password."""
         port = self.port
-        if port is None:
+        if port is None or not self._password_file.exists():
             return False
         link = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_seconds)
         try:
@@ -103,6 +103,11 @@ class ClickHouse:
         command += ["--data", str(self._layout.mart), "--port-file", str(self._port_file)]
         command += ["--user", _USER, "--password-file", str(self._password_file)]
         account = account_for(self._layout.mart) if self._layout.mart.stat().st_uid != 0 else None
+        if account is not None and account.blocked_by(Path(sys.executable).resolve()):
+            raise ConfigError(
+                f"the mart's folder belongs to {account.name!r}, who may not reach this interpreter; start it as that user",
+                {"folder": str(self._layout.mart), "interpreter": sys.executable},
+            )
         log = open_log(self._log)
         try:
             self._since = os.fstat(log).st_size
@@ -126,7 +131,7 @@ class ClickHouse:
         while not (self._announced(record) and self.answers()):
             if not record.alive() or time.monotonic() > deadline:
                 record.end(signal.SIGKILL, 10.0)
-                self._explain(tail(self._log, since=self._since))
+                self._explain(tail(self._log, 40, since=self._since))
             time.sleep(0.02)
 
     def stop(self) -> bool:
@@ -154,7 +159,7 @@ class ClickHouse:
         return {"running": running, "pid": record.pid if record else None, "url": self.url}
 
     def _process(self) -> Record | None:
-        """Return the process, as recorded, else (the record was lost) as the port file of a server that answers names it."""
+        """Return the process as recorded, else (the record was lost) as the port file of a server that answers has it."""
         record = Record.load(self._record)
         if record is not None and record.alive():
             return record

@@ -1,7 +1,7 @@
 """The process of the embedded mart: `python -m metropulse.embedded.clickhouse_server`.
 
-It opens ClickHouse's engine on one folder and answers HTTP on loopback until SIGTERM. The engine is never called on the main thread, since
-no signal is handled while it works.
+It opens ClickHouse's engine on one folder and answers HTTP on loopback until SIGTERM. The engine is never called on the
+main thread, since no signal is handled while it works.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from metropulse.embedded.layout import write_private
 
 _STOP_SECONDS = 20.0
+_FINISH_SECONDS = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,12 +71,10 @@ class _Service:
                 server = self._open(stack)
                 self._stops.append(stack.pop_all())
             server.serve_forever(poll_interval=0.05)
-        except BaseException as error:
-            if not self._stops:
-                print(f"the mart cannot be served: {error}", file=sys.stderr, flush=True)
-                self.failed = True
-                self._ended.set()
-                raise
+        except Exception as error:
+            print(f"the mart cannot be served: {error}", file=sys.stderr, flush=True)
+            self.failed = True
+            self._ended.set()
 
     def stop(self) -> None:
         """Take no more requests, kill running queries, close the engine."""
@@ -92,12 +91,13 @@ class _Service:
         password = Path(self._options.password_file).read_text(encoding="ascii").strip()
         engine = Engine(importlib.import_module("chdb._chdb"), self._options.data)
         stack.callback(engine.close)
-        stack.callback(engine.kill)
         watch = Watch(engine)
         try:
             server = Server(_last_port(port_file), engine, watch, self._options.user, password)
         except OSError:
             server = Server(0, engine, watch, self._options.user, password)
+        stack.callback(server.finish, _FINISH_SECONDS)
+        stack.callback(engine.kill)
         stack.callback(server.shutdown)
         watch.start()
         stack.callback(watch.stop)

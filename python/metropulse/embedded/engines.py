@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +17,8 @@ _LOCK_SECONDS = 600.0
 class Engines:
     """Both engines of one state folder, running.
 
-    Made by `Engines.start`. As a context manager it ends, on leaving, what it started itself, and nothing that was running before.
+    Made by `Engines.start`. As a context manager it ends, on leaving, what it started itself, and nothing that was
+    running before.
 
     Attributes:
         state: The state folder.
@@ -155,7 +155,8 @@ def status(state_dir: str | Path) -> dict[str, object]:
         state_dir: The state folder; it need not exist.
 
     Returns:
-        JSON-safe: `state`, and for `warehouse` and `mart` whether it is `running`, its `pid` and `url` (without a password).
+        JSON-safe: `state`, and for `warehouse` and `mart` whether it is `running`, its `pid` and `url` (without a
+        password).
     """
     layout = Layout.of(state_dir)
     absent: dict[str, object] = {"running": False, "pid": None, "url": None}
@@ -171,8 +172,10 @@ def status(state_dir: str | Path) -> dict[str, object]:
 def _stop(layout: Layout, names: set[str] | frozenset[str]) -> dict[str, bool]:
     """Stop the engines of these names, the second even when the first fails."""
     ended = {"warehouse": False, "mart": False}
-    with contextlib.ExitStack() as stack:
-        for name, engine in (("warehouse", Postgres(layout)), ("mart", ClickHouse(layout))):
-            if name in names:
-                stack.callback(lambda n=name, e=engine: ended.__setitem__(n, e.stop()))
+    try:
+        if "mart" in names:
+            ended["mart"] = ClickHouse(layout).stop()
+    finally:
+        if "warehouse" in names:
+            ended["warehouse"] = Postgres(layout).stop()
     return ended

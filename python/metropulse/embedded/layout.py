@@ -61,18 +61,26 @@ class Layout:
             ConfigError: The state folder cannot be created or written.
         """
         try:
-            self.lake.mkdir(parents=True, exist_ok=True)
-            adopt(self.state / "lake")
-            adopt(self.lake)
+            self.state.parent.mkdir(parents=True, exist_ok=True)
+            # Whatever the caller's umask: PostgreSQL's account, which is not root, must pass through.
+            for folder in (self.state, self.state / "lake", self.lake):
+                _make(folder, 0o755 if os.geteuid() == 0 else 0o777)
             for folder in (self.warehouse, self.mart, self.run):
-                if not folder.exists():
-                    folder.mkdir(mode=0o700)
-                    adopt(folder)
+                _make(folder, 0o700)
         except OSError as error:
             raise ConfigError(
                 f"the state folder cannot be written: {error.strerror}; name a folder that you may write",
                 {"folder": str(error.filename or self.state)},
             ) from error
+
+
+def _make(folder: Path, mode: int) -> None:
+    """Make a folder that is not there yet."""
+    if not folder.exists():
+        folder.mkdir(mode=mode)
+        adopt(folder)
+        if os.geteuid() == 0:
+            folder.chmod(mode)
 
 
 def adopt(path: Path) -> None:

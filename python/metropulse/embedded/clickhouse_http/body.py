@@ -6,16 +6,26 @@ import importlib
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any, Protocol
 
-import lz4.block
-import lz4.frame
+import lz4.block  # type: ignore[import-untyped]
+import lz4.frame  # type: ignore[import-untyped]
 
-from metropulse.embedded.clickhouse_http.errors import Gone, Refused
+from metropulse.embedded.clickhouse_http.errors import GoneError, RefusedError
 
 _PIECE = 1 << 18
 _HEAD = 25
 _MOST = 1 << 30
+
+
+class Source(Protocol):
+    """What a body is read from: a connection."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read so many bytes, fewer only at the end."""
+
+    def readline(self, size: int, /) -> bytes:
+        """Read a line of at most so many bytes."""
 
 
 class Body:
@@ -25,7 +35,7 @@ class Body:
         whole: Whether all of it was read, so that the connection can take another request.
     """
 
-    def __init__(self, source: IO[bytes], *, length: str | None, chunked: bool) -> None:
+    def __init__(self, source: Source, *, length: str | None, chunked: bool) -> None:
         """Describe a body.
 
         Args:
@@ -34,10 +44,10 @@ class Body:
             chunked: Whether the transfer coding is chunked.
 
         Raises:
-            Refused: The length is no number.
+            RefusedError: The length is no number.
         """
         if length is not None and not length.strip().isdigit():
-            raise Refused.named(36, "BAD_ARGUMENTS", f"Content-Length is {length!r}, expected a number")
+            raise RefusedError.named(36, "BAD_ARGUMENTS", f"Content-Length is {length!r}, expected a number")
         self._source = source
         self._chunked = chunked
         self._left = int(length) if length and not chunked else 0
@@ -47,17 +57,17 @@ class Body:
         """Yield the body as it arrives.
 
         Raises:
-            Gone: The client went away before the end.
-            Refused: The transfer coding is broken.
+            GoneError: The client went away before the end.
+            RefusedError: The transfer coding is broken.
         """
         while self._chunked and not self.whole:
             line = self._source.readline(1024)
             if not line.endswith(b"\n"):
-                raise Gone
+                raise GoneError
             try:
                 size = int(line.split(b";", 1)[0], 16)
             except ValueError as error:
-                raise Refused.named(1000, "POCO_EXCEPTION", "a chunk's size is no number") from error
+                raise RefusedError.named(36, "BAD_ARGUMENTS", "a chunk's size is no number") from error
             if size == 0:
                 while self._source.readline(65536).strip():
                     pass
@@ -74,7 +84,7 @@ class Body:
         while size:
             piece = self._source.read(min(size, _PIECE))
             if not piece:
-                raise Gone
+                raise GoneError
             size -= len(piece)
             yield piece
 
@@ -90,8 +100,8 @@ def decoded(pieces: Iterator[bytes], coding: str) -> Iterator[bytes]:
         The plain body.
 
     Raises:
-        Gone: The coded body ends too early.
-        Refused: The coding is unknown or the body is not of it.
+        GoneError: The coded body ends too early.
+        RefusedError: The coding is unknown or the body is not of it.
     """
     name = coding.strip().lower()
     if name in ("", "identity"):
@@ -99,17 +109,18 @@ def decoded(pieces: Iterator[bytes], coding: str) -> Iterator[bytes]:
         return
     machine: Any = None
     for piece in pieces:
-        while piece:
+        rest = piece
+        while rest:
             machine = machine or _decoder(name)
             try:
-                plain = machine.decompress(piece)
+                plain = machine.decompress(rest)
             except (zlib.error, RuntimeError, EOFError, ValueError) as error:
-                raise Refused.named(432, "UNKNOWN_CODEC", f"the body is not {name}: {error}") from error
+                raise RefusedError.named(432, "UNKNOWN_CODEC", f"the body is not {name}: {error}") from error
             if plain:
                 yield plain
-            piece, machine = (machine.unused_data or b"", None) if machine.eof else (b"", machine)
+            rest, machine = (machine.unused_data or b"", None) if machine.eof else (b"", machine)
     if machine is not None:
-        raise Refused.named(33, "CANNOT_READ_ALL_DATA", f"the {name} body ends too early")
+        raise RefusedError.named(33, "CANNOT_READ_ALL_DATA", f"the {name} body ends too early")
 
 
 def _decoder(name: str) -> Any:
@@ -124,14 +135,14 @@ def _decoder(name: str) -> Any:
                 return importlib.import_module(module).ZstdDecompressor()
             except ImportError:
                 continue
-    raise Refused.named(48, "NOT_IMPLEMENTED", f"Content-Encoding {name} is not offered here, use lz4 or gzip")
+    raise RefusedError.named(48, "NOT_IMPLEMENTED", f"Content-Encoding {name} is not offered here, use lz4 or gzip")
 
 
 def unframed(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Undo ClickHouse's compressed blocks (`decompress=1`).
 
-    A block is a 16-byte checksum, a method byte, the compressed size with these nine bytes, the plain size, the data. The checksum is not
-    verified: the bytes come over loopback, and LZ4 refuses blocks of a wrong length.
+    A block is a 16-byte checksum, a method byte, the compressed size with these nine bytes, the plain size, the data.
+    The checksum is not verified: the bytes come over loopback, and LZ4 refuses blocks of a wrong length.
 
     Args:
         pieces: The framed body.
@@ -140,7 +151,7 @@ def unframed(pieces: Iterator[bytes]) -> Iterator[bytes]:
         The plain blocks.
 
     Raises:
-        Refused: A block is broken.
+        RefusedError: A block is broken.
     """
     kept = bytearray()
     for piece in pieces:
@@ -148,14 +159,14 @@ def unframed(pieces: Iterator[bytes]) -> Iterator[bytes]:
         while len(kept) >= _HEAD:
             method, size, plain = struct.unpack_from("<BII", kept, 16)
             if not 9 <= size <= _MOST or plain > _MOST:
-                raise Refused.named(271, "CANNOT_DECOMPRESS", "a compressed block gives an impossible size")
+                raise RefusedError.named(271, "CANNOT_DECOMPRESS", "a compressed block gives an impossible size")
             if len(kept) < 16 + size:
                 break
             data = bytes(kept[_HEAD : 16 + size])
             del kept[: 16 + size]
             yield _block(method, data, plain)
     if kept:
-        raise Refused.named(33, "CANNOT_READ_ALL_DATA", "the body ends inside a compressed block")
+        raise RefusedError.named(33, "CANNOT_READ_ALL_DATA", "the body ends inside a compressed block")
 
 
 def _block(method: int, data: bytes, plain: int) -> bytes:
@@ -164,9 +175,9 @@ def _block(method: int, data: bytes, plain: int) -> bytes:
         return data
     try:
         if method == 0x82:
-            return lz4.block.decompress(data, uncompressed_size=plain)
+            return bytes(lz4.block.decompress(data, uncompressed_size=plain))
         if method == 0x90:
             return bytes(_decoder("zstd").decompress(data))
     except lz4.block.LZ4BlockError as error:
-        raise Refused.named(271, "CANNOT_DECOMPRESS", f"a compressed block is broken: {error}") from error
-    raise Refused.named(89, "UNKNOWN_COMPRESSION_METHOD", f"compression method 0x{method:02x} is unknown")
+        raise RefusedError.named(271, "CANNOT_DECOMPRESS", f"a compressed block is broken: {error}") from error
+    raise RefusedError.named(89, "UNKNOWN_COMPRESSION_METHOD", f"compression method 0x{method:02x} is unknown")

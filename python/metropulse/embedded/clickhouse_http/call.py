@@ -14,14 +14,37 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from metropulse.embedded.clickhouse_http.body import Body, decoded, unframed
-from metropulse.embedded.clickhouse_http.errors import Refused
+from metropulse.embedded.clickhouse_http.errors import RefusedError
 
 # Names that belong to the HTTP interface, or steer what only a whole server has: never handed to the engine.
 _OURS = frozenset(
-    "buffer_size cancel_http_readonly_queries_on_client_close client_protocol_version close_session compress database decompress "
-    "default_format enable_http_compression http_headers_progress_interval_ms http_response_buffer_size "
-    "http_wait_end_of_query http_zlib_compression_level password query query_id quota_key role send_progress_in_http_headers "
-    "session_check session_id session_timeout stacktrace user wait_end_of_query".split()
+    {
+        "buffer_size",
+        "cancel_http_readonly_queries_on_client_close",
+        "client_protocol_version",
+        "close_session",
+        "compress",
+        "database",
+        "decompress",
+        "default_format",
+        "enable_http_compression",
+        "http_headers_progress_interval_ms",
+        "http_response_buffer_size",
+        "http_wait_end_of_query",
+        "http_zlib_compression_level",
+        "password",
+        "query",
+        "query_id",
+        "quota_key",
+        "role",
+        "send_progress_in_http_headers",
+        "session_check",
+        "session_id",
+        "session_timeout",
+        "stacktrace",
+        "user",
+        "wait_end_of_query",
+    }
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
@@ -68,8 +91,8 @@ def read_call(method: str, query_string: str, headers: Mapping[str, str], body: 
         The call.
 
     Raises:
-        Gone: The client went away inside a form.
-        Refused: The request makes no sense.
+        GoneError: The client went away inside a form.
+        RefusedError: The request makes no sense.
     """
     fields = dict(parse_qsl(query_string, keep_blank_values=True, encoding="utf-8", errors="surrogateescape"))
     rest = decoded(body.pieces(), headers.get("Content-Encoding", ""))
@@ -79,13 +102,13 @@ def read_call(method: str, query_string: str, headers: Mapping[str, str], body: 
         fields.update(_form(headers["Content-Type"], b"".join(rest)))
         rest = iter(())
     if fields.get("compress", "0") not in ("", "0"):
-        raise Refused.named(48, "NOT_IMPLEMENTED", "compress=1 is not offered here, leave it out")
+        raise RefusedError.named(48, "NOT_IMPLEMENTED", "compress=1 is not offered here, leave it out")
     settings = {}
     for name, value in fields.items():
         if name in _OURS or name.startswith("param_"):
             continue
         if not _NAME.fullmatch(name):
-            raise Refused.named(115, "UNKNOWN_SETTING", f"Unknown setting {name!r}")
+            raise RefusedError.named(115, "UNKNOWN_SETTING", f"Unknown setting {name!r}")
         settings[name] = value
     parameters = {name.removeprefix("param_"): value for name, value in fields.items() if name.startswith("param_")}
     head = fields.get("query", "").encode("utf-8", "surrogateescape")
@@ -93,7 +116,11 @@ def read_call(method: str, query_string: str, headers: Mapping[str, str], body: 
         query_id=fields.get("query_id") or headers.get("X-ClickHouse-Query-Id") or str(uuid.uuid4()),
         settings=settings,
         parameters=parameters,
-        fields={"database": headers.get("X-ClickHouse-Database", ""), **fields},
+        fields={
+            "database": headers.get("X-ClickHouse-Database", ""),
+            "default_format": headers.get("X-ClickHouse-Format", ""),
+            **fields,
+        },
         head=head + b"\n" if head.strip() else b"",
         rest=rest,
         body=body,
@@ -111,7 +138,7 @@ def check_credentials(query_string: str, headers: Mapping[str, str], user: str, 
         password: Its password.
 
     Raises:
-        Refused: User or password are wrong or missing.
+        RefusedError: User or password are wrong or missing.
     """
     fields = dict(parse_qsl(query_string, keep_blank_values=True))
     named = headers.get("X-ClickHouse-User") or fields.get("user") or ""
@@ -124,7 +151,7 @@ def check_credentials(query_string: str, headers: Mapping[str, str], user: str, 
             named = given = ""
     known = hmac.compare_digest(named.encode(), user.encode())
     if not (hmac.compare_digest(given.encode(), password.encode()) and known):
-        raise Refused.named(
+        raise RefusedError.named(
             516,
             "AUTHENTICATION_FAILED",
             f"{named or 'default'}: Authentication failed: password is incorrect, or there is no user with such name",
@@ -136,12 +163,12 @@ def _form(content_type: str, data: bytes) -> dict[str, str]:
     head = b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n"
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + data)
     if not message.is_multipart():
-        raise Refused.named(36, "BAD_ARGUMENTS", "the multipart form cannot be read")
+        raise RefusedError.named(36, "BAD_ARGUMENTS", "the multipart form cannot be read")
     found = {}
     for part in message.iter_parts():
         name = part.get_param("name", header="content-disposition")
         if part.get_filename():
-            raise Refused.named(48, "NOT_IMPLEMENTED", "external tables are not offered here")
+            raise RefusedError.named(48, "NOT_IMPLEMENTED", "external tables are not offered here")
         payload = part.get_payload(decode=True)
         if isinstance(name, str) and isinstance(payload, bytes):
             found[name] = payload.decode("utf-8", "surrogateescape")

@@ -1,6 +1,7 @@
 """The engine and its connections: one for each request, or one for each session.
 
-A connection has its own current database and settings. What a request's URL sets holds for that request alone, also inside a session.
+A connection has its own current database and settings. What a request's URL sets holds for that request alone, also
+inside a session.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from metropulse.embedded.clickhouse_http.errors import Refused
+from metropulse.embedded.clickhouse_http.errors import RefusedError
 
 _SESSION_SECONDS = 60.0
 _SESSION_MOST = 3600.0
@@ -54,12 +55,12 @@ class Connection:
             The engine's result.
 
         Raises:
-            Refused: The engine refuses it.
+            RefusedError: The engine refuses it.
         """
         try:
             return self.raw.query(sql, form, params=parameters or {})
         except Exception as error:
-            raise Refused.by_engine(error) from error
+            raise RefusedError.by_engine(error) from error
 
     def prepare(self, database: str, settings: dict[str, str], *, session: bool) -> None:
         """Set what a request asks for, and take back what an earlier one of the session had set.
@@ -70,7 +71,7 @@ class Connection:
             session: Whether the connection goes on after the request.
 
         Raises:
-            Refused: The engine does not know a setting, a value or the database.
+            RefusedError: The engine does not know a setting, a value or the database.
         """
         if session and database != self._database:
             if not self._database:
@@ -85,6 +86,8 @@ class Connection:
             for name in wanted.keys() - self._before.keys():
                 self._before[name] = self._value(name)
             changes += [f"{name} = {self._before[name]}" for name in self._applied.keys() - settings.keys()]
+        # What forbids further changes comes last.
+        changes.sort(key=lambda change: change.startswith("readonly "))
         if changes:
             self.run("SET " + ", ".join(changes))
         self._applied = dict(settings) if session else {}
@@ -163,12 +166,12 @@ class Engine:
             A connection in the database `default`, without settings.
 
         Raises:
-            Refused: The engine refuses it.
+            RefusedError: The engine refuses it.
         """
         try:
             return Connection(self._module.connect(self._path))
         except Exception as error:
-            raise Refused.by_engine(error) from error
+            raise RefusedError.by_engine(error) from error
 
     @contextlib.contextmanager
     def borrow(self, session_id: str, timeout: str, *, check: bool, close: bool) -> Iterator[Connection]:
@@ -184,7 +187,7 @@ class Engine:
             The connection.
 
         Raises:
-            Refused: The session is at work, does not exist, or its timeout is no number.
+            RefusedError: The session is at work, does not exist, or its timeout is no number.
         """
         if not session_id:
             connection = self.connect()
@@ -194,7 +197,7 @@ class Engine:
                 connection.close()
             return
         if timeout and not timeout.isdigit():
-            raise Refused.named(36, "BAD_ARGUMENTS", f"Invalid session timeout: '{timeout}'")
+            raise RefusedError.named(36, "BAD_ARGUMENTS", f"Invalid session timeout: '{timeout}'")
         session = self._acquire(session_id, check=check)
         try:
             yield session.connection
@@ -210,10 +213,12 @@ class Engine:
             session = self._sessions.get(session_id)
             if session is None:
                 if check:
-                    raise Refused.named(372, "SESSION_NOT_FOUND", f"Session {session_id} not found")
+                    raise RefusedError.named(372, "SESSION_NOT_FOUND", f"Session {session_id} not found")
                 session = self._sessions[session_id] = Session(self.connect())
             if not session.lock.acquire(blocking=False):
-                raise Refused.named(373, "SESSION_IS_LOCKED", f"Session {session_id} is locked by a concurrent client")
+                raise RefusedError.named(
+                    373, "SESSION_IS_LOCKED", f"Session {session_id} is locked by a concurrent client"
+                )
             return session
 
     def _drop(self, session_id: str) -> None:
@@ -235,13 +240,13 @@ class Engine:
         """Kill running queries.
 
         Args:
-            query_id: A client's identifier; empty for all of them.
+            query_id: A client's identifier; empty for all of them. The kill is ordered, not awaited.
         """
         mine = "query NOT LIKE 'KILL%'"
         where = f"Settings['log_comment'] = {literal(query_id)} AND {mine}" if query_id else mine
         connection = self.connect()
         try:
-            connection.run(f"KILL QUERY WHERE {where} {'ASYNC' if query_id else 'SYNC'}")
+            connection.run(f"KILL QUERY WHERE {where} ASYNC")
         finally:
             connection.close()
 

@@ -9,15 +9,15 @@ _CODE = re.compile(r"Code: (\d+)")
 _VERSION = re.compile(r"\(version [^()]*(\([^()]*\))?\)\s*$")
 
 _STATUS = {
-    HTTPStatus.BAD_REQUEST: {6, 26, 27, 38, 41, 53, 62, 69, 70, 72, 117, 130, 131},
+    HTTPStatus.BAD_REQUEST: {6, 26, 27, 36, 38, 41, 53, 62, 69, 70, 72, 117, 130, 131},
     HTTPStatus.UNAUTHORIZED: {192, 193, 194},
     HTTPStatus.FORBIDDEN: {291, 497, 516},
-    HTTPStatus.NOT_FOUND: {16, 46, 47, 60, 73, 81, 115, 372},
+    HTTPStatus.NOT_FOUND: {1000, 16, 46, 47, 60, 73, 81, 115, 372},
     HTTPStatus.NOT_IMPLEMENTED: {48},
 }
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A statement or request that is answered with an error.
 
     Attributes:
@@ -32,7 +32,7 @@ class Refused(Exception):
         self.text = text
 
     @classmethod
-    def named(cls, code: int, name: str, message: str) -> Refused:
+    def named(cls, code: int, name: str, message: str) -> RefusedError:
         """Refuse in ClickHouse's words.
 
         Args:
@@ -46,7 +46,7 @@ class Refused(Exception):
         return cls(code, f"Code: {code}. DB::Exception: {message}. ({name})")
 
     @classmethod
-    def by_engine(cls, error: Exception) -> Refused:
+    def by_engine(cls, error: Exception) -> RefusedError:
         """Read an error of the engine, whose text may carry prefixes.
 
         Args:
@@ -77,5 +77,5 @@ class Refused(Exception):
         )
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The client went away before its request was whole."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from metropulse.embedded.clickhouse_http.call import Call
 from metropulse.embedded.clickhouse_http.engine import Connection, Engine, literal
-from metropulse.embedded.clickhouse_http.errors import Refused
+from metropulse.embedded.clickhouse_http.errors import RefusedError
 from metropulse.embedded.clickhouse_http.formats import Joiner, header_cutter
 from metropulse.embedded.clickhouse_http.statements import Statement, read_statement, replace_strings
 
@@ -59,8 +59,8 @@ def read_whole_statement(call: Call) -> tuple[Statement, bytes]:
         The statement and the first of its data.
 
     Raises:
-        Gone: The client went away.
-        Refused: There is no statement, more than one, or it is far too long.
+        GoneError: The client went away.
+        RefusedError: There is no statement, more than one, or it is far too long.
     """
     text = bytearray(call.head)
     statement = read_statement(bytes(text), whole=False) if text else None
@@ -72,13 +72,13 @@ def read_whole_statement(call: Call) -> tuple[Statement, bytes]:
             break
         text += piece
         if len(text) > _MOST_STATEMENT:
-            raise Refused.named(62, "SYNTAX_ERROR", "Syntax error: the statement is too long")
+            raise RefusedError.named(62, "SYNTAX_ERROR", "Syntax error: the statement is too long")
         # Looked at again only when it has doubled, so that a long statement is not read over and over.
         if len(text) >= 2 * checked or len(text) < 1 << 16:
             checked = len(text)
             statement = read_statement(bytes(text), whole=False)
     if statement is None:
-        raise Refused.named(62, "SYNTAX_ERROR", "Syntax error: Empty query")
+        raise RefusedError.named(62, "SYNTAX_ERROR", "Syntax error: Empty query")
     data = bytes(text[statement.data_at :]) if statement.data_at is not None else b""
     return statement, data
 
@@ -97,8 +97,8 @@ def execute(call: Call, statement: Statement, data: bytes, connection: Connectio
         The answer; its rest must be read before the connection is used again.
 
     Raises:
-        Gone: The client went away.
-        Refused: The engine refuses the statement.
+        GoneError: The client went away.
+        RefusedError: The engine refuses the statement.
     """
     if call.read_only:
         _require_read_only(connection, statement)
@@ -128,9 +128,9 @@ def execute(call: Call, statement: Statement, data: bytes, connection: Connectio
 
 def _require_read_only(connection: Connection, statement: Statement) -> None:
     """Refuse a change by GET, as a server does."""
-    known = connection.raw.classify_query(statement.text.decode("utf-8", "surrogateescape"))
+    known = connection.raw.classify_query(statement.text)
     if getattr(known.get("query_class"), "name", "UNKNOWN") == "MUTATING":
-        raise Refused.named(
+        raise RefusedError.named(
             164,
             "READONLY",
             "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. "
@@ -157,15 +157,15 @@ def _insert(call: Call, statement: Statement, data: bytes, connection: Connectio
     form = statement.format or call.fields.get("default_format") or "Values"
     raw = connection.raw
     try:
-        insert = raw.send_insert(statement.text.decode("utf-8", "surrogateescape"), form)
+        insert = raw.send_insert(statement.text, form)
     except Exception as error:
-        raise Refused.by_engine(error) from error
+        raise RefusedError.by_engine(error) from error
     try:
         for batch in _batches(data, call.rest):
             try:
                 raw.insert_append(insert, batch)
             except Exception as error:
-                raise Refused.by_engine(error) from error
+                raise RefusedError.by_engine(error) from error
     except BaseException:
         with contextlib.suppress(Exception):
             raw.insert_cancel(insert)
@@ -173,7 +173,7 @@ def _insert(call: Call, statement: Statement, data: bytes, connection: Connectio
     try:
         done = raw.insert_done(insert)
     except Exception as error:
-        raise Refused.by_engine(error) from error
+        raise RefusedError.by_engine(error) from error
     rows, size = done.rows_written(), done.bytes_written()
     return Answer(None, summary=Summary(rows, size, rows, size, rows, int(done.elapsed() * 1e9)))
 
@@ -194,13 +194,13 @@ def _select(text: bytes, form: str, call: Call, connection: Connection) -> Answe
     """Begin to stream a SELECT; a result of one chunk is answered in one piece, so its errors have their status."""
     cutter = header_cutter(form)
     if cutter is None:
-        raise Refused.named(49, "LOGICAL_ERROR", f"{form} does not stream")
+        raise RefusedError.named(49, "LOGICAL_ERROR", f"{form} does not stream")
     joiner = Joiner(form, cutter)
     raw = connection.raw
     try:
-        stream = raw.send_query(text.decode("utf-8", "surrogateescape"), form, params=call.parameters)
+        stream = raw.send_query(text, form, params=call.parameters)
     except Exception as error:
-        raise Refused.by_engine(error) from error
+        raise RefusedError.by_engine(error) from error
     summary = Summary()
     chunks = _chunks(raw, stream, joiner, summary)
     first = next(chunks, b"")
@@ -230,7 +230,7 @@ def _chunks(raw: Any, stream: Any, joiner: Joiner, summary: Summary) -> Iterator
                 chunk = raw.streaming_fetch_result(stream)
             except Exception as error:
                 ended = True
-                raise Refused.by_engine(error) from error
+                raise RefusedError.by_engine(error) from error
             rows, size = chunk.rows_read(), chunk.size()
             summary.read_rows += rows
             summary.result_rows += rows

@@ -1,7 +1,7 @@
 """Output formats: which of them stream, and how the engine's chunks become one document.
 
-The engine hands out a result in chunks, each a whole document of its format. Some formats concatenate as they are; others repeat a header,
-which is cut from every chunk but the first; the rest is answered in one piece.
+The engine hands out a result in chunks, each a whole document of its format. Some formats concatenate as they are;
+others repeat a header, which is cut from every chunk but the first; the rest is answered in one piece.
 """
 
 from __future__ import annotations

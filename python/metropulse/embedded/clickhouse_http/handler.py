@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import socket
+import sys
 import time
 from dataclasses import asdict
 from http import HTTPStatus
@@ -14,7 +16,7 @@ from typing import Any, ClassVar, cast
 from metropulse.embedded.clickhouse_http.body import Body
 from metropulse.embedded.clickhouse_http.call import Call, check_credentials, read_call
 from metropulse.embedded.clickhouse_http.engine import Engine
-from metropulse.embedded.clickhouse_http.errors import Gone, Refused
+from metropulse.embedded.clickhouse_http.errors import GoneError, RefusedError
 from metropulse.embedded.clickhouse_http.execute import Answer, execute, read_whole_statement
 from metropulse.embedded.clickhouse_http.formats import content_type
 from metropulse.embedded.clickhouse_http.watch import Watch
@@ -31,10 +33,36 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int, engine: Engine, watch: Watch, user: str, password: str) -> None:
         """Listen on a port of the loopback interface (0: any)."""
         self.engine, self.watch, self.user, self.password = engine, watch, user, password
+        self._links: set[socket.socket] = set()
         super().__init__(("127.0.0.1", port), Handler)
 
+    def finish(self, seconds: float) -> None:
+        """Take nothing more from the clients, and wait until the answers under way are sent.
+
+        Args:
+            seconds: How long to wait.
+        """
+        deadline = time.monotonic() + seconds
+        while self._links and time.monotonic() < deadline:
+            for link in list(self._links):
+                with contextlib.suppress(OSError):
+                    link.shutdown(socket.SHUT_RD)
+            time.sleep(0.02)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Note a connection, and serve it in a thread of its own."""
+        self._links.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        self._links.discard(request)
+        super().shutdown_request(request)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that went away."""
+        """Log a defect; clients that went away are none."""
+        if not isinstance(sys.exception(), (OSError, GoneError)):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -46,6 +74,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = 1 << 16
     timeout: ClassVar[float] = 3600.0
+    _started = False
 
     @property
     def _mart(self) -> Server:
@@ -79,23 +108,25 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         """Run a request's statement and send the answer, or the error."""
         body, self._started, call = None, False, None
-        query_string = self.path.partition("?")[2]
+        path, _, query_string = self.path.partition("?")
         try:
             chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
             body = Body(self.rfile, length=self.headers.get("Content-Length"), chunked=chunked)
+            if path not in ("/", "/query"):
+                raise RefusedError.named(1000, "NOT_FOUND", f"There is no handle {path}; queries go to /")
             headers = cast(Any, self.headers)
             check_credentials(query_string, headers, self._mart.user, self._mart.password)
             call = read_call(self.command, query_string, headers, body)
             self._run(call)
-        except Refused as error:
+        except RefusedError as error:
             self._refuse(error, call, body)
-        except (Gone, ConnectionError, TimeoutError):
+        except (GoneError, ConnectionError, TimeoutError):
             self.close_connection = True
         except Exception as error:
             if self._started:
                 self.close_connection = True
                 raise
-            self._refuse(Refused.named(1002, "UNKNOWN_EXCEPTION", f"{type(error).__name__}: {error}"), call, body)
+            self._refuse(RefusedError.named(1002, "UNKNOWN_EXCEPTION", f"{type(error).__name__}: {error}"), call, body)
 
     def _run(self, call: Call) -> None:
         """Run a call and send its answer."""
@@ -106,7 +137,8 @@ class Handler(BaseHTTPRequestHandler):
             session,
             call.fields.get("session_timeout", ""),
             check=call.flag("session_check"),
-            close=call.flag("close_session"),
+            # A session that forbids its own changes could not be set back.
+            close=call.flag("close_session") or "readonly" in call.settings,
         )
         with lend as connection:
             connection.prepare(call.fields.get("database", ""), settings, session=bool(session))
@@ -138,7 +170,7 @@ class Handler(BaseHTTPRequestHandler):
             self._chunk(answer.first)
             for piece in answer.rest:
                 self._chunk(piece)
-        except Refused as error:
+        except RefusedError as error:
             text = error.body(self._mart.engine.version).encode("utf-8", "replace") + b"\n"
             mark = b"__exception__\r\n"
             self._chunk(b"\r\n%b%b\r\n%b%d %b\r\n%b" % (mark, tag.encode(), text, len(text), tag.encode(), mark))
@@ -147,7 +179,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()
 
-    def _refuse(self, error: Refused, call: Call | None, body: Body | None) -> None:
+    def _refuse(self, error: RefusedError, call: Call | None, body: Body | None) -> None:
         """Send an error. A body that is still coming is let run dry, so that the client gets to read the answer."""
         headers = {"Content-Type": "text/plain; charset=UTF-8", "X-ClickHouse-Exception-Code": str(error.code)}
         if call is not None:
@@ -164,7 +196,8 @@ class Handler(BaseHTTPRequestHandler):
     def _drain(self) -> None:
         """Read and forget what the client still sends."""
         deadline = time.monotonic() + _DRAIN_SECONDS
-        self.connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
         self.connection.settimeout(1.0)
         while time.monotonic() < deadline:
             try:
@@ -172,6 +205,8 @@ class Handler(BaseHTTPRequestHandler):
                     return
             except TimeoutError:
                 continue
+            except OSError:
+                return
 
     def _begin(self, status: HTTPStatus, headers: dict[str, str]) -> None:
         """Send the head of an answer."""

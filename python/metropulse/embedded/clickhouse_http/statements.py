@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from metropulse.embedded.clickhouse_http.errors import Refused
+from metropulse.embedded.clickhouse_http.errors import RefusedError
 
 _TOKEN = re.compile(
     rb"""
@@ -98,7 +98,7 @@ def read_statement(text: bytes, *, whole: bool) -> Statement | None:
         The statement; None when more of the text is needed.
 
     Raises:
-        Refused: There is no statement, or more than one.
+        RefusedError: There is no statement, or more than one.
     """
     verb = next((token.word for token in tokens(text) if token.text != b"("), b"")
     if verb == b"INSERT":
@@ -109,10 +109,10 @@ def read_statement(text: bytes, *, whole: bool) -> Statement | None:
         return None
     cut = list(tokens(text))
     if not cut:
-        raise Refused.named(62, "SYNTAX_ERROR", "Syntax error: Empty query")
+        raise RefusedError.named(62, "SYNTAX_ERROR", "Syntax error: Empty query")
     ends = next((index for index, token in enumerate(cut) if token.text == b";" and token.depth <= 0), len(cut))
     if any(token.text != b";" for token in cut[ends:]):
-        raise Refused.named(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")
+        raise RefusedError.named(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")
     words = frozenset(token.word for token in cut if token.word)
     return Statement(text, verb.decode(), words, _trailing_format(cut[:ends]), None)
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 from metropulse.embedded.clickhouse_http.engine import Engine
-from metropulse.embedded.clickhouse_http.errors import Refused
+from metropulse.embedded.clickhouse_http.errors import RefusedError
 
 _PERIOD_SECONDS = 0.1
 _SWEEP_PERIODS = 50
@@ -68,7 +68,7 @@ class Watch:
                 for key in gone:
                     self._running.pop(key)
             for query_id in gone.values():
-                with contextlib.suppress(Refused):
+                with contextlib.suppress(RefusedError):
                     self._engine.kill(query_id)
 
 
