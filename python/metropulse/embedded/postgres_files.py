@@ -98,7 +98,9 @@ def socket_folder(layout: Layout) -> Path:
     if len(os.fsencode(near / ".s.PGSQL.5432")) <= _SOCKET_BYTES:
         return near
     digest = hashlib.sha256(os.fsencode(layout.state)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()).resolve() / f"metropulse-{digest}"
+    # Not by TMPDIR where it can be helped: processes that differ in it must still meet.
+    parent = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
+    return parent.resolve() / f"metropulse-{digest}"
 
 
 def clear_remains(data: Path, sockets: Path) -> None:
