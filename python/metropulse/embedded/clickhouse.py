@@ -105,7 +105,7 @@ class ClickHouse:
         account = account_for(self._layout.mart) if self._layout.mart.stat().st_uid != 0 else None
         if account is not None and account.blocked_by(Path(sys.executable).resolve()):
             raise ConfigError(
-                f"the mart's folder belongs to {account.name!r}, who may not reach this interpreter; start as that user",
+                f"the mart belongs to {account.name!r}, who may not reach this interpreter; run as that user",
                 {"folder": str(self._layout.mart), "interpreter": sys.executable},
             )
         log = open_log(self._log)
