@@ -177,12 +177,19 @@ def test_inserts_without_binary(mart: Mart, table: str) -> None:
     )
 
 
+def test_errors_are_told_once(mart: Mart) -> None:
+    """The engine's nested prefixes are cut."""
+    status, headers, body = mart.send(b"SELECT 1 FORMAT NoSuch")
+    assert (status, headers["x-clickhouse-exception-code"]) == (404, "73")
+    assert body.count(b"DB::Exception") == 1
+
+
 def test_form(mart: Mart) -> None:
     """Statement and parameters may come as a multipart form."""
-    parts = {"query": "SELECT {a:String}, {b:Int32}", "param_a": "it\\'s\\n", "param_b": "-1"}
+    parts = {"query": "SELECT {a:String},\n {b:Int32}", "param_a": "ключ\\'s\\n", "param_b": "-1"}
     body = "".join(f'--edge\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in parts.items())
     headers = {"Content-Type": "multipart/form-data; boundary=edge"}
-    assert mart.send((body + "--edge--\r\n").encode(), headers=headers)[2] == b"it\\'s\\n\t-1\n"
+    assert mart.send((body + "--edge--\r\n").encode(), headers=headers)[2].decode() == "ключ\\'s\\n\t-1\n"
 
 
 def test_error_amid_a_stream(mart: Mart) -> None:

@@ -6,6 +6,7 @@ import re
 from http import HTTPStatus
 
 _CODE = re.compile(r"Code: (\d+)")
+_REPEATED = re.compile(r"(Code: \d+\. DB::Exception: )\1+")
 _VERSION = re.compile(r"\(version [^()]*(\([^()]*\))?\)\s*$")
 
 _STATUS = {
@@ -59,7 +60,7 @@ class RefusedError(Exception):
         found = list(_CODE.finditer(text))
         if not found:
             return cls.named(1002, "UNKNOWN_EXCEPTION", text.strip() or type(error).__name__)
-        return cls(int(found[0].group(1)), text[found[0].start() :].strip())
+        return cls(int(found[0].group(1)), _REPEATED.sub(r"\1", text[found[0].start() :].strip()))
 
     def body(self, version: str) -> str:
         """Return the text of the answer, which ends with the server's version.
