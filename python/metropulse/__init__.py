@@ -6,8 +6,8 @@
         p.generate("2024-05-01", days=1)
         print(p.run("2024-05-01"))
 
-Importing this package loads nothing else: names are resolved at first use, no thread is started and no environment variable is read, because
-Airflow imports it in every long-lived process before it forks.
+Importing this package loads nothing else: names are resolved at first use, no thread is started and no environment
+variable is read, because Airflow imports it in every long-lived process before it forks.
 """
 
 from __future__ import annotations

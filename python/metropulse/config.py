@@ -1,7 +1,8 @@
 """The settings of a deployment: arguments first, environment second, defaults last.
 
-`resolve` merges them into `Settings`, the one value the native core receives. A *role* (lake, warehouse, mart) comes whole from the first
-source that names its place; the environment's credentials only complete a place that was given without any.
+`resolve` merges them into `Settings`, the one value the native core receives. A *role* (lake, warehouse, mart) comes
+whole from the first source that names its place; the environment's credentials only complete a place that was given
+without any.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from urllib.parse import urlsplit
 from metropulse.exceptions import ConfigError
 from metropulse.urls import clickhouse_endpoint, postgres_url, redact
 
-__all__ = ["DATASETS", "Settings", "default_time_zone", "resolve", "s3_options"]
+__all__ = ["DATASETS", "TUNING", "Settings", "default_time_zone", "resolve", "s3_options"]
 
 DATASETS = ("routes", "stops", "users", "vehicles", "trips", "payments", "vehicle_positions")
 """The raw datasets of a day."""
 
-_TUNING: dict[str, tuple[type, ...]] = {
+TUNING: dict[str, tuple[type, ...]] = {
     "reject_limit": (float, int),
     "memory_bytes": (int,),
     "threads": (int,),
@@ -34,6 +35,7 @@ _TUNING: dict[str, tuple[type, ...]] = {
     "allow_vanishing": (bool,),
     "spool": (str, Path),
 }
+"""Other settings of the core, and their types."""
 
 # Object-store options that well-known environment variables carry, by the scheme of the lake.
 _CLOUD_OPTIONS = {
@@ -148,7 +150,8 @@ def resolve(
         lake: URL or folder; else ``METROPULSE_LAKE``; else ``s3://raw`` when ``MINIO_ENDPOINT`` is set.
         lake_options: Options of the object store; given, they are complete and no variable is consulted.
         warehouse: Any form `metropulse.urls.postgres_url` reads; else ``PG_URL``, with ``PG_USER`` and ``PG_PASSWORD``.
-        mart: Any form `metropulse.urls.clickhouse_endpoint` reads; else ``CH_JDBC_URL``, with ``CH_USER`` and ``CH_PASSWORD``.
+        mart: Any form `metropulse.urls.clickhouse_endpoint` reads; else ``CH_JDBC_URL``, with ``CH_USER`` and
+            ``CH_PASSWORD``.
         mart_user: ClickHouse user where the URL names none.
         mart_password: ClickHouse password where the URL names none.
         time_zone: IANA name; else ``METROPULSE_TIME_ZONE``; else ``UTC``.
@@ -219,7 +222,8 @@ def s3_options(
         scheme = urlsplit(endpoint).scheme.lower()
         if scheme not in {"http", "https"} or (secure is not None and secure != (scheme == "https")):
             raise ConfigError(
-                f"the S3 endpoint is {redact(endpoint)} but TLS is {'on' if secure else 'off'}, expected the two to agree"
+                f"the S3 endpoint is {redact(endpoint)} but TLS is {'on' if secure else 'off'}, "
+                "expected the two to agree"
             )
         options["aws_endpoint"] = endpoint.rstrip("/")
         options["aws_virtual_hosted_style_request"] = "false"
@@ -256,11 +260,11 @@ def _lake_options(place: str | None, env: Mapping[str, str]) -> dict[str, str]:
 
 def _checked_tuning(tuning: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in tuning.items():
-        if name not in _TUNING:
-            raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(_TUNING)}")
-        if value is not None and not isinstance(value, _TUNING[name]):
+        if name not in TUNING:
+            raise ConfigError(f"unknown setting {name!r}, expected one of {', '.join(TUNING)}")
+        if value is not None and not isinstance(value, TUNING[name]):
             raise ConfigError(
-                f"{name} is {value!r}, expected {' or '.join(t.__name__ for t in _TUNING[name])}", {"setting": name}
+                f"{name} is {value!r}, expected {' or '.join(t.__name__ for t in TUNING[name])}", {"setting": name}
             )
     return {name: value for name, value in tuning.items() if value is not None}
 

@@ -1,7 +1,7 @@
 """The tree of errors metropulse raises, rooted at `MetropulseError`.
 
-The classes answer one question: what can the caller do? They are defined here, in Python, and raised by the native core as well, so that
-``except metropulse.DataError`` means the same everywhere.
+The classes answer one question: what can the caller do? They are defined here, in Python, and raised by the native
+core as well, so that ``except metropulse.DataError`` means the same everywhere.
 """
 
 from __future__ import annotations

@@ -4,98 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from metropulse.config import DATASETS, Settings, resolve
+from metropulse.config import Settings, resolve
+from metropulse.database import Database
+from metropulse.days import REQUIRED_DATASETS, Day, dataset_names, iso_day
 from metropulse.exceptions import ConfigError
 from metropulse.results import Report
 
 if TYPE_CHECKING:
     from metropulse import _core
-    from metropulse._core import ArrowTable
+    from metropulse._core import Progress
 
-    Progress = Callable[[str, int, int], object]
-    Day = str | date
+__all__ = ["Pipeline"]
 
-__all__ = ["REQUIRED_DATASETS", "Database", "Pipeline", "calendar_span", "iso_day"]
-
-REQUIRED_DATASETS = ("routes", "vehicle_positions")
-"""The datasets without which a partition that has no manifest does not count as complete."""
-
-
-def iso_day(value: Day, name: str = "dt") -> str:
-    """Return a day as ``YYYY-MM-DD``.
-
-    Args:
-        value: A date, or text of exactly that form.
-        name: The argument's name, for the error.
-
-    Returns:
-        The text.
-
-    Raises:
-        ConfigError: The value is no day.
-    """
-    if isinstance(value, datetime):
-        value = value.date()
-    if isinstance(value, date):
-        return value.isoformat()
-    try:
-        if len(value) == 10:
-            return date.fromisoformat(value).isoformat()
-    except (TypeError, ValueError):
-        pass
-    raise ConfigError(f"{name} is {value!r}, expected a day as YYYY-MM-DD")
-
-
-def calendar_span(dt: Day) -> tuple[str, str]:
-    """Return the first and last day that the calendar needs so that `dt` and its neighbours in any zone are in it.
-
-    Args:
-        dt: The day.
-
-    Returns:
-        The first day of the year before and the last day of the year after.
-    """
-    year = int(iso_day(dt)[:4])
-    return f"{year - 1:04}-01-01", f"{year + 1:04}-12-31"
-
-
-class Database:
-    """One of the two databases, open to questions."""
-
-    __slots__ = ("_query",)
-
-    def __init__(self, query: Callable[[str], ArrowTable]) -> None:
-        """Keep the native call.
-
-        Args:
-            query: Runs one statement and returns its rows.
-        """
-        self._query = query
-
-    def query(self, sql: str) -> ArrowTable:
-        """Run one statement and return its rows.
-
-        Args:
-            sql: The statement.
-
-        Returns:
-            An Arrow table (``pyarrow.table(t)``, ``polars.from_arrow(t)``, ``t.to_pylist()``).
-
-        Raises:
-            DatabaseError: The server refused the statement or went away.
-        """
-        return self._query(sql)
+# Embedded engines have credentials of their own: those of other servers must not leak into them.
+_DATABASE_VARIABLES = ("PG_", "CH_")
 
 
 class Pipeline:
     """The steps of a day over a lake, a warehouse and a mart.
 
-    Every verb blocks with the GIL released, stops within a second on Ctrl-C, and returns a `Report`. Loading an unchanged day again writes
-    nothing; loading a corrected day replaces exactly what it had contributed.
+    Every verb blocks with the GIL released, stops within a second on Ctrl-C, and returns a `Report`. Loading an
+    unchanged day again writes nothing; loading a corrected day replaces exactly what it had contributed.
 
     Verbs take ``progress``, a callable that is told the phase's label, the rows done and the rows in all (0: unknown).
     """
@@ -142,41 +74,31 @@ class Pipeline:
 
     @classmethod
     def from_env(cls) -> Pipeline:
-        """Take everything from the environment.
-
-        Returns:
-            The pipeline.
-
-        Raises:
-            ConfigError: A variable has the wrong form.
-        """
+        """Take everything from the environment; `ConfigError` when a variable has the wrong form."""
         return cls()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Pipeline:
-        """Take settings that are resolved already; nothing else is consulted.
-
-        Args:
-            settings: The settings.
-
-        Returns:
-            The pipeline.
-
-        Raises:
-            ConfigError: The core refuses a value.
-        """
+        """Take settings that are resolved already; nothing else is consulted."""
         pipeline = cls.__new__(cls)
         pipeline._open(settings)
         return pipeline
 
     @classmethod
     def embedded(
-        cls, directory: str | os.PathLike[str], *, time_zone: str | None = None, keep_running: bool = False, **tuning: Any
+        cls,
+        directory: str | os.PathLike[str],
+        *,
+        lake: str | os.PathLike[str] | None = None,
+        time_zone: str | None = None,
+        keep_running: bool = False,
+        **tuning: Any,
     ) -> Pipeline:
         """Start PostgreSQL and ClickHouse of your own under a folder, or join those that run there.
 
         Args:
             directory: The state folder: ``lake/raw/``, ``warehouse/`` and ``mart/`` live in it.
+            lake: Another lake than ``lake/raw/`` of the state folder; its credentials come from the environment.
             time_zone: IANA name of the service zone.
             keep_running: Leave the engines running when the pipeline is closed (``metropulse stop`` ends them).
             **tuning: As for the constructor.
@@ -193,22 +115,21 @@ class Pipeline:
         engines = embedded.start(directory)
         try:
             settings = resolve(
-                lake=os.fspath(engines.lake),
-                lake_options={},
+                lake=lake or os.fspath(engines.lake),
                 warehouse=engines.warehouse_url,
                 mart=engines.mart_url,
                 mart_user=engines.mart_user,
                 mart_password=engines.mart_password,
                 time_zone=time_zone,
-                environ={**_only(os.environ, "METROPULSE_TIME_ZONE")},
+                environ={k: v for k, v in os.environ.items() if not k.startswith(_DATABASE_VARIABLES)},
                 **tuning,
             )
             pipeline = cls.from_settings(settings)
         except BaseException:
-            engines.stop()
+            engines.close()
             raise
         if not keep_running:
-            pipeline._stop = engines.stop
+            pipeline._stop = engines.close
         return pipeline
 
     def _open(self, settings: Settings) -> None:
@@ -315,7 +236,7 @@ class Pipeline:
 
     def partition_ready(self, dt: Day, *, required: Sequence[str] = REQUIRED_DATASETS) -> Report:
         """Look once whether the raw day has a manifest or all `required` datasets."""
-        return Report.from_json(self._core.partition_ready(iso_day(dt), _datasets(required)))
+        return Report.from_json(self._core.partition_ready(iso_day(dt), dataset_names(required)))
 
     async def wait_for_partition(
         self,
@@ -339,7 +260,7 @@ class Pipeline:
         Raises:
             StorageError: The lake cannot be read.
         """
-        found = await self._core.wait_for_partition(iso_day(dt), _datasets(required), poll_seconds, stable_seconds)
+        found = await self._core.wait_for_partition(iso_day(dt), dataset_names(required), poll_seconds, stable_seconds)
         return Report.from_json(found)
 
     def cancel(self) -> None:
@@ -365,15 +286,3 @@ class Pipeline:
     def __repr__(self) -> str:
         """Show where things are, and no secret."""
         return f"Pipeline({self._settings!r})"
-
-
-def _datasets(names: Sequence[str]) -> list[str]:
-    if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in DATASETS]:
-        raise ConfigError(f"unknown dataset {unknown[0]!r}, expected some of {', '.join(DATASETS)}")
-    return list(names)
-
-
-def _only(environ: Mapping[str, str], *names: str) -> dict[str, str]:
-    return {name: environ[name] for name in names if name in environ}

@@ -16,13 +16,13 @@ class Report(dict[str, Any]):
     ``json.dumps`` takes it as it is. Notebooks show it as a table.
     """
 
-    def __init__(self, values: Mapping[str, Any] = ()) -> None:  # type: ignore[assignment]
+    def __init__(self, values: Mapping[str, Any]) -> None:
         """Freeze `values`.
 
         Args:
             values: A JSON-safe mapping.
         """
-        super().__init__({key: _freeze(value) for key, value in dict(values).items()})
+        super().__init__({key: _freeze(value) for key, value in values.items()})
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -61,9 +61,7 @@ class Report(dict[str, Any]):
 
     def _repr_html_(self) -> str:
         """Return the report as HTML tables, for notebooks."""
-        rows = [
-            f"<tr><th>{escape(k)}</th><td>{_cell(v)}</td></tr>" for k, v in self.items() if not _is_records(v)
-        ]
+        rows = [f"<tr><th>{escape(k)}</th><td>{_cell(v)}</td></tr>" for k, v in self.items() if not _is_records(v)]
         tables = "".join(f"<h4>{escape(k)}</h4>{_table(v)}" for k, v in self.items() if _is_records(v))
         return f"<table>{''.join(rows)}</table>{tables}"
 
@@ -75,7 +73,7 @@ class Report(dict[str, Any]):
         raise TypeError("a report is frozen; change the copy that to_dict() returns")
 
     __setitem__ = __delitem__ = __setattr__ = __delattr__ = _frozen
-    clear = pop = popitem = setdefault = update = __ior__ = _frozen  # type: ignore[assignment]
+    clear = pop = popitem = setdefault = update = __ior__ = _frozen
 
 
 def _freeze(value: Any) -> Any:

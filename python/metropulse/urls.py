@@ -14,9 +14,9 @@ from metropulse.exceptions import ConfigError
 __all__ = ["Endpoint", "clickhouse_endpoint", "postgres_url", "redact"]
 
 _USERINFO = re.compile(r"(?P<head>://[^/\s:@]*):[^/\s]*@")
-_SECRET_NAME = r"[\w-]*(?:password|passwd|secret|access_key|session_token|sas_key)[\w-]*"
+_HIDDEN = r"[\w-]*(?:password|passwd|secret|access_key|session_token|sas_key)[\w-]*"
 _KEYWORD = re.compile(
-    rf"""(?i)(?P<name>\b{_SECRET_NAME}(?:\s*=\s*|["']\s*[:=]\s*))(?P<value>'[^']*'|"[^"]*"|[^\s&,;\]}}]+)"""
+    rf"""(?i)(?P<name>\b{_HIDDEN}(?:\s*=\s*|["']\s*[:=]\s*))(?P<value>'[^']*'|"[^"]*"|[^\s&,;\]}}]+)"""
 )
 
 # What pgjdbc and SQLAlchemy put into a URL, in PostgreSQL's own words.
@@ -59,7 +59,8 @@ def postgres_url(text: str, user: str | None = None, password: str | None = None
     """Return a connection string in PostgreSQL's own form.
 
     Args:
-        text: ``postgresql://...``, ``jdbc:postgresql://...``, SQLAlchemy's ``postgresql+driver://...`` or ``key=value`` pairs.
+        text: ``postgresql://...``, ``jdbc:postgresql://...``, SQLAlchemy's ``postgresql+driver://...`` or
+            ``key=value`` pairs.
         user: Used where the text names no user.
         password: Used where the text names no password.
 
@@ -130,7 +131,8 @@ def clickhouse_endpoint(text: str, user: str | None = None, password: str | None
         raise ConfigError("the mart URL names a port outside 0 to 65535") from error
     if scheme not in {"http", "https"} and port in _NATIVE_PORTS:
         raise ConfigError(
-            f"the mart URL names port {port} of ClickHouse's native protocol, expected its HTTP port ({_NATIVE_PORTS[port]})"
+            f"the mart URL names port {port} of ClickHouse's native protocol, "
+            f"expected its HTTP port ({_NATIVE_PORTS[port]})"
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     database = unquote(parts.path.strip("/")) or options.get("database") or "default"
