@@ -22,6 +22,9 @@ __all__ = ["Pipeline"]
 # Embedded engines have credentials of their own: those of other servers must not leak into them.
 _DATABASE_VARIABLES = ("PG_", "CH_")
 
+# Longer than any file has lain still: without a manifest the day is never complete.
+_NEVER_SECONDS = 1e12
+
 
 class Pipeline:
     """The steps of a day over a lake, a warehouse and a mart.
@@ -260,7 +263,8 @@ class Pipeline:
         Raises:
             StorageError: The lake cannot be read.
         """
-        found = await self._core.wait_for_partition(iso_day(dt), dataset_names(required), poll_seconds, stable_seconds)
+        stable = _NEVER_SECONDS if stable_seconds is None else stable_seconds
+        found = await self._core.wait_for_partition(iso_day(dt), dataset_names(required), poll_seconds, stable)
         return Report.from_json(found)
 
     def cancel(self) -> None:

@@ -115,7 +115,7 @@ def test_the_wait_is_a_coroutine(core):
     p = metropulse.Pipeline(lake="/lake")
     found = asyncio.run(p.wait_for_partition("2024-05-01", required=["trips"], poll_seconds=1, stable_seconds=None))
     assert found.ready
-    assert core.made[0].calls == [("wait_for_partition", "2024-05-01", ["trips"], 1, None)]
+    assert core.made[0].calls == [("wait_for_partition", "2024-05-01", ["trips"], 1, 1e12)]
     with pytest.raises(metropulse.ConfigError, match="unknown dataset 'trip'"):
         p.partition_ready("2024-05-01", required="routes, trip")
 

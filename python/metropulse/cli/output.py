@@ -19,6 +19,7 @@ _COUNTS = {
     "rows_duplicate": "duplicate",
     "rows_superseded": "superseded",
     "rows_rejected": "rejected",
+    "rows_written": "written",
     "rows": "rows",
     "files": "files",
 }
