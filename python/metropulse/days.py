@@ -43,16 +43,16 @@ def iso_day(value: Day, name: str = "dt") -> str:
 
 
 def calendar_span(dt: Day) -> tuple[str, str]:
-    """Return the first and last day that the calendar needs so that `dt` and its neighbours in any zone are in it.
+    """Return the first and last day of the calendar that one raw day needs, as `Pipeline.run` loads it.
 
     Args:
         dt: The day.
 
     Returns:
-        The first day of the year before and the last day of the year after.
+        The year of the day with a month on either side, for days that spill over New Year.
     """
     year = int(iso_day(dt)[:4])
-    return f"{year - 1:04}-01-01", f"{year + 1:04}-12-31"
+    return f"{year - 1:04}-12-01", f"{year + 1:04}-01-31"
 
 
 def dataset_names(names: Sequence[str]) -> list[str]:

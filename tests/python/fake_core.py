@@ -89,9 +89,7 @@ class Pipeline:
             raise self.fail
         return json.dumps(self.ready)
 
-    async def wait_for_partition(
-        self, dt: str, required: list[str], poll_seconds: float, stable_seconds: float
-    ) -> str:
+    async def wait_for_partition(self, dt: str, required: list[str], poll_seconds: float, stable_seconds: float) -> str:
         self.calls.append(("wait_for_partition", dt, required, poll_seconds, stable_seconds))
         if self.fail is not None:
             raise self.fail

@@ -45,7 +45,7 @@ def context(**more):
     ("operator", "arguments", "expected"),
     [
         (ops.GenerateRawOperator, {"days": "2", "scale": "0.5"}, ("generate", "2024-05-01", 2, 7, 0.5)),
-        (ops.LoadCalendarOperator, {}, ("load_calendar", "2023-01-01", "2025-12-31")),
+        (ops.LoadCalendarOperator, {}, ("load_calendar", "2023-12-01", "2025-01-31")),
         (ops.LoadCalendarOperator, {"start": "2024-01-01", "end": "2024-02-01"}, ("load_calendar", "2024-01-01", "2024-02-01")),
         (ops.StageRawOperator, {}, ("stage", "2024-05-01")),
         (ops.LoadDimensionsOperator, {}, ("load_dimensions", "2024-05-01")),

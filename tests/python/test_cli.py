@@ -180,6 +180,15 @@ def test_start_and_stop_speak_of_engines_and_hide_passwords(call):
     assert json.loads(call("stop", "--json")[1])["stopped"] == {"warehouse": True, "mart": False}
 
 
+def test_commands_about_the_engines_need_no_address(call, engines, monkeypatch):
+    monkeypatch.setenv("PG_URL", "postgresql://h/db")
+    assert call("start")[0] == 0
+    monkeypatch.setenv("METROPULSE_STATE", "elsewhere")
+    assert call("start")[0] == 0
+    assert call("stage", "--date", "2024-05-01")[0] == 0
+    assert engines.started == ["metropulse_state", "elsewhere", "elsewhere"]
+
+
 def test_plain_progress_goes_to_standard_error(call):
     _, out, err = call("generate", "--json")
     assert "generate trips" in err

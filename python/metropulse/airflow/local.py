@@ -183,7 +183,10 @@ def _signals_kept() -> Iterator[None]:
 
 
 def _load_dag() -> Any:
-    from airflow.dag_processing.dagbag import DagBag
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # before Airflow 3.1
+        from airflow.models.dagbag import DagBag
 
     bag = DagBag(dag_folder=str(dag_folder() / f"{DAG_ID}.py"))
     dag = bag.dags.get(DAG_ID)

@@ -69,7 +69,7 @@ class LoadCalendarOperator(PartitionOperator):
     """Fill `dim_date` and `dim_time`.
 
     Args:
-        start: First day; with `end` None, the years around ``dt``.
+        start: First day; without it, or without `end`, the year of ``dt`` and a month around.
         end: Last day, included.
         **kwargs: Those of `PartitionOperator`.
     """

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from metropulse.cli.target import Target, target_options
-from metropulse.exceptions import ConfigError, MetropulseError
+from metropulse.exceptions import MetropulseError
 from metropulse.urls import redact
 
 __all__ = ["COMMANDS"]
@@ -46,12 +46,15 @@ def demo(target: Target, raw: str | None, days: int, start: str, seed: int, scal
     """Run the Airflow DAG itself, in this process, over three generated days on the embedded engines."""
     from metropulse.demo import Plan, run_demo
 
-    folder = target.state_folder()
-    if folder is None:
-        raise ConfigError(
-            "the demo brings its own engines, expected --state or $METROPULSE_STATE beside PG_URL or CH_JDBC_URL"
-        )
-    plan = Plan(state=folder, raw=raw, start=start, days=days, seed=seed, scale=scale, time_zone=target.time_zone or "")
+    plan = Plan(
+        state=target.own_state(),
+        raw=raw,
+        start=start,
+        days=days,
+        seed=seed,
+        scale=scale,
+        time_zone=target.time_zone or "",
+    )
     return run_demo(plan, as_json=target.as_json, quiet=target.quiet)
 
 
@@ -61,7 +64,7 @@ def start(target: Target) -> None:
     """Start the embedded engines and leave them running."""
     from metropulse import embedded
 
-    folder = _folder(target)
+    folder = target.own_state()
     engines = embedded.start(folder)
     addresses = {
         "state": os.fspath(Path(folder).absolute()),
@@ -83,7 +86,7 @@ def stop(target: Target) -> None:
     """Stop the embedded engines of a state folder."""
     from metropulse import embedded
 
-    folder = _folder(target)
+    folder = target.own_state()
     stopped = embedded.stop(folder)
     if target.as_json:
         click.echo(json.dumps({"state": os.fspath(Path(folder).absolute()), "stopped": stopped}))
@@ -126,13 +129,6 @@ def doctor(target: Target) -> int:
         for name, value in found.items():
             click.echo(f"{name + ':':<16}{value}")
     return 0 if healthy else 1
-
-
-def _folder(target: Target) -> str:
-    folder = target.state_folder()
-    if folder is None:
-        raise ConfigError("name the state folder with --state: other engines are configured")
-    return folder
 
 
 def _installed(*modules: str) -> str:

@@ -51,10 +51,14 @@ class Target:
             return self.state
         if self.warehouse or self.mart:
             return None
-        if folder := os.environ.get("METROPULSE_STATE", "").strip():
-            return folder
         named = resolve(lake=self.lake)
-        return None if named.warehouse or named.mart else DEFAULT_STATE
+        if (named.warehouse or named.mart) and not os.environ.get("METROPULSE_STATE", "").strip():
+            return None
+        return self.own_state()
+
+    def own_state(self) -> str:
+        """Return the state folder for commands that concern the embedded engines alone, whatever else is configured."""
+        return self.state or os.environ.get("METROPULSE_STATE", "").strip() or DEFAULT_STATE
 
     @contextmanager
     def pipeline(self) -> Iterator[Pipeline]:

@@ -93,7 +93,7 @@ def generate(target: Target, start: str, days: int, seed: int, scale: float, out
 )
 @click.option("--start", metavar="YYYY-MM-DD", help="First day.")
 @click.option("--end", metavar="YYYY-MM-DD", help="Last day, included.")
-@click.option("--date", "day", metavar="YYYY-MM-DD", help="Instead: the year of this day and its neighbours.")
+@click.option("--date", "day", metavar="YYYY-MM-DD", help="Instead: the year of this day, and a month around.")
 @target_options
 def load_calendar(target: Target, start: str | None, end: str | None, day: str | None) -> None:
     """Fill dim_date and dim_time."""
