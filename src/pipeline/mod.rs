@@ -14,7 +14,7 @@ mod report;
 mod stage;
 mod wait;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
@@ -41,12 +41,13 @@ pub struct Pipeline {
     run_id: String,
     cancel: Cancel,
     progress: Progress,
+    warehouse: Arc<OnceLock<Warehouse>>,
 }
 
 impl Pipeline {
     /// A pipeline for one call. Nothing is connected before a step needs it.
     pub fn new(settings: Arc<Settings>, cancel: Cancel, progress: Progress) -> Self {
-        Self { settings, run_id: run_id(), cancel, progress }
+        Self { settings, run_id: run_id(), cancel, progress, warehouse: Arc::default() }
     }
 
     fn lake(&self) -> Result<Lake> {
@@ -57,7 +58,12 @@ impl Pipeline {
     }
 
     fn warehouse(&self) -> Result<Warehouse> {
-        Warehouse::new(Arc::clone(&self.settings), &self.run_id, self.cancel.clone(), self.progress.clone())
+        if let Some(warehouse) = self.warehouse.get() {
+            return Ok(warehouse.clone());
+        }
+        let settings = Arc::clone(&self.settings);
+        let warehouse = Warehouse::new(settings, &self.run_id, self.cancel.clone(), self.progress.clone())?;
+        Ok(self.warehouse.get_or_init(|| warehouse).clone())
     }
 
     fn mart_url(&self) -> Result<&str> {
@@ -125,9 +131,17 @@ impl Pipeline {
         self.mart()?.query(sql).await
     }
 
-    /// Asks the servers to stop what this pipeline has under way; the flag alone stops only our own work.
-    pub fn cancel(&self) -> &Cancel {
-        &self.cancel
+    /// The counters of the step under way.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Stops what is under way: our own work at its next batch, the server's statements at once.
+    pub async fn stop(&self) {
+        self.cancel.cancel();
+        if let Some(warehouse) = self.warehouse.get() {
+            warehouse.address().cancel_all().await;
+        }
     }
 }
 
