@@ -72,9 +72,9 @@ impl Pipeline {
         })
     }
 
-    fn mart(&self) -> Result<Mart> {
-        let password = self.settings.mart_password.as_ref().map(|p| p.expose());
-        Mart::connect(self.mart_url()?, self.settings.mart_user.as_deref(), password)
+    async fn mart(&self) -> Result<Mart> {
+        let Settings { mart_user, mart_password, .. } = &*self.settings;
+        Mart::connect(self.mart_url()?, mart_user.as_deref(), mart_password.as_ref()).await
     }
 
     /// Applies the schemas of warehouse and mart; safe to repeat.
@@ -82,7 +82,7 @@ impl Pipeline {
         let started = Instant::now();
         self.warehouse()?.prepare().await?;
         if self.settings.mart.is_some() {
-            self.mart()?.apply_schema().await?;
+            self.mart().await?.apply_schema().await?;
         }
         Ok(Report::new("apply_schema", None).took(started))
     }
@@ -128,7 +128,7 @@ impl Pipeline {
 
     /// Runs a query on the mart.
     pub async fn mart_query(&self, sql: &str) -> Result<Table> {
-        self.mart()?.query(sql).await
+        self.mart().await?.query(sql).await
     }
 
     /// The counters of the step under way.

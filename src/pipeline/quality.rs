@@ -44,7 +44,7 @@ impl Pipeline {
     }
 
     async fn check_mart(&self, warehouse: &Warehouse, days: &[NaiveDate]) -> Result<Vec<Outcome>> {
-        let mart = self.mart()?;
+        let mart = self.mart().await?;
         let dates = warehouse.built_dates(days).await?;
         let mut outcomes = Vec::new();
         for (check, ours) in mart_checks(&dates) {
