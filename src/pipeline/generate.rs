@@ -21,11 +21,8 @@ impl Pipeline {
         if !(1..=MOST_DAYS).contains(&days) {
             return Err(Error::config(format!("days is {days}, expected 1 to {MOST_DAYS}")));
         }
-        if !(scale.is_finite() && scale > 0.0) {
-            return Err(Error::config(format!("scale is {scale}, expected a number above 0 (1 is the prototype's city)")));
-        }
         let lake = self.lake()?;
-        let city = City::new(seed, scale, Zone(self.settings.zone()?));
+        let city = City::new(seed, scale, Zone(self.settings.zone()?))?;
         let mut report = Report::new("generate", None);
         let mut made = Vec::new();
         for offset in 0..days {
@@ -48,6 +45,7 @@ impl Pipeline {
             self.progress.begin(&format!("generate {dt} {dataset}"), 0);
             let mut file = writer.begin(dataset, None, &dataset.schema())?;
             for batch in day.batches(dataset) {
+                let batch = batch?;
                 file.write(&batch).await?;
                 self.progress.add(batch.num_rows() as u64);
             }

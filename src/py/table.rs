@@ -10,7 +10,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyDate, PyDateTime, PyDict, PyList, PyTzInfo};
+use pyo3::types::{PyCapsule, PyDateTime, PyDict, PyList, PyTzInfo};
 
 /// The rows of a query. Any Arrow library takes them over without a copy.
 #[pyclass(frozen, module = "metropulse._core")]
@@ -101,8 +101,8 @@ fn value<'py>(py: Python<'py>, column: &dyn Array, row: usize) -> PyResult<Bound
         DataType::Decimal128(..) => decimal(py, &column.as_primitive::<Decimal128Type>().value_as_string(row)),
         DataType::Date32 => {
             let days = column.as_primitive::<Date32Type>().value(row);
-            let date = PyDate::from_timestamp(py, i64::from(days) * 86_400)?;
-            date.into_bound_py_any(py)
+            // Python counts days from 0001-01-01 as 1.
+            py.import("datetime")?.getattr("date")?.call_method1("fromordinal", (i64::from(days) + 719_163,))
         }
         DataType::Timestamp(..) => instant(py, column, row),
         DataType::List(_) => {
