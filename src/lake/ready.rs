@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use chrono::{NaiveDate, Utc};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::fetch::hex;
@@ -13,7 +14,7 @@ use crate::error::Result;
 use crate::model::Dataset;
 
 /// The answer to "can this day be loaded?".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Readiness {
     /// Everything required is there, marked complete by a manifest or old enough.
     pub ready: bool,

@@ -5,9 +5,8 @@ use std::time::Instant;
 use chrono::NaiveDate;
 
 use super::Pipeline;
-use super::input::{Input, Judged, on_thread};
+use super::input::{Audience, Input, Judged, on_thread};
 use super::report::{Report, TableReport};
-use crate::clean::Audience;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::history::Snapshot;

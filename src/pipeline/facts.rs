@@ -7,9 +7,8 @@ use chrono::NaiveDate;
 use serde_json::json;
 
 use super::Pipeline;
-use super::input::KeptRows;
+use super::input::{Audience, KeptRows};
 use super::report::{Report, TableReport};
-use crate::clean::Audience;
 use crate::error::Result;
 use crate::model::{Dataset, Fact};
 use crate::postgres::FactLoad;

@@ -1,6 +1,6 @@
 //! A day's files on the way in: fetched, hashed, judged, and read again as clean rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 
 use super::Pipeline;
 use super::report::TableReport;
-use crate::clean::{Audience, Cleaned, Cleaner, Judge, Verdict};
+use crate::clean::{Cleaned, Cleaner, Counts, Judge, Verdict};
 use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
@@ -19,6 +19,15 @@ use crate::postgres::{Line, Part, Rows, Unit};
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 16_384;
+
+/// For whom rows are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// Superseded rows stay.
+    Staging,
+    /// Of different rows with one key only the last.
+    Warehouse,
+}
 
 /// One dataset of one day: its files, ready to read.
 pub(super) struct Input {
@@ -84,19 +93,17 @@ fn judge(input: Input, settings: &Settings, cancel: &Cancel, progress: &Progress
         ready.push((part, cleaner));
     }
     let mut judge = Judge::new(dataset, settings.memory_bytes);
-    while judge.wants_pass() {
-        for (number, (part, cleaner)) in ready.iter().enumerate() {
-            judge.part_begins(number);
-            for group in 0..part.row_groups() {
-                read_group(part, cleaner, group, &mut |cleaned| {
-                    cancel.check()?;
-                    progress.add(cleaned.rows_read);
-                    judge.see(cleaned)
-                })?;
-            }
+    for (part, cleaner) in &ready {
+        judge.part_begins(part.rows);
+        for group in 0..part.row_groups() {
+            read_group(part, cleaner, group, &mut |cleaned| {
+                cancel.check()?;
+                progress.add(cleaned.rows_read);
+                judge.see(cleaned)
+            })?;
         }
     }
-    let verdict = Arc::new(judge.finish()?);
+    let verdict = Arc::new(judge.finish(cancel)?);
     let judged = Judged { dataset, parts: ready, verdict, unknown_columns: unknown.into_iter().collect() };
     judged.check_share(settings.reject_limit)?;
     Ok(judged)
@@ -109,7 +116,7 @@ fn read_group(
     sink: &mut dyn FnMut(&Cleaned) -> Result<()>,
 ) -> Result<()> {
     let mut row = part.first_row(group);
-    for batch in part.read_row_groups(group..group + 1, &cleaner.columns(), BATCH_ROWS)? {
+    for batch in part.read_row_groups(group..group + 1, cleaner.columns(), BATCH_ROWS)? {
         let batch = batch?;
         let cleaned = cleaner.clean(&batch, row)?;
         row += batch.num_rows() as u64;
@@ -119,9 +126,24 @@ fn read_group(
 }
 
 impl Judged {
+    /// The counts of all files together.
+    fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        for counts in (0..self.parts.len()).filter_map(|part| self.verdict.counts(part)) {
+            total.rows_read += counts.rows_read;
+            total.rejected += counts.rejected;
+            total.rounded += counts.rounded;
+            total.truncated += counts.truncated;
+            for (reason, rows) in &counts.rejected_by_reason {
+                *total.rejected_by_reason.entry(*reason).or_default() += rows;
+            }
+        }
+        total
+    }
+
     /// The share of rejects stays within the limit, over all files of the day.
     fn check_share(&self, limit: f64) -> Result<()> {
-        let counts = self.verdict.total();
+        let counts = self.total();
         let share = counts.rejected as f64 / (counts.rows_read.max(1)) as f64;
         if share <= limit {
             return Ok(());
@@ -148,7 +170,7 @@ impl Judged {
             .iter()
             .enumerate()
             .map(|(number, (part, _))| {
-                let counts = self.verdict.part(number);
+                let counts = self.verdict.counts(number).cloned().unwrap_or_default();
                 let superseded = if audience == Audience::Staging { 0 } else { counts.superseded };
                 Line {
                     part: Part {
@@ -168,11 +190,14 @@ impl Judged {
 
     /// What judging found, for the report.
     pub(super) fn describe(&self, table: &mut TableReport) {
-        let counts = self.verdict.total();
+        let counts = self.total();
         table.rejected_by_reason = counts.rejected_by_reason.iter().map(|(r, rows)| (r.code(), *rows)).collect();
         table.rows_rounded = counts.rounded;
         table.rows_truncated = counts.truncated;
         table.unknown_columns.clone_from(&self.unknown_columns);
+        if self.verdict.contradictions() > 0 {
+            table.detail("rows_sharing_vehicle_and_time", self.verdict.contradictions());
+        }
     }
 
     /// Reads everything once more, part by part, with the kept rows of each batch.
@@ -194,11 +219,14 @@ impl Judged {
     }
 
     fn kept(&self, part: usize, cleaned: &Cleaned, audience: Audience) -> Result<RecordBatch> {
-        match self.verdict.filter(part, cleaned, audience) {
-            None => Ok(cleaned.rows.clone()),
-            Some(mask) => filter_record_batch(&cleaned.rows, &mask)
-                .map_err(|e| Error::internal("rows cannot be filtered").because(e)),
+        let mask = match audience {
+            Audience::Staging => self.verdict.filter_staged(part, cleaned),
+            Audience::Warehouse => self.verdict.filter(part, cleaned),
+        };
+        if mask.true_count() == mask.len() {
+            return Ok(cleaned.rows.clone());
         }
+        filter_record_batch(&cleaned.rows, &mask).map_err(|e| Error::internal("rows cannot be filtered").because(e))
     }
 }
 
@@ -256,6 +284,3 @@ pub(super) fn each_reject(
 pub(super) fn unit_count(judged: &Judged) -> usize {
     units(judged).len()
 }
-
-/// Inputs by dataset.
-pub(super) type Inputs = BTreeMap<Dataset, Input>;

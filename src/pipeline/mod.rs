@@ -14,7 +14,7 @@ mod report;
 mod stage;
 mod wait;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
@@ -41,12 +41,13 @@ pub struct Pipeline {
     run_id: String,
     cancel: Cancel,
     progress: Progress,
+    warehouse: Arc<OnceLock<Warehouse>>,
 }
 
 impl Pipeline {
     /// A pipeline for one call. Nothing is connected before a step needs it.
     pub fn new(settings: Arc<Settings>, cancel: Cancel, progress: Progress) -> Self {
-        Self { settings, run_id: run_id(), cancel, progress }
+        Self { settings, run_id: run_id(), cancel, progress, warehouse: Arc::default() }
     }
 
     fn lake(&self) -> Result<Lake> {
@@ -57,7 +58,12 @@ impl Pipeline {
     }
 
     fn warehouse(&self) -> Result<Warehouse> {
-        Warehouse::new(Arc::clone(&self.settings), &self.run_id, self.cancel.clone(), self.progress.clone())
+        if let Some(warehouse) = self.warehouse.get() {
+            return Ok(warehouse.clone());
+        }
+        let settings = Arc::clone(&self.settings);
+        let warehouse = Warehouse::new(settings, &self.run_id, self.cancel.clone(), self.progress.clone())?;
+        Ok(self.warehouse.get_or_init(|| warehouse).clone())
     }
 
     fn mart_url(&self) -> Result<&str> {
@@ -66,9 +72,9 @@ impl Pipeline {
         })
     }
 
-    fn mart(&self) -> Result<Mart> {
-        let password = self.settings.mart_password.as_ref().map(|p| p.expose());
-        Mart::connect(self.mart_url()?, self.settings.mart_user.as_deref(), password)
+    async fn mart(&self) -> Result<Mart> {
+        let Settings { mart_user, mart_password, .. } = &*self.settings;
+        Mart::connect(self.mart_url()?, mart_user.as_deref(), mart_password.as_ref()).await
     }
 
     /// Applies the schemas of warehouse and mart; safe to repeat.
@@ -76,7 +82,7 @@ impl Pipeline {
         let started = Instant::now();
         self.warehouse()?.prepare().await?;
         if self.settings.mart.is_some() {
-            self.mart()?.apply_schema().await?;
+            self.mart().await?.apply_schema().await?;
         }
         Ok(Report::new("apply_schema", None).took(started))
     }
@@ -122,12 +128,20 @@ impl Pipeline {
 
     /// Runs a query on the mart.
     pub async fn mart_query(&self, sql: &str) -> Result<Table> {
-        self.mart()?.query(sql).await
+        self.mart().await?.query(sql).await
     }
 
-    /// Asks the servers to stop what this pipeline has under way; the flag alone stops only our own work.
-    pub fn cancel(&self) -> &Cancel {
-        &self.cancel
+    /// The counters of the step under way.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Stops what is under way: our own work at its next batch, the server's statements at once.
+    pub async fn stop(&self) {
+        self.cancel.cancel();
+        if let Some(warehouse) = self.warehouse.get() {
+            warehouse.address().cancel_all().await;
+        }
     }
 }
 

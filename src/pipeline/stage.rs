@@ -8,9 +8,8 @@ use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
 use chrono::NaiveDate;
 
 use super::Pipeline;
-use super::input::{Judged, KeptRows, each_reject, unit_count};
+use super::input::{Audience, Judged, KeptRows, each_reject, unit_count};
 use super::report::{Report, TableReport};
-use crate::clean::Audience;
 use crate::error::{Error, Result};
 use crate::model::Dataset;
 use crate::postgres::{Feed, StageLoad, Unit};

@@ -8,10 +8,10 @@ use bytes::{BufMut, BytesMut};
 use chrono::NaiveDate;
 use std::sync::Arc;
 
+use super::SIGNATURE;
 use super::field::{Constant, Fault, Field, Why, append};
 use super::prepare::prepare;
 use super::types::PgType;
-use super::SIGNATURE;
 use crate::error::{Error, Result};
 
 /// Rows written at a time: their bytes stay in the processor's nearest cache while column after column fills them.
@@ -72,7 +72,10 @@ struct Column {
 }
 
 enum Input {
-    Batch { index: usize, arrow: DataType },
+    Batch {
+        index: usize,
+        arrow: DataType,
+    },
     /// The complete field.
     Bytes(Vec<u8>),
 }
@@ -122,7 +125,8 @@ impl Encoder {
         if i16::try_from(columns.len()).is_err() {
             return Err(Error::schema(format!("{} columns, PostgreSQL takes at most {}", columns.len(), i16::MAX)));
         }
-        let columns = columns.iter().map(|(name, pg, source)| plan(name, *pg, source, schema)).collect::<Result<_>>()?;
+        let columns =
+            columns.iter().map(|(name, pg, source)| plan(name, *pg, source, schema)).collect::<Result<_>>()?;
         Ok(Self { columns, started: false, rows_seen: 0, rows_written: 0 })
     }
 

@@ -4,8 +4,7 @@
 //! known, then writes them at the rows' cursors. One virtual call serves a block, not a value.
 
 use arrow::array::{
-    Array, BinaryViewArray, FixedSizeBinaryArray, GenericByteArray, StringViewArray,
-    types::ByteArrayType,
+    Array, BinaryViewArray, FixedSizeBinaryArray, GenericByteArray, StringViewArray, types::ByteArrayType,
 };
 use arrow::buffer::NullBuffer;
 

@@ -66,10 +66,7 @@ fn boolean(array: &ArrayRef) -> Prepared {
     Some(Box::new(Fixed { nulls: nulls(array), get: move |row| Some([u8::from(values.value(row))]) }))
 }
 
-fn integer<N, const W: usize>(
-    array: &ArrayRef,
-    bytes: impl Fn(N) -> [u8; W] + Copy + Send + 'static,
-) -> Prepared
+fn integer<N, const W: usize>(array: &ArrayRef, bytes: impl Fn(N) -> [u8; W] + Copy + Send + 'static) -> Prepared
 where
     N: TryFrom<i8> + TryFrom<i16> + TryFrom<i32> + TryFrom<i64>,
     N: TryFrom<u8> + TryFrom<u16> + TryFrom<u32> + TryFrom<u64>,
@@ -193,7 +190,10 @@ fn uuid(array: &ArrayRef) -> Prepared {
         DataType::FixedSizeBinary(16) => {
             let array = array.as_fixed_size_binary_opt()?;
             let values = array.clone();
-            Some(Box::new(Fixed { nulls: nulls(array), get: move |row| values.bytes(row).first_chunk::<16>().copied() }))
+            Some(Box::new(Fixed {
+                nulls: nulls(array),
+                get: move |row| values.bytes(row).first_chunk::<16>().copied(),
+            }))
         }
         _ => None,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate};
+use chrono::NaiveDate;
 
 use super::super::client::{Session, get};
 use super::super::ledger::{self, Line};
@@ -478,6 +478,8 @@ fn write_plan(sheet: &mut Sheet, key: &str, plan: &Plan, wanted: &[Version]) {
 /// Days are dates in the log; this is what their starts must survive.
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
     #[test]

@@ -1,0 +1,208 @@
+//! A city and its days: everything that is settled before a row is made.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use chrono::{NaiveDate, NaiveTime, TimeDelta, TimeZone};
+
+use super::dirt::Dirt;
+use super::draw::{Key, Topic};
+use super::fleet::{Vehicle, fleet};
+use super::geography::{Stop, stops};
+use super::ride::Rides;
+use super::rider::{Riders, day_number};
+use super::route::Route;
+use super::snapshot;
+use super::telemetry::Positions;
+use super::timetable::{Rhythm, Run, Runs};
+use crate::error::{Error, Result};
+use crate::model::{Dataset, Zone};
+
+/// Rows of a batch, about.
+pub(super) const BATCH_ROWS: usize = 65_536;
+
+const ROUTES: f64 = 20.0;
+const RIDERS: f64 = 2_000.0;
+const STOPS: f64 = 200.0;
+
+/// Two trips a rider over three days.
+const TRIPS_PER_RIDER: f64 = 2.0 / 3.0;
+
+/// A synthetic city: routes, stops, vehicles and riders that follow from a seed.
+#[derive(Clone, Debug)]
+pub struct City {
+    seed: u64,
+    scale: f64,
+    zone: Zone,
+    dirt: f64,
+    stops: Arc<[Stop]>,
+}
+
+impl City {
+    /// The largest scale: 20 million riders.
+    pub const MAX_SCALE: f64 = 10_000.0;
+
+    /// A city whose days are clean. Scale 1 means 20 routes, 100 vehicles, 200 stops and 2,000 riders.
+    ///
+    /// # Errors
+    /// A configuration error when `scale` is not above 0 and at most [`Self::MAX_SCALE`].
+    pub fn new(seed: u64, scale: f64, zone: Zone) -> Result<Self> {
+        if !(scale > 0.0 && scale <= Self::MAX_SCALE) {
+            let most = Self::MAX_SCALE;
+            return Err(Error::config(format!("scale is {scale}, expected a number above 0 and at most {most}")));
+        }
+        let count = (STOPS * scale).round().max(20.0) as usize;
+        Ok(Self { seed, scale, zone, dirt: 0.0, stops: stops(seed, count).into() })
+    }
+
+    /// Spoils this share of the rows: repeats some, empties optional values of some, breaks the rules in others.
+    ///
+    /// # Errors
+    /// A configuration error when the share is not between 0 and 1.
+    pub fn with_dirt(self, share: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Error::config(format!("dirt is {share}, expected a share between 0 and 1")));
+        }
+        Ok(Self { dirt: share, ..self })
+    }
+
+    /// One day, a function of seed, scale, zone, dirt and date alone.
+    pub fn day(&self, date: NaiveDate) -> DayPlan {
+        DayPlan::new(self, date)
+    }
+}
+
+/// One day of a city.
+#[derive(Clone, Debug)]
+pub struct DayPlan {
+    pub(super) date: NaiveDate,
+    pub(super) day: i64,
+    pub(super) seed: u64,
+    dirt: f64,
+    /// The instant from which timetables count, in microseconds since the epoch.
+    origin_micros: i64,
+    pub(super) rhythm: Rhythm,
+    pub(super) stops: Arc<[Stop]>,
+    pub(super) routes: Vec<Route>,
+    pub(super) fleet: Vec<Vehicle>,
+    pub(super) riders: Riders,
+    /// One bit a rider: whether he rides today.
+    riding: Vec<u64>,
+    pub(super) trips: u64,
+    /// The weight of all runs of the day: how the trips are shared out among them.
+    pub(super) weight: f64,
+}
+
+impl DayPlan {
+    fn new(city: &City, date: NaiveDate) -> Self {
+        let (seed, day) = (city.seed, day_number(date));
+        let count = |at_one: f64| (at_one * city.scale).round().max(1.0);
+        let routes: Vec<_> =
+            (0..count(ROUTES) as usize).map(|index| Route::on(seed, index, day, &city.stops)).collect();
+        let fleet = fleet(seed, day, &routes);
+        let rhythm = Rhythm::of(date);
+        let riders = Riders::new(seed, count(RIDERS) as u64, day);
+        let mood = Key::new(seed, Topic::Volume).with(day as u64).between(0, 0.94, 1.06);
+        let mut plan = Self {
+            date,
+            day,
+            seed,
+            dirt: city.dirt,
+            origin_micros: origin_micros(city.zone, date),
+            rhythm,
+            stops: Arc::clone(&city.stops),
+            routes,
+            fleet,
+            riders,
+            riding: Vec::new(),
+            trips: (riders.count as f64 * TRIPS_PER_RIDER * rhythm.volume * mood).round() as u64,
+            weight: 0.0,
+        };
+        plan.weight = plan.total_weight();
+        plan.riding = plan.mark_riders();
+        plan
+    }
+
+    /// The service date.
+    pub fn date(&self) -> NaiveDate {
+        self.date
+    }
+
+    /// The rows of a dataset in batches of [`Dataset::schema`], about 65,000 rows each; memory does not grow with
+    /// the number of rows. The same bytes whoever asks, in whatever order.
+    pub fn batches(&self, dataset: Dataset) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send + '_> {
+        let clean: Box<dyn Iterator<Item = Result<RecordBatch>> + Send + '_> = match dataset {
+            Dataset::Routes => Box::new(snapshot::routes(self)),
+            Dataset::Stops => Box::new(snapshot::stops(self)),
+            Dataset::Users => Box::new(snapshot::users(self)),
+            Dataset::Vehicles => Box::new(snapshot::vehicles(self)),
+            Dataset::Trips => Box::new(Rides::new(self).trips()),
+            Dataset::Payments => Box::new(Rides::new(self).payments()),
+            Dataset::VehiclePositions => Box::new(Positions::new(self)),
+        };
+        if self.dirt == 0.0 {
+            return clean;
+        }
+        let mut dirt = Dirt::new(dataset, self.dirt, Key::new(self.seed, Topic::Dirt).with(self.day as u64));
+        Box::new(clean.map(move |batch| batch.and_then(|batch| dirt.spoil(&batch))))
+    }
+
+    /// Microseconds since the epoch of a time of this service day.
+    #[inline]
+    pub(super) fn micros(&self, ms: i64) -> i64 {
+        self.origin_micros + ms * 1_000
+    }
+
+    /// The runs of a vehicle.
+    pub(super) fn runs(&self, vehicle: usize) -> Runs<'_> {
+        let plan = &self.fleet[vehicle];
+        let key = Key::new(self.seed, Topic::Drive).with(self.day as u64).with(vehicle as u64);
+        Runs::new(plan, &self.routes[plan.route], self.rhythm, key)
+    }
+
+    /// How many riders a run attracts, in relation to others.
+    pub(super) fn run_weight(&self, vehicle: usize, run: &Run) -> f64 {
+        let start = run.calls.first().map_or(0, |call| call.depart_ms);
+        self.rhythm.demand(start) * self.routes[self.fleet[vehicle].route].popularity
+    }
+
+    pub(super) fn rides_today(&self, rider: u64) -> bool {
+        self.riding.get((rider / 64) as usize).is_some_and(|word| word >> (rider % 64) & 1 == 1)
+    }
+
+    fn total_weight(&self) -> f64 {
+        let mut run = Run::default();
+        let mut weight = 0.0;
+        for vehicle in 0..self.fleet.len() {
+            let mut runs = self.runs(vehicle);
+            while runs.next(&mut run) {
+                weight += self.run_weight(vehicle, &run);
+            }
+        }
+        weight
+    }
+
+    fn mark_riders(&self) -> Vec<u64> {
+        let mut riding = vec![0_u64; (self.riders.count as usize).div_ceil(64)];
+        for ride in Rides::new(self) {
+            riding[(ride.rider / 64) as usize] |= 1 << (ride.rider % 64);
+        }
+        riding
+    }
+}
+
+/// Twelve hours before local noon: unlike midnight it keeps a timetable's clock right on days that are changed.
+fn origin_micros(zone: Zone, date: NaiveDate) -> i64 {
+    let noon = date.and_time(NaiveTime::MIN) + TimeDelta::hours(12);
+    let half_day = 12 * 3_600_000_000;
+    zone.0
+        .from_local_datetime(&noon)
+        .earliest()
+        .map_or_else(|| zone.day_start_micros(date), |noon| noon.timestamp_micros() - half_day)
+}
+
+/// A batch of a dataset from its columns in order.
+pub(super) fn batch(dataset: Dataset, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    RecordBatch::try_new(dataset.schema(), columns)
+        .map_err(|e| Error::internal("generated columns do not fit their dataset").with("dataset", dataset).because(e))
+}
