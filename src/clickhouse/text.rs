@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, TimestampSecondArray};
+<<<<<<< HEAD
 use arrow::compute::{CastOptions, cast_with_options};
+=======
+use arrow::compute::{CastOptions, cast, cast_with_options};
+>>>>>>> rollup
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{NaiveDateTime, TimeZone};
 use chrono_tz::Tz;
@@ -67,6 +71,39 @@ pub(super) fn table(answer: &[u8], server_zone: &str) -> Result<(SchemaRef, Vec<
     Ok((schema, vec![batch]))
 }
 
+<<<<<<< HEAD
+=======
+/// An Arrow answer with the columns declared as `DateTime` (name, type: rows of `DESCRIBE`) turned into instants.
+pub(super) fn with_instants(
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    declared: &[Vec<String>],
+    server_zone: &str,
+) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let wanted = |at: usize, field: &Field| {
+        let (data_type, _) = arrow_type(declared.get(at)?.get(1)?, server_zone);
+        let is_bare = *field.data_type() == DataType::UInt32 && matches!(data_type, DataType::Timestamp(_, _));
+        is_bare.then_some(data_type)
+    };
+    let fields = schema.fields().iter().enumerate();
+    let types: Vec<_> = fields.clone().map(|(at, field)| wanted(at, field)).collect();
+    let fields = fields.zip(&types).map(|((_, field), wanted)| {
+        wanted.as_ref().map_or_else(|| field.as_ref().clone(), |t| field.as_ref().clone().with_data_type(t.clone()))
+    });
+    let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let failed = |e| Error::internal("a time of ClickHouse cannot be read").because(e);
+    let convert = |(column, wanted): (&ArrayRef, &Option<DataType>)| match wanted {
+        Some(wanted) => cast(&cast(column, &DataType::Int64).map_err(failed)?, wanted).map_err(failed),
+        None => Ok(column.clone()),
+    };
+    let batches = batches.iter().map(|batch| {
+        let columns = batch.columns().iter().zip(&types).map(convert).collect::<Result<Vec<_>>>()?;
+        RecordBatch::try_new(schema.clone(), columns).map_err(failed)
+    });
+    Ok((schema.clone(), batches.collect::<Result<_>>()?))
+}
+
+>>>>>>> rollup
 /// The Arrow type of a declared type, and whether it may be NULL; what is not listed stays text.
 fn arrow_type(declared: &str, server_zone: &str) -> (DataType, bool) {
     for (wrapper, nullable) in [("Nullable(", true), ("LowCardinality(", false)] {

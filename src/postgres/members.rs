@@ -104,7 +104,7 @@ impl Members {
     }
 
     fn draw(&self, member: Member, count: usize) -> Result<Vec<i64>> {
-        let sql = format!("SELECT nextval('dwh.{}') FROM generate_series(1, $1)", member.surrogate());
+        let sql = format!("SELECT nextval('dwh.{}') FROM generate_series(1, $1::bigint)", member.surrogate());
         let count = count as i64;
         let rows = self.runtime.block_on(self.numbers.rows(&sql, &[&count]))?;
         rows.iter().map(|row| get(row, 0)).collect()
