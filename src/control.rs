@@ -22,6 +22,11 @@ impl Cancel {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Whether both are clones of one flag.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// An error once the work was asked to stop; called between batches.
     pub fn check(&self) -> Result<()> {
         if self.is_cancelled() { Err(Error::cancelled("stopped by the caller; nothing was published")) } else { Ok(()) }

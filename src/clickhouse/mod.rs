@@ -1,1 +1,21 @@
-//! The clickhouse room.
+//! ClickHouse: the client, and loading the route mart by partition replacement.
+//!
+//! [`Mart`] speaks HTTP to one database. A service date is loaded as a whole: rows go into a shadow table of their
+//! own, count and checksum are verified there, then `REPLACE PARTITION` swaps them in atomically, so a reader never
+//! sees half a day and a failed load leaves the mart as it was. A date whose rows are already there is not touched.
+//!
+//! Proven on 18.16 and 26.9. Old servers know neither the self-describing binary formats nor server-side parameters,
+//! so rows travel as RowBinary and the table's columns are checked here. Several service dates are not one
+//! transaction, and replicated or distributed tables are not created.
+
+mod client;
+mod error;
+mod load;
+mod rows;
+mod schema;
+mod sip;
+mod text;
+
+pub use client::{Mart, Version};
+pub use load::Replaced;
+pub use schema::{DDL, TABLE};

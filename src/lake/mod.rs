@@ -1,1 +1,30 @@
-//! The lake room.
+//! The raw lake: one folder or bucket whose children are the `dt=YYYY-MM-DD` partitions.
+//!
+//! A dataset of a day is one file `<dataset>.parquet` or a folder `<dataset>/` of parts. [`Lake::partition`] lists
+//! a day, [`Lake::fetch`] makes a part readable as a local file whose size and SHA-256 are known, [`LocalPart::read`]
+//! streams it, and [`Lake::write`] replaces a day and seals it with `_manifest.json`.
+//!
+//! Invariants: with a manifest exactly its files are read, each of its size and digest; a file is hashed before
+//! it is read and can be shown to be unchanged afterwards; a reader never sees half a file; no error names a secret.
+//!
+//! This room knows nothing of values: cleaning them is the work of [`crate::clean`].
+
+mod failure;
+mod fetch;
+mod manifest;
+mod open;
+mod partition;
+mod read;
+mod ready;
+mod write;
+
+pub use fetch::LocalPart;
+pub use manifest::{MANIFEST, Manifest, ManifestFile};
+pub use open::Lake;
+pub use partition::{Part, Partition};
+pub use read::PartReader;
+pub use ready::Readiness;
+pub use write::{FileWriter, PartitionWriter, Written};
+
+#[cfg(test)]
+mod tests;

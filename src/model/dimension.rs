@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::Dataset;
+use super::dataset::{Column, Dataset};
+use super::fact::Member;
 
 /// What the absence of a key from a full snapshot means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +22,7 @@ pub enum Absent {
 pub struct Dimension {
     /// Where its snapshots come from.
     pub dataset: Dataset,
-    /// The table in schema `dwh`.
+    /// The table.
     pub table: &'static str,
     /// The surrogate key.
     pub surrogate: &'static str,
@@ -37,7 +38,7 @@ impl Dimension {
     /// Routes: type 2; `active_flag` is tracked too and derived from the two bounds.
     pub const ROUTE: Self = Self {
         dataset: Dataset::Routes,
-        table: "dim_route",
+        table: "dwh.dim_route",
         surrogate: "route_sk",
         tracked: &["name", "transport_type", "base_fare", "schema_json"],
         overwritten: &[],
@@ -46,7 +47,7 @@ impl Dimension {
     /// Riders: type 2 for city, language and activity.
     pub const USER: Self = Self {
         dataset: Dataset::Users,
-        table: "dim_user",
+        table: "dwh.dim_user",
         surrogate: "user_sk",
         tracked: &["city", "lang", "is_active"],
         overwritten: &["gender", "birthdate", "created_at"],
@@ -55,7 +56,7 @@ impl Dimension {
     /// Vehicles: type 1.
     pub const VEHICLE: Self = Self {
         dataset: Dataset::Vehicles,
-        table: "dim_vehicle",
+        table: "dwh.dim_vehicle",
         surrogate: "vehicle_sk",
         tracked: &[],
         overwritten: &["route_id", "transport_type", "capacity", "vendor", "commissioned_at", "decommissioned_at"],
@@ -64,7 +65,7 @@ impl Dimension {
     /// Stops: type 1.
     pub const STOP: Self = Self {
         dataset: Dataset::Stops,
-        table: "dim_stop",
+        table: "dwh.dim_stop",
         surrogate: "stop_sk",
         tracked: &[],
         overwritten: &["name", "lat", "lon", "city"],
@@ -73,4 +74,20 @@ impl Dimension {
 
     /// The dimensions that raw snapshots feed, in the order in which they are locked and loaded.
     pub const ALL: [Self; 4] = [Self::ROUTE, Self::STOP, Self::USER, Self::VEHICLE];
+
+    /// The declared columns, in the order in which statements keep them: all of the dataset but the key.
+    pub fn columns(&self) -> &'static [Column] {
+        // The key comes first in every dimension's dataset.
+        &self.dataset.columns()[1..]
+    }
+
+    /// The kind of member this dimension holds.
+    pub const fn member(&self) -> Member {
+        match self.dataset {
+            Dataset::Routes => Member::Route,
+            Dataset::Stops => Member::Stop,
+            Dataset::Users => Member::User,
+            _ => Member::Vehicle,
+        }
+    }
 }

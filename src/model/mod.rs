@@ -1,15 +1,18 @@
 //! The datasets and tables, declared once.
 //!
-//! Raw datasets with their columns and kinds live in [`dataset`], the dimensions and facts built from them in
-//! [`dimension`], instants and service days in [`zone`], and the codes of rejected rows in [`reason`]. Everything
+//! Raw datasets with their columns and kinds, the dimensions and facts built from them, the canonical text of a value,
+//! instants and service days of a zone, and the codes of rejected rows. Everything
 //! else in the crate reads these declarations; nothing here does input or output.
 
+mod canonical;
 mod dataset;
 mod dimension;
+mod fact;
 mod reason;
 mod zone;
 
 pub use dataset::{Column, Dataset, Kind};
 pub use dimension::{Absent, Dimension};
+pub use fact::{Fact, Member, Reference, Registry};
 pub use reason::Reason;
-pub use zone::{Zone, epoch_micros};
+pub use zone::{Clock, Zone, epoch_micros};

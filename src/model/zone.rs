@@ -58,6 +58,67 @@ impl Zone {
     }
 }
 
+/// A zone with a memory of recent offsets, for one thread that asks about millions of instants.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    zone: Zone,
+    slots: Vec<(i64, i32)>,
+}
+
+/// Offsets change only on quarters of an hour.
+const QUARTER_MICROS: i64 = 900 * 1_000_000;
+const DAY_MICROS: i64 = 86_400 * 1_000_000;
+const SLOTS: usize = 512;
+
+impl Clock {
+    /// A clock of one zone.
+    pub fn new(zone: Zone) -> Self {
+        Self { zone, slots: vec![(i64::MIN, 0); SLOTS] }
+    }
+
+    /// The offset from UTC at an instant, in microseconds east.
+    #[inline]
+    pub fn offset_micros(&mut self, micros: i64) -> i64 {
+        let quarter = micros.div_euclid(QUARTER_MICROS);
+        let slot = &mut self.slots[quarter.rem_euclid(SLOTS as i64) as usize];
+        if slot.0 != quarter {
+            *slot = (quarter, self.zone.offset_seconds(quarter * QUARTER_MICROS));
+        }
+        i64::from(slot.1) * 1_000_000
+    }
+
+    /// `yyyymmdd` of the local date and the second of the local day.
+    #[inline]
+    pub fn date_time_keys(&mut self, micros: i64) -> (i32, i32) {
+        let local = micros + self.offset_micros(micros);
+        let second = local.rem_euclid(DAY_MICROS) / 1_000_000;
+        (date_key(local.div_euclid(DAY_MICROS)), second as i32)
+    }
+
+    /// Days since the epoch of the service date: the local date of the local hour that holds the instant.
+    #[inline]
+    pub fn service_day(&mut self, micros: i64) -> i32 {
+        let local = micros + self.offset_micros(micros);
+        let bucket = micros - local.rem_euclid(3_600_000_000);
+        (bucket + self.offset_micros(bucket)).div_euclid(DAY_MICROS) as i32
+    }
+}
+
+/// `yyyymmdd` of a count of days since the epoch (the civil-from-days algorithm of the proleptic Gregorian calendar).
+#[inline]
+fn date_key(days: i64) -> i32 {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year * 10_000 + month * 100 + day) as i32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +155,20 @@ mod tests {
         assert_eq!(chicago.hour_bucket_micros(micros("2016-11-06T07:30:00Z")), micros("2016-11-06T07:00:00Z"));
         assert_eq!(chicago.local_date(micros("2016-11-28T05:57:42Z")), day("2016-11-27"));
         assert_eq!(chicago.date_time_keys(micros("2016-11-28T05:57:42Z")), (20_161_127, 86_262));
+    }
+
+    #[test]
+    fn a_clock_agrees_with_its_zone() {
+        for name in ["UTC", "America/Chicago", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Santiago"] {
+            let zone = zone(name);
+            let mut clock = Clock::new(zone);
+            for step in 0..40_000_i64 {
+                let at = micros("2016-01-01T00:00:00Z") + step * 7_919_000_003;
+                assert_eq!(clock.date_time_keys(at), zone.date_time_keys(at), "{name} {at}");
+                let service = zone.local_date(zone.hour_bucket_micros(at));
+                let days = service.signed_duration_since(NaiveDate::default()).num_days();
+                assert_eq!(i64::from(clock.service_day(at)), days, "{name} {at}");
+            }
+        }
     }
 }

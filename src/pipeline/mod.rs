@@ -1,1 +1,163 @@
-//! The pipeline room.
+//! The steps of a day, composed of the rooms below. The one way through for data.
+//!
+//! `input` finds, hashes and judges the files of a day; `stage`, `dimensions` and `facts` feed them to the warehouse;
+//! `mart` rolls facts up into ClickHouse; `quality` looks at the result. Every step returns a [`Report`] and writes
+//! nothing when its input is what the ledger already holds.
+
+mod dimensions;
+mod facts;
+mod generate;
+mod input;
+mod mart;
+mod quality;
+mod report;
+mod stage;
+mod wait;
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use chrono::NaiveDate;
+use sha2::{Digest, Sha256};
+
+use crate::clickhouse::Mart;
+use crate::config::Settings;
+use crate::control::{Cancel, Progress};
+use crate::error::{Error, Result};
+use crate::lake::Lake;
+use crate::postgres::Warehouse;
+
+pub use report::{Report, TableReport};
+
+/// A result as Arrow batches of one schema.
+pub type Table = (SchemaRef, Vec<RecordBatch>);
+
+/// One run over one deployment: settings, a run id, a way to stop it and a way to watch it.
+#[derive(Clone)]
+pub struct Pipeline {
+    settings: Arc<Settings>,
+    run_id: String,
+    cancel: Cancel,
+    progress: Progress,
+    warehouse: Arc<OnceLock<Warehouse>>,
+}
+
+impl Pipeline {
+    /// A pipeline for one call. Nothing is connected before a step needs it.
+    pub fn new(settings: Arc<Settings>, cancel: Cancel, progress: Progress) -> Self {
+        Self { settings, run_id: run_id(), cancel, progress, warehouse: Arc::default() }
+    }
+
+    fn lake(&self) -> Result<Lake> {
+        let url = self.settings.lake.as_deref().ok_or_else(|| {
+            Error::config("no lake is set; pass lake=\"folder or s3://bucket\", set METROPULSE_LAKE, or use the embedded one")
+        })?;
+        Lake::open(url, &self.settings.lake_options)
+    }
+
+    fn warehouse(&self) -> Result<Warehouse> {
+        if let Some(warehouse) = self.warehouse.get() {
+            return Ok(warehouse.clone());
+        }
+        let settings = Arc::clone(&self.settings);
+        let warehouse = Warehouse::new(settings, &self.run_id, self.cancel.clone(), self.progress.clone())?;
+        Ok(self.warehouse.get_or_init(|| warehouse).clone())
+    }
+
+    fn mart_url(&self) -> Result<&str> {
+        self.settings.mart.as_deref().ok_or_else(|| {
+            Error::config("no mart is set; pass mart=\"http://host:8123/default\", set CH_JDBC_URL, or use the embedded one")
+        })
+    }
+
+    async fn mart(&self) -> Result<Mart> {
+        let Settings { mart_user, mart_password, .. } = &*self.settings;
+        Mart::connect(self.mart_url()?, mart_user.as_deref(), mart_password.as_ref()).await
+    }
+
+    /// Applies the schemas of warehouse and mart; safe to repeat.
+    pub async fn apply_schema(&self) -> Result<Report> {
+        let started = Instant::now();
+        self.warehouse()?.prepare().await?;
+        if self.settings.mart.is_some() {
+            self.mart().await?.apply_schema().await?;
+        }
+        Ok(Report::new("apply_schema", None).took(started))
+    }
+
+    /// Makes sure the calendar holds every date from `start` to `end`, both included.
+    pub async fn load_calendar(&self, start: NaiveDate, end: NaiveDate) -> Result<Report> {
+        let started = Instant::now();
+        let calendar = self.warehouse()?.load_calendar(start, end).await?;
+        let mut report = Report::new("load_calendar", None);
+        report.rows = calendar.dates + calendar.times;
+        report.unchanged = report.rows == 0;
+        report.detail("dates", calendar.dates);
+        report.detail("times", calendar.times);
+        Ok(report.took(started))
+    }
+
+    /// Everything for one raw day, in order: calendar of its year, staging, dimensions, facts, mart, quality.
+    pub async fn run(&self, dt: NaiveDate) -> Result<Report> {
+        let started = Instant::now();
+        let (first, last) = calendar_years(dt);
+        let mut steps = vec![self.load_calendar(first, last).await?];
+        steps.push(self.stage(dt).await?);
+        steps.push(self.load_dimensions(dt).await?);
+        steps.push(self.load_facts(dt).await?);
+        steps.push(self.build_route_hourly(None, None, false).await?);
+        steps.push(self.check_quality(Some(dt)).await?);
+        let mut report = Report::new("run", Some(dt));
+        report.unchanged = steps.iter().all(|s| s.unchanged || s.step == "check_quality");
+        report.steps = steps;
+        Ok(report.took(started))
+    }
+
+    /// What the warehouse and the mart hold, as JSON.
+    pub async fn status(&self) -> Result<serde_json::Value> {
+        let status = self.warehouse()?.status().await?;
+        serde_json::to_value(status).map_err(|e| Error::internal("the status cannot be shown").because(e))
+    }
+
+    /// Runs a read-only query on the warehouse.
+    pub async fn warehouse_query(&self, sql: &str) -> Result<Table> {
+        self.warehouse()?.query(sql).await
+    }
+
+    /// Runs a query on the mart.
+    pub async fn mart_query(&self, sql: &str) -> Result<Table> {
+        self.mart().await?.query(sql).await
+    }
+
+    /// The counters of the step under way.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Stops what is under way: our own work at its next batch, the server's statements at once.
+    pub async fn stop(&self) {
+        self.cancel.cancel();
+        if let Some(warehouse) = self.warehouse.get() {
+            warehouse.address().cancel_all().await;
+        }
+    }
+}
+
+/// The calendar that one raw day needs: its own year and, for days that spill over New Year, the neighbours'.
+fn calendar_years(dt: NaiveDate) -> (NaiveDate, NaiveDate) {
+    use chrono::Datelike;
+    let year = dt.year();
+    let first = NaiveDate::from_ymd_opt(year - 1, 12, 1).unwrap_or(dt);
+    let last = NaiveDate::from_ymd_opt(year + 1, 1, 31).unwrap_or(dt);
+    (first, last)
+}
+
+/// Sixteen hexadecimal digits that differ between runs, also in forked processes.
+fn run_id() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    let seed = format!("{now}/{}/{}", std::process::id(), RandomState::new().hash_one(now));
+    Sha256::digest(seed.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

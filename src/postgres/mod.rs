@@ -1,3 +1,39 @@
-//! The postgres room.
+//! The warehouse: sessions, COPY BINARY, staging, dimensions with history, facts, partitions and the ledger.
+//!
+//! Every step works the same way. It takes advisory locks in a fixed order, fills side tables over several
+//! connections, and then publishes in one transaction: the swap of the partition, the ledger, dimension and key
+//! changes, dirty service dates. A crash before the commit leaves the state before; orphaned side tables go at the
+//! next run. What this room does not do: read Parquet, clean rows, or know any table that `ddl/` does not declare.
 
+mod calendar;
+mod client;
 pub mod copy;
+mod copy_in;
+mod dimensions;
+mod facts;
+mod ledger;
+mod lock;
+mod mart_source;
+mod members;
+mod partition;
+mod quality;
+mod query;
+mod rekey;
+mod schema;
+mod stage;
+mod status;
+mod tls;
+mod warehouse;
+
+pub use calendar::Calendar;
+pub use client::{Address, Session, get, wrong};
+pub use copy_in::{Feed, Rows, Unit};
+pub use dimensions::{DimensionLoad, DimensionLoaded};
+pub use facts::{FactLoad, FactLoaded};
+pub use ledger::{Line, Part};
+pub use mart_source::{Build, DateSource, MartSource, RouteName};
+pub use quality::QualityRow;
+pub use schema::{DDL, SCHEMA_VERSION};
+pub use stage::StageLoad;
+pub use status::Status;
+pub use warehouse::Warehouse;

@@ -1,1 +1,17 @@
-//! The only place that knows PyO3.
+//! The binding: the only place that knows PyO3. Thin: parse arguments, release the GIL, run, translate errors.
+
+mod errors;
+mod pipeline;
+mod runtime;
+mod table;
+
+use pyo3::prelude::*;
+
+/// The native core of metropulse. Importing it starts no thread.
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use super::pipeline::Pipeline;
+    #[pymodule_export]
+    use super::table::ArrowTable;
+}

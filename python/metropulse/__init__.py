@@ -1,0 +1,77 @@
+"""Raw transport data to a warehouse with history to an hourly mart.
+
+    import metropulse as mp
+
+    with mp.Pipeline.embedded("state/") as p:
+        p.generate("2024-05-01", days=1)
+        print(p.run("2024-05-01"))
+
+Importing this package loads nothing else: names are resolved at first use, no thread is started and no environment
+variable is read, because Airflow imports it in every long-lived process before it forks.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from metropulse.exceptions import (
+        CancelledError,
+        ConfigError,
+        ConflictError,
+        DatabaseError,
+        DataError,
+        InternalError,
+        MetropulseError,
+        NotFoundError,
+        QualityError,
+        SchemaError,
+        StorageError,
+    )
+    from metropulse.pipeline import Pipeline
+    from metropulse.results import Report
+
+    __version__: str
+
+__all__ = [
+    "CancelledError",
+    "ConfigError",
+    "ConflictError",
+    "DataError",
+    "DatabaseError",
+    "InternalError",
+    "MetropulseError",
+    "NotFoundError",
+    "Pipeline",
+    "QualityError",
+    "Report",
+    "SchemaError",
+    "StorageError",
+    "__version__",
+]
+
+_HOMES = {
+    "Pipeline": "metropulse.pipeline",
+    "Report": "metropulse.results",
+    **{name: "metropulse.exceptions" for name in __all__ if name.endswith("Error")},
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module at first use."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: object = version("metropulse")
+    elif name in _HOMES:
+        from importlib import import_module
+
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,103 @@
+"""The one module of Airflow imports, from 3.0 on.
+
+Everything comes from ``common.compat.sdk``, which follows the names as Airflow moves them; what it does not carry is
+found here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowSkipException,
+    BaseHook,
+    BaseOperator,
+    BaseSensorOperator,
+    Param,
+    PokeReturnValue,
+    chain,
+    conf,
+)
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+__all__ = [
+    "DAG",
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "AirflowSkipException",
+    "BaseHook",
+    "BaseOperator",
+    "BaseSensorOperator",
+    "BaseTrigger",
+    "Context",
+    "Param",
+    "PokeReturnValue",
+    "TriggerEvent",
+    "aget_connection",
+    "chain",
+    "conf",
+    "daily_timetable",
+]
+
+# Where the timetables live, newest Airflow first.
+_PARTITION_TIMETABLES = (("airflow.sdk", "CronPartitionTimetable"),)
+_INTERVAL_TIMETABLES = (
+    ("airflow.sdk", "CronDataIntervalTimetable"),
+    ("airflow.timetables.interval", "CronDataIntervalTimetable"),
+)
+
+
+async def aget_connection(conn_id: str) -> Any:
+    """Return a connection from inside the triggerer's event loop.
+
+    Args:
+        conn_id: The connection's id.
+
+    Returns:
+        The connection.
+    """
+    if hasattr(BaseHook, "aget_connection"):  # Airflow 3.1 and later
+        return await BaseHook.aget_connection(conn_id)
+    from asgiref.sync import sync_to_async
+
+    return await sync_to_async(BaseHook.get_connection)(conn_id)
+
+
+def daily_timetable(cron: str, time_zone: str) -> Any:
+    """Return a timetable whose run just after midnight loads the day before.
+
+    From Airflow 3.2 on it is a partition timetable, whose run carries the day as its partition key; before, a
+    data-interval timetable.
+
+    Args:
+        cron: When to run, in `time_zone`.
+        time_zone: IANA name.
+
+    Returns:
+        The timetable.
+    """
+    partitioned = _first(_PARTITION_TIMETABLES)
+    if partitioned is not None:
+        return partitioned(cron, timezone=time_zone, run_offset=-1, key_format="%Y-%m-%d")
+    interval = _first(_INTERVAL_TIMETABLES)
+    if interval is None:
+        raise AirflowException("this Airflow has no CronDataIntervalTimetable, expected Airflow 3.0 or later")
+    return interval(cron, timezone=time_zone)
+
+
+def _first(places: tuple[tuple[str, str], ...]) -> Any:
+    for module, name in places:
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            continue
+    return None

@@ -1,0 +1,168 @@
+"""What the operators share: opening the pipeline, naming the day, translating errors, stopping when killed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from metropulse.airflow._compat import AirflowSkipException, BaseOperator
+from metropulse.airflow._errors import airflow_errors
+from metropulse.airflow.hooks import (
+    DEFAULT_CONN_ID,
+    LAKE_CONN_ID,
+    MART_CONN_ID,
+    WAREHOUSE_CONN_ID,
+    MetropulseHook,
+)
+from metropulse.airflow.partitions import resolve_partition
+
+if TYPE_CHECKING:
+    from metropulse.airflow._compat import Context
+    from metropulse.pipeline import Pipeline
+    from metropulse.results import Report
+
+__all__ = ["COMMON_FIELDS", "MetropulseOperator", "PartitionOperator"]
+
+COMMON_FIELDS = (
+    "lake",
+    "time_zone",
+    "metropulse_conn_id",
+    "lake_conn_id",
+    "warehouse_conn_id",
+    "mart_conn_id",
+)
+
+
+class MetropulseOperator(BaseOperator):
+    """Base of the operators: opens the pipeline, calls the verb, translates errors, returns the report.
+
+    Args:
+        lake: URL or folder of the lake, over all connections; it must not hold a secret.
+        time_zone: Service zone, over all connections.
+        metropulse_conn_id: Connection of type ``metropulse``.
+        lake_conn_id: Connection of the lake.
+        warehouse_conn_id: Connection of PostgreSQL.
+        mart_conn_id: Connection of ClickHouse.
+        skip_if_missing: Skip the task, rather than fail it, when the partition is not there.
+        skip_if_unchanged: Mark the task skipped when there was nothing to do.
+        **kwargs: Those of every Airflow operator.
+    """
+
+    template_fields: Sequence[str] = COMMON_FIELDS
+    ui_color = "#d7e8f7"
+    _running: Any = None
+
+    def __init__(
+        self,
+        *,
+        lake: str | None = None,
+        time_zone: str | None = None,
+        metropulse_conn_id: str = DEFAULT_CONN_ID,
+        lake_conn_id: str = LAKE_CONN_ID,
+        warehouse_conn_id: str = WAREHOUSE_CONN_ID,
+        mart_conn_id: str = MART_CONN_ID,
+        skip_if_missing: bool = False,
+        skip_if_unchanged: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.lake = lake
+        self.time_zone = time_zone
+        self.metropulse_conn_id = metropulse_conn_id
+        self.lake_conn_id = lake_conn_id
+        self.warehouse_conn_id = warehouse_conn_id
+        self.mart_conn_id = mart_conn_id
+        self.skip_if_missing = skip_if_missing
+        self.skip_if_unchanged = skip_if_unchanged
+
+    @property
+    def hook(self) -> MetropulseHook:
+        """The hook over this operator's connections."""
+        return MetropulseHook(
+            self.metropulse_conn_id,
+            lake_conn_id=self.lake_conn_id,
+            warehouse_conn_id=self.warehouse_conn_id,
+            mart_conn_id=self.mart_conn_id,
+            lake=self.lake,
+            time_zone=self.time_zone,
+        )
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Call the verb.
+
+        Args:
+            context: The task's context.
+
+        Returns:
+            The report, as plain JSON.
+
+        Raises:
+            AirflowFailException: A retry cannot help.
+            AirflowSkipException: There was nothing to do, and the task asked to be skipped then.
+            MetropulseError: A retry may help.
+        """
+        with airflow_errors(context, skip_if_missing=self.skip_if_missing), self.open() as pipeline:
+            self._running = pipeline
+            try:
+                report = self.call(pipeline, context)
+            finally:
+                self._running = None
+        self.log.info("%s", report)
+        if self.skip_if_unchanged and report.get("unchanged"):
+            raise AirflowSkipException(f"{report.get('step', self.task_id)}: unchanged, nothing written")
+        return report.to_dict()
+
+    def open(self) -> AbstractContextManager[Pipeline]:
+        """Open the pipeline this operator needs.
+
+        Returns:
+            A context manager.
+        """
+        return self.hook.pipeline()
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Call the operator's verb.
+
+        Args:
+            pipeline: The open pipeline.
+            context: The task's context.
+
+        Returns:
+            The verb's report.
+        """
+        raise NotImplementedError
+
+    def on_kill(self) -> None:
+        """Stop the verb that is running; it rolls back."""
+        if self._running is not None:
+            self._running.cancel()
+
+
+class PartitionOperator(MetropulseOperator):
+    """Base of the operators that work on one raw day.
+
+    Args:
+        dt: The raw day as ``YYYY-MM-DD``; the run's own when None.
+        **kwargs: Those of `MetropulseOperator`.
+    """
+
+    template_fields: Sequence[str] = ("dt", *COMMON_FIELDS)
+
+    def __init__(self, *, dt: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dt = dt
+
+    def partition(self, context: Context) -> str:
+        """Return the raw day of this run.
+
+        Args:
+            context: The task's context.
+
+        Returns:
+            The day as ``YYYY-MM-DD``.
+
+        Raises:
+            ConfigError: Nothing names it.
+        """
+        return resolve_partition(context, self.dt)

@@ -1,0 +1,156 @@
+"""One operator for each verb of `metropulse.Pipeline`, with the same arguments, templated.
+
+The raw day ``dt`` defaults to the run's own: its ``partition`` parameter, its partition key, or its data interval.
+Each operator returns the verb's report as XCom. Secrets live in connections alone: no argument takes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from metropulse.airflow.base import COMMON_FIELDS, MetropulseOperator, PartitionOperator
+from metropulse.days import calendar_span
+
+if TYPE_CHECKING:
+    from metropulse.airflow._compat import Context
+    from metropulse.pipeline import Pipeline
+    from metropulse.results import Report
+
+__all__ = [
+    "BuildRouteHourlyOperator",
+    "CheckQualityOperator",
+    "GenerateRawOperator",
+    "LoadCalendarOperator",
+    "LoadDimensionsOperator",
+    "LoadFactsOperator",
+    "StageRawOperator",
+]
+
+
+class GenerateRawOperator(PartitionOperator):
+    """Write raw days of a synthetic city into the lake.
+
+    Args:
+        dt: The first day; the run's own when None.
+        days: How many days.
+        seed: Same seed, same bytes.
+        scale: Size of the city.
+        **kwargs: Those of `MetropulseOperator`.
+    """
+
+    template_fields: Sequence[str] = ("dt", "days", "seed", "scale", *COMMON_FIELDS)
+
+    def __init__(
+        self,
+        *,
+        dt: str | None = None,
+        days: int | str = 1,
+        seed: int | str = 7,
+        scale: float | str = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dt=dt, **kwargs)
+        self.days = days
+        self.seed = seed
+        self.scale = scale
+
+    def open(self) -> AbstractContextManager[Pipeline]:
+        """Open the lake alone."""
+        return self.hook.lake_pipeline()
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Generate the days."""
+        return pipeline.generate(self.partition(context), int(self.days), seed=int(self.seed), scale=float(self.scale))
+
+
+class LoadCalendarOperator(PartitionOperator):
+    """Fill `dim_date` and `dim_time`.
+
+    Args:
+        start: First day; with `end` None, the years around ``dt``.
+        end: Last day, included.
+        **kwargs: Those of `PartitionOperator`.
+    """
+
+    template_fields: Sequence[str] = ("dt", "start", "end", *COMMON_FIELDS)
+
+    def __init__(self, *, start: str | None = None, end: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.start = start
+        self.end = end
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Load the calendar."""
+        start, end = self.start, self.end
+        if not start or not end:
+            first, last = calendar_span(self.partition(context))
+            start, end = start or first, end or last
+        return pipeline.load_calendar(start, end)
+
+
+class StageRawOperator(PartitionOperator):
+    """Load the raw day into `staging`, with rejects and ledger."""
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Stage the day."""
+        return pipeline.stage(self.partition(context))
+
+
+class LoadDimensionsOperator(PartitionOperator):
+    """Merge the raw day's snapshots into the dimensions and their history."""
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Load the dimensions."""
+        return pipeline.load_dimensions(self.partition(context))
+
+
+class LoadFactsOperator(PartitionOperator):
+    """Load the raw day's trips, payments and positions."""
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Load the facts."""
+        return pipeline.load_facts(self.partition(context))
+
+
+class BuildRouteHourlyOperator(MetropulseOperator):
+    """Rebuild the service dates of the mart that changed.
+
+    Args:
+        date_from: First service date; without both ends every dirty date is rebuilt.
+        date_to: The date after the last one.
+        force: Rebuild clean dates of the range too.
+        **kwargs: Those of `MetropulseOperator`.
+    """
+
+    template_fields: Sequence[str] = ("date_from", "date_to", *COMMON_FIELDS)
+
+    def __init__(
+        self, *, date_from: str | None = None, date_to: str | None = None, force: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.date_from = date_from
+        self.date_to = date_to
+        self.force = force
+
+    def call(self, pipeline: Pipeline, _context: Context) -> Report:
+        """Build the mart."""
+        return pipeline.build_route_hourly(self.date_from or None, self.date_to or None, force=self.force)
+
+
+class CheckQualityOperator(PartitionOperator):
+    """Check what the raw day brought; a failed check of severity *error* fails the task without retry.
+
+    Args:
+        everything: Check all days instead of one.
+        **kwargs: Those of `PartitionOperator`.
+    """
+
+    def __init__(self, *, everything: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.everything = everything
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Check the day."""
+        return pipeline.check_quality(None if self.everything else self.partition(context))

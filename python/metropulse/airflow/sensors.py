@@ -1,0 +1,168 @@
+"""`RawPartitionSensor`: waits until a raw day is complete."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from metropulse.airflow._compat import BaseSensorOperator, PokeReturnValue
+from metropulse.airflow._errors import airflow_errors, error_from_dict
+from metropulse.airflow.hooks import DEFAULT_CONN_ID, LAKE_CONN_ID, MetropulseHook
+from metropulse.airflow.partitions import resolve_partition
+from metropulse.airflow.triggers import RawPartitionTrigger
+from metropulse.days import REQUIRED_DATASETS, dataset_names
+from metropulse.exceptions import ConfigError, InternalError
+
+if TYPE_CHECKING:
+    from metropulse.airflow._compat import Context
+    from metropulse.results import Report
+
+__all__ = ["RawPartitionSensor"]
+
+
+class RawPartitionSensor(BaseSensorOperator):
+    """Waits for ``_manifest.json`` of the raw day, or for all required files, unchanged for a while.
+
+    It looks once at first; only when the day is not complete yet does it defer to the triggerer, or poke.
+
+    Args:
+        dt: The raw day as ``YYYY-MM-DD``; the run's own when None.
+        required: Datasets that must be there when the day has no manifest: names, or one string with commas.
+        stable_seconds: How long a day without a manifest must stay unchanged; None accepts only a manifest.
+        deferrable: Wait in the triggerer; False pokes in a worker.
+        lake: URL or folder of the lake, over all connections; it must not hold a secret.
+        metropulse_conn_id: Connection of type ``metropulse``.
+        lake_conn_id: Connection of the lake.
+        **kwargs: Those of every Airflow sensor (``poke_interval``, ``timeout``, ``mode``, ``soft_fail``, ...).
+    """
+
+    template_fields: Sequence[str] = (
+        "dt",
+        "required",
+        "stable_seconds",
+        "lake",
+        "metropulse_conn_id",
+        "lake_conn_id",
+    )
+    ui_color = "#e8f0d8"
+    _seen: Any = None
+
+    def __init__(
+        self,
+        *,
+        dt: str | None = None,
+        required: Sequence[str] | str = REQUIRED_DATASETS,
+        stable_seconds: float | str | None = 60.0,
+        deferrable: bool = True,
+        lake: str | None = None,
+        metropulse_conn_id: str = DEFAULT_CONN_ID,
+        lake_conn_id: str = LAKE_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dt = dt
+        self.required = required
+        self.stable_seconds = stable_seconds
+        self.deferrable = deferrable
+        self.lake = lake
+        self.metropulse_conn_id = metropulse_conn_id
+        self.lake_conn_id = lake_conn_id
+
+    def execute(self, context: Context) -> Any:
+        """Look once, then wait.
+
+        Args:
+            context: The task's context.
+
+        Returns:
+            What was found of the partition, as plain JSON.
+
+        Raises:
+            AirflowFailException: The lake is misconfigured.
+            TaskDeferred: The day is not complete and `deferrable` is set.
+        """
+        if not self.deferrable:
+            return super().execute(context)
+        look = self.poke(context)
+        if look.is_done:
+            return look.xcom_value
+        with airflow_errors(context):
+            trigger = RawPartitionTrigger(
+                dt=resolve_partition(context, self.dt),
+                required=dataset_names(self.required),
+                poll_seconds=float(self.poke_interval),
+                stable_seconds=self._stable_seconds(),
+                lake=self.lake or None,
+                metropulse_conn_id=self.metropulse_conn_id,
+                lake_conn_id=self.lake_conn_id,
+            )
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=self.timeout))
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
+        """Return what the trigger found, or raise its error.
+
+        Args:
+            context: The task's context.
+            event: The payload of the trigger's event.
+
+        Returns:
+            What was found of the partition.
+
+        Raises:
+            AirflowFailException: A retry cannot help.
+            MetropulseError: A retry may help.
+        """
+        event = event or {}
+        with airflow_errors(context):
+            if error := event.get("error"):
+                raise error_from_dict(error)
+            if "partition" not in event:
+                raise InternalError("the trigger fired without a partition")
+        return event["partition"]
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look at the lake once.
+
+        Args:
+            context: The task's context.
+
+        Returns:
+            Whether the day is complete, and what was found.
+
+        Raises:
+            AirflowFailException: The lake is misconfigured.
+            MetropulseError: The lake cannot be read now; a retry may help.
+        """
+        hook = MetropulseHook(self.metropulse_conn_id, lake_conn_id=self.lake_conn_id, lake=self.lake)
+        with airflow_errors(context), hook.lake_pipeline() as pipeline:
+            dt = resolve_partition(context, self.dt)
+            found = pipeline.partition_ready(dt, required=dataset_names(self.required))
+            done = self._complete(found)
+        self.log.info("partition %s: %s", dt, "complete" if done else found)
+        return PokeReturnValue(is_done=done, xcom_value=found.to_dict() if done else None)
+
+    def _complete(self, found: Report) -> bool:
+        if not found.get("ready"):
+            self._seen = None
+            return False
+        stable = self._stable_seconds()
+        if found.get("has_manifest") or stable == 0:
+            return True
+        if stable is None:
+            return False
+        if not self.deferrable and self.mode == "reschedule":
+            raise ConfigError("a rescheduled sensor forgets what it saw, expected deferrable=True or stable_seconds=0")
+        now = time.monotonic()
+        if self._seen is None or self._seen[0] != found.get("fingerprint"):
+            self._seen = (found.get("fingerprint"), now)
+        return bool(now - self._seen[1] >= stable)
+
+    def _stable_seconds(self) -> float | None:
+        if self.stable_seconds in (None, "", "None"):
+            return None
+        try:
+            return float(self.stable_seconds)
+        except ValueError as error:
+            raise ConfigError(f"stable_seconds is {self.stable_seconds!r}, expected a number") from error

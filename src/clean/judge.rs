@@ -1,0 +1,340 @@
+//! The fate of every clean row of one dataset and day.
+//!
+//! Rows equal in every known column collapse into the last of them, by part and row; the others are duplicates. Of
+//! different rows with one trip or payment id the last wins; the others are superseded.
+//!
+//! Only hashes are kept: 128 bits of the row, 128 of the key where there is one. They are sorted into partitions by
+//! hash, in memory up to the bound and in a scratch file beyond it, and each partition is settled on its own; one
+//! whose table would break the bound is settled in several passes, each over a share of its hashes. Beside that two
+//! bits a row are kept for the verdict. The rule needs no order: a row learns that it is a duplicate or superseded
+//! from any later row of its hash, whenever the two meet.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use arrow::array::BooleanArray;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+use super::cleaner::Cleaned;
+use super::hash::{Hash, Hashes, hash_rows};
+use super::spill::{PARTITIONS, Records};
+use crate::control::Cancel;
+use crate::error::{Error, Result};
+use crate::model::{Dataset, Reason};
+
+/// Bytes of one entry in both tables, at their emptiest.
+const ENTRY_BYTES: u64 = 160;
+const PASS_SHIFT: u32 = 20;
+
+/// What becomes of a clean row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is loaded.
+    Kept,
+    /// A later row equals it in every known column.
+    Duplicate,
+    /// A later, different row has its key.
+    Superseded,
+}
+
+/// The counts of one part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows in the file.
+    pub rows_read: u64,
+    /// Rows that are loaded.
+    pub loaded: u64,
+    /// Rows a later row equals.
+    pub duplicate: u64,
+    /// Rows a later, different row of their key replaces.
+    pub superseded: u64,
+    /// Rows that break a rule.
+    pub rejected: u64,
+    /// Rejected rows by reason; a row may have several.
+    pub rejected_by_reason: BTreeMap<Reason, u64>,
+    /// Rows with money more than 0.0005 off a cent.
+    pub rounded: u64,
+    /// Rows with an instant that lost digits below a microsecond.
+    pub truncated: u64,
+}
+
+/// Collects the rows of one dataset and day and settles their fates.
+#[derive(Debug)]
+pub struct Judge {
+    dataset: Dataset,
+    memory_bytes: u64,
+    records: Records,
+    parts: Vec<PartRows>,
+}
+
+#[derive(Clone, Debug)]
+struct PartRows {
+    first: u64,
+    rows: u64,
+    counts: Counts,
+}
+
+/// The fates of all rows.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    parts: Vec<PartRows>,
+    fates: Fates,
+    contradictions: u64,
+}
+
+/// Two bits a row.
+#[derive(Clone, Debug)]
+struct Fates(Vec<u64>);
+
+impl Judge {
+    /// A judge that keeps about `memory_bytes` in memory, and two bits a row.
+    pub fn new(dataset: Dataset, memory_bytes: u64) -> Self {
+        let records = Records::new(stride(dataset), memory_bytes / 2);
+        Self { dataset, memory_bytes, records, parts: Vec::new() }
+    }
+
+    /// Begins the next part, of so many rows, and returns its index.
+    pub fn part_begins(&mut self, rows: u64) -> usize {
+        let first = self.parts.last().map_or(0, |p| p.first + p.rows);
+        self.parts.push(PartRows { first, rows, counts: Counts::default() });
+        self.parts.len() - 1
+    }
+
+    /// Takes in a batch of the part begun last; batches of one part may come in any order.
+    pub fn see(&mut self, cleaned: &Cleaned) -> Result<()> {
+        let Hashes { rows, keys } = hash_rows(self.dataset, &cleaned.rows, cleaned.stated)?;
+        let Some(part) = self.parts.last_mut() else {
+            return Err(Error::internal("rows were judged before a part began"));
+        };
+        part.counts.take_in(cleaned);
+        if cleaned.row_numbers.iter().any(|number| *number == 0 || *number > part.rows) {
+            return Err(Error::internal(format!("a part of {} rows has a row beyond them", part.rows)));
+        }
+        for (at, (row, number)) in rows.iter().zip(&cleaned.row_numbers).enumerate() {
+            let seq = part.first + number - 1;
+            match keys.as_ref().and_then(|k| k.get(at)) {
+                None => self.records.push(&[row[0], row[1], seq])?,
+                Some(key) if self.dataset.supersedes() => {
+                    self.records.push(&[key[0], key[1], row[0], row[1], seq])?;
+                }
+                // Of positions the key only serves a count, so half of its hash will do.
+                Some(key) => self.records.push(&[key[0], row[0], row[1], seq])?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles all fates.
+    ///
+    /// # Errors
+    /// `Cancelled` when asked to stop, `Storage` when scratch space fails, `Internal` when rows do not add up.
+    pub fn finish(mut self, cancel: &Cancel) -> Result<Verdict> {
+        let rows = self.parts.last().map_or(0, |p| p.first + p.rows);
+        let mut fates = Fates(vec![0; usize::try_from(rows.div_ceil(32)).unwrap_or_default()]);
+        let mut contradictions = 0;
+        for partition in 0..PARTITIONS {
+            contradictions += self.settle(partition, &mut fates, cancel)?;
+        }
+        for part in &mut self.parts {
+            for seq in part.first..part.first + part.rows {
+                match fates.get(seq) {
+                    Fate::Kept => {}
+                    Fate::Duplicate => part.counts.duplicate += 1,
+                    Fate::Superseded => part.counts.superseded += 1,
+                }
+            }
+            part.counts.balance(part.rows)?;
+        }
+        Ok(Verdict { parts: self.parts, fates, contradictions })
+    }
+
+    /// Settles a partition, in more and more passes until each fits the bound. What an abandoned pass marked is
+    /// true, only not all. Returns how many kept rows contradict another of their key.
+    fn settle(&mut self, partition: usize, fates: &mut Fates, cancel: &Cancel) -> Result<u64> {
+        let limit = usize::try_from(self.memory_bytes / 2 / ENTRY_BYTES).unwrap_or(usize::MAX).max(16);
+        let mut passes = 1;
+        'again: loop {
+            let mut contradictions = 0;
+            for pass in 0..passes {
+                cancel.check()?;
+                let mut table = Table::default();
+                let dataset = self.dataset;
+                let fits = self.records.scan(partition, |record| {
+                    let mine = record.first().is_some_and(|w| (w >> PASS_SHIFT & 0xffff_ffff) % passes == pass);
+                    if mine {
+                        table.meet(dataset, record, fates);
+                    }
+                    table.rows.len() <= limit || passes >= MAX_PASSES
+                })?;
+                if !fits {
+                    passes *= 4;
+                    continue 'again;
+                }
+                contradictions += table.contradictions(dataset);
+            }
+            return Ok(contradictions);
+        }
+    }
+}
+
+const MAX_PASSES: u64 = 1 << 20;
+
+fn stride(dataset: Dataset) -> usize {
+    match dataset {
+        Dataset::Trips | Dataset::Payments => 5,
+        Dataset::VehiclePositions => 4,
+        _ => 3,
+    }
+}
+
+type HashTable = HashMap<u128, u64, BuildHasherDefault<Taken>>;
+
+/// The last row of each hash and of each key.
+#[derive(Default)]
+struct Table {
+    rows: HashTable,
+    keys: HashTable,
+}
+
+impl Table {
+    fn meet(&mut self, dataset: Dataset, record: &[u64], fates: &mut Fates) {
+        match *record {
+            [a, b, seq] => {
+                meet(&mut self.rows, [a, b], seq, |earlier| fates.set(earlier, Fate::Duplicate));
+            }
+            [key, a, b, seq] => {
+                meet(&mut self.rows, [a, b], seq, |earlier| fates.set(earlier, Fate::Duplicate));
+                meet(&mut self.keys, [key, key], seq, |_| {});
+            }
+            [k, l, a, b, seq] => {
+                meet(&mut self.rows, [a, b], seq, |earlier| fates.set(earlier, Fate::Duplicate));
+                if dataset.supersedes() {
+                    meet(&mut self.keys, [k, l], seq, |earlier| {
+                        if fates.get(earlier) != Fate::Duplicate {
+                            fates.set(earlier, Fate::Superseded);
+                        }
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn contradictions(&self, dataset: Dataset) -> u64 {
+        if dataset != Dataset::VehiclePositions { 0 } else { self.rows.len().saturating_sub(self.keys.len()) as u64 }
+    }
+}
+
+/// Remembers the later of two rows of one hash and names the earlier.
+fn meet(table: &mut HashTable, hash: Hash, seq: u64, mut earlier: impl FnMut(u64)) {
+    let hash = (u128::from(hash[0]) << 64) | u128::from(hash[1]);
+    match table.entry(hash) {
+        Entry::Vacant(entry) => {
+            entry.insert(seq);
+        }
+        Entry::Occupied(mut entry) => {
+            let known = *entry.get();
+            earlier(known.min(seq));
+            entry.insert(known.max(seq));
+        }
+    }
+}
+
+/// Keys are hashes already.
+#[derive(Default)]
+struct Taken(u64);
+
+impl Hasher for Taken {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = (hash >> 64) as u64 ^ (hash as u64).rotate_left(32);
+    }
+}
+
+impl Fates {
+    fn set(&mut self, seq: u64, fate: Fate) {
+        let bits = match fate {
+            Fate::Kept => 0,
+            Fate::Duplicate => 1,
+            Fate::Superseded => 2,
+        };
+        if let Some(word) = self.0.get_mut((seq / 32) as usize) {
+            let shift = seq % 32 * 2;
+            *word = *word & !(3 << shift) | bits << shift;
+        }
+    }
+
+    fn get(&self, seq: u64) -> Fate {
+        match self.0.get((seq / 32) as usize).map_or(0, |word| word >> (seq % 32 * 2) & 3) {
+            1 => Fate::Duplicate,
+            2 => Fate::Superseded,
+            _ => Fate::Kept,
+        }
+    }
+}
+
+impl Counts {
+    fn take_in(&mut self, cleaned: &Cleaned) {
+        self.rows_read += cleaned.rows_read;
+        self.rejected += cleaned.rejects.len() as u64;
+        self.rounded += cleaned.rows_rounded;
+        self.truncated += cleaned.rows_truncated;
+        for reason in cleaned.rejects.iter().flat_map(|r| &r.reasons) {
+            *self.rejected_by_reason.entry(*reason).or_default() += 1;
+        }
+    }
+
+    fn balance(&mut self, rows: u64) -> Result<()> {
+        let dropped = self.duplicate + self.superseded + self.rejected;
+        if self.rows_read != rows || dropped > rows {
+            return Err(Error::internal(format!(
+                "a part of {rows} rows had {} read and {dropped} not loaded",
+                self.rows_read
+            )));
+        }
+        self.loaded = rows - dropped;
+        Ok(())
+    }
+}
+
+impl Verdict {
+    /// The counts of a part.
+    pub fn counts(&self, part: usize) -> Option<&Counts> {
+        self.parts.get(part).map(|p| &p.counts)
+    }
+
+    /// The fate of a clean row, by its number in its part.
+    pub fn fate(&self, part: usize, row_number: u64) -> Fate {
+        self.parts.get(part).map_or(Fate::Kept, |p| self.fates.get(p.first + row_number.saturating_sub(1)))
+    }
+
+    /// Which rows of a batch are loaded into the warehouse.
+    pub fn filter(&self, part: usize, cleaned: &Cleaned) -> BooleanArray {
+        self.mask(part, cleaned, |fate| fate == Fate::Kept)
+    }
+
+    /// Which rows of a batch are staged: superseded ones stay.
+    pub fn filter_staged(&self, part: usize, cleaned: &Cleaned) -> BooleanArray {
+        self.mask(part, cleaned, |fate| fate != Fate::Duplicate)
+    }
+
+    /// Loaded positions beyond the first that share vehicle and time with another but differ from it; 0 for other
+    /// datasets.
+    pub fn contradictions(&self) -> u64 {
+        self.contradictions
+    }
+
+    fn mask(&self, part: usize, cleaned: &Cleaned, keep: impl Fn(Fate) -> bool) -> BooleanArray {
+        cleaned.row_numbers.iter().map(|number| Some(keep(self.fate(part, *number)))).collect()
+    }
+}

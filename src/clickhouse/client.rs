@@ -1,0 +1,256 @@
+//! One ClickHouse database over HTTP.
+
+use std::fmt;
+use std::future::Future;
+use std::io::Cursor;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::reader::StreamReader;
+use bytes::Bytes;
+use clickhouse::Client;
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::{error, text};
+use crate::config::Secret;
+use crate::error::{Error, Result};
+
+/// How long the first answer of a server may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long any later request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1800);
+/// Bytes of one chunk of an INSERT.
+const CHUNK_BYTES: usize = 1 << 20;
+/// From here on Arrow output is complete and its settings are known.
+const ARROW_SINCE: Version = Version { major: 23, minor: 8 };
+
+/// A server's version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// The year.
+    pub major: u32,
+    /// The release within it.
+    pub minor: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// The ClickHouse database that holds the route mart. Cheap to clone; clones share connections.
+///
+/// Dropping the future of a running request asks the server to kill its query, as far as that can still be told.
+#[derive(Clone, Debug)]
+pub struct Mart {
+    client: Client,
+    server: String,
+    version: Version,
+    time_zone: String,
+}
+
+impl Mart {
+    /// Connects to `http(s)://host:port/database` and asks for the version. User and password may also stand in the
+    /// URL; the arguments win.
+    ///
+    /// # Errors
+    /// `Config` for a malformed URL, a wrong user, password or database; `Database` when the server is away.
+    pub async fn connect(url: &str, user: Option<&str>, password: Option<&Secret>) -> Result<Self> {
+        let (client, server) = client(url, user, password)?;
+        let unknown = Version { major: 0, minor: 0 };
+        let mut mart = Self { client, server, version: unknown, time_zone: "UTC".into() };
+        let asked = tokio::time::timeout(CONNECT_TIMEOUT, mart.rows("SELECT version(), timezone()"));
+        let answer = asked.await.map_err(|_| error::unreachable(&mart.server, "it did not answer within 30 s"))??;
+        let cell = |at: usize| answer.first().and_then(|row| row.get(at)).cloned().unwrap_or_default();
+        let mut numbers = cell(0).split('.').map(str::parse::<u32>).collect::<Vec<_>>().into_iter();
+        let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+            return Err(Error::config(format!("{} does not answer like ClickHouse", mart.server)));
+        };
+        mart.version = Version { major, minor };
+        mart.time_zone = cell(1);
+        Ok(mart)
+    }
+
+    /// The server's version.
+    pub fn server_version(&self) -> Version {
+        self.version
+    }
+
+    /// The server's address, without user, password or database.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Runs one statement that gives no rows.
+    pub async fn execute(&self, sql: &str) -> Result<()> {
+        let id = query_id();
+        let query = self.client.query_raw(sql).with_setting("query_id", &id).with_setting("wait_end_of_query", "1");
+        self.guarded(id, "run a statement", query.execute()).await
+    }
+
+    /// Runs one query. Current servers answer in Arrow; older ones (18.16) in text, converted by the declared types,
+    /// where arrays, tuples and other nested types stay text. The whole answer is held in memory.
+    pub async fn query(&self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+        if self.version < ARROW_SINCE {
+            let answer = self.fetch(sql, "TabSeparatedWithNamesAndTypes", &[]).await?;
+            return text::table(&answer, &self.time_zone);
+        }
+        let settings = [("output_format_arrow_compression_method", "none"), ("output_format_arrow_string_as_string", "1")];
+        let answer = self.fetch(sql, "ArrowStream", &settings).await?;
+        let unreadable = |e| Error::database("ClickHouse's Arrow answer cannot be read").because(e).retryable(false);
+        let reader = StreamReader::try_new(Cursor::new(answer), None).map_err(unreadable)?;
+        let schema = reader.schema();
+        Ok((schema, reader.collect::<std::result::Result<_, _>>().map_err(unreadable)?))
+    }
+
+    /// The cells of a small answer as text.
+    pub(super) async fn rows(&self, sql: &str) -> Result<Vec<Vec<String>>> {
+        let answer = self.fetch(sql, "TabSeparated", &[]).await?;
+        Ok(text::cells(&answer).into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect()).collect())
+    }
+
+    /// Sends rows in RowBinary; `into` is the table with its columns.
+    pub(super) async fn insert(&self, into: &str, rows: Bytes) -> Result<()> {
+        let id = query_id();
+        let sql = format!("INSERT INTO {into} FORMAT RowBinary");
+        let mut insert = self.client.insert_formatted_with(sql).with_setting("query_id", &id);
+        let sent = async move {
+            let mut rest = rows;
+            while !rest.is_empty() {
+                insert.send(rest.split_to(rest.len().min(CHUNK_BYTES))).await?;
+            }
+            insert.end().await
+        };
+        self.guarded(id, "insert rows", sent).await
+    }
+
+    async fn fetch(&self, sql: &str, format: &str, settings: &[(&str, &str)]) -> Result<Bytes> {
+        let id = query_id();
+        // With `wait_end_of_query` an error in the middle of an answer is an error, not a truncated answer.
+        let query = self.client.query_raw(sql).with_setting("query_id", &id).with_setting("wait_end_of_query", "1");
+        let query = settings.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value));
+        let format = format.to_owned();
+        self.guarded(id, "run a query", async move { query.fetch_bytes(format)?.collect().await }).await
+    }
+
+    /// Waits for a request within the time limit; kills its query when it is given up.
+    async fn guarded<T>(
+        &self,
+        query_id: String,
+        asked: &str,
+        request: impl Future<Output = clickhouse::error::Result<T>>,
+    ) -> Result<T> {
+        let kill = Kill { mart: self, query_id: Some(query_id) };
+        match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+            Ok(answer) => {
+                kill.spare();
+                answer.map_err(|e| error::told(e, &self.server, asked))
+            }
+            Err(_) => Err(error::unreachable(&self.server, "a request took longer than 30 minutes and was given up")),
+        }
+    }
+
+    /// Runs a statement later, when nobody waits for its outcome any more.
+    pub(super) fn leave(&self, sql: String) {
+        let mart = self.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let query = mart.client.query_raw(&sql).execute();
+                // Nobody is left to hear of a failure: the server ends the query by itself, orphans are dropped later.
+                let _ = tokio::time::timeout(CONNECT_TIMEOUT, query).await;
+            });
+        }
+    }
+}
+
+/// Kills a query unless its answer came.
+struct Kill<'a> {
+    mart: &'a Mart,
+    query_id: Option<String>,
+}
+
+impl Kill<'_> {
+    fn spare(mut self) {
+        self.query_id = None;
+    }
+}
+
+impl Drop for Kill<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.query_id.take() {
+            self.mart.leave(format!("KILL QUERY WHERE query_id = '{id}'"));
+        }
+    }
+}
+
+/// A number that no other request or process has used.
+pub(super) fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
+    format!("{}_{nanos}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn query_id() -> String {
+    let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    format!("metropulse_{seconds}_{}", unique())
+}
+
+/// A client for a URL, and the server's address for messages.
+fn client(url: &str, user: Option<&str>, password: Option<&Secret>) -> Result<(Client, String)> {
+    let wanted = "expected http://host:8123/database or https://host:8443/database";
+    // The URL itself may hold a password: messages name the parts that are safe.
+    let parsed = Url::parse(url).map_err(|e| Error::config(format!("the mart's URL cannot be read ({e}), {wanted}")))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(Error::config(format!("the mart's URL begins with {}://, {wanted}", parsed.scheme())));
+    }
+    let host = parsed.host_str().ok_or_else(|| Error::config(format!("the mart's URL has no host, {wanted}")))?;
+    let port = parsed.port().unwrap_or(if parsed.scheme() == "https" { 8443 } else { 8123 });
+    let server = format!("{}://{host}:{port}", parsed.scheme());
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let mut database = decoded(parsed.path().trim_matches('/'));
+    for (name, value) in parsed.query_pairs() {
+        match &*name {
+            "database" => database = value.into_owned(),
+            other => return Err(Error::config(format!("the mart's URL has an unknown parameter {other:?}, {wanted}"))),
+        }
+    }
+    if database.is_empty() {
+        database = "default".into();
+    }
+    let user = user.map(str::to_owned).or_else(|| Some(decoded(parsed.username())).filter(|u| !u.is_empty()));
+    let password = password.map(|p| p.expose().to_owned()).or_else(|| parsed.password().map(decoded));
+    let mut client = Client::default().with_url(format!("{server}/")).with_database(database).with_validation(false);
+    if let Some(user) = user {
+        client = client.with_user(user);
+    }
+    if let Some(password) = password {
+        client = client.with_password(password);
+    }
+    Ok((client, server))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_gives_server_and_database_and_hides_its_password() {
+        let (client, server) = client("https://me:se%40cret@mart.example/city", None, None).unwrap();
+        assert_eq!(server, "https://mart.example:8443");
+        assert_eq!(client.database(), Some("city"));
+        assert!(!format!("{client:?}").contains("cret"));
+    }
+
+    #[test]
+    fn a_wrong_url_is_a_setting_and_shows_no_password() {
+        for url in ["clickhouse://me:hush@host/db", "http://me:hush@host/db?secure=1", "me:hush@host"] {
+            let error = client(url, None, None).unwrap_err();
+            assert_eq!(error.kind(), "config");
+            assert!(!error.to_string().contains("hush"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Replacing whole service dates.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arrow::array::RecordBatch;
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::client::{Mart, unique};
+use super::rows::{self, Digest};
+use super::schema::{COLUMNS, TABLE, digest_sql};
+use crate::error::{Error, Result};
+
+/// After this time a shadow table belongs to no living run.
+const ORPHAN_SECONDS: u64 = 24 * 3600;
+
+/// What became of one service date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// Rows of the date in the mart afterwards.
+    pub rows: u64,
+    /// Whether anything was written; `false` when the mart held the same rows already.
+    pub changed: bool,
+}
+
+impl Mart {
+    /// Makes `rows` (columns of [`crate::rollup::mart::schema`]) the whole content of a service date, atomically.
+    /// Rows that the mart already holds, `snapshot_ts` aside, are not written again; no rows at all drop the date.
+    ///
+    /// Each call fills a shadow table of its own, so two loaders never mix: the later swap wins as a whole.
+    pub async fn replace_service_date(
+        &self,
+        date: NaiveDate,
+        rows: &RecordBatch,
+        snapshot_ts: DateTime<Utc>,
+    ) -> Result<Replaced> {
+        let encoded = rows::encode(date, rows, snapshot_ts).map_err(|e| e.with("service_date", date))?;
+        let wanted = encoded.digest;
+        if self.digest(TABLE, date).await? == wanted {
+            return Ok(Replaced { rows: wanted.rows, changed: false });
+        }
+        if wanted.rows == 0 {
+            // Replacing from a shadow without that partition empties the mart on old servers and fails on new ones.
+            let changed = self.drop_service_date(date).await?;
+            return Ok(Replaced { rows: 0, changed });
+        }
+        let shadow = Shadow::create(self).await?;
+        let swapped = self.fill_and_swap(&shadow.name, date, encoded).await;
+        shadow.remove().await;
+        swapped?;
+        Ok(Replaced { rows: wanted.rows, changed: true })
+    }
+
+    async fn fill_and_swap(&self, shadow: &str, date: NaiveDate, encoded: rows::Encoded) -> Result<()> {
+        let wanted = encoded.digest;
+        let columns: Vec<_> = COLUMNS.iter().map(|c| c.0).collect();
+        self.insert(&format!("{shadow} ({})", columns.join(", ")), encoded.bytes).await?;
+        let found = self.digest(shadow, date).await?;
+        if found != wanted {
+            return Err(Error::database(format!(
+                "ClickHouse stored {} rows with checksum {:016x} for {date}, expected {} rows with {:016x}; the mart was left as it was",
+                found.rows, found.sum, wanted.rows, wanted.sum
+            ))
+            .with("table", TABLE)
+            .with("service_date", date));
+        }
+        self.execute(&format!("ALTER TABLE {TABLE} REPLACE PARTITION '{date}' FROM {shadow}")).await
+    }
+
+    /// Removes a service date; `false` when it had no rows.
+    pub async fn drop_service_date(&self, date: NaiveDate) -> Result<bool> {
+        if self.digest(TABLE, date).await?.rows == 0 {
+            return Ok(false);
+        }
+        self.execute(&format!("ALTER TABLE {TABLE} DROP PARTITION '{date}'")).await?;
+        Ok(true)
+    }
+
+    /// Rows and checksum of a service date in a table like the mart.
+    async fn digest(&self, table: &str, date: NaiveDate) -> Result<Digest> {
+        let answer = self.rows(&digest_sql(table, date)).await?;
+        let number = |at: usize| answer.first().and_then(|row| row.get(at)).and_then(|cell| cell.parse().ok());
+        let (Some(rows), Some(sum)) = (number(0), number(1)) else {
+            return Err(Error::database("ClickHouse's answer to a checksum cannot be read").with("table", table));
+        };
+        Ok(Digest { rows, sum })
+    }
+}
+
+/// A table like the mart that holds one load until it is swapped in.
+struct Shadow<'a> {
+    mart: &'a Mart,
+    name: String,
+}
+
+impl<'a> Shadow<'a> {
+    /// Creates one whose name says when, so that a leftover can be told from one in use.
+    async fn create(mart: &'a Mart) -> Result<Self> {
+        let shadow = Self { mart, name: format!("{TABLE}_shadow_{}_{}", epoch_seconds(), unique()) };
+        mart.execute(&format!("CREATE TABLE {} AS {TABLE}", shadow.name)).await?;
+        Ok(shadow)
+    }
+
+    /// Drops it now. A failure is no failure of the load: it is an orphan then.
+    async fn remove(mut self) {
+        let name = std::mem::take(&mut self.name);
+        let _ = self.mart.execute(&format!("DROP TABLE IF EXISTS {name}")).await;
+    }
+}
+
+impl Drop for Shadow<'_> {
+    fn drop(&mut self) {
+        if !self.name.is_empty() {
+            self.mart.leave(format!("DROP TABLE IF EXISTS {}", self.name));
+        }
+    }
+}
+
+fn epoch_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// Drops shadow tables that no run can still be filling.
+pub(super) async fn drop_orphans(mart: &Mart) -> Result<()> {
+    let tables = mart.rows("SELECT name FROM system.tables WHERE database = currentDatabase()").await?;
+    let now = epoch_seconds();
+    for name in tables.into_iter().flatten() {
+        if is_orphan(&name, now) {
+            mart.execute(&format!("DROP TABLE IF EXISTS {name}")).await?;
+        }
+    }
+    Ok(())
+}
+
+fn is_orphan(name: &str, now: u64) -> bool {
+    let made = name.strip_prefix(TABLE).and_then(|rest| rest.strip_prefix("_shadow_"));
+    let ours = made.filter(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'_'));
+    let seconds = ours.and_then(|rest| rest.split('_').next()).and_then(|seconds| seconds.parse::<u64>().ok());
+    seconds.is_some_and(|seconds| seconds + ORPHAN_SECONDS < now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_old_shadows_are_orphans() {
+        let now = 2_000_000_000;
+        assert!(is_orphan("mart_route_hourly_shadow_1000000000_1_2_3", now));
+        assert!(!is_orphan("mart_route_hourly_shadow_1999999999_1_2_3", now));
+        assert!(!is_orphan("mart_route_hourly_shadow_copy", now));
+        assert!(!is_orphan("mart_route_hourly", now));
+        assert!(!is_orphan("mart_route_hourly_shadow_1000000000_of_mine", now));
+    }
+}

@@ -1,0 +1,138 @@
+//! Turns failures of the object store into ours: by what the caller can do, and without secrets.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+
+use object_store::Error as StoreError;
+
+use crate::error::Error;
+
+/// The scrubbed text of a cause.
+#[derive(Debug)]
+struct Cause(String);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+/// Values that must not show, learned from the options of the store.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scrub(Vec<String>);
+
+impl Scrub {
+    /// Remembers option values long enough to be told apart from ordinary words.
+    pub(super) fn new<'a>(values: impl Iterator<Item = &'a str>) -> Self {
+        Self(values.filter(|v| v.len() >= 6 && !v.starts_with("http")).map(str::to_owned).collect())
+    }
+
+    /// The text without remembered values and without the queries of URLs, which may be signed.
+    pub(super) fn text(&self, text: &str) -> String {
+        let mut clean = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find("://") {
+            let end = rest[at..].find([' ', '"', '\'', ')', '>', ',', '\n']).map_or(rest.len(), |n| at + n);
+            let url = &rest[at..end];
+            clean.push_str(&rest[..at]);
+            clean.push_str(url.split('?').next().unwrap_or(url));
+            rest = &rest[end..];
+        }
+        clean.push_str(rest);
+        for value in &self.0 {
+            clean = clean.replace(value, "***");
+        }
+        clean
+    }
+}
+
+/// An error of the store while `doing` something with the object at `path`.
+pub(super) fn store_error(error: StoreError, scrub: &Scrub, doing: &str, path: &str) -> Error {
+    let cause = Cause(scrub.text(&chain(&error)));
+    let made = match &error {
+        StoreError::NotFound { .. } => Error::not_found(format!("{doing}: {path} is not there")),
+        StoreError::PermissionDenied { .. } => {
+            Error::storage(format!("{doing}: no permission for {path}; check the credentials and their rights"))
+                .retryable(false)
+        }
+        StoreError::Unauthenticated { .. } => {
+            Error::storage(format!("{doing}: the store does not accept the credentials for {path}")).retryable(false)
+        }
+        StoreError::UnknownConfigurationKey { .. }
+        | StoreError::InvalidPath { .. }
+        | StoreError::NotSupported { .. }
+        | StoreError::NotImplemented { .. } => Error::config(format!("{doing} {path}: {cause}")),
+        _ => Error::storage(format!("{doing} {path} failed: {cause}")).retryable(may_pass(&error, &cause.0)),
+    };
+    made.with("file", path).because(cause)
+}
+
+/// An error of the local file system while `doing` something with `path`.
+pub(super) fn file_error(error: io::Error, doing: &str, path: impl fmt::Display) -> Error {
+    let made = match error.kind() {
+        io::ErrorKind::NotFound => Error::not_found(format!("{doing}: {path} is not there")),
+        io::ErrorKind::PermissionDenied => {
+            Error::storage(format!("{doing}: no permission for {path}")).retryable(false)
+        }
+        _ => Error::storage(format!("{doing} {path} failed: {error}")),
+    };
+    made.with("file", path).because(error)
+}
+
+/// All messages from the error down to its root, each said once.
+fn chain(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let message = inner.to_string();
+        if !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        source = inner.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a failure the store calls generic may pass: refusals by status or permission do not.
+fn may_pass(error: &StoreError, text: &str) -> bool {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if inner.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied) {
+            return false;
+        }
+        source = inner.source();
+    }
+    let refused = text.contains("status 4") || text.contains("status: 4") || text.contains("Received redirect");
+    let transient = text.contains("408") || text.contains("429") || text.contains("409");
+    !refused || transient
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_and_signed_queries_do_not_show() {
+        let scrub = Scrub::new(["hunter2-secret", "ab", "http://minio:9000"].into_iter());
+        let text = scrub.text("get https://a.blob/x?sig=abc&se=1 (key hunter2-secret) at http://minio:9000/raw?x=1");
+        assert_eq!(text, "get https://a.blob/x (key ***) at http://minio:9000/raw");
+    }
+
+    #[test]
+    fn failures_say_whether_a_retry_helps() {
+        let scrub = Scrub::default();
+        let generic = |text: &str| StoreError::Generic { store: "S3", source: text.into() };
+        assert!(store_error(generic("connection refused"), &scrub, "reading", "x").is_retryable());
+        assert!(store_error(generic("Server error with status 503"), &scrub, "reading", "x").is_retryable());
+        let refused = store_error(generic("Client error with status 400 Bad Request"), &scrub, "reading", "x");
+        assert!(!refused.is_retryable() && refused.kind() == "storage");
+        let denied = StoreError::PermissionDenied { path: "x".into(), source: "403".into() };
+        assert!(!store_error(denied, &scrub, "reading", "x").is_retryable());
+        let missing = StoreError::NotFound { path: "x".into(), source: "404".into() };
+        assert_eq!(store_error(missing, &scrub, "reading", "x").kind(), "not_found");
+    }
+}

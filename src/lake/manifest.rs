@@ -1,0 +1,76 @@
+//! `_manifest.json`: the files of a complete partition.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::partition::{FileName, file_name};
+use crate::error::{Error, Result};
+
+/// The manifest's name within a partition. It is written last and removed first.
+pub const MANIFEST: &str = "_manifest.json";
+const VERSION: u32 = 1;
+
+/// The files of a complete partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of the format: 1.
+    pub version: u32,
+    /// Every file of the partition.
+    pub files: Vec<ManifestFile>,
+}
+
+/// One file of a complete partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestFile {
+    /// The path below the `dt=` folder; readers also accept it with that folder in front.
+    pub path: String,
+    /// Rows by the file's footer.
+    #[serde(default)]
+    pub rows: Option<u64>,
+    /// Size in bytes.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    /// SHA-256, in hexadecimal digits.
+    #[serde(default)]
+    pub sha256: Option<String>,
+}
+
+impl Manifest {
+    /// A manifest of these files.
+    pub fn new(files: Vec<ManifestFile>) -> Self {
+        Self { version: VERSION, files }
+    }
+
+    /// Parses a manifest and brings its paths below `day` (`dt=2024-05-01`).
+    pub(super) fn parse(bytes: &[u8], day: &str) -> Result<Self> {
+        let file = format!("{day}/{MANIFEST}");
+        let bad = |what: String| Error::data(format!("{file} {what}; write the partition again")).with("file", &file);
+        let mut manifest: Self =
+            serde_json::from_slice(bytes).map_err(|e| bad(format!("cannot be read as a manifest: {e}")))?;
+        if manifest.version != VERSION {
+            return Err(bad(format!("has version {}, expected {VERSION}", manifest.version)));
+        }
+        let mut seen = BTreeSet::new();
+        for entry in &mut manifest.files {
+            let path = entry.path.strip_prefix("./").unwrap_or(&entry.path);
+            let path = path.strip_prefix(day).and_then(|p| p.strip_prefix('/')).unwrap_or(path).to_owned();
+            if let FileName::Never = file_name(&path) {
+                return Err(bad(format!("lists {path:?}, which is no place of a data file")));
+            }
+            if !seen.insert(path.clone()) {
+                return Err(bad(format!("lists {path:?} twice")));
+            }
+            if let Some(sha256) = &mut entry.sha256 {
+                sha256.make_ascii_lowercase();
+            }
+            entry.path = path;
+        }
+        Ok(manifest)
+    }
+
+    pub(super) fn to_json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::internal(format!("the manifest cannot be written: {e}")).because(e))
+    }
+}

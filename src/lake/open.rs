@@ -1,0 +1,207 @@
+//! Opens a lake by folder or URL.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreScheme, RetryConfig};
+use url::Url;
+
+use super::failure::{Scrub, file_error, store_error};
+use crate::config::Secret;
+use crate::control::Cancel;
+use crate::error::{Error, Result};
+
+/// How long the store itself retries before an error is handed to the caller.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_RETRIES: usize = 4;
+
+/// A raw lake: the place whose children are the `dt=` partitions.
+#[derive(Clone, Debug)]
+pub struct Lake {
+    url: String,
+    place: Place,
+    pub(super) root: Path,
+    pub(super) scrub: Scrub,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    /// A folder of this machine; it may not exist yet.
+    Folder(PathBuf),
+    Remote(Arc<dyn ObjectStore>),
+}
+
+impl Lake {
+    /// Opens the lake at a folder path, `file://`, `s3://`, `gs://` or `az://` URL.
+    ///
+    /// `options` are those of the object store in its own words (`aws_endpoint`, `aws_access_key_id`, ...). Nothing
+    /// is contacted here, so a wrong address or a missing folder shows with the first use.
+    pub fn open(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self> {
+        if url.is_empty() {
+            return Err(Error::config("lake is empty, expected a folder or a URL such as s3://raw"));
+        }
+        if !url.contains("://") {
+            return Self::folder(PathBuf::from(url));
+        }
+        let parsed = Url::parse(url).map_err(|e| Error::config(format!("lake is no URL: {e}")))?;
+        if parsed.scheme() == "file" {
+            let path = parsed.to_file_path().map_err(|()| {
+                Error::config("lake is a file:// URL without an absolute path, expected file:///folder")
+            })?;
+            return Self::folder(path);
+        }
+        let shown = shown(&parsed);
+        let scrub = Scrub::new(options.values().map(Secret::expose).chain(parsed.password()));
+        let failed = |e| store_error(e, &scrub, "opening the lake", &shown);
+        let (scheme, root) = ObjectStoreScheme::parse(&parsed).map_err(|_| {
+            Error::config(format!("lake is {shown:?}, expected a folder, file://, s3://, gs:// or az:// URL"))
+        })?;
+        let store: Arc<dyn ObjectStore> = match scheme {
+            ObjectStoreScheme::AmazonS3 => {
+                let mut builder = AmazonS3Builder::new().with_url(parsed.as_str()).with_retry(retry());
+                for (key, value) in s3_options(options) {
+                    builder = builder.with_config(known(&key)?, value);
+                }
+                Arc::new(builder.build().map_err(failed)?)
+            }
+            ObjectStoreScheme::GoogleCloudStorage => {
+                let mut builder = GoogleCloudStorageBuilder::new().with_url(parsed.as_str()).with_retry(retry());
+                for (key, value) in options {
+                    builder = builder.with_config(known(key)?, value.expose());
+                }
+                Arc::new(builder.build().map_err(failed)?)
+            }
+            ObjectStoreScheme::MicrosoftAzure => {
+                let mut builder = MicrosoftAzureBuilder::new().with_url(parsed.as_str()).with_retry(retry());
+                for (key, value) in options {
+                    builder = builder.with_config(known(key)?, value.expose());
+                }
+                Arc::new(builder.build().map_err(failed)?)
+            }
+            ObjectStoreScheme::Memory => Arc::new(InMemory::new()),
+            _ => {
+                return Err(Error::config(format!(
+                    "lake is {shown:?}, expected a folder, file://, s3://, gs:// or az:// URL"
+                )));
+            }
+        };
+        Ok(Self { url: shown, place: Place::Remote(store), root, scrub })
+    }
+
+    fn folder(path: PathBuf) -> Result<Self> {
+        let path = std::path::absolute(&path).map_err(|e| file_error(e, "opening the lake", path.display()))?;
+        let url = path.display().to_string();
+        Ok(Self { url, place: Place::Folder(path), root: Path::default(), scrub: Scrub::default() })
+    }
+
+    /// The lake's address, without secrets.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The store to read from; a folder that is not there is `NotFound`.
+    pub(super) fn store(&self) -> Result<Arc<dyn ObjectStore>> {
+        match &self.place {
+            Place::Remote(store) => Ok(store.clone()),
+            Place::Folder(folder) => Ok(Arc::new(self.local_store(folder)?)),
+        }
+    }
+
+    /// The store to write to; a folder that is not there is made.
+    pub(super) fn writable(&self) -> Result<Arc<dyn ObjectStore>> {
+        if let Place::Folder(folder) = &self.place {
+            std::fs::create_dir_all(folder).map_err(|e| file_error(e, "making the lake folder", folder.display()))?;
+        }
+        self.store()
+    }
+
+    /// Whether the lake is a folder of this machine.
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self.place, Place::Folder(_))
+    }
+
+    /// Where an object lies on this machine, if the lake is a folder.
+    pub(super) fn local_file(&self, location: &Path) -> Result<Option<PathBuf>> {
+        match &self.place {
+            Place::Remote(_) => Ok(None),
+            Place::Folder(folder) => {
+                let store = self.local_store(folder)?;
+                store.path_to_filesystem(location).map(Some).map_err(|e| self.failed(e, "reading", location.as_ref()))
+            }
+        }
+    }
+
+    /// Whether a folder of the lake holds anything at all; unknown (yes) for remote stores.
+    pub(super) fn holds_anything(&self, location: &Path) -> bool {
+        match self.local_file(location) {
+            Ok(Some(folder)) => std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()),
+            _ => true,
+        }
+    }
+
+    fn local_store(&self, folder: &FilePath) -> Result<LocalFileSystem> {
+        if !folder.is_dir() {
+            let found = if folder.exists() { "is not a folder" } else { "does not exist" };
+            return Err(Error::not_found(format!("lake folder {} {found}", self.url)).with("lake", &self.url));
+        }
+        LocalFileSystem::new_with_prefix(folder).map_err(|e| self.failed(e, "opening the lake", &self.url))
+    }
+
+    /// Our error for one of the store's.
+    pub(super) fn failed(&self, error: object_store::Error, doing: &str, path: &str) -> Error {
+        store_error(error, &self.scrub, doing, path).with("lake", &self.url)
+    }
+}
+
+/// Awaits `work`, looking at the flag several times a second, so that a stalled request can be stopped.
+pub(super) async fn stoppable<T>(cancel: &Cancel, work: impl Future<Output = T>) -> Result<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        cancel.check()?;
+        if let Ok(done) = tokio::time::timeout(Duration::from_millis(100), &mut work).await {
+            return Ok(done);
+        }
+    }
+}
+
+fn retry() -> RetryConfig {
+    RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() }
+}
+
+fn known<K: std::str::FromStr>(key: &str) -> Result<K> {
+    key.to_ascii_lowercase()
+        .parse()
+        .map_err(|_| Error::config(format!("lake option {key:?} is not known to this store")).with("option", key))
+}
+
+/// The options for S3; an endpoint without TLS was asked for on purpose.
+fn s3_options(options: &BTreeMap<String, Secret>) -> Vec<(String, String)> {
+    let mut all: Vec<_> = options.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect();
+    let named = |name: &str| options.keys().any(|k| k.eq_ignore_ascii_case(name));
+    if all.iter().any(|(k, v)| k.to_ascii_lowercase().contains("endpoint") && v.starts_with("http://"))
+        && !named("allow_http")
+        && !named("aws_allow_http")
+    {
+        all.push(("allow_http".into(), "true".into()));
+    }
+    all
+}
+
+fn shown(url: &Url) -> String {
+    let mut plain = url.clone();
+    // A URL that cannot have a user keeps none.
+    let _ = plain.set_username("");
+    let _ = plain.set_password(None);
+    plain.set_query(None);
+    plain.set_fragment(None);
+    plain.to_string().trim_end_matches('/').to_owned()
+}

@@ -1,0 +1,184 @@
+//! Streams the batches of a local part.
+
+use std::fs::File;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::basic::Type as Physical;
+use parquet::errors::ParquetError;
+
+use super::failure::file_error;
+use super::fetch::LocalPart;
+use super::partition::Part;
+use crate::error::{Error, Result};
+use crate::model::{Dataset, Kind};
+
+/// The batches of a part, in file order.
+#[derive(Debug)]
+pub struct PartReader {
+    inner: ParquetRecordBatchReader,
+    path: String,
+    /// The rows of each row group still to come, with its number; the last one first.
+    ahead: Vec<(usize, u64)>,
+    failed: bool,
+}
+
+impl LocalPart {
+    /// The schema as batches will have it: the file's own types, except that repeating text comes as a dictionary
+    /// and INT96 as microseconds.
+    pub fn schema(&self) -> SchemaRef {
+        self.metadata.schema().clone()
+    }
+
+    /// The number of row groups: the unit by which several threads may share a file.
+    pub fn row_groups(&self) -> usize {
+        self.metadata.metadata().num_row_groups()
+    }
+
+    /// The number, from 1, of the first row of a row group.
+    pub fn first_row(&self, row_group: usize) -> u64 {
+        let groups = self.metadata.metadata().row_groups();
+        1 + groups.iter().take(row_group).map(|g| g.num_rows().unsigned_abs()).sum::<u64>()
+    }
+
+    /// Streams the named columns of the whole file. Names the file does not have are left out.
+    pub fn read(&self, columns: &[&str], batch_rows: usize) -> Result<PartReader> {
+        self.read_row_groups(0..self.row_groups(), columns, batch_rows)
+    }
+
+    /// Streams the named columns of some row groups. Each reader has a file handle of its own, so several may run
+    /// side by side.
+    pub fn read_row_groups(&self, groups: Range<usize>, columns: &[&str], batch_rows: usize) -> Result<PartReader> {
+        let file = File::open(&self.file).map_err(|e| file_error(e, "reading", &self.path))?;
+        let metadata = self.metadata.metadata();
+        let mut ahead: Vec<_> = metadata
+            .row_groups()
+            .iter()
+            .enumerate()
+            .take(groups.end)
+            .skip(groups.start)
+            .map(|(number, group)| (number, group.num_rows().unsigned_abs()))
+            .collect();
+        ahead.reverse();
+        let schema = self.metadata.schema();
+        let roots = (0..schema.fields().len()).filter(|i| columns.contains(&schema.field(*i).name().as_str()));
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots);
+        let inner = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+            .with_projection(mask)
+            .with_row_groups(groups.collect())
+            .with_batch_size(batch_rows.max(1))
+            .build()
+            .map_err(|e| corrupt(&self.path, None, &e))?;
+        Ok(PartReader { inner, path: self.path.clone(), ahead, failed: false })
+    }
+}
+
+impl Iterator for PartReader {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        while self.ahead.last().is_some_and(|(_, rows)| *rows == 0) {
+            self.ahead.pop();
+        }
+        let group = self.ahead.last().map(|(number, _)| *number);
+        // Damaged pages can make the decoder panic; that is the file's fault, not the caller's.
+        let step = catch_unwind(AssertUnwindSafe(|| self.inner.next()));
+        let result = match step {
+            Ok(None) => return None,
+            Ok(Some(Ok(batch))) => {
+                self.pass(batch.num_rows() as u64);
+                return Some(Ok(batch));
+            }
+            Ok(Some(Err(error))) => Err(corrupt(&self.path, group, &error)),
+            Err(_) => Err(corrupt(&self.path, group, &"the pages are damaged")),
+        };
+        self.failed = true;
+        Some(result)
+    }
+}
+
+impl PartReader {
+    fn pass(&mut self, mut rows: u64) {
+        while let Some((_, left)) = self.ahead.last_mut() {
+            let taken = rows.min(*left);
+            *left -= taken;
+            rows -= taken;
+            if *left > 0 {
+                return;
+            }
+            self.ahead.pop();
+        }
+    }
+}
+
+fn corrupt(path: &str, row_group: Option<usize>, cause: &dyn std::fmt::Display) -> Error {
+    let place = row_group.map_or_else(String::new, |g| format!(" in row group {g}"));
+    let error = Error::data(format!("{path} cannot be decoded{place}: {cause}; write the file again"));
+    let error = error.with("file", path);
+    match row_group {
+        Some(group) => error.with("row_group", group),
+        None => error,
+    }
+}
+
+/// Reads a file's footer, with the hints under which its batches are decoded.
+pub(super) fn open_metadata(file: &FilePath, part: &Part) -> Result<ArrowReaderMetadata> {
+    let input = File::open(file).map_err(|e| file_error(e, "reading", &part.path))?;
+    let unreadable = |e: ParquetError| {
+        Error::data(format!("{} has a footer that cannot be read: {e}; write the file again", part.path))
+            .with("file", &part.path)
+            .because(e)
+    };
+    let load = || ArrowReaderMetadata::load(&input, ArrowReaderOptions::new());
+    let plain = catch_unwind(AssertUnwindSafe(load))
+        .map_err(|_| Error::data(format!("{} has a damaged footer", part.path)).with("file", &part.path))?
+        .map_err(unreadable)?;
+    Ok(hinted(&plain, part.dataset).unwrap_or(plain))
+}
+
+/// The same footer under hints, or `None` where there is nothing to hint or the reader refuses.
+fn hinted(plain: &ArrowReaderMetadata, dataset: Dataset) -> Option<ArrowReaderMetadata> {
+    let parquet_schema = plain.parquet_schema();
+    let mut changed = false;
+    let fields: Vec<Field> = plain
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| {
+            let int96 = (0..parquet_schema.num_columns()).map(|i| parquet_schema.column(i)).any(|column| {
+                column.path().parts() == [field.name().as_str()] && column.physical_type() == Physical::INT96
+            });
+            let hint = hint(dataset, field, int96);
+            changed |= hint.is_some();
+            hint.map_or_else(|| field.as_ref().clone(), |t| field.as_ref().clone().with_data_type(t))
+        })
+        .collect();
+    if !changed {
+        return None;
+    }
+    let schema = Arc::new(Schema::new(fields));
+    ArrowReaderMetadata::try_new(plain.metadata().clone(), ArrowReaderOptions::new().with_schema(schema)).ok()
+}
+
+fn hint(dataset: Dataset, field: &Field, int96: bool) -> Option<DataType> {
+    let kind = dataset.index(field.name()).and_then(|i| dataset.columns().get(i)).map(|c| c.kind)?;
+    match field.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if kind == Kind::Code => Some(Kind::Code.arrow()),
+        // Nanoseconds end in 2262 and would wrap; INT96 reaches further.
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) if int96 => {
+            Some(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,80 @@
+//! The canonical text of a cleaned value: two values are equal exactly when their texts are.
+//!
+//! History compares and keeps values in this form, and PostgreSQL reads it back by [`Kind::from_canonical`].
+
+use std::borrow::Cow;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Date32Type, Decimal128Type, Float64Type, Int32Type, TimestampMicrosecondType};
+use chrono::{DateTime, Days, NaiveDate};
+
+use super::dataset::Kind;
+
+impl Kind {
+    /// The canonical text of one value of a cleaned column of this kind; `None` for NULL.
+    ///
+    /// Instants are decimal microseconds since the epoch, money has two decimals, doubles their shortest form.
+    pub fn canonical(self, column: &dyn Array, row: usize) -> Option<Cow<'_, str>> {
+        if column.is_null(row) {
+            return None;
+        }
+        Some(match self {
+            Self::Text | Self::Json => Cow::Borrowed(column.as_string::<i32>().value(row)),
+            Self::Code => {
+                let codes = column.as_dictionary::<Int32Type>();
+                let values = codes.values().as_string::<i32>();
+                Cow::Borrowed(values.value(codes.keys().value(row) as usize))
+            }
+            Self::Instant => Cow::Owned(column.as_primitive::<TimestampMicrosecondType>().value(row).to_string()),
+            Self::Date => Cow::Owned(date(column.as_primitive::<Date32Type>().value(row))),
+            Self::Money => Cow::Owned(money(column.as_primitive::<Decimal128Type>().value(row))),
+            Self::Float => {
+                let value = column.as_primitive::<Float64Type>().value(row);
+                Cow::Owned(if value == 0.0 { "0".to_owned() } else { value.to_string() })
+            }
+            Self::Integer => Cow::Owned(column.as_primitive::<Int32Type>().value(row).to_string()),
+            Self::Boolean => Cow::Borrowed(if column.as_boolean().value(row) { "true" } else { "false" }),
+        })
+    }
+
+    /// An SQL expression that reads canonical text back as this kind.
+    pub fn from_canonical(self, text: &str) -> String {
+        match self {
+            Self::Text | Self::Code => text.to_owned(),
+            Self::Instant => {
+                format!("'epoch'::timestamptz + ({text})::bigint * interval '1 microsecond'")
+            }
+            _ => format!("({text})::{}", self.sql()),
+        }
+    }
+}
+
+fn date(days: i32) -> String {
+    let epoch = DateTime::UNIX_EPOCH.date_naive();
+    let magnitude = Days::new(u64::from(days.unsigned_abs()));
+    let day = if days < 0 { epoch.checked_sub_days(magnitude) } else { epoch.checked_add_days(magnitude) };
+    day.unwrap_or(NaiveDate::MAX).to_string()
+}
+
+fn money(cents: i128) -> String {
+    let sign = if cents < 0 { "-" } else { "" };
+    let magnitude = cents.unsigned_abs();
+    format!("{sign}{}.{:02}", magnitude / 100, magnitude % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_keeps_its_sign_and_its_cents() {
+        assert_eq!(money(-5), "-0.05");
+        assert_eq!(money(123_450), "1234.50");
+    }
+
+    #[test]
+    fn dates_before_the_epoch_read_as_iso() {
+        assert_eq!(date(-1), "1969-12-31");
+        assert_eq!(date(19_844), "2024-05-01");
+    }
+}

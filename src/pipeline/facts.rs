@@ -1,0 +1,57 @@
+//! Step 3, second half: a day's events into the facts.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::NaiveDate;
+use serde_json::json;
+
+use super::Pipeline;
+use super::input::{Audience, KeptRows};
+use super::report::{Report, TableReport};
+use crate::error::Result;
+use crate::model::{Dataset, Fact};
+use crate::postgres::FactLoad;
+
+impl Pipeline {
+    /// Loads one day's trips, payments and positions with the keys of the versions that held at their time.
+    pub async fn load_facts(&self, dt: NaiveDate) -> Result<Report> {
+        let started = Instant::now();
+        let warehouse = self.warehouse()?;
+        let (inputs, _) = self.inputs(dt, &Dataset::FACTS).await?;
+        let mut report = Report::new("load_facts", Some(dt));
+        let mut pending = Vec::new();
+        for (fact, input) in Fact::ALL.into_iter().zip(inputs) {
+            match warehouse.unchanged(fact.table, dt, &input.identities()).await? {
+                Some(lines) if lines.is_empty() => {}
+                Some(lines) => report.table(fact.table, TableReport::unchanged(&lines)),
+                None => pending.push((fact, Arc::new(self.judge(input).await?))),
+            }
+        }
+        for (fact, judged) in pending {
+            let load = FactLoad {
+                fact,
+                dt,
+                lines: judged.lines(Audience::Warehouse),
+                rows: Arc::new(KeptRows::new(Arc::clone(&judged), Audience::Warehouse)),
+            };
+            let loaded = warehouse.load_fact(load).await?;
+            let mut table = TableReport::of(&loaded.lines);
+            judged.describe(&mut table);
+            table.rows_written = table.rows_loaded + loaded.moved_rows;
+            let misses: serde_json::Map<_, _> = loaded
+                .misses
+                .iter()
+                .filter(|(_, m)| m.total() > 0)
+                .map(|(name, m)| ((*name).to_owned(), json!({"before_first": m.before_first, "gap": m.gap})))
+                .collect();
+            table.detail("as_of_misses", misses);
+            if loaded.moved_rows > 0 {
+                table.detail("rows_of_other_days_moved", loaded.moved_rows);
+            }
+            table.detail("dirty_dates", loaded.dirty_dates.iter().map(ToString::to_string).collect::<Vec<_>>());
+            report.table(fact.table, table);
+        }
+        Ok(report.took(started))
+    }
+}

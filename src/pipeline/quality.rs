@@ -1,0 +1,100 @@
+//! Step 5: checks on the warehouse and the mart, stored, and an error when one that matters fails.
+
+use std::time::Instant;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use chrono::NaiveDate;
+use serde_json::json;
+
+use super::Pipeline;
+use super::report::Report;
+use crate::error::{Error, Result};
+use crate::postgres::{QualityRow, Warehouse};
+use crate::quality::{Check, Outcome, Severity, day_checks, mart_checks, standing_checks};
+
+impl Pipeline {
+    /// Checks the dimensions, the facts of a day (all loaded days without one) and the mart's dates.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with the report in its context (`report`) when a check of severity `error` fails.
+    pub async fn check_quality(&self, dt: Option<NaiveDate>) -> Result<Report> {
+        let started = Instant::now();
+        let warehouse = self.warehouse()?;
+        let days = match dt {
+            Some(dt) => vec![dt],
+            None => warehouse.loaded_days().await?,
+        };
+        let mut planned: Vec<(Check, Option<NaiveDate>)> =
+            standing_checks().into_iter().map(|check| (check, None)).collect();
+        planned.extend(days.iter().flat_map(|&day| day_checks(day).into_iter().map(move |c| (c, Some(day)))));
+        self.progress.begin("check quality", planned.len() as u64);
+        let mut outcomes = Vec::with_capacity(planned.len());
+        for (check, day) in planned {
+            let found = warehouse.number(&check.sql).await.map_err(|e| e.with("check", check.name))?;
+            outcomes.push(check.judge(found, day));
+            self.progress.add(1);
+        }
+        if self.settings.mart.is_some() {
+            outcomes.extend(self.check_mart(&warehouse, &days).await?);
+        }
+        let rows: Vec<QualityRow<'_>> = outcomes.iter().map(stored).collect();
+        warehouse.record_quality(&rows).await?;
+        self.conclude(dt, &outcomes, started)
+    }
+
+    async fn check_mart(&self, warehouse: &Warehouse, days: &[NaiveDate]) -> Result<Vec<Outcome>> {
+        let mart = self.mart().await?;
+        let dates = warehouse.built_dates(days).await?;
+        let mut outcomes = Vec::new();
+        for (check, ours) in mart_checks(&dates) {
+            let (_, batches) = mart.query(&check.sql).await.map_err(|e| e.with("check", check.name))?;
+            let found = first_number(&batches)?;
+            let expected = warehouse.number(&ours).await?;
+            outcomes.push(check.judge(found - expected, None));
+        }
+        Ok(outcomes)
+    }
+
+    fn conclude(&self, dt: Option<NaiveDate>, outcomes: &[Outcome], started: Instant) -> Result<Report> {
+        let failed: Vec<&Outcome> =
+            outcomes.iter().filter(|o| !o.passed && o.severity == Severity::Error).collect();
+        let warned = outcomes.iter().filter(|o| !o.passed && o.severity == Severity::Warn).count();
+        let mut report = Report::new("check_quality", dt);
+        report.detail("checks", json!(outcomes));
+        report.detail("failed", failed.len());
+        report.detail("warned", warned);
+        let report = report.took(started);
+        if failed.is_empty() {
+            return Ok(report);
+        }
+        let named: Vec<String> = failed
+            .iter()
+            .take(5)
+            .map(|o| format!("{} on {} (found {}, expected {})", o.name, o.table, o.found, o.expected))
+            .collect();
+        let full = serde_json::to_string(&report).unwrap_or_default();
+        Err(Error::data(format!("{} of {} quality checks failed: {}", failed.len(), outcomes.len(), named.join("; ")))
+            .with("report", full))
+    }
+}
+
+fn stored(outcome: &Outcome) -> QualityRow<'_> {
+    QualityRow {
+        dt: outcome.dt,
+        name: outcome.name,
+        table: &outcome.table,
+        severity: outcome.severity.name(),
+        passed: outcome.passed,
+        found: outcome.found.to_string(),
+        expected: outcome.expected,
+    }
+}
+
+fn first_number(batches: &[RecordBatch]) -> Result<i64> {
+    batches
+        .iter()
+        .find(|batch| batch.num_rows() > 0)
+        .and_then(|batch| batch.column(0).as_primitive_opt::<Int64Type>().map(|column| column.value(0)))
+        .ok_or_else(|| Error::internal("a check gave no number"))
+}

@@ -1,0 +1,119 @@
+//! Step 2: raw files into staging, rejects and ledger included.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, Date32Array, Int64Builder, ListBuilder, RecordBatch, StringArray, StringBuilder};
+use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
+use chrono::NaiveDate;
+
+use super::Pipeline;
+use super::input::{Audience, Judged, KeptRows, each_reject, unit_count};
+use super::report::{Report, TableReport};
+use crate::error::{Error, Result};
+use crate::model::Dataset;
+use crate::postgres::{Feed, StageLoad, Unit};
+
+impl Pipeline {
+    /// Loads the raw files of one day into staging. Every file is read and judged before anything is written.
+    pub async fn stage(&self, dt: NaiveDate) -> Result<Report> {
+        let started = Instant::now();
+        let warehouse = self.warehouse()?;
+        let (inputs, ignored) = self.inputs(dt, &Dataset::ALL).await?;
+        let mut report = Report::new("stage", Some(dt));
+        let mut pending = Vec::new();
+        for input in inputs {
+            let table = input.dataset.staging_table();
+            match warehouse.unchanged(table, dt, &input.identities()).await? {
+                Some(lines) if lines.is_empty() => {}
+                Some(lines) => report.table(table, TableReport::unchanged(&lines)),
+                None => pending.push(self.judge(input).await?),
+            }
+        }
+        for judged in pending {
+            let judged = Arc::new(judged);
+            let rejects = Arc::new(Rejects::new(Arc::clone(&judged), dt));
+            let load = StageLoad {
+                dataset: judged.dataset,
+                dt,
+                lines: judged.lines(Audience::Staging),
+                rows: Arc::new(KeptRows::new(Arc::clone(&judged), Audience::Staging)),
+                rejects,
+            };
+            let lines = warehouse.stage(load).await?;
+            let mut table = TableReport::of(&lines);
+            table.rows_written = table.rows_loaded + table.rows_rejected;
+            judged.describe(&mut table);
+            report.table(judged.dataset.staging_table(), table);
+        }
+        if !ignored.is_empty() {
+            report.detail("ignored_files", ignored);
+        }
+        Ok(report.took(started))
+    }
+}
+
+/// The rejects of one dataset and day, as `staging.rejected` takes them.
+struct Rejects {
+    judged: Arc<Judged>,
+    dt: NaiveDate,
+    schema: SchemaRef,
+}
+
+impl Rejects {
+    fn new(judged: Arc<Judged>, dt: NaiveDate) -> Self {
+        let texts = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
+        let fields = [
+            ("dataset", DataType::Utf8),
+            ("dt", DataType::Date32),
+            ("file", DataType::Utf8),
+            ("row_number", DataType::Int64),
+            ("reasons", texts),
+            ("row_json", DataType::Utf8),
+            ("load_id", DataType::Utf8),
+        ];
+        let fields: Vec<Field> = fields.into_iter().map(|(name, kind)| Field::new(name, kind, true)).collect();
+        Self { judged, dt, schema: Arc::new(Schema::new(fields)) }
+    }
+}
+
+impl Feed for Rejects {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn units(&self) -> usize {
+        unit_count(&self.judged)
+    }
+
+    fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        let load_id = format!("batch_{}", self.dt);
+        each_reject(&self.judged, unit, &mut |file, cleaned| {
+            let rows = cleaned.rejects.len();
+            let mut numbers = Int64Builder::with_capacity(rows);
+            let mut reasons = ListBuilder::new(StringBuilder::new());
+            let mut json = StringBuilder::new();
+            for reject in &cleaned.rejects {
+                numbers.append_value(reject.row_number.cast_signed());
+                for reason in &reject.reasons {
+                    reasons.values().append_value(reason.code());
+                }
+                reasons.append(true);
+                json.append_value(&reject.row_json);
+            }
+            let same = |text: &str| StringArray::from_iter_values(std::iter::repeat_n(text, rows));
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(same(self.judged.dataset.name())),
+                Arc::new(Date32Array::from_value(Date32Type::from_naive_date(self.dt), rows)),
+                Arc::new(same(file)),
+                Arc::new(numbers.finish()),
+                Arc::new(reasons.finish()),
+                Arc::new(json.finish()),
+                Arc::new(same(&load_id)),
+            ];
+            let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
+                .map_err(|e| Error::internal("rejects do not fit their table").because(e))?;
+            sink(batch)
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! COPY BINARY into one table over several connections, encoding overlapped with the socket.
+//!
+//! Rows come from a [`Feed`] in independent units (row groups of files). Each connection has a thread of its own that
+//! takes the next unit, makes rows of it and encodes them; a short bounded channel hands the bytes to the socket, so
+//! memory does not grow with the input.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::{Bytes, BytesMut};
+use futures::SinkExt;
+use tokio::sync::mpsc;
+
+use super::client::{Address, Session, wrong};
+use super::copy::{Encoder, PgType, Selection};
+use crate::control::{Cancel, Progress};
+use crate::error::{Error, Result};
+
+/// Bytes handed to the socket at once.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Chunks that may wait for the socket, for each connection.
+const CHUNKS_WAITING: usize = 4;
+
+/// A piece of work that one connection does by itself.
+pub type Unit = usize;
+
+/// Cleaned rows of one dataset and day that are to be loaded, in independent units.
+pub trait Rows: Send + Sync {
+    /// How many units there are.
+    fn units(&self) -> usize;
+
+    /// Reads one unit and hands over its batches with the number of their file. Blocking.
+    fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch, i16) -> Result<()>) -> Result<()>;
+}
+
+/// Rows as a table takes them, in independent units.
+pub trait Feed: Send + Sync {
+    /// The schema of every batch: the columns of the COPY, in order.
+    fn schema(&self) -> SchemaRef;
+
+    /// How many units there are.
+    fn units(&self) -> usize;
+
+    /// Reads one unit and hands over its batches. Blocking; called from a thread of its own.
+    fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()>;
+}
+
+/// What a COPY needs besides its rows.
+#[derive(Clone)]
+pub(super) struct Target {
+    /// Qualified table name.
+    pub(super) table: String,
+    /// Columns with their types, as the feed gives them.
+    pub(super) columns: Vec<(String, PgType)>,
+}
+
+impl Target {
+    fn statement(&self) -> String {
+        let names: Vec<String> = self.columns.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        format!("COPY {} ({}) FROM STDIN (FORMAT BINARY)", self.table, names.join(", "))
+    }
+}
+
+/// Loads every unit of a feed over up to `connections` new sessions, each in a transaction of its own.
+pub(super) async fn copy_parallel(
+    address: &Address,
+    target: &Target,
+    feed: Arc<dyn Feed>,
+    connections: usize,
+    cancel: &Cancel,
+    progress: &Progress,
+) -> Result<u64> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let workers = connections.clamp(1, feed.units().max(1));
+    let loads = (0..workers).map(|_| {
+        let (feed, next) = (Arc::clone(&feed), Arc::clone(&next));
+        async move {
+            let session = address.session().await?;
+            copy_units(&session, target, feed, next, cancel, progress).await
+        }
+    });
+    let counts = futures::future::try_join_all(loads).await?;
+    Ok(counts.into_iter().sum())
+}
+
+/// Loads every unit of a feed over the caller's session, inside its transaction.
+pub(super) async fn copy_here(
+    session: &Session,
+    target: &Target,
+    feed: Arc<dyn Feed>,
+    cancel: &Cancel,
+    progress: &Progress,
+) -> Result<u64> {
+    copy_units(session, target, feed, Arc::default(), cancel, progress).await
+}
+
+async fn copy_units(
+    session: &Session,
+    target: &Target,
+    feed: Arc<dyn Feed>,
+    next: Arc<AtomicUsize>,
+    cancel: &Cancel,
+    progress: &Progress,
+) -> Result<u64> {
+    let failed = |e| wrong(e, "COPY failed").with("table", &target.table);
+    let sink = session.copy_in::<_, Bytes>(&target.statement()).await.map_err(failed)?;
+    let mut sink = std::pin::pin!(sink);
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(CHUNKS_WAITING);
+    let rows = Arc::new(AtomicU64::new(0));
+    let producer = {
+        let (columns, rows) = (target.columns.clone(), Arc::clone(&rows));
+        let (cancel, progress) = (cancel.clone(), progress.clone());
+        tokio::task::spawn_blocking(move || produce(&columns, &*feed, &next, &sender, &rows, &cancel, &progress))
+    };
+    let mut broken = None;
+    while let Some(chunk) = receiver.recv().await {
+        if let Err(e) = sink.send(chunk).await {
+            broken = Some(e);
+            break;
+        }
+    }
+    drop(receiver);
+    let produced = producer.await.map_err(|e| Error::internal("a loading thread ended early").because(e))?;
+    if let Some(e) = broken {
+        return Err(failed(e));
+    }
+    // On an error the sink is dropped unfinished, and the server rolls the COPY back.
+    produced?;
+    sink.as_mut().finish().await.map_err(failed)?;
+    Ok(rows.load(Ordering::Relaxed))
+}
+
+fn produce(
+    columns: &[(String, PgType)],
+    feed: &dyn Feed,
+    next: &AtomicUsize,
+    sender: &mpsc::Sender<Bytes>,
+    rows: &AtomicU64,
+    cancel: &Cancel,
+    progress: &Progress,
+) -> Result<()> {
+    let mut encoder = Encoder::new(columns, &feed.schema())?;
+    let mut buffer = BytesMut::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
+    // The receiver goes away only when the socket broke; that error is told there.
+    let hand_over = |buffer: &mut BytesMut| {
+        let chunk = buffer.split().freeze();
+        buffer.reserve(CHUNK_BYTES + CHUNK_BYTES / 4);
+        sender.blocking_send(chunk).map_err(|_| Error::database("the connection to the warehouse was lost"))
+    };
+    encoder.header(&mut buffer);
+    loop {
+        let unit = next.fetch_add(1, Ordering::Relaxed);
+        if unit >= feed.units() {
+            break;
+        }
+        feed.read(unit, &mut |batch| {
+            let mut start = 0;
+            while start < batch.num_rows() {
+                cancel.check()?;
+                let slice = batch.slice(start, (batch.num_rows() - start).min(8192));
+                let encoded = encoder.encode(&slice, Selection::All, &mut buffer)?;
+                start += slice.num_rows();
+                rows.fetch_add(encoded, Ordering::Relaxed);
+                progress.add(encoded);
+                if buffer.len() >= CHUNK_BYTES {
+                    hand_over(&mut buffer)?;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    encoder.footer(&mut buffer);
+    hand_over(&mut buffer)
+}

@@ -1,0 +1,197 @@
+//! The publication of one raw day of one fact table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, TimeDelta};
+
+use super::super::client::{Session, get};
+use super::super::copy_in::{Rows, Target, copy_parallel};
+use super::super::ledger::{self, Line};
+use super::super::lock::Lock;
+use super::super::members::{self, Members};
+use super::super::partition::{Side, current};
+use super::super::schema;
+use super::super::stage::expect_rows;
+use super::super::warehouse::Warehouse;
+use super::rows::{FactRows, Seen};
+use super::supersede::{Moves, Settled, Settlement};
+use crate::error::{Error, Result};
+use crate::history::Misses;
+use crate::model::{Dataset, Fact};
+
+/// One raw day of one fact, judged and ready to load.
+pub struct FactLoad {
+    /// Which fact.
+    pub fact: Fact,
+    /// The raw day.
+    pub dt: NaiveDate,
+    /// What each file brings; rows that an other day supersedes are taken off here.
+    pub lines: Vec<Line>,
+    /// The rows that stay within the day.
+    pub rows: Arc<dyn Rows>,
+}
+
+/// What a fact load did.
+#[derive(Debug)]
+pub struct FactLoaded {
+    /// The ledger lines as published.
+    pub lines: Vec<Line>,
+    /// As-of misses by dimension table.
+    pub misses: BTreeMap<&'static str, Misses>,
+    /// Rows of other days that left or came back.
+    pub moved_rows: u64,
+    /// Service dates that the mart must build again.
+    pub dirty_dates: Vec<NaiveDate>,
+}
+
+impl Warehouse {
+    /// Replaces what one raw day contributes to one fact table.
+    pub async fn load_fact(&self, load: FactLoad) -> Result<FactLoaded> {
+        let session = self.locked(&[Lock::Dimensions, Lock::Facts]).await?;
+        let side = Side::new(load.fact.table, load.dt, &self.run_id);
+        side.create(&session).await?;
+        let published = self.fill_and_publish_fact(&session, &side, load).await;
+        if published.is_err() {
+            // Best effort: the next run drops it as well.
+            let _ = session.run(&format!("ROLLBACK; DROP TABLE IF EXISTS {}", side.name())).await;
+        }
+        published
+    }
+
+    async fn fill_and_publish_fact(&self, session: &Session, side: &Side, load: FactLoad) -> Result<FactLoaded> {
+        let fact = load.fact;
+        let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
+        let members = Arc::new(Members::read(session, self.address.session().await?, &fact).await?);
+        let first_key = reserve(session, fact.surrogate, expected).await?;
+        let rows = FactRows::new(fact, load.dt, load.rows, Arc::clone(&members), self.zone, first_key)?;
+        let feed = Arc::new(rows);
+        let target = Target { table: side.name(), columns: feed.columns() };
+        self.progress.begin(&format!("load {}", fact.table), expected);
+        let connections = self.settings.connections;
+        let copied =
+            copy_parallel(&self.address, &target, Arc::clone(&feed) as _, connections, &self.cancel, &self.progress)
+                .await?;
+        expect_rows(copied, expected, fact.table)?;
+        self.progress.begin(&format!("publish {}", fact.table), 0);
+        let publication = Publication { warehouse: self, session, side, fact, dt: load.dt };
+        publication.publish(load.lines, &members, feed.take_seen(), copied > 0).await
+    }
+}
+
+/// One transaction: business keys, members, indexes, ledger, dirty dates, and the swap as its last act.
+struct Publication<'a> {
+    warehouse: &'a Warehouse,
+    session: &'a Session,
+    side: &'a Side,
+    fact: Fact,
+    dt: NaiveDate,
+}
+
+impl Publication<'_> {
+    async fn publish(&self, mut lines: Vec<Line>, members: &Members, seen: Seen, any: bool) -> Result<FactLoaded> {
+        let (session, fact, dt) = (self.session, self.fact, self.dt);
+        let side = self.side.name();
+        session.run("BEGIN").await?;
+        let old = current(session, fact.table, dt).await?;
+        members.publish(session, &Warehouse::load_id(dt)).await?;
+        let zone = &self.warehouse.settings.time_zone;
+        let mut settled = Settled::default();
+        if let Some(settlement) = Settlement::new(&fact, side.clone(), dt, zone) {
+            settled = settlement.settle(session, old.as_deref()).await?;
+        }
+        self.resolve_trips(&side).await?;
+        self.side.finish(session).await?;
+        self.adjust_ledger(&mut lines, &settled).await?;
+        schema::fix_zone(session, zone).await?;
+        let fingerprint = self.warehouse.fingerprint(&[]);
+        ledger::write(session, fact.table, dt, &lines, &fingerprint, &self.warehouse.run_id).await?;
+        let dirty = self.note_dates(&seen, &settled).await?;
+        let check_members = old.is_some() || !settled.lost.is_empty();
+        let leaving =
+            if check_members { members::unreferenced(session, Some((&fact, dt, &side))).await? } else { Vec::new() };
+        if any || old.is_some() {
+            self.side.swap(session, any, self.warehouse.swap_deadline()).await?;
+        } else {
+            session.run(&format!("DROP TABLE {side}")).await?;
+        }
+        members::remove(session, &leaving).await?;
+        session.run("COMMIT").await?;
+        let moved = settled.lost.iter().chain(&settled.returned).filter(|(day, ..)| *day != dt);
+        let moved_rows = moved.map(|(_, _, rows)| rows.unsigned_abs()).sum();
+        Ok(FactLoaded { lines, misses: seen.misses, moved_rows, dirty_dates: dirty })
+    }
+
+    /// Payments find their trip by its key, whichever of the two came first.
+    async fn resolve_trips(&self, side: &str) -> Result<()> {
+        let sql = match self.fact.dataset {
+            Dataset::Payments => {
+                format!("UPDATE {side} p SET trip_sk = k.trip_sk FROM dwh.trip_key k WHERE k.trip_id = p.trip_id")
+            }
+            Dataset::Trips => format!(
+                "UPDATE dwh.fact_payment f SET trip_sk = p.trip_sk FROM {side} p \
+                 WHERE f.trip_sk IS NULL AND f.trip_id = p.trip_id"
+            ),
+            _ => return Ok(()),
+        };
+        self.session.run(&sql).await
+    }
+
+    /// Rows that moved between days change the counts of both.
+    async fn adjust_ledger(&self, lines: &mut [Line], settled: &Settled) -> Result<()> {
+        let moves = |moves: &Moves, sign: i64| -> Vec<(NaiveDate, i16, i64)> {
+            moves.iter().map(|(dt, file_no, rows)| (*dt, *file_no, sign * rows)).collect()
+        };
+        let mut all = moves(&settled.lost, 1);
+        all.extend(moves(&settled.returned, -1));
+        for (dt, file_no, rows) in all {
+            if dt == self.dt {
+                let line = lines
+                    .get_mut(usize::try_from(file_no).unwrap_or(usize::MAX))
+                    .ok_or_else(|| Error::internal(format!("file number {file_no} has no ledger line")))?;
+                line.rows_loaded = line.rows_loaded.saturating_add_signed(-rows);
+                line.rows_superseded = line.rows_superseded.saturating_add_signed(rows);
+                continue;
+            }
+            let sql = "UPDATE dwh.load_ledger SET rows_loaded = rows_loaded - $4, rows_superseded = rows_superseded + $4 \
+                       WHERE target = $1 AND dt = $2 AND file_no = $3";
+            let touched = self.session.touch(sql, &[&self.fact.table, &dt, &file_no, &rows]).await?;
+            if touched != 1 {
+                return Err(Error::internal(format!("the ledger has no line for file {file_no} of {dt}"))
+                    .with("table", self.fact.table));
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks every service date that the old or the new rows touch.
+    async fn note_dates(&self, seen: &Seen, settled: &Settled) -> Result<Vec<NaiveDate>> {
+        let (session, table, dt) = (self.session, self.fact.table, self.dt);
+        let epoch = DateTime::UNIX_EPOCH.date_naive();
+        let new: Vec<NaiveDate> =
+            seen.service_days.iter().map(|&days| epoch + TimeDelta::days(i64::from(days))).collect();
+        for (other, ..) in settled.returned.iter().filter(|(other, ..)| *other != dt) {
+            let sql = "INSERT INTO dwh.fact_service_date (target, dt, service_date) \
+                       SELECT $1, $2, unnest($3::date[]) ON CONFLICT DO NOTHING";
+            session.touch(sql, &[&table, other, &settled.touched]).await?;
+        }
+        let sql = "WITH old AS (DELETE FROM dwh.fact_service_date WHERE target = $1 AND dt = $2 RETURNING service_date), \
+                   dirty AS (SELECT service_date FROM old UNION SELECT unnest($3::date[]) UNION SELECT unnest($4::date[])) \
+                   INSERT INTO dwh.mart_dirty (service_date, reason, run_id) \
+                   SELECT service_date, $5, $6 FROM dirty ORDER BY 1 RETURNING service_date";
+        let reason = format!("{table} {dt}");
+        let run_id = &self.warehouse.run_id;
+        let rows = session.rows(sql, &[&table, &dt, &new, &settled.touched, &reason, run_id]).await?;
+        let sql = "INSERT INTO dwh.fact_service_date (target, dt, service_date) SELECT $1, $2, unnest($3::date[])";
+        session.touch(sql, &[&table, &dt, &new]).await?;
+        rows.iter().map(|row| get(row, 0)).collect()
+    }
+}
+
+/// Draws a block of surrogate keys; the caller holds the lock of the facts.
+async fn reserve(session: &Session, sequence: &str, count: u64) -> Result<i64> {
+    let first: i64 = get(&session.row(&format!("SELECT nextval('dwh.{sequence}')"), &[]).await?, 0)?;
+    let last = first + i64::try_from(count).unwrap_or(i64::MAX - first).max(1) - 1;
+    session.row(&format!("SELECT setval('dwh.{sequence}', $1)"), &[&last]).await?;
+    Ok(first)
+}

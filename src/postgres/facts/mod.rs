@@ -1,0 +1,10 @@
+//! Facts: one raw day of one fact table, built aside with as-of keys and swapped in.
+//!
+//! `rows` makes fact rows of cleaned ones, `supersede` settles business keys that several raw days claim, `load`
+//! puts both into one publication.
+
+mod load;
+mod rows;
+mod supersede;
+
+pub use load::{FactLoad, FactLoaded};

@@ -1,0 +1,248 @@
+//! What the mart is built from: pre-aggregates of the facts of one service date, and which dates are dirty.
+//!
+//! The server groups by route, hour and vehicle or rider; that is a few per cent of the rows, and all that exact
+//! distinct counts need. Everything of one build is read in one snapshot, and the dirty marks that the snapshot saw
+//! are the only ones that its end takes away.
+
+use arrow::array::RecordBatch;
+use chrono::{Days, NaiveDate};
+
+use super::client::{Session, get};
+use super::lock::Lock;
+use super::query::read;
+use super::warehouse::Warehouse;
+use crate::error::Result;
+use crate::model::{Fact, Zone};
+
+const HOUR_MICROS: i64 = 3_600_000_000;
+const QUARTER_MICROS: i64 = HOUR_MICROS / 4;
+
+/// One service date to build, and the dirty marks it answers.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// The service date.
+    pub service_date: NaiveDate,
+    /// The marks seen.
+    pub marks: Vec<i64>,
+}
+
+/// The facts of one service date, pre-aggregated by the server.
+#[derive(Debug, Default)]
+pub struct DateSource {
+    /// route_id, hour_bucket, user_id, vehicle_id, trip_cnt, fare_sum, fare_cnt, duration_sum_sec, duration_cnt,
+    /// distance_sum_m, distance_cnt.
+    pub trips: Vec<RecordBatch>,
+    /// route_id, hour_bucket, payment_cnt, amount_sum, amount_cnt.
+    pub payments: Vec<RecordBatch>,
+    /// route_id, hour_bucket, vehicle_id, position_cnt, speed_sum, speed_cnt.
+    pub positions: Vec<RecordBatch>,
+}
+
+/// One version of a route, for the names of its hours.
+#[derive(Clone, Debug)]
+pub struct RouteName {
+    /// The business key.
+    pub route_id: String,
+    /// First instant, microseconds; `None` for an inferred member.
+    pub valid_from_micros: Option<i64>,
+    /// First instant after it.
+    pub valid_to_micros: Option<i64>,
+    /// The name.
+    pub name: Option<String>,
+    /// The type of transport.
+    pub transport_type: Option<String>,
+}
+
+/// One build of the mart: a snapshot of the warehouse under the mart's lock.
+pub struct MartSource {
+    session: Session,
+    zone: Zone,
+    run_id: String,
+}
+
+impl Warehouse {
+    /// Takes the mart's lock and a snapshot.
+    pub async fn mart_source(&self) -> Result<MartSource> {
+        let session = self.locked(&[Lock::Mart]).await?;
+        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        Ok(MartSource { session, zone: self.zone, run_id: self.run_id.clone() })
+    }
+}
+
+impl MartSource {
+    /// The dates to build: dirty ones within the half-open range, with `force` clean ones of the range too.
+    pub async fn builds(&self, from: Option<NaiveDate>, to: Option<NaiveDate>, force: bool) -> Result<Vec<Build>> {
+        let sql = "SELECT service_date, coalesce(array_agg(id) FILTER (WHERE id IS NOT NULL), '{}') FROM ( \
+                     SELECT service_date, id FROM dwh.mart_dirty \
+                     UNION ALL SELECT service_date, NULL FROM dwh.mart_build WHERE $3 \
+                     UNION ALL SELECT service_date, NULL FROM dwh.fact_service_date WHERE $3) d \
+                   WHERE ($1::date IS NULL OR service_date >= $1) AND ($2::date IS NULL OR service_date < $2) \
+                   GROUP BY 1 ORDER BY 1";
+        let rows = self.session.rows(sql, &[&from, &to, &force]).await?;
+        rows.iter().map(|row| Ok(Build { service_date: get(row, 0)?, marks: get(row, 1)? })).collect()
+    }
+
+    /// Every version of every route.
+    pub async fn routes(&self) -> Result<Vec<RouteName>> {
+        let sql = "SELECT route_id, (extract(epoch FROM valid_from) * 1000000)::bigint, \
+                   (extract(epoch FROM valid_to) * 1000000)::bigint, name, transport_type \
+                   FROM dwh.dim_route WHERE route_id IS NOT NULL";
+        let rows = self.session.rows(sql, &[]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(RouteName {
+                    route_id: get(row, 0)?,
+                    valid_from_micros: get(row, 1)?,
+                    valid_to_micros: get(row, 2)?,
+                    name: get(row, 3)?,
+                    transport_type: get(row, 4)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The pre-aggregates of one service date. Hours of neighbouring dates at its edges may be among them.
+    pub async fn date(&self, service_date: NaiveDate) -> Result<DateSource> {
+        let mut source = DateSource::default();
+        for (fact, batches) in [
+            (Fact::TRIP, &mut source.trips),
+            (Fact::PAYMENT, &mut source.payments),
+            (Fact::VEHICLE_POSITION, &mut source.positions),
+        ] {
+            let days = self.raw_days(&fact, service_date).await?;
+            if days.is_empty() {
+                continue;
+            }
+            read(&self.session, &self.sql(&fact, service_date, &days), &mut |batch| {
+                batches.push(batch);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(source)
+    }
+
+    async fn raw_days(&self, fact: &Fact, service_date: NaiveDate) -> Result<Vec<NaiveDate>> {
+        let sql = "SELECT dt FROM dwh.fact_service_date WHERE target = $1 AND service_date = $2 ORDER BY dt";
+        self.session.rows(sql, &[&fact.table, &service_date]).await?.iter().map(|row| get(row, 0)).collect()
+    }
+
+    fn sql(&self, fact: &Fact, service_date: NaiveDate, days: &[NaiveDate]) -> String {
+        // An hour more on either side: a zone may jump across midnight. The rollup keeps the date's own hours.
+        let from = self.zone.day_start_micros(service_date) - HOUR_MICROS;
+        let to = self.zone.day_start_micros(service_date + Days::new(1)) + HOUR_MICROS;
+        let time = format!("f.{}", fact.time);
+        let days: Vec<String> = days.iter().map(|day| format!("'{day}'")).collect();
+        let filter = format!(
+            "f.dt IN ({}) AND {time} >= {} AND {time} < {}",
+            days.join(", "),
+            instant(from),
+            instant(to)
+        );
+        let bucket = hour_sql(self.zone, &time, from, to);
+        let name = |member: &str, table: &str, key: &str| {
+            format!("(SELECT m.{key} FROM dwh.{table} m WHERE m.{member} = g.{member})")
+        };
+        let route = format!("coalesce({}, '') AS route_id", name("route_sk", "dim_route", "route_id"));
+        match fact.surrogate {
+            "trip_sk" => format!(
+                "SELECT {route}, hour_bucket, {user} AS user_id, {vehicle} AS vehicle_id, trip_cnt, fare_sum, fare_cnt, \
+                   duration_sum_sec, duration_cnt, distance_sum_m, distance_cnt \
+                 FROM (SELECT f.route_sk, {bucket} AS hour_bucket, f.user_sk, f.vehicle_sk, count(*) AS trip_cnt, \
+                   coalesce(sum(f.fare_amount), 0)::numeric(38,2) AS fare_sum, count(f.fare_amount) AS fare_cnt, \
+                   coalesce(sum(f.duration_sec), 0)::bigint AS duration_sum_sec, count(f.duration_sec) AS duration_cnt, \
+                   coalesce(sum(f.distance_m), 0) AS distance_sum_m, count(f.distance_m) AS distance_cnt \
+                   FROM dwh.fact_trip f WHERE {filter} GROUP BY 1, 2, 3, 4) g",
+                user = name("user_sk", "dim_user", "user_id"),
+                vehicle = name("vehicle_sk", "dim_vehicle", "vehicle_id"),
+            ),
+            "payment_sk" => format!(
+                "SELECT {route}, hour_bucket, payment_cnt, amount_sum, amount_cnt \
+                 FROM (SELECT f.route_sk, {bucket} AS hour_bucket, count(*) AS payment_cnt, \
+                   coalesce(sum(f.amount), 0)::numeric(38,2) AS amount_sum, count(f.amount) AS amount_cnt \
+                   FROM dwh.fact_payment f WHERE {filter} GROUP BY 1, 2) g"
+            ),
+            _ => format!(
+                "SELECT {route}, hour_bucket, {vehicle} AS vehicle_id, position_cnt, speed_sum, speed_cnt \
+                 FROM (SELECT f.route_sk, {bucket} AS hour_bucket, f.vehicle_sk, count(*) AS position_cnt, \
+                   coalesce(sum(f.speed), 0) AS speed_sum, count(f.speed) AS speed_cnt \
+                   FROM dwh.fact_vehicle_position f WHERE {filter} GROUP BY 1, 2, 3) g",
+                vehicle = name("vehicle_sk", "dim_vehicle", "vehicle_id"),
+            ),
+        }
+    }
+
+    /// Ends the snapshot; the lock stays. Call before [`Self::record`].
+    pub async fn end_snapshot(&self) -> Result<()> {
+        self.session.run("COMMIT").await
+    }
+
+    /// Records that the mart holds a date as the snapshot saw it; marks made since then stay.
+    pub async fn record(&self, build: &Build, rows: u64) -> Result<()> {
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        let sql = if rows == 0 {
+            "WITH gone AS (DELETE FROM dwh.mart_dirty WHERE id = ANY ($1)) \
+             DELETE FROM dwh.mart_build WHERE service_date = $2 AND $3::bigint = 0 AND $4::text IS NOT NULL"
+        } else {
+            "WITH gone AS (DELETE FROM dwh.mart_dirty WHERE id = ANY ($1)) \
+             INSERT INTO dwh.mart_build (service_date, rows, run_id) VALUES ($2, $3, $4) \
+             ON CONFLICT (service_date) DO UPDATE SET rows = excluded.rows, run_id = excluded.run_id, built_at = now()"
+        };
+        self.session.touch(sql, &[&build.marks, &build.service_date, &rows, &self.run_id]).await?;
+        Ok(())
+    }
+}
+
+fn instant(micros: i64) -> String {
+    format!("('epoch'::timestamptz + {micros} * interval '1 microsecond')")
+}
+
+/// The start of the local clock hour that holds `time`, for times in `[from, to)`.
+///
+/// The session's zone is UTC, so `date_trunc` cuts at UTC hours; a zone whose offset is not a whole number of hours
+/// is shifted first, and where the offset changes on the way each stretch has its own shift.
+fn hour_sql(zone: Zone, time: &str, from: i64, to: i64) -> String {
+    let shift = |at: i64| zone.offset_seconds(at).rem_euclid(3600);
+    let cut = |seconds: i32| match seconds {
+        0 => format!("date_trunc('hour', {time})"),
+        _ => format!("date_trunc('hour', {time} + interval '{seconds} s') - interval '{seconds} s'"),
+    };
+    let first = from - from.rem_euclid(QUARTER_MICROS);
+    let mut whens = String::new();
+    let mut current = shift(first);
+    let quarters = (to - first) / QUARTER_MICROS;
+    for at in (1..=quarters).map(|n| first + n * QUARTER_MICROS) {
+        if shift(at) != current {
+            whens.push_str(&format!(" WHEN {time} < {} THEN {}", instant(at), cut(current)));
+            current = shift(at);
+        }
+    }
+    if whens.is_empty() { cut(current) } else { format!("CASE{whens} ELSE {} END", cut(current)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(text: &str) -> i64 {
+        crate::model::epoch_micros(text.parse().unwrap())
+    }
+
+    #[test]
+    fn whole_hour_zones_need_no_shift() {
+        let zone = Zone("America/Chicago".parse().unwrap());
+        let sql = hour_sql(zone, "t", micros("2016-11-06T05:00:00Z"), micros("2016-11-07T07:00:00Z"));
+        assert_eq!(sql, "date_trunc('hour', t)");
+    }
+
+    #[test]
+    fn a_half_hour_change_makes_two_stretches() {
+        // Lord Howe goes from +11:00 to +10:30 on 2024-04-06T15:00Z.
+        let zone = Zone("Australia/Lord_Howe".parse().unwrap());
+        let (from, to) = (micros("2024-04-06T12:00:00Z"), micros("2024-04-07T14:30:00Z"));
+        let sql = hour_sql(zone, "t", from, to);
+        let change = micros("2024-04-06T15:00:00Z");
+        assert!(sql.starts_with("CASE WHEN t < ") && sql.contains(&change.to_string()), "{sql}");
+        assert!(sql.contains("THEN date_trunc('hour', t) ELSE") && sql.contains("1800 s"), "{sql}");
+    }
+}

@@ -1,0 +1,186 @@
+//! A day's partition, filled aside and swapped in.
+//!
+//! A side table has the parent's columns and defaults and nothing else, so COPY runs at full speed. Then it gets the
+//! parent's constraints and indexes, read from the catalog, and takes the old partition's place. The swap waits for
+//! readers only a moment at a time: a queued ACCESS EXCLUSIVE lock would block every later reader behind one long
+//! query.
+
+use std::time::{Duration, Instant};
+
+use chrono::{Days, NaiveDate};
+
+use super::client::{Session, get, is_lock_timeout};
+use crate::error::{Error, Result};
+
+/// How long one attempt at the swap waits for readers.
+const ATTEMPT: &str = "150ms";
+
+/// One day of one partitioned table, being built aside.
+#[derive(Clone, Debug)]
+pub(super) struct Side {
+    schema: String,
+    parent: String,
+    dt: NaiveDate,
+    table: String,
+}
+
+impl Side {
+    /// A side table of `parent` (`schema.table`) for one day and run.
+    pub(super) fn new(parent: &str, dt: NaiveDate, run_id: &str) -> Self {
+        let (schema, parent) = parent.split_once('.').unwrap_or(("public", parent));
+        let tag: String = run_id.chars().take(8).collect();
+        let table = format!("{parent}_{}_{tag}", dt.format("%Y%m%d"));
+        Self { schema: schema.to_owned(), parent: parent.to_owned(), dt, table }
+    }
+
+    /// The side table's qualified name.
+    pub(super) fn name(&self) -> String {
+        format!("{}.{}", self.schema, self.table)
+    }
+
+    fn parent_name(&self) -> String {
+        format!("{}.{}", self.schema, self.parent)
+    }
+
+    fn final_name(&self) -> String {
+        format!("{}_{}", self.parent, self.dt.format("%Y%m%d"))
+    }
+
+    /// Drops what a crashed run left behind and makes the empty side table.
+    pub(super) async fn create(&self, session: &Session) -> Result<()> {
+        drop_orphans(session, &self.schema, &self.final_name()).await?;
+        session
+            .run(&format!(
+                "CREATE TABLE {side} (LIKE {parent} INCLUDING DEFAULTS)",
+                side = self.name(),
+                parent = self.parent_name()
+            ))
+            .await
+    }
+
+    /// Gives the filled side table the parent's constraints and indexes, and the bound that makes attaching instant.
+    pub(super) async fn finish(&self, session: &Session) -> Result<()> {
+        let parent = self.parent_name();
+        let mut sql = format!(
+            "ALTER TABLE {side} ADD CONSTRAINT {bound} CHECK (dt IS NOT NULL AND dt >= '{from}' AND dt < '{to}');",
+            side = self.name(),
+            bound = self.bound(),
+            from = self.dt,
+            to = self.dt + Days::new(1),
+        );
+        let constraints = session
+            .rows(
+                "SELECT pg_get_constraintdef(oid) FROM pg_constraint \
+                 WHERE conrelid = $1::text::regclass AND contype IN ('p', 'u', 'f') ORDER BY contype DESC, conname",
+                &[&parent],
+            )
+            .await?;
+        for row in &constraints {
+            sql.push_str(&format!("ALTER TABLE {} ADD {};", self.name(), get::<String>(row, 0)?));
+        }
+        let indexes = session
+            .rows(
+                "SELECT am.amname::text, string_agg(pg_get_indexdef(i.indexrelid, k, true), ', ' ORDER BY k), \
+                 pg_get_expr(i.indpred, i.indrelid) \
+                 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam \
+                 CROSS JOIN LATERAL generate_series(1, i.indnkeyatts) k \
+                 WHERE i.indrelid = $1::text::regclass \
+                 AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u')) \
+                 GROUP BY c.relname, am.amname, i.indpred, i.indrelid ORDER BY c.relname",
+                &[&parent],
+            )
+            .await?;
+        for row in &indexes {
+            let predicate = get::<Option<String>>(row, 2)?.map(|p| format!(" WHERE {p}")).unwrap_or_default();
+            let (method, columns) = (get::<String>(row, 0)?, get::<String>(row, 1)?);
+            sql.push_str(&format!("CREATE INDEX ON {} USING {method} ({columns}){predicate};", self.name()));
+        }
+        session.run(&sql).await
+    }
+
+    fn bound(&self) -> String {
+        format!("{}_dt_bound", self.parent)
+    }
+
+    /// Takes the old partition's place, inside the caller's transaction and as its last act.
+    ///
+    /// `keep` says whether the side table has rows worth attaching; without it the day's partition just goes.
+    pub(super) async fn swap(&self, session: &Session, keep: bool, deadline: Duration) -> Result<()> {
+        let old = current(session, &self.parent_name(), self.dt).await?;
+        let mut sql = String::new();
+        if let Some(old) = &old {
+            sql.push_str(&format!("DROP TABLE {old};"));
+        }
+        if keep {
+            sql.push_str(&format!(
+                "ALTER TABLE {parent} ATTACH PARTITION {side} FOR VALUES FROM ('{from}') TO ('{to}'); \
+                 ALTER TABLE {side} DROP CONSTRAINT {bound}; ALTER TABLE {side} RENAME TO {last};",
+                parent = self.parent_name(),
+                side = self.name(),
+                from = self.dt,
+                to = self.dt + Days::new(1),
+                bound = self.bound(),
+                last = self.final_name(),
+            ));
+        } else {
+            sql.push_str(&format!("DROP TABLE {};", self.name()));
+        }
+        patiently(session, &sql, deadline, &self.parent_name()).await
+    }
+}
+
+/// Runs statements that need an exclusive lock, a moment at a time, until the deadline.
+async fn patiently(session: &Session, sql: &str, deadline: Duration, table: &str) -> Result<()> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(20);
+    session.run(&format!("SET LOCAL lock_timeout = '{ATTEMPT}'")).await?;
+    loop {
+        session.run("SAVEPOINT swap").await?;
+        match session.run(sql).await {
+            Ok(()) => return session.run("RELEASE SAVEPOINT swap; SET LOCAL lock_timeout = 0").await,
+            Err(e) if is_lock_timeout(&e) => {
+                session.run("ROLLBACK TO SAVEPOINT swap; RELEASE SAVEPOINT swap").await?;
+                if started.elapsed() >= deadline {
+                    return Err(Error::conflict(format!(
+                        "readers kept {table} busy for {} s, so the new partition could not take its place; \
+                         nothing was published, run again or raise swap_deadline_seconds",
+                        deadline.as_secs()
+                    ))
+                    .with("table", table));
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// The attached partition of one day, if there is one.
+pub(super) async fn current(session: &Session, parent: &str, dt: NaiveDate) -> Result<Option<String>> {
+    let name = format!("{parent}_{}", dt.format("%Y%m%d"));
+    let rows = session
+        .rows(
+            "SELECT 1 FROM pg_inherits WHERE inhrelid = to_regclass($1) AND inhparent = to_regclass($2)",
+            &[&name, &parent],
+        )
+        .await?;
+    Ok((!rows.is_empty()).then_some(name))
+}
+
+/// Drops side tables of one day that no run owns any more; the caller holds the lock that covers them.
+async fn drop_orphans(session: &Session, schema: &str, partition: &str) -> Result<()> {
+    let rows = session
+        .rows(
+            "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c \
+             JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = $1 AND c.relkind = 'r' AND NOT c.relispartition \
+             AND c.relname ~ ('^' || $2 || '_[0-9a-f]{8}$')",
+            &[&schema, &partition],
+        )
+        .await?;
+    for row in &rows {
+        session.run(&format!("DROP TABLE {}", get::<String>(row, 0)?)).await?;
+    }
+    Ok(())
+}

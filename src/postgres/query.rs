@@ -1,0 +1,71 @@
+//! Queries with Arrow results, over COPY OUT BINARY.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use futures::StreamExt;
+
+use super::client::{Session, wrong};
+use super::copy::{Decoder, PgType};
+use super::warehouse::Warehouse;
+use crate::error::{Error, Result};
+
+/// Rows of one batch of a result.
+const BATCH_ROWS: usize = 65_536;
+
+impl Warehouse {
+    /// Runs a query of the user's, read-only and with the server's own search path.
+    pub async fn query(&self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+        let session = self.address.session().await?;
+        session.run("RESET search_path; SET default_transaction_read_only = on").await?;
+        let mut batches = Vec::new();
+        let schema = read(&session, sql, &mut |batch| {
+            batches.push(batch);
+            Ok(())
+        })
+        .await?;
+        Ok((schema, batches))
+    }
+}
+
+/// Streams the rows of a query, batch by batch.
+pub(super) async fn read(
+    session: &Session,
+    sql: &str,
+    sink: &mut (dyn FnMut(RecordBatch) -> Result<()> + Send),
+) -> Result<SchemaRef> {
+    let sql = sql.trim().trim_end_matches(';');
+    let statement = session.prepare(sql).await.map_err(|e| wrong(e, "the query cannot be run"))?;
+    let mut columns = Vec::with_capacity(statement.columns().len());
+    for column in statement.columns() {
+        let kind = PgType::from_oid(column.type_().oid()).ok_or_else(|| {
+            Error::schema(format!(
+                "column {} has type {}, which has no Arrow counterpart here; cast it in the query, for example {}::text",
+                column.name(),
+                column.type_().name(),
+                column.name()
+            ))
+            .with("column", column.name())
+        })?;
+        columns.push((column.name().to_owned(), kind.with_typmod(column.type_modifier())));
+    }
+    if columns.is_empty() {
+        return Err(Error::config("the statement returns no rows; expected a SELECT"));
+    }
+    let mut decoder = Decoder::new(&columns);
+    let schema = decoder.schema();
+    let failed = |e| wrong(e, "the query failed");
+    let stream = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT BINARY)")).await.map_err(failed)?;
+    let mut stream = std::pin::pin!(stream);
+    while let Some(chunk) = stream.next().await {
+        let chunk: Bytes = chunk.map_err(failed)?;
+        decoder.push(&chunk)?;
+        if let Some(batch) = decoder.take_batch(BATCH_ROWS)? {
+            sink(batch)?;
+        }
+    }
+    if let Some(batch) = decoder.finish()? {
+        sink(batch)?;
+    }
+    Ok(schema)
+}

@@ -1,0 +1,175 @@
+//! Staging: the clean rows of one dataset and day, its rejects and its ledger lines, in one publication.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Date32Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
+use chrono::NaiveDate;
+
+use super::client::Session;
+use super::copy::PgType;
+use super::copy_in::{Feed, Rows, Target, Unit, copy_here, copy_parallel};
+use super::ledger::{self, Line};
+use super::lock::Lock;
+use super::partition::{Side, current};
+use super::schema;
+use super::warehouse::Warehouse;
+use crate::error::{Error, Result};
+use crate::model::{Dataset, Kind};
+
+/// One dataset of one day, judged and ready to load.
+pub struct StageLoad {
+    /// Which dataset.
+    pub dataset: Dataset,
+    /// The raw day.
+    pub dt: NaiveDate,
+    /// What each file brings.
+    pub lines: Vec<Line>,
+    /// The rows that stay, with the columns of [`Dataset::schema`].
+    pub rows: Arc<dyn Rows>,
+    /// The rejects: dataset, dt, file, row_number, reasons, row_json, load_id.
+    pub rejects: Arc<dyn Feed>,
+}
+
+/// The PostgreSQL type that a cleaned column is copied as.
+pub(super) fn pg_type(kind: Kind) -> PgType {
+    match kind {
+        Kind::Text | Kind::Code => PgType::Text,
+        Kind::Instant => PgType::Timestamptz,
+        Kind::Date => PgType::Date,
+        Kind::Money => PgType::Numeric,
+        Kind::Float => PgType::Float8,
+        Kind::Integer => PgType::Int4,
+        Kind::Boolean => PgType::Bool,
+        Kind::Json => PgType::Jsonb,
+    }
+}
+
+fn columns(list: &[(&str, PgType)]) -> Vec<(String, PgType)> {
+    list.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect()
+}
+
+/// Cleaned rows with the two columns that say where they came from.
+struct Stamped {
+    rows: Arc<dyn Rows>,
+    schema: SchemaRef,
+    load_id: String,
+    dt: NaiveDate,
+}
+
+impl Stamped {
+    fn new(load: &StageLoad) -> Self {
+        let mut fields = load.dataset.schema().fields().to_vec();
+        fields.push(Arc::new(Field::new("load_id", DataType::Utf8, false)));
+        fields.push(Arc::new(Field::new("dt", DataType::Date32, false)));
+        Self {
+            rows: Arc::clone(&load.rows),
+            schema: Arc::new(Schema::new(fields)),
+            load_id: Warehouse::load_id(load.dt),
+            dt: load.dt,
+        }
+    }
+}
+
+impl Feed for Stamped {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn units(&self) -> usize {
+        self.rows.units()
+    }
+
+    fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        self.rows.read(unit, &mut |batch, _| {
+            let mut columns = batch.columns().to_vec();
+            columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&self.load_id, batch.num_rows()))));
+            columns.push(Arc::new(Date32Array::from_value(Date32Type::from_naive_date(self.dt), batch.num_rows())));
+            sink(batch_of(&self.schema, columns)?)
+        })
+    }
+}
+
+/// A batch of columns that were made for a schema.
+pub(super) fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    RecordBatch::try_new(Arc::clone(schema), columns)
+        .map_err(|e| Error::internal("columns do not fit their table").because(e))
+}
+
+impl Warehouse {
+    /// Replaces what one day holds of one dataset in staging. Unchanged input is the caller's to notice.
+    pub async fn stage(&self, load: StageLoad) -> Result<Vec<Line>> {
+        let table = load.dataset.staging_table();
+        let session = self.locked(&[Lock::Staging(load.dt)]).await?;
+        let side = Side::new(table, load.dt, &self.run_id);
+        side.create(&session).await?;
+        let published = self.fill_and_publish(&session, &side, &load).await;
+        if published.is_err() {
+            // Best effort: the next run drops it as well.
+            let _ = session.run(&format!("ROLLBACK; DROP TABLE IF EXISTS {}", side.name())).await;
+        }
+        published?;
+        Ok(load.lines)
+    }
+
+    async fn fill_and_publish(&self, session: &Session, side: &Side, load: &StageLoad) -> Result<()> {
+        let table = load.dataset.staging_table();
+        let mut named: Vec<(String, PgType)> =
+            load.dataset.columns().iter().map(|c| (c.name.to_owned(), pg_type(c.kind))).collect();
+        named.extend(columns(&[("load_id", PgType::Varchar), ("dt", PgType::Date)]));
+        let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
+        self.progress.begin(&format!("stage {}", load.dataset), expected);
+        let target = Target { table: side.name(), columns: named };
+        let connections = self.settings.connections;
+        let feed = Arc::new(Stamped::new(load));
+        let copied = copy_parallel(&self.address, &target, feed, connections, &self.cancel, &self.progress).await?;
+        expect_rows(copied, expected, table)?;
+        session.run("BEGIN").await?;
+        side.finish(session).await?;
+        self.replace_rejects(session, load).await?;
+        schema::fix_zone(session, &self.settings.time_zone).await?;
+        ledger::write(session, table, load.dt, &load.lines, &self.fingerprint(&[]), &self.run_id).await?;
+        let keep = copied > 0;
+        if keep || current(session, table, load.dt).await?.is_some() {
+            side.swap(session, keep, self.swap_deadline()).await?;
+        } else {
+            session.run(&format!("DROP TABLE {}", side.name())).await?;
+        }
+        session.run("COMMIT").await
+    }
+
+    async fn replace_rejects(&self, session: &Session, load: &StageLoad) -> Result<()> {
+        session
+            .touch("DELETE FROM staging.rejected WHERE dataset = $1 AND dt = $2", &[&load.dataset.name(), &load.dt])
+            .await?;
+        let expected: u64 = load.lines.iter().map(|l| l.rows_rejected).sum();
+        if expected == 0 {
+            return Ok(());
+        }
+        let target = Target {
+            table: "staging.rejected".to_owned(),
+            columns: columns(&[
+                ("dataset", PgType::Text),
+                ("dt", PgType::Date),
+                ("file", PgType::Text),
+                ("row_number", PgType::Int8),
+                ("reasons", PgType::TextArray),
+                ("row_json", PgType::Jsonb),
+                ("load_id", PgType::Varchar),
+            ]),
+        };
+        self.progress.begin(&format!("reject {}", load.dataset), expected);
+        let copied =
+            copy_here(session, &target, Arc::clone(&load.rejects), &self.cancel, &self.progress).await?;
+        expect_rows(copied, expected, "staging.rejected")
+    }
+}
+
+/// The last line of defence: what went over the wire is what the ledger will say.
+pub(super) fn expect_rows(copied: u64, expected: u64, table: &str) -> Result<()> {
+    if copied == expected {
+        return Ok(());
+    }
+    Err(Error::internal(format!("{copied} rows were copied, {expected} were judged; nothing was published"))
+        .with("table", table))
+}

@@ -1,0 +1,184 @@
+//! `metropulse._core.Pipeline`: one method a verb, JSON reports out.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use pyo3::prelude::*;
+use serde::Serialize;
+
+use super::errors::raise;
+use super::runtime::{block_on, coroutine};
+use super::table::ArrowTable;
+use crate::config::Settings;
+use crate::control::{Cancel, Progress};
+use crate::error::{Error, Result};
+use crate::model::Dataset;
+use crate::pipeline::{Pipeline as Core, Table};
+
+/// The steps of a day over the back ends that the settings name.
+#[pyclass(frozen, module = "metropulse._core")]
+pub(super) struct Pipeline {
+    settings: Arc<Settings>,
+    /// The calls under way, for `cancel` from another thread.
+    running: Mutex<Vec<Cancel>>,
+}
+
+impl Pipeline {
+    /// Runs one verb to its end and gives its report as JSON.
+    fn call<T, F>(
+        &self,
+        py: Python<'_>,
+        progress: Option<&Py<PyAny>>,
+        verb: impl FnOnce(Core) -> F,
+    ) -> PyResult<T>
+    where
+        T: Send,
+        F: Future<Output = Result<T>> + Send,
+    {
+        let cancel = Cancel::default();
+        let core = Core::new(Arc::clone(&self.settings), cancel.clone(), Progress::default());
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(cancel.clone());
+        let outcome = block_on(py, &core, progress, verb(core.clone()));
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).retain(|c| !c.is_same(&cancel));
+        outcome
+    }
+}
+
+fn day(py: Python<'_>, text: &str) -> PyResult<NaiveDate> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        .map_err(|_| raise(py, &Error::config(format!("the day is {text:?}, expected YYYY-MM-DD"))))
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::internal("a report cannot be written as JSON").because(e))
+}
+
+fn datasets(py: Python<'_>, names: &[String]) -> PyResult<Vec<Dataset>> {
+    names.iter().map(|name| name.parse().map_err(|e| raise(py, &e))).collect()
+}
+
+fn seconds(py: Python<'_>, name: &str, value: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(value)
+        .map_err(|_| raise(py, &Error::config(format!("{name} is {value}, expected a number of seconds"))))
+}
+
+fn table((schema, batches): Table) -> ArrowTable {
+    ArrowTable::new(schema, batches)
+}
+
+#[pymethods]
+impl Pipeline {
+    #[new]
+    fn new(py: Python<'_>, settings_json: &str) -> PyResult<Self> {
+        let settings = Settings::from_json(settings_json).map_err(|e| raise(py, &e))?;
+        Ok(Self { settings: Arc::new(settings), running: Mutex::default() })
+    }
+
+    #[pyo3(signature = (*, progress = None))]
+    fn apply_schema(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        self.call(py, progress.as_ref(), |core| async move { json(&core.apply_schema().await?) })
+    }
+
+    #[pyo3(signature = (start, days, seed, scale, *, progress = None))]
+    fn generate(
+        &self,
+        py: Python<'_>,
+        start: &str,
+        days: u64,
+        seed: u64,
+        scale: f64,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
+        let start = day(py, start)?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.generate(start, days, seed, scale).await?) })
+    }
+
+    #[pyo3(signature = (start, end, *, progress = None))]
+    fn load_calendar(&self, py: Python<'_>, start: &str, end: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let (start, end) = (day(py, start)?, day(py, end)?);
+        self.call(py, progress.as_ref(), |core| async move { json(&core.load_calendar(start, end).await?) })
+    }
+
+    #[pyo3(signature = (dt, *, progress = None))]
+    fn stage(&self, py: Python<'_>, dt: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let dt = day(py, dt)?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.stage(dt).await?) })
+    }
+
+    #[pyo3(signature = (dt, *, progress = None))]
+    fn load_dimensions(&self, py: Python<'_>, dt: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let dt = day(py, dt)?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.load_dimensions(dt).await?) })
+    }
+
+    #[pyo3(signature = (dt, *, progress = None))]
+    fn load_facts(&self, py: Python<'_>, dt: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let dt = day(py, dt)?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.load_facts(dt).await?) })
+    }
+
+    #[pyo3(signature = (date_from, date_to, force, *, progress = None))]
+    fn build_route_hourly(
+        &self,
+        py: Python<'_>,
+        date_from: Option<&str>,
+        date_to: Option<&str>,
+        force: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
+        let from = date_from.map(|text| day(py, text)).transpose()?;
+        let to = date_to.map(|text| day(py, text)).transpose()?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.build_route_hourly(from, to, force).await?) })
+    }
+
+    #[pyo3(signature = (dt, *, progress = None))]
+    fn check_quality(&self, py: Python<'_>, dt: Option<&str>, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let dt = dt.map(|text| day(py, text)).transpose()?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.check_quality(dt).await?) })
+    }
+
+    #[pyo3(signature = (dt, *, progress = None))]
+    fn run(&self, py: Python<'_>, dt: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let dt = day(py, dt)?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.run(dt).await?) })
+    }
+
+    fn status(&self, py: Python<'_>) -> PyResult<String> {
+        self.call(py, None, |core| async move { json(&core.status().await?) })
+    }
+
+    fn partition_ready(&self, py: Python<'_>, dt: &str, required: Vec<String>) -> PyResult<String> {
+        let (dt, required) = (day(py, dt)?, datasets(py, &required)?);
+        self.call(py, None, |core| async move { json(&core.partition_ready(dt, &required).await?) })
+    }
+
+    fn wait_for_partition<'py>(
+        &self,
+        py: Python<'py>,
+        dt: &str,
+        required: Vec<String>,
+        poll_seconds: f64,
+        stable_seconds: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (dt, required) = (day(py, dt)?, datasets(py, &required)?);
+        let poll_every = seconds(py, "poll_seconds", poll_seconds)?;
+        let stable_for = stable_seconds.map(|value| seconds(py, "stable_seconds", value)).transpose()?;
+        let core = Core::new(Arc::clone(&self.settings), Cancel::default(), Progress::default());
+        coroutine(py, async move { json(&core.wait_for_partition(dt, &required, poll_every, stable_for).await?) })
+    }
+
+    fn warehouse_query(&self, py: Python<'_>, sql: String) -> PyResult<ArrowTable> {
+        self.call(py, None, |core| async move { Ok(table(core.warehouse_query(&sql).await?)) })
+    }
+
+    fn mart_query(&self, py: Python<'_>, sql: String) -> PyResult<ArrowTable> {
+        self.call(py, None, |core| async move { Ok(table(core.mart_query(&sql).await?)) })
+    }
+
+    fn cancel(&self) {
+        for call in &*self.running.lock().unwrap_or_else(PoisonError::into_inner) {
+            call.cancel();
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Key and hour as one group number.
+
+use arrow::array::{Array, Int64Array};
+use hashbrown::HashMap;
+
+use crate::error::{Error, Result};
+use crate::rollup::clock::{HOUR_MICROS, HourClock};
+
+/// The group of rows without a time; it is in no result.
+pub(super) const NOWHERE: u32 = 0;
+/// Cells of all dense tables together before the hash map takes over: 64 MiB.
+const DENSE_CELLS: usize = 1 << 24;
+
+/// Groups, numbered from 1 in the order in which they were first seen.
+#[derive(Debug)]
+pub(super) struct Groups {
+    /// Key and hour of each group.
+    places: Vec<(u32, i64)>,
+    /// Dense tables, one for each residue of the zone's offset.
+    tables: Vec<Table>,
+    sparse: Option<HashMap<(u32, i64), u32>>,
+}
+
+/// Group numbers by hour and key, 0 where there is none yet.
+#[derive(Debug)]
+struct Table {
+    residue: i64,
+    first_slot: i64,
+    slots: usize,
+    keys: usize,
+    cells: Vec<u32>,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self { places: vec![(0, 0)], tables: Vec::new(), sparse: None }
+    }
+}
+
+impl Table {
+    fn holds(&self, first: i64, last: i64, keys: usize) -> bool {
+        keys <= self.keys && first >= self.first_slot && last < self.first_slot + self.slots as i64
+    }
+
+    /// The dimensions of a table that also holds these, with room to grow on the side that grew.
+    fn grown(&self, first: i64, last: i64, keys: usize) -> Option<(i64, usize, usize)> {
+        let keys = if keys <= self.keys { self.keys } else { keys.checked_next_power_of_two()? };
+        if self.slots == 0 {
+            return Some((first, usize::try_from(last.checked_sub(first)?).ok()?.checked_add(1)?, keys));
+        }
+        let (mut from, mut to) = (self.first_slot, self.first_slot + self.slots as i64 - 1);
+        if first < from {
+            from = first.saturating_sub(self.slots as i64);
+        }
+        if last > to {
+            to = last.saturating_add(self.slots as i64);
+        }
+        Some((from, usize::try_from(to.checked_sub(from)?).ok()?.checked_add(1)?, keys))
+    }
+}
+
+impl Groups {
+    /// Groups so far, [`NOWHERE`] included.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Key and hour of a group.
+    pub fn place(&self, group: u32) -> (u32, i64) {
+        self.places.get(group as usize).copied().unwrap_or_default()
+    }
+
+    /// The group of each row: of its key (all below `key_count`) and the hour of its instant.
+    pub fn of_rows(
+        &mut self,
+        keys: &[u32],
+        key_count: usize,
+        instants: &Int64Array,
+        clock: &mut HourClock,
+    ) -> Result<Vec<u32>> {
+        let Some((min, max)) = bounds(instants) else { return Ok(vec![NOWHERE; instants.len()]) };
+        if min.checked_sub(2 * HOUR_MICROS).is_none() || max.checked_add(2 * HOUR_MICROS).is_none() {
+            return Err(Error::data("an instant lies at the very end of what microseconds can hold"));
+        }
+        clock.cover(min, max);
+        let segments: Vec<i64> = clock.segments(min, max).iter().map(|s| s.1).collect();
+        for residue in &segments {
+            self.reserve(*residue, slot(min, *residue), slot(max, *residue), key_count);
+        }
+        if let ([residue], 0, None) = (segments.as_slice(), instants.null_count(), &self.sparse) {
+            return self.of_dense_rows(keys, instants.values(), *residue);
+        }
+        let rows = keys.iter().zip(instants);
+        rows.map(|(key, instant)| {
+            let Some(instant) = instant else { return Ok(NOWHERE) };
+            let residue = clock.residue(instant);
+            self.group(*key, slot(instant, residue), residue)
+        })
+        .collect()
+    }
+
+    /// The group of each key and hour bucket, as another rollup has cut it.
+    pub fn of_buckets(&mut self, keys: &[u32], key_count: usize, buckets: &Int64Array) -> Result<Vec<u32>> {
+        let rows = keys.iter().zip(buckets.values());
+        rows.map(|(key, bucket)| {
+            let residue = bucket.wrapping_neg().rem_euclid(HOUR_MICROS);
+            let slot = slot(*bucket, residue);
+            self.reserve(residue, slot, slot, key_count);
+            self.group(*key, slot, residue)
+        })
+        .collect()
+    }
+
+    fn of_dense_rows(&mut self, keys: &[u32], instants: &[i64], residue: i64) -> Result<Vec<u32>> {
+        let Some(table) = self.tables.iter_mut().find(|t| t.residue == residue) else {
+            return Err(Error::internal("a table of groups is lost"));
+        };
+        let mut groups = Vec::with_capacity(keys.len());
+        for (key, instant) in keys.iter().zip(instants) {
+            let slot = slot(*instant, residue);
+            let cell = &mut table.cells[(slot - table.first_slot) as usize * table.keys + *key as usize];
+            if *cell == NOWHERE {
+                *cell = next(&mut self.places, (*key, slot * HOUR_MICROS - residue))?;
+            }
+            groups.push(*cell);
+        }
+        Ok(groups)
+    }
+
+    fn group(&mut self, key: u32, slot: i64, residue: i64) -> Result<u32> {
+        let place = (key, slot * HOUR_MICROS - residue);
+        let cell = match &mut self.sparse {
+            Some(map) => map.entry(place).or_insert(NOWHERE),
+            None => {
+                let table = self.tables.iter_mut().find(|t| t.residue == residue);
+                let table = table.ok_or_else(|| Error::internal("a table of groups is lost"))?;
+                &mut table.cells[(slot - table.first_slot) as usize * table.keys + key as usize]
+            }
+        };
+        if *cell == NOWHERE {
+            *cell = next(&mut self.places, place)?;
+        }
+        Ok(*cell)
+    }
+
+    /// Makes room for these slots and keys, or turns to the hash map.
+    fn reserve(&mut self, residue: i64, first: i64, last: i64, keys: usize) {
+        if self.sparse.is_some() {
+            return;
+        }
+        let at = self.tables.iter().position(|t| t.residue == residue).unwrap_or_else(|| {
+            self.tables.push(Table { residue, first_slot: first, slots: 0, keys: 0, cells: Vec::new() });
+            self.tables.len() - 1
+        });
+        if self.tables[at].holds(first, last, keys) {
+            return;
+        }
+        let others: usize = self.tables.iter().map(|t| t.cells.len()).sum::<usize>() - self.tables[at].cells.len();
+        let grown = self.tables[at].grown(first, last, keys);
+        let cells = grown.and_then(|(_, slots, keys)| slots.checked_mul(keys)).filter(|c| c + others <= DENSE_CELLS);
+        match (grown, cells) {
+            (Some((first_slot, slots, keys)), Some(cells)) => {
+                let mut table = Table { residue, first_slot, slots, keys, cells: vec![NOWHERE; cells] };
+                for (group, (key, hour)) in self.places.iter().enumerate().skip(1) {
+                    if (hour + residue).rem_euclid(HOUR_MICROS) == 0 {
+                        let slot = slot(*hour, residue);
+                        table.cells[(slot - first_slot) as usize * keys + *key as usize] = group as u32;
+                    }
+                }
+                self.tables[at] = table;
+            }
+            _ => {
+                self.tables.clear();
+                let places = self.places.iter().enumerate().skip(1);
+                self.sparse = Some(places.map(|(group, place)| (*place, group as u32)).collect());
+            }
+        }
+    }
+}
+
+fn slot(instant: i64, residue: i64) -> i64 {
+    (instant + residue).div_euclid(HOUR_MICROS)
+}
+
+fn next(places: &mut Vec<(u32, i64)>, place: (u32, i64)) -> Result<u32> {
+    let group = u32::try_from(places.len()).map_err(|e| Error::data("more than 2^32 groups").because(e))?;
+    places.push(place);
+    Ok(group)
+}
+
+/// The least and the greatest value that is not NULL.
+fn bounds(instants: &Int64Array) -> Option<(i64, i64)> {
+    if instants.null_count() == 0 {
+        let values = instants.values();
+        return values.iter().copied().min().zip(values.iter().copied().max());
+    }
+    let valid = || instants.iter().flatten();
+    valid().min().zip(valid().max())
+}

@@ -1,0 +1,195 @@
+//! The general kernel: any keys, any measures, hours on a zone's wall clock.
+//!
+//! A batch is worked off column by column: keys become small numbers (of a dictionary each value once, not each row),
+//! key and hour together become a group number through a dense table, and every measure then adds its column into its
+//! own array by group number. Where the dense table would be too large a hash map takes its place.
+//!
+//! Sums follow SQL: NULLs are left out, a sum or an extreme of nothing is NULL, integers and decimals are exact and
+//! an overflow is an error. A NULL key is a group of its own. Rows without a time are skipped and counted.
+
+mod groups;
+mod keys;
+mod partial;
+mod states;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Schema};
+
+use super::clock::HourClock;
+use super::columns::{self, hour_array, hour_type};
+use crate::error::{Error, Result};
+use crate::model::Zone;
+use groups::Groups;
+use keys::Keys;
+use states::State;
+
+/// The name of the hour in every result.
+pub(super) const HOUR: &str = "hour_bucket";
+
+/// What a measure computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Rows, or with a column its values that are not NULL.
+    Count,
+    /// Exact for integers and decimals.
+    Sum,
+    /// A double.
+    Avg,
+    /// Of numbers, dates and times; NaN is left out.
+    Min,
+    /// Of numbers, dates and times; NaN is left out.
+    Max,
+    /// Exact number of different values of text, integers, booleans, dates and times.
+    CountDistinct,
+}
+
+/// One column of the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// Its name.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+    /// Of which column; only a count can do without.
+    pub column: Option<String>,
+}
+
+/// What to aggregate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Columns to group by, text or integers; may be none.
+    pub keys: Vec<String>,
+    /// The timestamp column; without a zone it is UTC.
+    pub time: String,
+    /// The measures, in the order of the result.
+    pub measures: Vec<Measure>,
+    /// The zone on whose wall clock hours are cut.
+    pub zone: Zone,
+}
+
+/// A rollup under way. Its state is mergeable: see [`Self::partial`] and [`Self::merge`].
+#[derive(Debug)]
+pub struct Hourly {
+    spec: Spec,
+    keys: Keys,
+    clock: HourClock,
+    groups: Groups,
+    states: Vec<State>,
+    rows_without_time: u64,
+}
+
+impl Hourly {
+    /// A rollup of batches with these columns.
+    ///
+    /// # Errors
+    /// `Schema` for a missing column or one of a type that the key or measure cannot take; `Config` for two results
+    /// of one name or a measure without a column.
+    pub fn new(spec: Spec, schema: &Schema) -> Result<Self> {
+        check_names(&spec)?;
+        let time = field(schema, &spec.time)?;
+        if !matches!(time.data_type(), arrow::datatypes::DataType::Timestamp(_, _)) {
+            return Err(columns::wrong_type(&spec.time, time.data_type(), "a timestamp"));
+        }
+        let keys = Keys::new(&spec.keys, schema)?;
+        let states = spec.measures.iter().map(|m| State::new(m, schema)).collect::<Result<_>>()?;
+        let clock = HourClock::new(spec.zone);
+        Ok(Self { spec, keys, clock, groups: Groups::default(), states, rows_without_time: 0 })
+    }
+
+    /// Adds the rows of a batch.
+    pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        let times = columns::micros_of(batch, &self.spec.time)?;
+        let keys = self.keys.codes(batch)?;
+        let groups = self.groups.of_rows(&keys, self.keys.len(), &times, &mut self.clock)?;
+        self.rows_without_time += times.null_count() as u64;
+        for (measure, state) in self.spec.measures.iter().zip(&mut self.states) {
+            state.resize(self.groups.len());
+            state.add(measure, batch, &groups)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what another rollup of the same spec has found: of another file, thread or machine.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        if self.spec != other.spec {
+            return Err(Error::config("only rollups of the same keys, measures and zone can be merged"));
+        }
+        self.merge_partial(&other.partial()?)
+    }
+
+    /// How many rows had no time and are in no group.
+    pub fn rows_without_time(&self) -> u64 {
+        self.rows_without_time
+    }
+
+    /// How many groups there are.
+    pub fn groups(&self) -> usize {
+        self.groups.len() - 1
+    }
+
+    /// The result: keys (text as `Utf8`, integers as `Int64` or `UInt64`), `hour_bucket`, measures; sorted by keys, NULL
+    /// first, then by hour.
+    pub fn finish(&self) -> Result<RecordBatch> {
+        let order = self.order();
+        let (mut fields, mut arrays) = self.places(&order);
+        for (measure, state) in self.spec.measures.iter().zip(&self.states) {
+            let array = state.finish(measure.op, &measure.name, &order)?;
+            fields.push(Field::new(&measure.name, array.data_type().clone(), true));
+            arrays.push(array);
+        }
+        batch(fields, arrays, std::collections::HashMap::new())
+    }
+
+    /// Group numbers in the order of the result.
+    fn order(&self) -> Vec<u32> {
+        let ranks = self.keys.ranks();
+        let mut order: Vec<u32> = (1..self.groups.len() as u32).collect();
+        order.sort_unstable_by(|a, b| {
+            let (a, b) = (self.groups.place(*a), self.groups.place(*b));
+            self.keys.compare(&ranks, a.0, b.0).then(a.1.cmp(&b.1))
+        });
+        order
+    }
+
+    /// The key columns and the hour, for groups in this order.
+    fn places(&self, order: &[u32]) -> (Vec<Field>, Vec<ArrayRef>) {
+        let codes: Vec<u32> = order.iter().map(|group| self.groups.place(*group).0).collect();
+        let mut arrays = self.keys.arrays(&codes);
+        let mut fields: Vec<_> =
+            self.spec.keys.iter().zip(&arrays).map(|(k, a)| Field::new(k, a.data_type().clone(), true)).collect();
+        fields.push(Field::new(HOUR, hour_type(), false));
+        arrays.push(Arc::new(hour_array(order.iter().map(|group| self.groups.place(*group).1).collect())));
+        (fields, arrays)
+    }
+}
+
+fn batch(
+    fields: Vec<Field>,
+    arrays: Vec<ArrayRef>,
+    metadata: std::collections::HashMap<String, String>,
+) -> Result<RecordBatch> {
+    RecordBatch::try_new(Arc::new(Schema::new_with_metadata(fields, metadata)), arrays)
+        .map_err(|e| Error::internal("the result of a rollup cannot be built").because(e))
+}
+
+fn field<'a>(schema: &'a Schema, name: &str) -> Result<&'a Field> {
+    schema.field_with_name(name).map_err(|_| {
+        let known: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        Error::schema(format!("column {name} is missing; the columns are {}", known.join(", "))).with("column", name)
+    })
+}
+
+fn check_names(spec: &Spec) -> Result<()> {
+    let mut names: Vec<&str> = spec.keys.iter().chain(spec.measures.iter().map(|m| &m.name)).map(String::as_str).collect();
+    names.push(HOUR);
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Error::config(format!("two columns of the result would be named {}", pair[0]))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+"""A stand-in for the native core: answers in its shapes, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+
+class Table:
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self._rows = rows
+        self.column_names = list(rows[0]) if rows else []
+        self.num_rows = len(rows)
+
+    def to_pylist(self) -> list[dict[str, Any]]:
+        return list(self._rows)
+
+
+def _report(step: str, **more: Any) -> str:
+    return json.dumps({"step": step, "seconds": 0.01, "unchanged": False, "rows": 12_345, "files": 6, **more})
+
+
+class Pipeline:
+    """Set `fail` to an exception to have the next verb raise it, `ready` to what the lake shall look like."""
+
+    made: ClassVar[list[Any]] = []
+    fail: BaseException | None = None
+    ready: ClassVar[dict[str, Any]] = {"ready": True, "has_manifest": True, "missing": [], "fingerprint": "f1"}
+    unchanged = False
+
+    def __init__(self, settings_json: str) -> None:
+        self.settings = json.loads(settings_json)
+        self.calls: list[tuple[Any, ...]] = []
+        self.cancelled = False
+        type(self).made.append(self)
+
+    def _verb(self, step: str, *arguments: Any, **more: Any) -> str:
+        self.calls.append((step, *arguments))
+        if self.fail is not None:
+            raise self.fail
+        return _report(step, **{"unchanged": self.unchanged, **more})
+
+    def apply_schema(self, *, progress: Any = None) -> str:
+        return self._verb("apply_schema")
+
+    def generate(self, start: str, days: int, seed: int, scale: float, *, progress: Any = None) -> str:
+        if progress is not None:
+            progress("generate trips", 1, 2)
+        return self._verb("generate", start, days, seed, scale, bytes=5_000_000)
+
+    def load_calendar(self, start: str, end: str, *, progress: Any = None) -> str:
+        return self._verb("load_calendar", start, end)
+
+    def stage(self, dt: str, *, progress: Any = None) -> str:
+        counts = {
+            "files": 1,
+            "rows_read": 73,
+            "rows_loaded": 72,
+            "rows_rejected": 1,
+            "rejected_by_reason": {"speed": 1},
+        }
+        return self._verb("stage", dt, dt=dt, tables={"staging.trips_raw": counts})
+
+    def load_dimensions(self, dt: str, *, progress: Any = None) -> str:
+        return self._verb("load_dimensions", dt, dt=dt)
+
+    def load_facts(self, dt: str, *, progress: Any = None) -> str:
+        return self._verb("load_facts", dt, dt=dt)
+
+    def build_route_hourly(
+        self, date_from: str | None, date_to: str | None, force: bool, *, progress: Any = None
+    ) -> str:
+        return self._verb("build_route_hourly", date_from, date_to, force)
+
+    def check_quality(self, dt: str | None, *, progress: Any = None) -> str:
+        check = {"name": "count > 0", "table": "dwh.fact_trip", "severity": "error", "passed": True, "found": 73}
+        return self._verb("check_quality", dt, dt=dt, checks=[{**check, "expected": "> 0"}], failed=0, warned=0)
+
+    def run(self, dt: str, *, progress: Any = None) -> str:
+        steps = [json.loads(self.stage(dt)), json.loads(self.check_quality(dt))]
+        return json.dumps({"step": "run", "dt": dt, "seconds": 1.5, "steps": steps})
+
+    def status(self) -> str:
+        return self._verb("status", days=["2024-05-01"])
+
+    def partition_ready(self, dt: str, required: list[str]) -> str:
+        self.calls.append(("partition_ready", dt, required))
+        if self.fail is not None:
+            raise self.fail
+        return json.dumps(self.ready)
+
+    async def wait_for_partition(
+        self, dt: str, required: list[str], poll_seconds: float, stable_seconds: float | None
+    ) -> str:
+        self.calls.append(("wait_for_partition", dt, required, poll_seconds, stable_seconds))
+        if self.fail is not None:
+            raise self.fail
+        return json.dumps({"ready": True, "has_manifest": False, "missing": [], "fingerprint": "f1"})
+
+    def warehouse_query(self, sql: str) -> Table:
+        return Table([{"route_id": "R003", "base_fare": 45.5}])
+
+    def mart_query(self, sql: str) -> Table:
+        row = {"route_id": "R003", "name": "Ring", "transport_type": "tram", "hour": "2024-05-01 08:00:00"}
+        return Table([{**row, "trip_cnt": 7, "avg_speed": 31.2}])
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+def reset() -> None:
+    """Forget everything."""
+    Pipeline.made, Pipeline.fail, Pipeline.unchanged = [], None, False
+    Pipeline.ready = {"ready": True, "has_manifest": True, "missing": [], "fingerprint": "f1"}

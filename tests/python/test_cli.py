@@ -1,0 +1,231 @@
+"""The command line: help, options, exit codes, output."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from metropulse import exceptions
+from metropulse.cli import app
+from metropulse.cli.failure import EXIT_CODES
+
+VERBS = sorted(app.cli.commands)
+FAKES = Path(__file__).parent
+
+
+@pytest.fixture
+def call(core, engines, capfd, monkeypatch, tmp_path):
+    """Run the entry point as the script does; return exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        handler = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as exit_:
+            app.main(words)
+        signal.signal(signal.SIGTERM, handler)
+        out, err = capfd.readouterr()
+        return int(exit_.value.code or 0), out, err
+
+    return run
+
+
+def test_the_verbs_of_the_pipeline_are_all_there():
+    assert {
+        "generate", "load-calendar", "stage", "load-dimensions", "load-facts", "build-route-hourly", "check-quality",
+        "run", "status", "demo", "start", "stop",
+    } <= set(VERBS)  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example_and_json(verb):
+    result = CliRunner().invoke(app.cli, [verb, "--help"])
+    assert result.exit_code == 0
+    assert "Examples:" in result.output
+    assert f"metropulse {verb}" in result.output
+    assert "--json" in result.output
+
+
+def test_the_group_lists_verbs_in_the_order_of_a_day():
+    output = CliRunner().invoke(app.cli, ["--help"]).output
+    order = [output.index(f"\n  {verb} ") for verb in ("generate", "stage", "load-dimensions", "load-facts", "run")]
+    assert order == sorted(order)
+    assert "Exit codes:" in output
+
+
+def test_without_any_address_the_embedded_engines_are_used(call, core, engines):
+    code, out, _ = call("stage", "--date", "2024-05-01")
+    assert code == 0
+    assert engines.started == ["metropulse_state"]
+    assert engines.ended == ["close"]
+    assert "stage 2024-05-01: 12,345 rows" in out
+    assert "staging.trips_raw" in out
+    assert "rejected: speed 1" in out
+
+
+def test_options_stand_before_or_after_the_verb(call, core, engines):
+    assert call("--state", "a", "stage", "--date", "2024-05-01")[0] == 0
+    assert call("stage", "--state", "b", "--date", "2024-05-01")[0] == 0
+    assert call("--state", "a", "stage", "--state", "b", "--date", "2024-05-01", "--time-zone", "Asia/Tokyo")[0] == 0
+    assert engines.started == ["a", "b", "b"]
+    assert core.made[-1].settings["time_zone"] == "Asia/Tokyo"
+
+
+def test_named_servers_are_used_instead(call, core, engines, monkeypatch):
+    code, _, _ = call("run", "--date", "2024-05-01", "--lake", "/lake", "--warehouse", "postgresql://u:p@h/db",
+                      "--mart", "http://c:8123/m")  # fmt: skip
+    assert code == 0
+    assert engines.started == []
+    assert core.made[0].settings["warehouse"] == "postgresql://u:p@h/db"
+    monkeypatch.setenv("PG_URL", "jdbc:postgresql://other/db")
+    assert call("run", "--date", "2024-05-01")[0] == 0
+    assert core.made[1].settings["warehouse"] == "postgresql://other/db"
+    code, _, err = call("run", "--date", "2024-05-01", "--state", "s", "--mart", "http://c:8123/m")
+    assert (code, "--state brings its own engines" in err) == (2, True)
+
+
+def test_several_days_run_in_order_and_once_each(call, core):
+    code, out, _ = call("run", "--date", "2024-05-03", "--date-from", "2024-05-01", "--date-to", "2024-05-04", "--json")
+    assert code == 0
+    days = [json.loads(line)["dt"] for line in out.splitlines()]
+    assert days == ["2024-05-03", "2024-05-01", "2024-05-02"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run",),
+        ("run", "--date", "2024-5-1"),
+        ("stage", "--date-from", "2024-05-01"),
+        ("stage", "--date-from", "2024-05-02", "--date-to", "2024-05-02"),
+        ("load-calendar", "--start", "2024-01-01"),
+        ("build-route-hourly", "--date-from", "2024-05-01"),
+        ("build-route-hourly", "--force"),
+        ("generate", "--days", "0"),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_exits_with_two_and_no_traceback(call, words):
+    code, _, err = call(*words)
+    assert code == 2
+    assert "rror: " in err
+    assert "Traceback" not in err
+
+
+def test_generate_writes_a_folder_and_uploads(call, core, engines, monkeypatch):
+    assert call("generate", "--days", "3", "--output", "data/raw")[0] == 0
+    assert core.made[0].settings["lake"] == "data/raw"
+    assert core.made[0].calls == [("generate", "2024-05-01", 3, 7, 1.0)]
+    monkeypatch.setenv("MINIO_ENDPOINT", "http://minio:9000")
+    assert call("generate", "--days", "3", "--output", "data/raw", "--upload")[0] == 0
+    assert [made.settings["lake"] for made in core.made[1:]] == ["data/raw", "s3://raw"]
+    assert call("generate")[0] == 0
+    assert core.made[-1].settings["lake"] == "s3://raw"
+    assert call("generate", "--state", "s")[0] == 0
+    assert core.made[-1].settings["lake"] == "s/lake/raw"
+    assert engines.started == []
+
+
+def test_an_s3_lake_keeps_its_credentials_beside_embedded_engines(call, core, monkeypatch):
+    monkeypatch.setenv("MINIO_ENDPOINT", "http://minio:9000")
+    monkeypatch.setenv("MINIO_SECRET_KEY", "k")
+    assert call("stage", "--state", "s", "--lake", "s3://raw", "--date", "2024-05-01")[0] == 0
+    assert core.made[0].settings["lake_options"]["aws_secret_access_key"] == "k"
+
+
+@pytest.mark.parametrize("kind", sorted(EXIT_CODES))
+def test_each_kind_of_error_has_its_exit_code(call, core, kind):
+    error = next(e for e in (getattr(exceptions, n) for n in exceptions.__all__) if e.kind == kind)
+    core.fail = error("found 3, expected 4", {"file": "x.parquet"})
+    code, out, err = call("stage", "--date", "2024-05-01", "--json")
+    assert code == EXIT_CODES[kind]
+    assert err.splitlines()[0] == "error: found 3, expected 4 [file=x.parquet]"
+    assert "Traceback" not in err
+    assert json.loads(out)["error"] == kind
+    assert "Traceback" in call("stage", "--date", "2024-05-01", "--debug")[2]
+
+
+def test_an_unexpected_error_is_a_defect_in_one_line(call, core):
+    core.fail = ZeroDivisionError("division by zero")
+    code, _, err = call("stage", "--date", "2024-05-01")
+    assert code == 1
+    assert "error: unexpected ZeroDivisionError: division by zero" in err
+
+
+def test_a_failed_check_shows_what_failed(call, core):
+    check = {"name": "trip_id unique", "table": "dwh.fact_trip", "severity": "error", "passed": False, "found": 2}
+    core.fail = exceptions.QualityError("1 of 1 checks failed", report={"checks": [check], "failed": 1, "warned": 0})
+    code, out, err = call("check-quality", "--date", "2024-05-01")
+    assert code == 6
+    assert "trip_id unique" in out
+    assert "dwh.quality_result" in err
+
+
+def test_queries_ask_warehouse_or_mart(call):
+    code, out, _ = call("query", "select 1")
+    assert (code, "R003" in out, "45.5" in out) == (0, True, True)
+    assert json.loads(call("query", "--mart", "--json", "select 1")[1])["trip_cnt"] == 7
+
+
+def test_start_and_stop_speak_of_engines_and_hide_passwords(call):
+    code, out, _ = call("start", "--state", "s")
+    assert (code, "engine-secret" in out, "http://127.0.0.1:18123/default" in out) == (0, False, True)
+    assert json.loads(call("stop", "--json")[1])["stopped"] == {"warehouse": True, "mart": False}
+
+
+def test_plain_progress_goes_to_standard_error(call):
+    _, out, err = call("generate", "--json")
+    assert "generate trips" in err
+    assert json.loads(out)["step"] == "generate"
+    assert call("generate", "--json", "--quiet")[2] == ""
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_a_running_verb_in_order(tmp_path, sign, expected):
+    program = (
+        "import sys, time, types, metropulse; import fake_core; from fake_core import Pipeline\n"
+        "sys.modules['metropulse._core'] = fake_core\n"
+        "def stage(self, dt, *, progress=None):\n"
+        "    try: print('busy', file=sys.stderr, flush=True); time.sleep(20)\n"
+        "    finally: print('rolled back', file=sys.stderr)\n"
+        "Pipeline.stage = stage\n"
+        "from metropulse.cli import main\n"
+        "main(['stage', '--date', '2024-05-01', '--warehouse', 'postgresql://h/db', '--lake', '/lake'])\n"
+    )
+    source = Path(app.__file__).parents[2]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(source), str(FAKES)])}
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, env=environ, cwd=tmp_path
+    )
+    assert child.stderr is not None
+    assert child.stderr.readline() == "busy\n"
+    started = time.monotonic()
+    child.send_signal(sign)
+    said = child.stderr.read()
+    assert child.wait(10) == expected
+    assert time.monotonic() - started < 2
+    assert "rolled back" in said
+    assert "Traceback" not in said
+
+
+def test_the_demo_without_airflow_says_what_to_install(call, monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "airflow" else find(name, *a))
+    code, _, err = call("demo")
+    assert code == 2
+    assert "metropulse[airflow,embedded]" in err
+
+
+def test_the_demo_over_an_empty_folder_says_so(call, tmp_path):
+    code, _, err = call("demo", "--raw", str(tmp_path))
+    assert code == 3
+    assert "dt=YYYY-MM-DD" in err
