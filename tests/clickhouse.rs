@@ -113,7 +113,8 @@ fn rows(riders: i64, speed: f64) -> RecordBatch {
         ],
     ))
     .unwrap();
-    let payments = [texts(vec![None; 3]), hours(3), numbers(vec![1; 3]), numbers(vec![-5, 0, 7]), numbers(vec![1, 0, 1])];
+    let payments =
+        [texts(vec![None; 3]), hours(3), numbers(vec![1; 3]), numbers(vec![-5, 0, 7]), numbers(vec![1, 0, 1])];
     mart.add_payments(&partial_batch(PAYMENTS, &payments)).unwrap();
     let speeds: ArrayRef = std::sync::Arc::new(arrow::array::Float64Array::from(vec![speed, 0.1]));
     let route = || texts(vec![Some("".into()), Some("R|2".into())]);
@@ -258,7 +259,8 @@ fn a_query_given_up_is_killed() {
     run(async |url| {
         let mart = Mart::connect(&url, None, None).await.unwrap();
         let marker = format!("given_up_{}", std::process::id());
-        let slow = format!("SELECT count() AS {marker} FROM numbers(100000000000) WHERE sipHash64(toString(number)) = 1");
+        let slow =
+            format!("SELECT count() AS {marker} FROM numbers(100000000000) WHERE sipHash64(toString(number)) = 1");
         let running = format!(
             "SELECT count() FROM system.processes WHERE query LIKE '%AS {marker}%' AND query NOT LIKE '%system.processes%'"
         );

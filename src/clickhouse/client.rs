@@ -99,7 +99,8 @@ impl Mart {
             let answer = self.fetch(sql, "TabSeparatedWithNamesAndTypes", &[]).await?;
             return text::table(&answer, &self.time_zone);
         }
-        let settings = [("output_format_arrow_compression_method", "none"), ("output_format_arrow_string_as_string", "1")];
+        let settings =
+            [("output_format_arrow_compression_method", "none"), ("output_format_arrow_string_as_string", "1")];
         let answer = self.fetch(sql, "ArrowStream", &settings).await?;
         let unreadable = |e| Error::database("ClickHouse's Arrow answer cannot be read").because(e).retryable(false);
         let reader = StreamReader::try_new(Cursor::new(answer), None).map_err(unreadable)?;
@@ -110,7 +111,10 @@ impl Mart {
     /// The cells of a small answer as text.
     pub(super) async fn rows(&self, sql: &str) -> Result<Vec<Vec<String>>> {
         let answer = self.fetch(sql, "TabSeparated", &[]).await?;
-        Ok(text::cells(&answer).into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect()).collect())
+        Ok(text::cells(&answer)
+            .into_iter()
+            .map(|row| row.into_iter().map(Option::unwrap_or_default).collect())
+            .collect())
     }
 
     /// Sends rows in RowBinary; `into` is the table with its columns.
@@ -203,7 +207,8 @@ fn query_id() -> String {
 fn client(url: &str, user: Option<&str>, password: Option<&Secret>) -> Result<(Client, String)> {
     let wanted = "expected http://host:8123/database or https://host:8443/database";
     // The URL itself may hold a password: messages name the parts that are safe.
-    let parsed = Url::parse(url).map_err(|e| Error::config(format!("the mart's URL cannot be read ({e}), {wanted}")))?;
+    let parsed =
+        Url::parse(url).map_err(|e| Error::config(format!("the mart's URL cannot be read ({e}), {wanted}")))?;
     if !matches!(parsed.scheme(), "http" | "https") {
         return Err(Error::config(format!("the mart's URL begins with {}://, {wanted}", parsed.scheme())));
     }
