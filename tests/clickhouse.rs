@@ -5,11 +5,7 @@ use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
-<<<<<<< HEAD
-use arrow::datatypes::{DataType, Float64Type};
-=======
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
->>>>>>> rollup
 use chrono::{DateTime, NaiveDate, Utc};
 use metropulse::clickhouse::{Mart, TABLE};
 use metropulse::config::Secret;
@@ -117,12 +113,8 @@ fn rows(riders: i64, speed: f64) -> RecordBatch {
         ],
     ))
     .unwrap();
-<<<<<<< HEAD
-    let payments = [texts(vec![None; 3]), hours(3), numbers(vec![1; 3]), numbers(vec![-5, 0, 7]), numbers(vec![1, 0, 1])];
-=======
     let payments =
         [texts(vec![None; 3]), hours(3), numbers(vec![1; 3]), numbers(vec![-5, 0, 7]), numbers(vec![1, 0, 1])];
->>>>>>> rollup
     mart.add_payments(&partial_batch(PAYMENTS, &payments)).unwrap();
     let speeds: ArrayRef = std::sync::Arc::new(arrow::array::Float64Array::from(vec![speed, 0.1]));
     let route = || texts(vec![Some("".into()), Some("R|2".into())]);
@@ -168,11 +160,7 @@ fn a_service_date_is_replaced_as_a_whole_and_only_when_it_differs() {
         );
         assert_eq!(number(mart, &both).await, 300.0);
         assert_eq!(number(mart, &format!("SELECT sum(revenue) FROM {TABLE}")).await, 2.0);
-<<<<<<< HEAD
-        assert_eq!(number(mart, &format!("SELECT countIf(isNull(avg_fare)) FROM {TABLE}")).await, 4.0);
-=======
         assert_eq!(number(mart, &format!("SELECT countIf(isNull(avg_fare)) FROM {TABLE}")).await, 5.0);
->>>>>>> rollup
 
         let changed = mart.replace_service_date(date, &rows(300, 33.4), instant("2024-06-03T00:00:00Z")).await.unwrap();
         assert!(changed.changed, "one float differs");
@@ -228,12 +216,8 @@ fn queries_answer_in_arrow_types() {
     run(async |url| {
         let mart = Mart::connect(&url, None, None).await.unwrap();
         let sql = "SELECT toUInt64(18446744073709551615) AS n, CAST(NULL AS Nullable(Float64)) AS f, 'a\\tb?' AS s, \
-<<<<<<< HEAD
-                   toDate('2024-05-01') AS d, toDateTime('2024-05-01 10:00:00', 'UTC') AS t, toDecimal64('2.50', 2) AS m";
-=======
                    toDate('2024-05-01') AS d, toDateTime('2024-05-01 10:00:00', 'UTC') AS t, toDecimal64('2.50', 2) AS m, \
                    toUInt32(7) AS u";
->>>>>>> rollup
         let (schema, batches) = mart.query(sql).await.unwrap();
         let batch = &batches[0];
         let types: Vec<_> = schema.fields().iter().map(|f| f.data_type().clone()).collect();
@@ -243,14 +227,11 @@ fn queries_answer_in_arrow_types() {
         assert_eq!(cast(batch.column(2), &DataType::Utf8).unwrap().as_string::<i32>().value(0), "a\tb?");
         assert_eq!(types[3], DataType::Date32);
         assert!(matches!(types[4], DataType::Timestamp(_, Some(_))), "{}", types[4]);
-<<<<<<< HEAD
-=======
         assert_eq!(
             cast(batch.column(4), &DataType::Int64).unwrap().as_primitive::<Int64Type>().value(0),
             1_714_557_600
         );
         assert_eq!(types[6], DataType::UInt32);
->>>>>>> rollup
         assert!(matches!(types[5], DataType::Decimal128(_, 2)), "{}", types[5]);
         let (schema, batches) = mart.query("SELECT 1 AS one WHERE 0").await.unwrap();
         assert_eq!((schema.fields().len(), batches.iter().map(RecordBatch::num_rows).sum::<usize>()), (1, 0));
@@ -284,12 +265,8 @@ fn a_query_given_up_is_killed() {
     run(async |url| {
         let mart = Mart::connect(&url, None, None).await.unwrap();
         let marker = format!("given_up_{}", std::process::id());
-<<<<<<< HEAD
-        let slow = format!("SELECT count() AS {marker} FROM numbers(100000000000) WHERE sipHash64(toString(number)) = 1");
-=======
         let slow =
             format!("SELECT count() AS {marker} FROM numbers(100000000000) WHERE sipHash64(toString(number)) = 1");
->>>>>>> rollup
         let running = format!(
             "SELECT count() FROM system.processes WHERE query LIKE '%AS {marker}%' AND query NOT LIKE '%system.processes%'"
         );

@@ -7,11 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arrow::array::RecordBatch;
-<<<<<<< HEAD
-use arrow::datatypes::SchemaRef;
-=======
 use arrow::datatypes::{DataType, SchemaRef};
->>>>>>> rollup
 use arrow::ipc::reader::StreamReader;
 use bytes::Bytes;
 use clickhouse::Client;
@@ -96,27 +92,14 @@ impl Mart {
         self.guarded(id, "run a statement", query.execute()).await
     }
 
-<<<<<<< HEAD
-    /// Runs one query. Current servers answer in Arrow; older ones (18.16) in text, converted by the declared types,
-    /// where arrays, tuples and other nested types stay text. The whole answer is held in memory.
-=======
     /// Runs one query and holds its whole answer in memory. Current servers answer in Arrow; older ones (18.16) in
     /// text, converted by the declared types, where arrays, tuples and other nested types stay text. A `DateTime` is a
     /// timestamp in seconds in its own zone, or the server's.
->>>>>>> rollup
     pub async fn query(&self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         if self.version < ARROW_SINCE {
             let answer = self.fetch(sql, "TabSeparatedWithNamesAndTypes", &[]).await?;
             return text::table(&answer, &self.time_zone);
         }
-<<<<<<< HEAD
-        let settings = [("output_format_arrow_compression_method", "none"), ("output_format_arrow_string_as_string", "1")];
-        let answer = self.fetch(sql, "ArrowStream", &settings).await?;
-        let unreadable = |e| Error::database("ClickHouse's Arrow answer cannot be read").because(e).retryable(false);
-        let reader = StreamReader::try_new(Cursor::new(answer), None).map_err(unreadable)?;
-        let schema = reader.schema();
-        Ok((schema, reader.collect::<std::result::Result<_, _>>().map_err(unreadable)?))
-=======
         let settings =
             [("output_format_arrow_compression_method", "none"), ("output_format_arrow_string_as_string", "1")];
         let answer = self.fetch(sql, "ArrowStream", &settings).await?;
@@ -131,20 +114,15 @@ impl Mart {
             // Not a query that can be described: the numbers stay as they came.
             Err(_) => Ok((schema, batches)),
         }
->>>>>>> rollup
     }
 
     /// The cells of a small answer as text.
     pub(super) async fn rows(&self, sql: &str) -> Result<Vec<Vec<String>>> {
         let answer = self.fetch(sql, "TabSeparated", &[]).await?;
-<<<<<<< HEAD
-        Ok(text::cells(&answer).into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect()).collect())
-=======
         Ok(text::cells(&answer)
             .into_iter()
             .map(|row| row.into_iter().map(Option::unwrap_or_default).collect())
             .collect())
->>>>>>> rollup
     }
 
     /// Sends rows in RowBinary; `into` is the table with its columns.
@@ -201,8 +179,6 @@ impl Mart {
     }
 }
 
-<<<<<<< HEAD
-=======
 fn arrow_stream(answer: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     let unreadable = |e| Error::database("ClickHouse's Arrow answer cannot be read").because(e).retryable(false);
     let reader = StreamReader::try_new(Cursor::new(answer), None).map_err(unreadable)?;
@@ -210,7 +186,6 @@ fn arrow_stream(answer: Bytes) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     Ok((schema, reader.collect::<std::result::Result<_, _>>().map_err(unreadable)?))
 }
 
->>>>>>> rollup
 /// Kills a query unless its answer came.
 struct Kill<'a> {
     mart: &'a Mart,
@@ -247,12 +222,8 @@ fn query_id() -> String {
 fn client(url: &str, user: Option<&str>, password: Option<&Secret>) -> Result<(Client, String)> {
     let wanted = "expected http://host:8123/database or https://host:8443/database";
     // The URL itself may hold a password: messages name the parts that are safe.
-<<<<<<< HEAD
-    let parsed = Url::parse(url).map_err(|e| Error::config(format!("the mart's URL cannot be read ({e}), {wanted}")))?;
-=======
     let parsed =
         Url::parse(url).map_err(|e| Error::config(format!("the mart's URL cannot be read ({e}), {wanted}")))?;
->>>>>>> rollup
     if !matches!(parsed.scheme(), "http" | "https") {
         return Err(Error::config(format!("the mart's URL begins with {}://, {wanted}", parsed.scheme())));
     }

@@ -9,14 +9,8 @@ use crate::error::Error;
 /// Codes that say who may log in and what they may see: a setting is wrong.
 const ACCESS: [u32; 10] = [81, 192, 193, 194, 195, 291, 492, 497, 516, 164];
 /// Codes of load, time and network: the same call may succeed later.
-<<<<<<< HEAD
-const PASSING: [u32; 22] = [
-    3, 32, 95, 101, 159, 160, 198, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 319, 394, 425, 473, 999,
-];
-=======
 const PASSING: [u32; 22] =
     [3, 32, 95, 101, 159, 160, 198, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 319, 394, 425, 473, 999];
->>>>>>> rollup
 /// How much of a server's message is kept.
 const MESSAGE_CHARS: usize = 600;
 
@@ -67,15 +61,11 @@ fn clause(text: &str) -> String {
     let body = body.split(" (version ").next().unwrap_or(body);
     let body = body.split(", e.what() =").next().unwrap_or(body);
     let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
-<<<<<<< HEAD
-    if line.chars().count() > MESSAGE_CHARS { line.chars().take(MESSAGE_CHARS).chain("...".chars()).collect() } else { line }
-=======
     if line.chars().count() > MESSAGE_CHARS {
         line.chars().take(MESSAGE_CHARS).chain("...".chars()).collect()
     } else {
         line
     }
->>>>>>> rollup
 }
 
 fn root_cause(error: &(dyn StdError + 'static)) -> String {
@@ -90,15 +80,10 @@ fn root_cause(error: &(dyn StdError + 'static)) -> String {
 mod tests {
     use super::*;
 
-<<<<<<< HEAD
-    const OLD: &str = "Code: 60, e.displayText() = DB::Exception: Table default.x doesn't exist., e.what() = DB::Exception";
-    const NEW: &str = "Code: 60. DB::Exception: Table default.x doesn't exist. (UNKNOWN_TABLE) (version 26.9.2.1 (official build))";
-=======
     const OLD: &str =
         "Code: 60, e.displayText() = DB::Exception: Table default.x doesn't exist., e.what() = DB::Exception";
     const NEW: &str =
         "Code: 60. DB::Exception: Table default.x doesn't exist. (UNKNOWN_TABLE) (version 26.9.2.1 (official build))";
->>>>>>> rollup
 
     fn of(text: &str) -> Error {
         told(ClientError::BadResponse(text.into()), "http://mart:8123", "run the query")
@@ -110,14 +95,10 @@ mod tests {
             let error = of(text);
             assert_eq!((error.kind(), error.is_retryable()), ("database", false));
             assert_eq!(error.detail().context["code"], "60");
-<<<<<<< HEAD
-            assert!(error.to_string().starts_with("ClickHouse refused to run the query: Table default.x doesn't exist."), "{error}");
-=======
             assert!(
                 error.to_string().starts_with("ClickHouse refused to run the query: Table default.x doesn't exist."),
                 "{error}"
             );
->>>>>>> rollup
             assert!(!error.to_string().contains("version"));
         }
     }
@@ -126,12 +107,8 @@ mod tests {
     fn overload_is_retryable_and_access_is_a_setting() {
         assert!(of("Code: 241. DB::Exception: Memory limit exceeded").is_retryable());
         assert!(of("503 Service Unavailable").is_retryable());
-<<<<<<< HEAD
-        let access = of("Code: 193, e.displayText() = DB::Exception: Wrong password for user loader, e.what() = DB::Exception");
-=======
         let access =
             of("Code: 193, e.displayText() = DB::Exception: Wrong password for user loader, e.what() = DB::Exception");
->>>>>>> rollup
         assert_eq!((access.kind(), access.is_retryable()), ("config", false));
         let gone = told(ClientError::Network("connection refused".into()), "http://mart:8123", "run the query");
         assert!(gone.is_retryable());

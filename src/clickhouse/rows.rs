@@ -47,15 +47,10 @@ enum Values<'a> {
 
 /// Encodes all rows of one service date.
 pub(super) fn encode(date: NaiveDate, batch: &RecordBatch, snapshot_ts: DateTime<Utc>) -> Result<Encoded> {
-<<<<<<< HEAD
-    let snapshot = u32::try_from(snapshot_ts.timestamp()).map_err(|e| Error::internal("snapshot_ts overflows").because(e))?;
-    let columns = COLUMNS.iter().map(|(name, kind)| values(batch, name, *kind, snapshot)).collect::<Result<Vec<_>>>()?;
-=======
     let snapshot =
         u32::try_from(snapshot_ts.timestamp()).map_err(|e| Error::internal("snapshot_ts overflows").because(e))?;
     let columns =
         COLUMNS.iter().map(|(name, kind)| values(batch, name, *kind, snapshot)).collect::<Result<Vec<_>>>()?;
->>>>>>> rollup
     let expected = (date - NaiveDate::default()).num_days();
     let mut bytes = Vec::new();
     let mut digest = Digest { rows: batch.num_rows() as u64, sum: 0 };
@@ -94,23 +89,15 @@ fn values<'a>(batch: &'a RecordBatch, name: &str, kind: Kind, snapshot: u32) -> 
             Kind::Average => Values::Average(array.as_primitive_opt::<Float64Type>()?),
             Kind::Money => Values::Money(array.as_primitive_opt::<Decimal128Type>().filter(|a| a.scale() == 2)?),
             Kind::Size(_) => Values::Size(array.as_list_opt()?),
-<<<<<<< HEAD
-            Kind::Set => Values::Set(array.as_list_opt().filter(|l: &&ListArray| l.values().as_string_opt::<i32>().is_some())?),
-=======
             Kind::Set => {
                 Values::Set(array.as_list_opt().filter(|l: &&ListArray| l.values().as_string_opt::<i32>().is_some())?)
             }
->>>>>>> rollup
         })
     });
     let nulls = kind != Kind::Average && array.is_some_and(|a| a.null_count() > 0);
     found.filter(|_| !nulls).ok_or_else(|| {
-<<<<<<< HEAD
-        Error::internal(format!("column {source} of the mart's rows is missing, NULL or of another type")).with("column", source)
-=======
         Error::internal(format!("column {source} of the mart's rows is missing, NULL or of another type"))
             .with("column", source)
->>>>>>> rollup
     })
 }
 

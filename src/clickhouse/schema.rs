@@ -122,23 +122,13 @@ impl Mart {
     }
 
     async fn check_columns(&self) -> Result<()> {
-<<<<<<< HEAD
-        let sql = format!("SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{TABLE}'");
-=======
         let sql =
             format!("SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{TABLE}'");
->>>>>>> rollup
         let found = self.rows(&sql).await?;
         for (name, kind) in COLUMNS {
             let data_type = found.iter().find(|row| row.first().is_some_and(|n| n == name)).and_then(|row| row.get(1));
             if data_type.map(String::as_str) != Some(kind.sql_type()) {
                 let have = data_type.map_or("missing".to_owned(), |t| format!("of type {t}"));
-<<<<<<< HEAD
-                return Err(differs(&format!("column {name} is {have}, expected {}", kind.sql_type())).with("column", name));
-            }
-        }
-        let sql = format!("SELECT partition_key FROM system.tables WHERE database = currentDatabase() AND name = '{TABLE}'");
-=======
                 return Err(
                     differs(&format!("column {name} is {have}, expected {}", kind.sql_type())).with("column", name)
                 );
@@ -146,7 +136,6 @@ impl Mart {
         }
         let sql =
             format!("SELECT partition_key FROM system.tables WHERE database = currentDatabase() AND name = '{TABLE}'");
->>>>>>> rollup
         let key = self.rows(&sql).await?.into_iter().flatten().next().unwrap_or_default();
         if key != "service_date" {
             return Err(differs(&format!("it is partitioned by {key:?}, expected service_date")));

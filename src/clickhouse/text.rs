@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, TimestampSecondArray};
-<<<<<<< HEAD
-use arrow::compute::{CastOptions, cast_with_options};
-=======
 use arrow::compute::{CastOptions, cast, cast_with_options};
->>>>>>> rollup
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::{NaiveDateTime, TimeZone};
 use chrono_tz::Tz;
@@ -71,8 +67,6 @@ pub(super) fn table(answer: &[u8], server_zone: &str) -> Result<(SchemaRef, Vec<
     Ok((schema, vec![batch]))
 }
 
-<<<<<<< HEAD
-=======
 /// An Arrow answer with the columns declared as `DateTime` (name, type: rows of `DESCRIBE`) turned into instants.
 pub(super) fn with_instants(
     schema: SchemaRef,
@@ -103,7 +97,6 @@ pub(super) fn with_instants(
     Ok((schema.clone(), batches.collect::<Result<_>>()?))
 }
 
->>>>>>> rollup
 /// The Arrow type of a declared type, and whether it may be NULL; what is not listed stays text.
 fn arrow_type(declared: &str, server_zone: &str) -> (DataType, bool) {
     for (wrapper, nullable) in [("Nullable(", true), ("LowCardinality(", false)] {

@@ -12,6 +12,9 @@ const FIRST_DAY: i64 = 18_262;
 /// How long a vehicle holds its place.
 const SERVICE_DAYS: i64 = 1_000;
 
+/// The last vehicle of a place stays: its number has two digits, so that ids of many routes cannot meet.
+const LAST_GENERATION: i64 = 19;
+
 /// How long a retired vehicle stays in the extract.
 const RETIRED_DAYS: i64 = 30;
 
@@ -42,7 +45,7 @@ pub(super) fn fleet(seed: u64, day: i64, routes: &[Route]) -> Vec<Vehicle> {
             let key = Key::new(seed, Topic::Vehicle).with((index * PLACES + place) as u64);
             // The places of a route do not change their vehicles on the same day.
             let age = day - FIRST_DAY + key.below(0, SERVICE_DAYS as u64) as i64;
-            let generation = age.div_euclid(SERVICE_DAYS).max(0);
+            let generation = age.div_euclid(SERVICE_DAYS).clamp(0, LAST_GENERATION);
             let begins = |generation: i64| day - age + generation * SERVICE_DAYS;
             if generation > 0 && day - begins(generation) < RETIRED_DAYS {
                 let retired = Vehicle {

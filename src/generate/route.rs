@@ -72,7 +72,8 @@ impl Route {
             transport: transport(key, part(Topic::Transport).in_force(day, TRANSPORT_DAYS)),
             fare_cents: 3_000 + 100 * key.below(2, 31) as i64 + step,
             path: Path::new(key.with(1), detour.saturating_sub(3), stops),
-            runs: !suspended(part(Topic::Suspension), day),
+            // One route always runs: an extract without any route would be refused as broken.
+            runs: index == 0 || !suspended(part(Topic::Suspension), day),
             active_from_day: OPENED_BEFORE_DAY - key.below(3, 3_650) as i64,
             popularity: key.between(4, 0.4, 1.6),
             headway_ms: 60_000 * (4 + key.below(5, 9) as i64),

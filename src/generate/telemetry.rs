@@ -106,7 +106,7 @@ impl<'a> Tracker<'a> {
         let segment = if forward { here.at.min(path.heading.len() - 1) } else { here.at.max(1) - 1 };
         let heading = if forward { path.heading[segment] } else { (path.heading[segment] + 180.0) % 360.0 };
         let (lat, lon) = (path.lat[here.at], path.lon[here.at]);
-        if step % 2 == 0 {
+        if step.is_multiple_of(2) {
             let (start_ms, end_ms) = (here.arrive_ms, here.depart_ms);
             return Leg { start_ms, end_ms, lat, lon, heading, ..Leg::default() };
         }
@@ -160,7 +160,7 @@ impl Leg {
         out.event.push(event);
         let late = bits >> 48;
         // Half a second to three; one in a thousand waits for coverage.
-        let delay_ms = 500 + (late as i64 * 2_500 >> 16) + if late % 1_024 == 7 { 30_000 } else { 0 };
+        let delay_ms = 500 + ((late as i64 * 2_500) >> 16) + if late % 1_024 == 7 { 30_000 } else { 0 };
         out.provider.push(event + delay_ms * 1_000);
     }
 }

@@ -7,6 +7,8 @@ use arrow::datatypes::{DataType, Decimal128Type, Float64Type, TimestampMicroseco
 use chrono::{Days, NaiveDate};
 
 use super::*;
+use crate::clean::{Cleaner, Judge};
+use crate::control::Cancel;
 use crate::model::{Dataset, Zone};
 
 const HOUR: i64 = 3_600_000_000;
@@ -315,4 +317,35 @@ fn senseless_settings_are_refused() {
     assert_eq!(city(1.0).with_dirt(1.5).unwrap_err().kind(), "config");
     let hamlet = City::new(1, 0.001, moscow()).unwrap().day(date("2024-05-02"));
     Dataset::ALL.iter().for_each(|&dataset| drop(table(&hamlet, dataset)));
+}
+
+/// Rows that the clean room finds good, repeated and bad.
+fn judged(day: &DayPlan, dataset: Dataset) -> (u64, u64, u64) {
+    let cleaner = Cleaner::new(dataset, dataset.name(), &dataset.schema()).unwrap();
+    let mut judge = Judge::new(dataset, 64 << 20);
+    let rows = table(day, dataset);
+    let part = judge.part_begins(rows.num_rows() as u64);
+    judge.see(&cleaner.clean(&rows, 1).unwrap()).unwrap();
+    let verdict = judge.finish(&Cancel::default()).unwrap();
+    let counts = verdict.counts(part).unwrap();
+    assert_eq!(counts.superseded, 0, "{dataset}");
+    (counts.loaded, counts.duplicate, counts.rejected)
+}
+
+#[test]
+fn the_clean_room_rejects_nothing_of_a_clean_day_and_finds_the_dirt() {
+    for dataset in Dataset::ALL {
+        // Enough rows for the shares to mean something.
+        let scale = if dataset == Dataset::VehiclePositions { 0.1 } else { 10.0 };
+        let clean = city(scale).day(date("2024-05-02"));
+        let dirty = city(scale).with_dirt(0.1).unwrap().day(date("2024-05-02"));
+        let rows = table(&clean, dataset).num_rows() as u64;
+        assert_eq!(judged(&clean, dataset), (rows, 0, 0), "{dataset}");
+        let (loaded, repeated, rejected) = judged(&dirty, dataset);
+        assert_eq!(loaded + rejected, rows, "{dataset}");
+        if dataset.event_time().is_some() {
+            assert!((rows * 2 / 100..rows * 6 / 100).contains(&repeated), "{dataset}: {repeated} repeated");
+            assert!((rows * 2 / 100..rows * 6 / 100).contains(&rejected), "{dataset}: {rejected} rejected");
+        }
+    }
 }

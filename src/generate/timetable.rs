@@ -115,7 +115,7 @@ impl<'a> Runs<'a> {
         }
         let path = &self.route.path;
         let key = self.key.with(self.made);
-        let forward = self.made % 2 == 0;
+        let forward = self.made.is_multiple_of(2);
         let last = path.stops.len() - 1;
         run.calls.clear();
         for step in 0..=last {

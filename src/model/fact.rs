@@ -165,10 +165,7 @@ impl Fact {
         table: "dwh.fact_vehicle_position",
         surrogate: "position_sk",
         time: "event_ts",
-        references: &[
-            to(Member::Vehicle, "vehicle_id", "vehicle_sk"),
-            to(Member::Route, "route_id", "route_sk"),
-        ],
+        references: &[to(Member::Vehicle, "vehicle_id", "vehicle_sk"), to(Member::Route, "route_id", "route_sk")],
         taken: &[
             ("event_ts", "event_ts"),
             ("lat", "lat"),

@@ -173,11 +173,7 @@ impl Judged {
                 let counts = self.verdict.counts(number).cloned().unwrap_or_default();
                 let superseded = if audience == Audience::Staging { 0 } else { counts.superseded };
                 Line {
-                    part: Part {
-                        file: part.path.clone(),
-                        size_bytes: part.size_bytes,
-                        sha256: part.sha256.clone(),
-                    },
+                    part: Part { file: part.path.clone(), size_bytes: part.size_bytes, sha256: part.sha256.clone() },
                     rows_read: counts.rows_read,
                     rows_loaded: counts.rows_read - counts.duplicate - superseded - counts.rejected,
                     rows_duplicate: counts.duplicate,
@@ -258,8 +254,9 @@ impl Rows for KeptRows {
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch, i16) -> Result<()>) -> Result<()> {
         let (number, group) = self.units[unit];
         let (part, cleaner) = &self.judged.parts[number];
-        let file_no = i16::try_from(number)
-            .map_err(|_| Error::data(format!("{number} files of one dataset and day, expected at most {}", i16::MAX)))?;
+        let file_no = i16::try_from(number).map_err(|_| {
+            Error::data(format!("{number} files of one dataset and day, expected at most {}", i16::MAX))
+        })?;
         read_group(part, cleaner, group, &mut |cleaned| {
             let kept = self.judged.kept(number, cleaned, self.audience)?;
             if kept.num_rows() == 0 { Ok(()) } else { sink(kept, file_no) }

@@ -28,7 +28,9 @@ impl Pipeline {
         if let (Some(from), Some(to)) = (from, to)
             && from >= to
         {
-            return Err(Error::config(format!("the dates run from {from} to {to}; the end is exclusive and must be later")));
+            return Err(Error::config(format!(
+                "the dates run from {from} to {to}; the end is exclusive and must be later"
+            )));
         }
         let warehouse = self.warehouse()?;
         let mart = self.mart().await?;

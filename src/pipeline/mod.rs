@@ -52,7 +52,9 @@ impl Pipeline {
 
     fn lake(&self) -> Result<Lake> {
         let url = self.settings.lake.as_deref().ok_or_else(|| {
-            Error::config("no lake is set; pass lake=\"folder or s3://bucket\", set METROPULSE_LAKE, or use the embedded one")
+            Error::config(
+                "no lake is set; pass lake=\"folder or s3://bucket\", set METROPULSE_LAKE, or use the embedded one",
+            )
         })?;
         Lake::open(url, &self.settings.lake_options)
     }
@@ -68,7 +70,9 @@ impl Pipeline {
 
     fn mart_url(&self) -> Result<&str> {
         self.settings.mart.as_deref().ok_or_else(|| {
-            Error::config("no mart is set; pass mart=\"http://host:8123/default\", set CH_JDBC_URL, or use the embedded one")
+            Error::config(
+                "no mart is set; pass mart=\"http://host:8123/default\", set CH_JDBC_URL, or use the embedded one",
+            )
         })
     }
 

@@ -57,8 +57,7 @@ impl Pipeline {
     }
 
     fn conclude(&self, dt: Option<NaiveDate>, outcomes: &[Outcome], started: Instant) -> Result<Report> {
-        let failed: Vec<&Outcome> =
-            outcomes.iter().filter(|o| !o.passed && o.severity == Severity::Error).collect();
+        let failed: Vec<&Outcome> = outcomes.iter().filter(|o| !o.passed && o.severity == Severity::Error).collect();
         let warned = outcomes.iter().filter(|o| !o.passed && o.severity == Severity::Warn).count();
         let mut report = Report::new("check_quality", dt);
         report.detail("checks", json!(outcomes));

@@ -133,12 +133,8 @@ impl MartSource {
         let to = self.zone.day_start_micros(service_date + Days::new(1)) + HOUR_MICROS;
         let time = format!("f.{}", fact.time);
         let days: Vec<String> = days.iter().map(|day| format!("'{day}'")).collect();
-        let filter = format!(
-            "f.dt IN ({}) AND {time} >= {} AND {time} < {}",
-            days.join(", "),
-            instant(from),
-            instant(to)
-        );
+        let filter =
+            format!("f.dt IN ({}) AND {time} >= {} AND {time} < {}", days.join(", "), instant(from), instant(to));
         let bucket = hour_sql(self.zone, &time, from, to);
         let name = |member: &str, table: &str, key: &str| {
             format!("(SELECT m.{key} FROM dwh.{table} m WHERE m.{member} = g.{member})")

@@ -136,12 +136,7 @@ impl Members {
     }
 }
 
-fn look_up(
-    kind: &Kind,
-    ids: impl Iterator<Item = Option<KeyId>>,
-    times: &[i64],
-    misses: &mut Misses,
-) -> Int64Array {
+fn look_up(kind: &Kind, ids: impl Iterator<Item = Option<KeyId>>, times: &[i64], misses: &mut Misses) -> Int64Array {
     let index = kind.index.read().unwrap_or_else(PoisonError::into_inner);
     let surrogates = ids.zip(times).map(|(id, &at)| {
         let (surrogate, hit) = id.map_or((UNKNOWN, Hit::Exact), |id| index.lookup(id, at));
@@ -179,7 +174,11 @@ pub(super) async fn unreferenced(
 ) -> Result<Vec<(Member, Vec<i64>)>> {
     let mut found = Vec::new();
     for member in Member::ALL.into_iter().filter(|m| m.is_inferred()) {
-        let mut sql = format!("SELECT m.{sk} FROM {table} m WHERE m.is_inferred", sk = member.surrogate(), table = member.table());
+        let mut sql = format!(
+            "SELECT m.{sk} FROM {table} m WHERE m.is_inferred",
+            sk = member.surrogate(),
+            table = member.table()
+        );
         for fact in Fact::ALL {
             for reference in fact.references.iter().filter(|r| r.member == member) {
                 let same = format!("f.{} = m.{}", reference.surrogate, member.surrogate());

@@ -159,8 +159,7 @@ impl Warehouse {
             ]),
         };
         self.progress.begin(&format!("reject {}", load.dataset), expected);
-        let copied =
-            copy_here(session, &target, Arc::clone(&load.rejects), &self.cancel, &self.progress).await?;
+        let copied = copy_here(session, &target, Arc::clone(&load.rejects), &self.cancel, &self.progress).await?;
         expect_rows(copied, expected, "staging.rejected")
     }
 }

@@ -29,7 +29,9 @@ impl Warehouse {
     /// A warehouse for one run; connects only when a step asks.
     pub fn new(settings: Arc<Settings>, run_id: &str, cancel: Cancel, progress: Progress) -> Result<Self> {
         let url = settings.warehouse.as_ref().ok_or_else(|| {
-            Error::config("no warehouse is set; pass warehouse=\"postgresql://...\", set PG_URL, or use the embedded one")
+            Error::config(
+                "no warehouse is set; pass warehouse=\"postgresql://...\", set PG_URL, or use the embedded one",
+            )
         })?;
         Ok(Self {
             address: Address::parse(url)?,

@@ -26,12 +26,7 @@ pub(super) struct Pipeline {
 
 impl Pipeline {
     /// Runs one verb to its end and gives its report as JSON.
-    fn call<T, F>(
-        &self,
-        py: Python<'_>,
-        progress: Option<&Py<PyAny>>,
-        verb: impl FnOnce(Core) -> F,
-    ) -> PyResult<T>
+    fn call<T, F>(&self, py: Python<'_>, progress: Option<&Py<PyAny>>, verb: impl FnOnce(Core) -> F) -> PyResult<T>
     where
         T: Send,
         F: Future<Output = Result<T>> + Send,

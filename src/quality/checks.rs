@@ -37,11 +37,7 @@ pub fn standing_checks() -> Vec<Check> {
                 format!("SELECT count(*) - count(DISTINCT {key}) FROM {table} WHERE {sk} <> 0"),
             )),
         }
-        checks.push(warn(
-            "inferred_members",
-            table,
-            format!("SELECT count(*) FROM {table} WHERE is_inferred"),
-        ));
+        checks.push(warn("inferred_members", table, format!("SELECT count(*) FROM {table} WHERE is_inferred")));
     }
     checks
 }
@@ -53,7 +49,9 @@ fn interval_checks(dimension: &Dimension, from: &str, to: &str) -> [Check; 3] {
         error(
             "interval_starts_before_it_ends",
             table,
-            format!("SELECT count(*) FROM {table} WHERE {from} >= {to} OR ({from} IS NULL AND NOT is_inferred AND {sk} <> 0)"),
+            format!(
+                "SELECT count(*) FROM {table} WHERE {from} >= {to} OR ({from} IS NULL AND NOT is_inferred AND {sk} <> 0)"
+            ),
         ),
         error(
             "intervals_do_not_overlap",
@@ -67,7 +65,9 @@ fn interval_checks(dimension: &Dimension, from: &str, to: &str) -> [Check; 3] {
         error(
             "one_current_version",
             table,
-            format!("SELECT count(*) FROM (SELECT 1 FROM {table} WHERE is_current GROUP BY {key} HAVING count(*) > 1) v"),
+            format!(
+                "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE is_current GROUP BY {key} HAVING count(*) > 1) v"
+            ),
         ),
     ]
 }
@@ -79,7 +79,9 @@ pub fn day_checks(dt: NaiveDate) -> Vec<Check> {
         ..error(
             "rows_loaded",
             "dwh.load_ledger",
-            format!("SELECT coalesce(sum(rows_loaded), 0)::bigint FROM dwh.load_ledger WHERE dt = '{dt}' AND target LIKE 'dwh.%'"),
+            format!(
+                "SELECT coalesce(sum(rows_loaded), 0)::bigint FROM dwh.load_ledger WHERE dt = '{dt}' AND target LIKE 'dwh.%'"
+            ),
         )
     }];
     for dataset in Dataset::ALL {
@@ -187,14 +189,20 @@ pub fn mart_checks(dates: &[NaiveDate]) -> Vec<(Check, String)> {
     let mart = "mart_route_hourly";
     vec![
         (
-            error("mart_holds_its_rows", mart, format!("SELECT toInt64(count()) FROM {mart} WHERE service_date IN ({dates})")),
+            error(
+                "mart_holds_its_rows",
+                mart,
+                format!("SELECT toInt64(count()) FROM {mart} WHERE service_date IN ({dates})"),
+            ),
             format!("SELECT coalesce(sum(rows), 0)::bigint FROM dwh.mart_build WHERE service_date IN ({dates})"),
         ),
         (
             error(
                 "mart_route_hour_unique",
                 mart,
-                format!("SELECT toInt64(count() - uniqExact(route_id, hour_bucket)) FROM {mart} WHERE service_date IN ({dates})"),
+                format!(
+                    "SELECT toInt64(count() - uniqExact(route_id, hour_bucket)) FROM {mart} WHERE service_date IN ({dates})"
+                ),
             ),
             "SELECT 0::bigint".to_owned(),
         ),

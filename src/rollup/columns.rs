@@ -55,12 +55,8 @@ pub(crate) fn micros(name: &str, found: &ArrayRef) -> Result<PrimitiveArray<Int6
     let DataType::Timestamp(unit, _) = found.data_type() else {
         return Err(wrong_type(name, found.data_type(), "a timestamp"));
     };
-<<<<<<< HEAD
-    let counts = cast(found, &DataType::Int64).map_err(|e| wrong_type(name, found.data_type(), "a timestamp").because(e))?;
-=======
     let counts =
         cast(found, &DataType::Int64).map_err(|e| wrong_type(name, found.data_type(), "a timestamp").because(e))?;
->>>>>>> rollup
     let counts = counts.as_primitive::<Int64Type>();
     let scale = match unit {
         TimeUnit::Second => 1_000_000,

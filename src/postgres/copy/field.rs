@@ -169,9 +169,15 @@ impl<B: Bytes> Field for Strings<B> {
                 continue;
             }
             let value = self.values.bytes(row as usize);
-            put(out, cursor, &((self.prefix.len() + value.len()) as i32).to_be_bytes());
-            put(out, cursor, self.prefix);
-            put(out, cursor, value);
+            let start = 4 + self.prefix.len();
+            let cell = &mut out[*cursor..*cursor + start + value.len()];
+            let length = (self.prefix.len() + value.len()) as i32;
+            cell[..4].copy_from_slice(&length.to_be_bytes());
+            if start > 4 {
+                cell[4..start].copy_from_slice(self.prefix);
+            }
+            cell[start..].copy_from_slice(value);
+            *cursor += cell.len();
         }
         Ok(())
     }

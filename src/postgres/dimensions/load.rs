@@ -167,9 +167,7 @@ impl Work<'_> {
             }
         }
         sheet.send(self.session, &self.warehouse.cancel).await?;
-        self.session
-            .run(&format!("UPDATE {TABLE} SET said = '{{}}' WHERE said IS NULL; ANALYZE {TABLE}"))
-            .await
+        self.session.run(&format!("UPDATE {TABLE} SET said = '{{}}' WHERE said IS NULL; ANALYZE {TABLE}")).await
     }
 
     /// A day taken out says what the loaded day before it said.

@@ -73,7 +73,8 @@ impl Shape {
     /// A condition on the log for keys whose flag may flip on any loaded day; `None` without a flag.
     pub(super) fn may_flip(&self) -> Option<String> {
         // SQL arrays count from 1.
-        self.active().map(|w| format!("said[{}] IS NOT NULL OR said[{}] IS NOT NULL", w.from_column + 1, w.to_column + 1))
+        self.active()
+            .map(|w| format!("said[{}] IS NOT NULL OR said[{}] IS NOT NULL", w.from_column + 1, w.to_column + 1))
     }
 
     /// The table of what each loaded day said.

@@ -143,9 +143,7 @@ impl<'a> Settlement<'a> {
         push_moves(&mut settled.lost, &counts)?;
         push_dates(&mut settled.touched, &counts)?;
         session
-            .run(&format!(
-                "UPDATE {keys} k SET dt = '{dt}' FROM pg_temp.met m WHERE m.id = k.{key} AND m.dt < '{dt}'"
-            ))
+            .run(&format!("UPDATE {keys} k SET dt = '{dt}' FROM pg_temp.met m WHERE m.id = k.{key} AND m.dt < '{dt}'"))
             .await
     }
 

@@ -38,14 +38,9 @@ impl Ids {
             DataType::Boolean | DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) => {
                 Ok(Self::Signed(IntegerIds::default()))
             }
-<<<<<<< HEAD
-            other => Self::of_key(name, other)
-                .map_err(|_| columns::wrong_type(name, other, "text, integer, boolean, date or time, to count its values")),
-=======
             other => Self::of_key(name, other).map_err(|_| {
                 columns::wrong_type(name, other, "text, integer, boolean, date or time, to count its values")
             }),
->>>>>>> rollup
         }
     }
 

@@ -182,12 +182,8 @@ fn field<'a>(schema: &'a Schema, name: &str) -> Result<&'a Field> {
 }
 
 fn check_names(spec: &Spec) -> Result<()> {
-<<<<<<< HEAD
-    let mut names: Vec<&str> = spec.keys.iter().chain(spec.measures.iter().map(|m| &m.name)).map(String::as_str).collect();
-=======
     let mut names: Vec<&str> =
         spec.keys.iter().chain(spec.measures.iter().map(|m| &m.name)).map(String::as_str).collect();
->>>>>>> rollup
     names.push(HOUR);
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {

@@ -60,13 +60,9 @@ impl State {
     fn parts(&self, op: Op, name: &str, order: &[u32]) -> Result<Vec<(&'static str, ArrayRef)>> {
         let at = |group: &u32| *group as usize;
         let value = if matches!(op, Op::Min | Op::Max) { "value" } else { "sum" };
-<<<<<<< HEAD
-        let count = |counts: &[i64]| -> ArrayRef { Arc::new(Int64Array::from_iter_values(order.iter().map(|g| counts[at(g)]))) };
-=======
         let count = |counts: &[i64]| -> ArrayRef {
             Arc::new(Int64Array::from_iter_values(order.iter().map(|g| counts[at(g)])))
         };
->>>>>>> rollup
         Ok(match self {
             Self::Count(counts) => vec![("count", count(counts))],
             Self::Float { values, counts } => {
@@ -86,14 +82,10 @@ impl State {
                 let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
                 let offsets = OffsetBuffer::from_lengths(lists().map(Vec::len));
                 let list = ListArray::try_new(item, offsets, values, None);
-<<<<<<< HEAD
-                vec![("values", Arc::new(list.map_err(|e| Error::internal("a list of values cannot be built").because(e))?))]
-=======
                 vec![(
                     "values",
                     Arc::new(list.map_err(|e| Error::internal("a list of values cannot be built").because(e))?),
                 )]
->>>>>>> rollup
             }
         })
     }
@@ -108,12 +100,8 @@ impl State {
                 groups.iter().zip(added.values()).for_each(|(g, n)| counts[*g as usize] += n);
             }
             Self::Float { values, counts } => {
-<<<<<<< HEAD
-                let (found, added) = (columns::primitive::<Float64Type>(partial, &value, &DataType::Float64)?, added("count")?);
-=======
                 let (found, added) =
                     (columns::primitive::<Float64Type>(partial, &value, &DataType::Float64)?, added("count")?);
->>>>>>> rollup
                 for ((group, found), added) in groups.iter().zip(found.values()).zip(added.values()) {
                     let group = *group as usize;
                     let known = counts[group] > 0;

@@ -45,13 +45,9 @@ fn class(measure: &Measure, name: &str, data_type: &DataType) -> Result<Class> {
             Class::Decimal(*scale)
         }
         DataType::Float16 | DataType::Float32 | DataType::Float64 => Class::Float,
-<<<<<<< HEAD
-        time @ (DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _)) if extreme => Class::Time(time.clone()),
-=======
         time @ (DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _)) if extreme => {
             Class::Time(time.clone())
         }
->>>>>>> rollup
         other => return Err(columns::wrong_type(name, other, &format!("a number, for {}", measure.name))),
     })
 }
@@ -67,17 +63,9 @@ impl State {
         let data_type = field(schema, name)?.data_type();
         Ok(match measure.op {
             Op::Count => Self::Count(Vec::new()),
-<<<<<<< HEAD
-            Op::CountDistinct => Self::Distinct {
-                ids: Ids::of_distinct(name, data_type)?,
-                seen: HashSet::new(),
-                counts: Vec::new(),
-            },
-=======
             Op::CountDistinct => {
                 Self::Distinct { ids: Ids::of_distinct(name, data_type)?, seen: HashSet::new(), counts: Vec::new() }
             }
->>>>>>> rollup
             _ => match class(measure, name, data_type)? {
                 Class::Float => Self::Float { values: Vec::new(), counts: Vec::new() },
                 class => Self::Exact { class, values: Vec::new(), counts: Vec::new() },
@@ -130,12 +118,8 @@ impl State {
             Self::Exact { class, values, counts } => {
                 let overflow = match class {
                     Class::Decimal(scale) => {
-<<<<<<< HEAD
-                        let column = columns::primitive::<Decimal128Type>(batch, name, &DataType::Decimal128(38, *scale))?;
-=======
                         let column =
                             columns::primitive::<Decimal128Type>(batch, name, &DataType::Decimal128(38, *scale))?;
->>>>>>> rollup
                         add_exact(measure.op, &column, groups, values, counts)
                     }
                     Class::Unsigned => {

@@ -89,20 +89,12 @@ impl Cells {
         let no_vehicle = self.vehicles.id("")?;
         let positions = integers(batch, "position_cnt")?;
         let (speeds, speed_cnt) = (floats(batch, "speed_sum")?, integers(batch, "speed_cnt")?);
-<<<<<<< HEAD
-        for row in 0..batch.num_rows() {
-=======
         for (row, vehicle) in vehicles.into_iter().enumerate() {
->>>>>>> rollup
             let cell = self.cell(&place, row)?;
             add_count(&mut cell.position_cnt, &positions, row)?;
             cell.speed_sum += or_zero(&speeds, row);
             add_count(&mut cell.speed_cnt, &speed_cnt, row)?;
-<<<<<<< HEAD
-            remember(&mut cell.vehicles, vehicles[row], no_vehicle);
-=======
             remember(&mut cell.vehicles, vehicle, no_vehicle);
->>>>>>> rollup
         }
         Ok(())
     }

@@ -29,12 +29,7 @@ pub const TRIPS: &[&str] = &[
 pub const PAYMENTS: &[&str] = &["route_id", "hour_bucket", "payment_cnt", "amount_sum", "amount_cnt"];
 
 /// Columns of a partial result of positions; `speed_sum` is a double.
-<<<<<<< HEAD
-pub const POSITIONS: &[&str] =
-    &["route_id", "hour_bucket", "vehicle_id", "position_cnt", "speed_sum", "speed_cnt"];
-=======
 pub const POSITIONS: &[&str] = &["route_id", "hour_bucket", "vehicle_id", "position_cnt", "speed_sum", "speed_cnt"];
->>>>>>> rollup
 
 /// One partial row for each cleaned trip (columns of `Dataset::Trips`).
 pub fn trips(batch: &RecordBatch, clock: &mut HourClock) -> Result<RecordBatch> {

@@ -97,14 +97,10 @@ fn filled() -> HourlyMart {
     let positions = cleaned(
         Dataset::VehiclePositions,
         &[
-<<<<<<< HEAD
-            ("event_ts", instants(&[Some("2024-05-01T23:00:00Z"), Some("2024-05-01T23:00:10Z"), Some("2024-05-03T05:00:00Z")])),
-=======
             (
                 "event_ts",
                 instants(&[Some("2024-05-01T23:00:00Z"), Some("2024-05-01T23:00:10Z"), Some("2024-05-03T05:00:00Z")]),
             ),
->>>>>>> rollup
             ("vehicle_id", texts(&[Some("V1"), Some("V3"), Some("V9")])),
             ("route_id", texts(&[Some("R1"), Some("R1"), Some("R9")])),
             ("speed", floats(&[Some(30.0), Some(40.0), None])),
