@@ -57,12 +57,6 @@ impl Records {
         Ok(words.chunks_exact(self.stride).all(each))
     }
 
-    /// Whether anything had to leave memory.
-    #[cfg(test)]
-    pub(super) fn has_spilled(&self) -> bool {
-        self.spilled.is_some()
-    }
-
     fn spill(&mut self) -> Result<()> {
         let spilled = match &mut self.spilled {
             Some(spilled) => spilled,
