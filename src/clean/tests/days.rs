@@ -93,7 +93,7 @@ fn prototype_days_sum_to_their_known_answers() {
         positions += counts.loaded;
         let routes = &read(&day, Dataset::Routes)[0].rows;
         let json = routes.column_by_name("schema_json").unwrap().as_string::<i32>();
-        assert!(json.value(0).starts_with("{\"stops\":[\"S"), "{}", json.value(0));
+        assert!(json.value(0).starts_with("{\"stops\":[\""), "{}", json.value(0));
     }
     assert_eq!((fares, amounts, duration, positions), (1_494_440, 1_494_440, 545_160, 54_516));
     assert_eq!(distance, 3_555_537.0);

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use arrow::array::{Array, Float64Array, Int64Array};
+use arrow::array::{Float64Array, Int64Array};
 use arrow::compute::cast;
 use proptest::prelude::*;
 
@@ -119,7 +119,7 @@ fn a_b_a_is_one_duplicate_and_one_superseded() {
 #[test]
 fn many_distinct_rows_under_a_tiny_bound_take_several_passes() {
     let rows: Vec<Row> = (0..3_000).map(|n| ((n % 250) as u8, (n / 250 % 10) as u8, false)).collect();
-    check(Dataset::VehiclePositions, &[rows.clone()], 1_000);
+    check(Dataset::VehiclePositions, std::slice::from_ref(&rows), 1_000);
     check(Dataset::Trips, &[rows], 1_000);
 }
 
