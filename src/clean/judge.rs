@@ -116,12 +116,12 @@ impl Judge {
         for (at, (row, number)) in rows.iter().zip(&cleaned.row_numbers).enumerate() {
             let seq = part.first + number - 1;
             match keys.as_ref().and_then(|k| k.get(at)) {
-                None => self.records.push(&[row[0], row[1], seq])?,
+                None => self.records.push([row[0], row[1], seq])?,
                 Some(key) if self.dataset.supersedes() => {
-                    self.records.push(&[key[0], key[1], row[0], row[1], seq])?;
+                    self.records.push([key[0], key[1], row[0], row[1], seq])?;
                 }
                 // Of positions the key only serves a count, so half of its hash will do.
-                Some(key) => self.records.push(&[key[0], row[0], row[1], seq])?,
+                Some(key) => self.records.push([key[0], row[0], row[1], seq])?,
             }
         }
         Ok(())
@@ -170,8 +170,9 @@ impl Judge {
         let mut contradictions = 0;
         for pass in 0..passes {
             cancel.check()?;
-            let mut table = Table::default();
             let dataset = self.dataset;
+            let expected = self.records.count(partition) / usize::try_from(passes).unwrap_or(1);
+            let mut table = Table::with_capacity(expected.min(limit), dataset);
             let fits = self.records.scan(partition, |record| {
                 if record.first().is_some_and(|w| (w >> PASS_SHIFT & 0xffff_ffff) % passes == pass) {
                     table.meet(dataset, record, fates);
@@ -198,13 +199,18 @@ fn stride(dataset: Dataset) -> usize {
 type HashTable = HashMap<u128, u64, BuildHasherDefault<Taken>>;
 
 /// The last row of each hash and of each key.
-#[derive(Default)]
 struct Table {
     rows: HashTable,
     keys: HashTable,
 }
 
 impl Table {
+    fn with_capacity(rows: usize, dataset: Dataset) -> Self {
+        let keys = if dataset.event_time().is_some() { rows } else { 0 };
+        let table = |rows| HashTable::with_capacity_and_hasher(rows, BuildHasherDefault::default());
+        Self { rows: table(rows), keys: table(keys) }
+    }
+
     fn meet(&mut self, dataset: Dataset, record: &[u64], fates: &mut Fates) {
         match *record {
             [a, b, seq] => {
