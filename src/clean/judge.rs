@@ -26,6 +26,8 @@ use crate::model::{Dataset, Reason};
 /// Bytes of one entry in both tables, at their emptiest.
 const ENTRY_BYTES: u64 = 160;
 const PASS_SHIFT: u32 = 20;
+/// Beyond so many passes the bound would cost more than it saves.
+const MAX_PASSES: u64 = 1 << 12;
 
 /// What becomes of a clean row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,12 +116,12 @@ impl Judge {
         for (at, (row, number)) in rows.iter().zip(&cleaned.row_numbers).enumerate() {
             let seq = part.first + number - 1;
             match keys.as_ref().and_then(|k| k.get(at)) {
-                None => self.records.push(&[row[0], row[1], seq])?,
+                None => self.records.push([row[0], row[1], seq])?,
                 Some(key) if self.dataset.supersedes() => {
-                    self.records.push(&[key[0], key[1], row[0], row[1], seq])?;
+                    self.records.push([key[0], key[1], row[0], row[1], seq])?;
                 }
                 // Of positions the key only serves a count, so half of its hash will do.
-                Some(key) => self.records.push(&[key[0], row[0], row[1], seq])?,
+                Some(key) => self.records.push([key[0], row[0], row[1], seq])?,
             }
         }
         Ok(())
@@ -152,33 +154,39 @@ impl Judge {
     /// Settles a partition, in more and more passes until each fits the bound. What an abandoned pass marked is
     /// true, only not all. Returns how many kept rows contradict another of their key.
     fn settle(&mut self, partition: usize, fates: &mut Fates, cancel: &Cancel) -> Result<u64> {
-        let limit = usize::try_from(self.memory_bytes / 2 / ENTRY_BYTES).unwrap_or(usize::MAX).max(16);
         let mut passes = 1;
-        'again: loop {
-            let mut contradictions = 0;
-            for pass in 0..passes {
-                cancel.check()?;
-                let mut table = Table::default();
-                let dataset = self.dataset;
-                let fits = self.records.scan(partition, |record| {
-                    let mine = record.first().is_some_and(|w| (w >> PASS_SHIFT & 0xffff_ffff) % passes == pass);
-                    if mine {
-                        table.meet(dataset, record, fates);
-                    }
-                    table.rows.len() <= limit || passes >= MAX_PASSES
-                })?;
-                if !fits {
-                    passes *= 4;
-                    continue 'again;
-                }
-                contradictions += table.contradictions(dataset);
+        loop {
+            if let Some(contradictions) = self.settle_in(passes, partition, fates, cancel)? {
+                return Ok(contradictions);
             }
-            return Ok(contradictions);
+            passes *= 4;
         }
     }
-}
 
-const MAX_PASSES: u64 = 1 << 20;
+    /// Settles a partition in so many passes; `None` if one of them breaks the bound.
+    fn settle_in(&mut self, passes: u64, partition: usize, fates: &mut Fates, cancel: &Cancel) -> Result<Option<u64>> {
+        let limit = usize::try_from(self.memory_bytes / 2 / ENTRY_BYTES).unwrap_or(usize::MAX).max(16);
+        let limit = if passes < MAX_PASSES { limit } else { usize::MAX };
+        let mut contradictions = 0;
+        for pass in 0..passes {
+            cancel.check()?;
+            let dataset = self.dataset;
+            let expected = self.records.count(partition) / usize::try_from(passes).unwrap_or(1);
+            let mut table = Table::with_capacity(expected.min(limit), dataset);
+            let fits = self.records.scan(partition, |record| {
+                if record.first().is_some_and(|w| (w >> PASS_SHIFT & 0xffff_ffff) % passes == pass) {
+                    table.meet(dataset, record, fates);
+                }
+                table.rows.len() <= limit
+            })?;
+            if !fits {
+                return Ok(None);
+            }
+            contradictions += table.contradictions(dataset);
+        }
+        Ok(Some(contradictions))
+    }
+}
 
 fn stride(dataset: Dataset) -> usize {
     match dataset {
@@ -191,13 +199,18 @@ fn stride(dataset: Dataset) -> usize {
 type HashTable = HashMap<u128, u64, BuildHasherDefault<Taken>>;
 
 /// The last row of each hash and of each key.
-#[derive(Default)]
 struct Table {
     rows: HashTable,
     keys: HashTable,
 }
 
 impl Table {
+    fn with_capacity(rows: usize, dataset: Dataset) -> Self {
+        let keys = if dataset.event_time().is_some() { rows } else { 0 };
+        let table = |rows| HashTable::with_capacity_and_hasher(rows, BuildHasherDefault::default());
+        Self { rows: table(rows), keys: table(keys) }
+    }
+
     fn meet(&mut self, dataset: Dataset, record: &[u64], fates: &mut Fates) {
         match *record {
             [a, b, seq] => {

@@ -74,7 +74,7 @@ pub(super) fn judge(dataset: Dataset, columns: &[Converted], rows: usize) -> Mar
         }
         Dataset::VehiclePositions => {
             judged.coordinates();
-            judged.each::<Float64Type>("speed", Reason::Speed, |v| (v < 0.0) | (v > MAX_SPEED_KMH));
+            judged.each::<Float64Type>("speed", Reason::Speed, |v| !(0.0..=MAX_SPEED_KMH).contains(&v));
         }
         Dataset::Users | Dataset::Vehicles | Dataset::Payments => {}
     }
@@ -123,7 +123,7 @@ impl<'a> Judged<'a> {
         if let Some(column) = self.column(name) {
             self.missing(column, Reason::NoTime);
         }
-        let outside = |v| (v < FIRST_EVENT) | (v >= AFTER_LAST_EVENT);
+        let outside = |v| !(FIRST_EVENT..AFTER_LAST_EVENT).contains(&v);
         self.each::<TimestampMicrosecondType>(name, Reason::TimeRange, outside);
     }
 
@@ -169,11 +169,11 @@ impl<'a> Judged<'a> {
 }
 
 fn wrong_lat(lat: f64) -> bool {
-    (lat < -90.0) | (lat > 90.0)
+    !(-90.0..=90.0).contains(&lat)
 }
 
 fn wrong_lon(lon: f64) -> bool {
-    (lon < -180.0) | (lon > 180.0)
+    !(-180.0..=180.0).contains(&lon)
 }
 
 fn is_missing(column: &Converted, row: usize) -> bool {

@@ -1,13 +1,13 @@
 //! Fixed-size records sorted into partitions by hash, in memory and, beyond a bound, in a scratch file.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::error::{Error, Result};
 
 /// The number of partitions; a record's is told by the highest bits of its first word.
-pub(super) const PARTITIONS: usize = 64;
-const PARTITION_SHIFT: u32 = 58;
+pub(super) const PARTITIONS: usize = 256;
+const PARTITION_SHIFT: u32 = 56;
 const READ_RECORDS: usize = 16 * 1024;
 
 /// Records of `stride` words.
@@ -37,13 +37,24 @@ impl Records {
     }
 
     /// Adds a record; its first word chooses the partition.
-    pub(super) fn push(&mut self, record: &[u64]) -> Result<()> {
+    #[inline]
+    pub(super) fn push<const WORDS: usize>(&mut self, record: [u64; WORDS]) -> Result<()> {
         let partition = record.first().map_or(0, |word| (word >> PARTITION_SHIFT) as usize);
         if let Some(words) = self.partitions.get_mut(partition) {
-            words.extend_from_slice(record);
-            self.words += record.len();
+            words.extend_from_slice(&record);
+            self.words += WORDS;
         }
-        if self.words > self.limit_words { self.spill() } else { Ok(()) }
+        if self.words > self.limit_words {
+            return self.spill();
+        }
+        Ok(())
+    }
+
+    /// The number of records of a partition.
+    pub(super) fn count(&self, partition: usize) -> usize {
+        let kept = self.partitions.get(partition).map_or(0, Vec::len);
+        let runs = self.spilled.as_ref().and_then(|s| s.runs.get(partition));
+        (kept + runs.map_or(0, |runs| runs.iter().map(|(_, words)| words).sum())) / self.stride
     }
 
     /// Hands every record of a partition to `each`, in order of addition.
@@ -57,12 +68,7 @@ impl Records {
         Ok(words.chunks_exact(self.stride).all(each))
     }
 
-    /// Whether anything had to leave memory.
-    #[cfg(test)]
-    pub(super) fn has_spilled(&self) -> bool {
-        self.spilled.is_some()
-    }
-
+    #[cold]
     fn spill(&mut self) -> Result<()> {
         let spilled = match &mut self.spilled {
             Some(spilled) => spilled,
@@ -81,19 +87,19 @@ impl Records {
 impl Spilled {
     fn append(&mut self, partitions: &mut [Vec<u64>]) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(self.end))?;
-        let mut out = BufWriter::with_capacity(1 << 20, &self.file);
+        let mut bytes = Vec::new();
         for (words, runs) in partitions.iter_mut().zip(&mut self.runs) {
             if words.is_empty() {
                 continue;
             }
-            for word in words.iter() {
-                out.write_all(&word.to_ne_bytes())?;
-            }
+            bytes.clear();
+            bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+            self.file.write_all(&bytes)?;
             runs.push((self.end, words.len()));
             self.end += words.len() as u64 * 8;
             words.clear();
         }
-        out.flush()
+        Ok(())
     }
 
     fn scan(&mut self, partition: usize, stride: usize, each: &mut impl FnMut(&[u64]) -> bool) -> io::Result<bool> {

@@ -369,3 +369,36 @@ fn an_arrow_null_column_is_there() {
     let read = part.read(&["route_id", "active_to"], 10).unwrap().next().unwrap().unwrap();
     assert_eq!(read.column(1).data_type(), &DataType::Null);
 }
+
+#[test]
+fn int96_reaches_beyond_nanoseconds() {
+    use parquet::data_type::{ByteArray, ByteArrayType, Int96, Int96Type};
+    use parquet::file::writer::SerializedFileWriter;
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("dt=2024-05-01");
+    fs::create_dir_all(&folder).unwrap();
+    let message = "message m { optional binary vehicle_id (UTF8); optional int96 event_ts; }";
+    let schema = Arc::new(parquet::schema::parser::parse_message_type(message).unwrap());
+    let file = fs::File::create(folder.join("vehicle_positions.parquet")).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<ByteArrayType>().write_batch(&["v", "v"].map(ByteArray::from), Some(&[1, 1]), None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    // 1970-01-01T00:00:00.000001999 and the first day of the year 9999.
+    let values = [(2_440_588_u32, 1_999_u64), (5_373_119, 0)].map(|(day, nanos)| {
+        let mut value = Int96::new();
+        value.set_data(nanos as u32, (nanos >> 32) as u32, day);
+        value
+    });
+    column.typed::<Int96Type>().write_batch(&values, Some(&[1, 1]), None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+    let part = fetch_only(&open(dir.path()), Dataset::VehiclePositions).unwrap();
+    let read = part.read(&["vehicle_id", "event_ts"], 10).unwrap().next().unwrap().unwrap();
+    assert_eq!(read.column(0).data_type(), &Kind::Code.arrow());
+    let micros = read.column(1).as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
+    assert_eq!(micros.values(), &[1, (5_373_119 - 2_440_588) * 86_400_000_000]);
+}
