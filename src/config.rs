@@ -123,7 +123,7 @@ impl Settings {
 
     /// What a key's absence from a snapshot of `dataset` means.
     pub fn absent(&self, dataset: Dataset) -> Absent {
-        self.absent.get(&dataset).copied().unwrap_or_else(|| match dataset {
+        self.absent.get(&dataset).copied().unwrap_or(match dataset {
             Dataset::Routes => Absent::Close,
             _ => Absent::Ignore,
         })
