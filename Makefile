@@ -1,0 +1,71 @@
+# The contributor's manual: a bare `make` lists what there is.
+# Everything happens in one virtual environment (.venv) and one target folder (target), made on demand.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name) 2>/dev/null)))
+VENV   ?= $(CURDIR)/.venv
+STATE  ?= state
+RAW    ?=
+BIN    := $(VENV)/bin
+# One profile for the demo, the tests and development, so that nothing is compiled twice.
+CARGO_FLAGS := --release --locked
+
+export VIRTUAL_ENV := $(VENV)
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check format soak bench wheel stop clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The environment follows pyproject.toml, the native module its sources: each is made anew only when they change.
+$(VENV)/.ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "metropulse needs Python 3.11 or later; none was found, set PYTHON=" >&2; exit 1; }
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "metropulse needs Python 3.11 or later, found " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  print(*p["dependencies"], *sum(p["optional-dependencies"].values(), []), sep="\n")' > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/requirements.txt
+	touch $@
+
+$(VENV)/.built: $(VENV)/.ready $(shell find src ddl -type f) Cargo.toml Cargo.lock rust-toolchain.toml
+	$(BIN)/maturin develop $(CARGO_FLAGS)
+	touch $@
+
+build: $(VENV)/.built ## Virtual environment and native module, ready to use
+
+demo: build ## Three days through the Airflow DAG on embedded engines; RAW=<folder> for your own dt= folders
+	@$(BIN)/metropulse demo --state $(STATE) $(if $(RAW),--raw $(RAW)) $(DEMO_FLAGS)
+
+test: build ## Every test, Rust and Python
+	$(BIN)/python tests/services.py cargo test $(CARGO_FLAGS) --no-default-features --quiet
+	$(BIN)/python -m pytest
+
+check: build ## What must be clean: format, lints, types, stub, docs
+	cargo fmt --check
+	cargo clippy $(CARGO_FLAGS) --all-targets --features python -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps --document-private-items --quiet
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest metropulse._core
+
+format: build ## Put Rust and Python into shape
+	cargo fmt
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+soak: build ## The long tests: thousands of random histories, a hundred crashes
+	METROPULSE_SOAK=1 $(BIN)/python -m pytest -m soak
+
+bench: build ## Benchmarks beside their peers, results checked first; BENCH_SIZE=full for the large sizes
+	$(BIN)/python benches/run.py
+
+wheel: $(VENV)/.ready ## A wheel for publishing, in dist/
+	$(BIN)/maturin build --profile dist --locked --out dist
+
+stop: ## Stop the embedded engines of STATE
+	@$(BIN)/metropulse stop --state $(STATE)
+
+clean: ## Remove what was built; the state folder stays
+	rm -rf $(VENV) target dist

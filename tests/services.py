@@ -1,0 +1,116 @@
+"""Runs a command with the real servers that the Rust tests need: the embedded engines, and Debian's ClickHouse 18.16.
+
+    python tests/services.py cargo test
+
+The command sees `METROPULSE_TEST_PG_URL` and `METROPULSE_TEST_CLICKHOUSE_URLS`. A ClickHouse that is not installed is
+left out, unless `METROPULSE_REQUIRE_SERVICES=1` makes that an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+CLICKHOUSE_CONFIG = """<yandex>
+  <logger><level>warning</level><log>{folder}/server.log</log><errorlog>{folder}/error.log</errorlog></logger>
+  <http_port>{http}</http_port><tcp_port>{tcp}</tcp_port><listen_host>127.0.0.1</listen_host>
+  <path>{folder}/data/</path><tmp_path>{folder}/tmp/</tmp_path><mark_cache_size>268435456</mark_cache_size>
+  <users_config>{folder}/users.xml</users_config><default_profile>default</default_profile>
+  <default_database>default</default_database>
+</yandex>"""
+CLICKHOUSE_USERS = """<yandex><profiles><default/></profiles><quotas><default/></quotas>
+  <users><default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile>
+  <quota>default</quota></default></users></yandex>"""
+
+
+def required() -> bool:
+    """Whether a missing service is an error rather than a skip."""
+    return os.environ.get("METROPULSE_REQUIRE_SERVICES") == "1"
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def old_clickhouse() -> str | None:
+    """The path of Debian's ClickHouse server, or None."""
+    found = shutil.which("clickhouse-server")
+    if found is None and required():
+        raise SystemExit("clickhouse-server is not installed, but METROPULSE_REQUIRE_SERVICES=1")
+    return found
+
+
+@contextlib.contextmanager
+def clickhouse_18(folder: Path) -> Iterator[str | None]:
+    """Run Debian's ClickHouse under a folder; yields its URL, or None where it is not installed."""
+    binary = old_clickhouse()
+    if binary is None:
+        yield None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    http, tcp = free_port(), free_port()
+    (folder / "config.xml").write_text(CLICKHOUSE_CONFIG.format(folder=folder, http=http, tcp=tcp))
+    (folder / "users.xml").write_text(CLICKHOUSE_USERS)
+    with (folder / "out.log").open("w") as log:
+        server = subprocess.Popen([binary, f"--config-file={folder}/config.xml"], stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{http}"
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/ping", timeout=1) as answer:
+                if answer.status == 200:
+                    break
+            if server.poll() is not None:
+                raise SystemExit(f"ClickHouse ended with {server.returncode}: {(folder / 'out.log').read_text()[-2000:]}")
+            time.sleep(0.1)
+        else:
+            raise SystemExit("ClickHouse 18.16 did not answer within 30 s")
+        os.environ["METROPULSE_TEST_CLICKHOUSE_18_TCP_PORT"] = str(tcp)
+        yield f"{url}/default"
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def with_user(url: str, user: str, password: str) -> str:
+    """A URL with credentials in it."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{quote(user)}:{quote(password)}@{parts.netloc}"))
+
+
+def main(command: list[str]) -> int:
+    """Run the command and return its exit code."""
+    from metropulse import embedded
+
+    folder = Path(tempfile.mkdtemp(prefix="metropulse-services-"))
+    folder.chmod(0o755)
+    try:
+        with embedded.start(folder / "state") as engines, clickhouse_18(folder / "clickhouse18") as old:
+            urls = [with_user(engines.mart_url, engines.mart_user, engines.mart_password), *([old] if old else [])]
+            environment = {
+                **os.environ,
+                "METROPULSE_TEST_PG_URL": engines.warehouse_url,
+                "METROPULSE_TEST_CLICKHOUSE_URLS": ",".join(urls),
+            }
+            return subprocess.run(command, env=environment, check=False).returncode
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
