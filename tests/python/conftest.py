@@ -7,15 +7,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import pytest
 
 import metropulse
 
 if TYPE_CHECKING:
+    from metropulse import Pipeline
     from metropulse.embedded import Engines
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -104,6 +108,47 @@ def running_engines(empty_engines: Path) -> Iterator[Engines]:
     with embedded.start(folder / "state") as engines:
         yield engines
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def pipeline_on(running_engines: Engines) -> Iterator[Callable[..., Pipeline]]:
+    """Make pipelines over a lake, each with a warehouse and a mart of its own in the session's engines."""
+    import psycopg
+
+    from metropulse import Pipeline
+
+    databases: list[str] = []
+
+    def make(lake: Path | str, **settings: Any) -> Pipeline:
+        name = f"t{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(running_engines.warehouse_url, autocommit=True) as link:
+            link.execute(f"create database {name} template template0")
+        execute_on_mart(running_engines, f"CREATE DATABASE {name}")
+        databases.append(name)
+        parts = urlsplit(running_engines.warehouse_url)
+        return Pipeline(
+            lake=lake,
+            warehouse=urlunsplit(parts._replace(path=f"/{name}")),
+            mart=urljoin(running_engines.mart_url, f"/{name}"),
+            mart_user=running_engines.mart_user,
+            mart_password=running_engines.mart_password,
+            **settings,
+        )
+
+    yield make
+    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as link:
+        for name in databases:
+            link.execute(f"drop database if exists {name} with (force)")
+            execute_on_mart(running_engines, f"DROP DATABASE IF EXISTS {name}")
+
+
+def execute_on_mart(engines: Engines, sql: str) -> str:
+    """Run one statement on the session's ClickHouse."""
+    request = urllib.request.Request(urljoin(engines.mart_url, "/"), sql.encode())
+    request.add_header("X-ClickHouse-User", engines.mart_user)
+    request.add_header("X-ClickHouse-Key", engines.mart_password)
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        return bytes(reply.read()).decode()
 
 
 @pytest.fixture
