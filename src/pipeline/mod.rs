@@ -140,6 +140,11 @@ impl Pipeline {
         &self.progress
     }
 
+    /// Whether the caller asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
     /// Stops what is under way: our own work at its next batch, the server's statements at once.
     pub async fn stop(&self) {
         self.cancel.cancel();

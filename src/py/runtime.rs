@@ -56,6 +56,13 @@ async fn watch<T>(
             let _ = tokio::time::timeout(GRACE, &mut work).await;
             return Err(stop);
         }
+        if pipeline.is_stopping() {
+            pipeline.stop().await;
+            return Ok(match tokio::time::timeout(GRACE, &mut work).await {
+                Ok(outcome) => outcome.unwrap_or_else(|panic| Err(panicked(&*panic))),
+                Err(_) => Err(Error::cancelled("stopped by the caller; nothing was published")),
+            });
+        }
     }
 }
 
