@@ -73,7 +73,9 @@ def clickhouse_18(folder: Path) -> Iterator[str | None]:
                 if answer.status == 200:
                     break
             if server.poll() is not None:
-                raise SystemExit(f"ClickHouse ended with {server.returncode}: {(folder / 'out.log').read_text()[-2000:]}")
+                raise SystemExit(
+                    f"ClickHouse ended with {server.returncode}: {(folder / 'out.log').read_text()[-2000:]}"
+                )
             time.sleep(0.1)
         else:
             raise SystemExit("ClickHouse 18.16 did not answer within 30 s")
@@ -85,6 +87,48 @@ def clickhouse_18(folder: Path) -> Iterator[str | None]:
             server.wait(20)
         except subprocess.TimeoutExpired:
             server.kill()
+
+
+@contextlib.contextmanager
+def debian_postgres(folder: Path) -> Iterator[str | None]:
+    """Run the distribution's PostgreSQL under a folder; yields its URL, or None where it is not installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        if required():
+            raise SystemExit("no PostgreSQL server is installed, but METROPULSE_REQUIRE_SERVICES=1")
+        yield None
+        return
+    binaries, port = found[-1].parent, free_port()
+    folder.mkdir(parents=True)
+    # The server refuses to run as root; the package made an account for it.
+    account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    if account:
+        shutil.chown(folder, "postgres", "postgres")
+    password = folder.parent / "password"
+    password.write_text("pg-secret\n")
+    password.chmod(0o644)
+
+    def run(*command: str) -> None:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **account)
+
+    run(
+        f"{binaries}/initdb",
+        "-D",
+        str(folder),
+        "-U",
+        "dwh",
+        "-A",
+        "scram-sha-256",
+        f"--pwfile={password}",
+        "-E",
+        "UTF8",
+    )
+    options = f"-p {port} -h 127.0.0.1 -k '' -c fsync=off -c max_wal_size=2GB"
+    run(f"{binaries}/pg_ctl", "-D", str(folder), "-w", "-l", str(folder / "log"), "-o", options, "start")
+    try:
+        yield f"postgresql://dwh:pg-secret@127.0.0.1:{port}/postgres"
+    finally:
+        run(f"{binaries}/pg_ctl", "-D", str(folder), "-m", "immediate", "stop")
 
 
 def with_user(url: str, user: str, password: str) -> str:

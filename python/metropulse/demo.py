@@ -63,8 +63,8 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """Whether every run did."""
-        return bool(self.runs) and all(run.state == "success" for run in self.runs)
+        """Whether every task of every run did: Airflow calls a run without any task a success."""
+        return bool(self.runs) and all(_succeeded(run) for run in self.runs)
 
 
 def raw_days(folder: str | os.PathLike[str]) -> list[str]:
@@ -126,7 +126,7 @@ def run_demo(plan: Plan, *, as_json: bool = False, quiet: bool = False) -> int:
             say.line("preparing Airflow's metadata")
             local.prepare()
             runs = _runs(days, say, extra)
-            busiest = _busiest(pipeline) if all(run.state == "success" for run in runs) else []
+            busiest = _busiest(pipeline) if all(_succeeded(run) for run in runs) else []
     outcome = Outcome(plan, str(lake), str(log), generated, tuple(runs), tuple(busiest), time.monotonic() - started)
     _print(outcome, as_json=as_json)
     return 0 if outcome.succeeded else _exit_code(outcome)
@@ -157,9 +157,13 @@ def _runs(days: Sequence[str], say: _Teller, extra: dict[str, str]) -> list[RunR
         say.step(f"{local.DAG_ID} {day}:")
         runs.append(local.run_dag_in_process(day, conf, begins=say.step))
         say.line(f"- {runs[-1].state} in {runs[-1].seconds:.1f} s")
-        if runs[-1].state != "success":
+        if not _succeeded(runs[-1]):
             break
     return runs
+
+
+def _succeeded(run: RunResult) -> bool:
+    return run.state == "success" and bool(run.tasks) and all(task.state == "success" for task in run.tasks)
 
 
 def _required(folder: Path) -> str:

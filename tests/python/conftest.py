@@ -167,3 +167,35 @@ def state_dir(new_state_dir: Path, empty_engines: Path) -> Path:
     """A state folder with engines that hold nothing and do not run."""
     subprocess.run(["cp", "-a", str(empty_engines), str(new_state_dir)], check=True)
     return new_state_dir
+
+
+@pytest.fixture(scope="session")
+def clickhouse_18_url() -> Iterator[str]:
+    """Debian's ClickHouse 18.16, the oldest server that is promised."""
+    services = _services()
+    folder = _reachable_folder()
+    with services.clickhouse_18(folder / "clickhouse18") as url:
+        if url is None:
+            pytest.skip("clickhouse-server is not installed")
+        yield url
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def debian_postgres() -> Iterator[str]:
+    """The distribution's PostgreSQL, over TCP with a password."""
+    services = _services()
+    folder = _reachable_folder()
+    with services.debian_postgres(folder / "postgres") as url:
+        if url is None:
+            pytest.skip("no PostgreSQL server of the distribution is installed")
+        yield url
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _services() -> Any:
+    """The module that starts servers, which the Rust tests use too."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import services
+
+    return services

@@ -79,21 +79,30 @@ else:
 def settings_of(p: mp.Pipeline, lake: Path) -> dict[str, str]:
     """The arguments that make the same pipeline in another process."""
     given = json.loads(p.settings.to_json())
-    return {"lake": str(lake), **{k: given[k] for k in ("warehouse", "mart", "mart_user", "mart_password", "time_zone")}}
+    return {
+        "lake": str(lake),
+        **{k: given[k] for k in ("warehouse", "mart", "mart_user", "mart_password", "time_zone")},
+    }
 
 
 def test_forked_children_work_after_the_parent_used_the_core(pipeline_on):
     p = pipeline_on(DATA)
     p.apply_schema()
     done = subprocess.run(
-        [sys.executable, "-c", FORK, json.dumps(settings_of(p, DATA))], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", FORK, json.dumps(settings_of(p, DATA))],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [0, 0], done.stderr
     assert p.warehouse.query("select count(distinct dt) as n from dwh.load_ledger").to_pylist() == [{"n": 2}]
 
 
-def interrupt(p: mp.Pipeline, lake: Path, verb: str, arguments: list, *, after: float, number: int = signal.SIGINT) -> float:
+def interrupt(
+    p: mp.Pipeline, lake: Path, verb: str, arguments: list, *, after: float, number: int = signal.SIGINT
+) -> float:
     """Start a verb in a process of its own and interrupt it; the seconds it took to stop."""
     code = [sys.executable, "-c", INTERRUPTED, json.dumps(settings_of(p, lake)), verb, json.dumps(arguments)]
     child = subprocess.Popen(code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -159,7 +168,9 @@ def test_an_interrupt_stops_the_generator_and_leaves_no_manifest(pipeline_on, tm
     assert not list((tmp_path / "raw").rglob("*.tmp*"))
 
 
-@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals arrive on the main thread")
+@pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread(), reason="signals arrive on the main thread"
+)
 def test_a_timeout_by_alarm_stops_a_native_step_within_a_second(pipeline_on):
     """What Airflow's execution_timeout is made of: an exception raised in the handler of SIGALRM."""
 
@@ -278,6 +289,10 @@ for t in threads: t.join()
 print(json.dumps(codes))
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(settings_of(p, DATA))], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code, json.dumps(settings_of(p, DATA))],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert json.loads(done.stdout) == [0] * 10, done.stderr

@@ -125,7 +125,8 @@ def run_dag_in_process(dt: str, conf: Mapping[str, Any], *, begins: Callable[[st
         task.on_execute_callback = [lambda context: begins(context["ti"].task_id)]
     started = datetime.now(UTC)
     with _signals_kept():
-        run = dag.test(logical_date=datetime.fromisoformat(dt).replace(tzinfo=UTC), run_conf={"partition": dt, **conf})
+        # A run by hand: it has no date of its own, the parameter names the raw day.
+        run = dag.test(logical_date=None, run_conf={"partition": dt, **conf})
     seconds = (datetime.now(UTC) - started).total_seconds()
     order = {task.task_id: position for position, task in enumerate(dag.topological_sort())}
     tasks = sorted(_task_results(run), key=lambda result: order[result.task_id])

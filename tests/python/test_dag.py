@@ -1,0 +1,161 @@
+"""The daily DAG itself, over real input: on the embedded engines and on servers of other versions."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import metropulse as mp
+from answers import DATA, PROTOTYPE_DAYS, check_austin, check_prototype
+
+pytest.importorskip("airflow.sdk")
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.slow]
+
+STEPS = ["wait", "calendar", "stage", "dimensions", "facts", "mart", "quality"]
+
+
+def demo(state: Path, *arguments: str, code: int = 0) -> dict:
+    """Run the demo as a user does, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "metropulse", "demo", "--state", str(state), "--json", *arguments],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, f"{done.returncode}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return json.loads(done.stdout.splitlines()[0])
+
+
+def test_the_prototypes_days_through_the_dag(state_dir):
+    outcome = demo(state_dir, "--raw", str(DATA / "prototype_raw"))
+    assert [run["dt"] for run in outcome["runs"]] == list(PROTOTYPE_DAYS)
+    for run in outcome["runs"]:
+        assert [(task["task_id"], task["state"]) for task in run["tasks"]] == [(step, "success") for step in STEPS]
+    with mp.Pipeline.embedded(state_dir, lake=DATA / "prototype_raw") as p:
+        check_prototype(p)
+    again = demo(state_dir, "--raw", str(DATA / "prototype_raw"))
+    writing = {"calendar", "stage", "dimensions", "facts", "mart"}
+    reports = [task["report"] for run in again["runs"] for task in run["tasks"] if task["task_id"] in writing]
+    assert len(reports) == 15
+    assert all(report["unchanged"] and report["rows"] == 0 for report in reports)
+
+
+def test_austins_days_through_the_dag(state_dir):
+    demo(state_dir, "--raw", str(DATA / "austin_raw"), "--time-zone", "America/Chicago")
+    with mp.Pipeline.embedded(state_dir, lake=DATA / "austin_raw", time_zone="America/Chicago") as p:
+        check_austin(p)
+        with pytest.raises(
+            mp.ConfigError, match="time_zone is UTC, but this warehouse was loaded with America/Chicago"
+        ):
+            mp.Pipeline(lake=DATA / "austin_raw", warehouse=p.settings.warehouse, mart=p.settings.mart).stage(
+                "2016-11-24"
+            )
+
+
+def test_a_bad_file_fails_its_task_at_once_with_its_reason(state_dir, tmp_path):
+    lake = tmp_path / "raw"
+    shutil.copytree(DATA / "prototype_raw", lake)
+    trips = lake / "dt=2024-05-02" / "trips.parquet"
+    trips.write_bytes(trips.read_bytes()[:1000])
+    outcome = demo(state_dir, "--raw", str(lake), code=5)
+    assert [run["state"] for run in outcome["runs"]] == ["success", "failed"], "the demo stops at the first bad day"
+    tasks = {task["task_id"]: task for task in outcome["runs"][1]["tasks"]}
+    assert tasks["stage"]["state"] == "failed"
+    assert tasks["stage"]["error"]["error"] == "data"
+    assert "trips.parquet" in tasks["stage"]["error"]["message"] + str(tasks["stage"]["error"]["context"])
+    assert {tasks[step]["state"] for step in STEPS[3:]} == {"upstream_failed"}
+
+
+IN_PROCESS = textwrap.dedent("""
+    import json, os, sys
+    from pathlib import Path
+    from metropulse.airflow import local
+
+    home, dags, conf = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
+    connections = {k: v for k, v in os.environ.items() if k.startswith("AIRFLOW_CONN_METROPULSE")}
+    local.configure(home, {})
+    os.environ.update(connections)
+    if "AIRFLOW_CONN_METROPULSE_DEFAULT" not in connections:
+        os.environ.pop("AIRFLOW_CONN_METROPULSE_DEFAULT")
+    with local.to_file(home / "log") as screen:
+        local.prepare()
+        for dt in dags:
+            run = local.run_dag_in_process(dt, {"stable_seconds": 0, **conf}, begins=lambda task: None)
+            print(json.dumps({"state": run.state, "errors": [t.error for t in run.tasks if t.error]}), file=screen)
+""")
+
+
+def test_the_same_dag_on_other_servers(debian_postgres, clickhouse_18_url, tmp_path):
+    """PostgreSQL of the distribution and ClickHouse 18.16, named by Airflow connections."""
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")},
+        "AIRFLOW_CONN_METROPULSE_LAKE_DEFAULT": json.dumps(
+            {"conn_type": "fs", "extra": {"path": str(DATA / "prototype_raw")}}
+        ),
+        "AIRFLOW_CONN_METROPULSE_WAREHOUSE_DEFAULT": debian_postgres,
+        "AIRFLOW_CONN_METROPULSE_MART_DEFAULT": json.dumps({"conn_type": "http", "host": clickhouse_18_url}),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", IN_PROCESS, str(tmp_path / "airflow"), json.dumps(list(reversed(PROTOTYPE_DAYS))), "{}"],
+        capture_output=True, text=True, timeout=300, check=False, env=environment,
+    )  # fmt: skip
+    outcomes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    log = tmp_path / "airflow" / "log"
+    assert [o["state"] for o in outcomes] == ["success"] * 3, (
+        f"{outcomes}{done.stderr[-2000:]}{log.read_text()[-3000:] if log.exists() else ''}"
+    )
+    check_prototype(mp.Pipeline(lake=DATA / "prototype_raw", warehouse=debian_postgres, mart=clickhouse_18_url))
+
+
+TIMED_OUT = textwrap.dedent("""
+    import json, os, sys, time
+    from datetime import timedelta
+    from pathlib import Path
+    from metropulse.airflow import local
+
+    home, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
+    local.configure(home, {})
+    os.environ.update(METROPULSE_LAKE=settings["lake"], PG_URL=settings["warehouse"], CH_JDBC_URL=settings["mart"])
+    local.prepare()
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.sdk import DAG
+    from metropulse.airflow.operators import LoadFactsOperator
+
+    with DAG(dag_id="timed", schedule=None) as dag:
+        LoadFactsOperator(task_id="facts", dt="2024-05-01", execution_timeout=timedelta(seconds=2))
+    bag = DagBag(dag_folder=os.devnull, collect_dags=False)
+    bag.bag_dag(dag)
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(bag, "dags-folder", None)
+    run = dag.test()
+    (task,) = run.get_task_instances()
+    print("RESULT", json.dumps({"state": str(task.state), "seconds": task.duration}))
+""")
+
+
+def test_execution_timeout_stops_a_native_step(pipeline_on, tmp_path):
+    """Airflow's own timeout, on a load that waits for a lock that never comes."""
+    lake = DATA / "prototype_raw"
+    p = pipeline_on(lake)
+    p.stage("2024-05-01")
+    settings = {"lake": str(lake), "warehouse": p.settings.warehouse, "mart": p.settings.mart}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
+    with psycopg.connect(p.settings.warehouse, autocommit=True) as holder:
+        holder.execute("select pg_advisory_lock(19792, 3)")
+        done = subprocess.run(
+            [sys.executable, "-c", TIMED_OUT, str(tmp_path / "airflow"), json.dumps(settings)],
+            capture_output=True, text=True, timeout=120, check=False, env=environment,
+        )  # fmt: skip
+    results = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    assert results, done.stdout[-3000:] + done.stderr[-3000:]
+    result = json.loads(results[0].removeprefix("RESULT "))
+    assert result["state"] == "failed"
+    assert 2 <= result["seconds"] < 3.2, result
+    assert "AirflowTaskTimeout" in done.stdout + done.stderr
