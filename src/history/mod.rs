@@ -10,10 +10,10 @@
 //!   and [`rewind`] are the only ways to change it. The log is a function of the set of loaded days and their contents:
 //!   late days, repeats and corrections, in any order, end in the same log.
 //! * [`derive()`] computes a dimension's [`Version`]s from the log. It is a pure function, so it inherits that promise.
-//! * [`plan`] compares the versions wanted with the rows stored and says which rows to write, so that surrogate keys
+//! * [`plan()`] compares the versions wanted with the rows stored and says which rows to write, so that surrogate keys
 //!   survive and facts need a new key only where the answer changed.
 //! * [`AsOfIndex`] answers which version holds at an event's time, for millions of events.
-//! * [`guard`] refuses a snapshot from which too many keys vanished.
+//! * [`guard()`] refuses a snapshot from which too many keys vanished.
 //!
 //! The time axis is an [`Instant`] in microseconds: the start of a service day for daily snapshots, an effective time
 //! for other sources. All intervals are half-open. Values are canonical text ([`Value`]): equal text is an equal value,

@@ -1,6 +1,7 @@
 //! The members that facts refer to: their keys in memory while a day loads, and inferred ones for keys nobody described.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
@@ -33,9 +34,9 @@ impl Members {
     pub(super) async fn read(session: &Session, numbers: Session, fact: &Fact) -> Result<Self> {
         let mut kinds = BTreeMap::new();
         for reference in fact.references {
-            if !kinds.contains_key(&reference.member) {
+            if let Entry::Vacant(place) = kinds.entry(reference.member) {
                 let index = RwLock::new(read_index(session, reference.member).await?);
-                kinds.insert(reference.member, Kind { index, added: Mutex::default() });
+                place.insert(Kind { index, added: Mutex::default() });
             }
         }
         Ok(Self { kinds, numbers, runtime: Handle::current() })

@@ -42,9 +42,7 @@ async fn watch<T>(
     loop {
         tokio::select! {
             outcome = &mut work => {
-                if let Err(stop) = tell(pipeline, progress, &mut told) {
-                    return Err(stop);
-                }
+                tell(pipeline, progress, &mut told)?;
                 return Ok(outcome.unwrap_or_else(|panic| Err(panicked(&*panic))));
             }
             () = tokio::time::sleep(TICK) => {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -139,10 +140,8 @@ def missing_partition(lake: Path) -> None:
 def broken_manifest(lake: Path) -> None:
     """A listed file differs from what the manifest says."""
     path = lake / f"dt={DT}" / "trips.parquet"
-    (lake / f"dt={DT}" / "_manifest.json").write_text(
-        '{"version": 1, "files": [{"path": "trips.parquet", "rows": 108, "bytes": %d, "sha256": "%s"}]}'
-        % (path.stat().st_size, "0" * 64)
-    )
+    listed = {"path": "trips.parquet", "rows": 108, "bytes": path.stat().st_size, "sha256": "0" * 64}
+    (lake / f"dt={DT}" / "_manifest.json").write_text(json.dumps({"version": 1, "files": [listed]}))
 
 
 CASES = [
