@@ -63,7 +63,11 @@ def test_python_and_sql_snippets_run(page, folder):
 def test_commands_run(page, folder):
     """In order, in one folder; a command that is run elsewhere must at least exist."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "METROPULSE_STATE": "state"}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "METROPULSE_STATE": "state",
+    }
     for line in commands(page):
         words = shlex.split(line, comments=True)
         if words[0] == "make":
