@@ -1,9 +1,11 @@
 """The native core. Blocking verbs release the GIL, heed Ctrl-C and return a report as JSON text."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias, final
+from collections.abc import Awaitable, Sequence
+from typing import Any, final
 
-Progress: TypeAlias = Callable[[str, int, int], object]
+from metropulse.results import Progress
+
+__all__ = ["ArrowTable", "Pipeline"]
 
 @final
 class ArrowTable:

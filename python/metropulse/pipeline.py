@@ -11,11 +11,10 @@ from metropulse.config import Settings, resolve
 from metropulse.database import Database
 from metropulse.days import REQUIRED_DATASETS, Day, dataset_names, iso_day
 from metropulse.exceptions import ConfigError
-from metropulse.results import Report
+from metropulse.results import Progress, Report
 
 if TYPE_CHECKING:
     from metropulse import _core
-    from metropulse._core import Progress
 
 __all__ = ["Pipeline"]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
-__all__ = ["Report"]
+__all__ = ["Progress", "Report"]
+
+Progress: TypeAlias = Callable[[str, int, int], object]
+"""Told the phase's label, the rows done, and the rows in all (0: unknown)."""
 
 
 class Report(dict[str, Any]):

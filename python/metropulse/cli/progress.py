@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from metropulse._core import Progress
+    from metropulse.results import Progress
 
 __all__ = ["progress"]
 
