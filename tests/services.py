@@ -21,6 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
+TOOLS = Path("~/.cache/metropulse-tests/bin").expanduser()
+"""Where servers that are built rather than packaged are kept between runs."""
+
 CLICKHOUSE_CONFIG = """<yandex>
   <logger><level>warning</level><log>{folder}/server.log</log><errorlog>{folder}/error.log</errorlog></logger>
   <http_port>{http}</http_port><tcp_port>{tcp}</tcp_port><listen_host>127.0.0.1</listen_host>
@@ -68,17 +71,7 @@ def clickhouse_18(folder: Path) -> Iterator[str | None]:
         server = subprocess.Popen([binary, f"--config-file={folder}/config.xml"], stdout=log, stderr=log)
     url = f"http://127.0.0.1:{http}"
     try:
-        for _ in range(300):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/ping", timeout=1) as answer:
-                if answer.status == 200:
-                    break
-            if server.poll() is not None:
-                raise SystemExit(
-                    f"ClickHouse ended with {server.returncode}: {(folder / 'out.log').read_text()[-2000:]}"
-                )
-            time.sleep(0.1)
-        else:
-            raise SystemExit("ClickHouse 18.16 did not answer within 30 s")
+        wait_for(f"{url}/ping", server, "ClickHouse 18.16")
         os.environ["METROPULSE_TEST_CLICKHOUSE_18_TCP_PORT"] = str(tcp)
         yield f"{url}/default"
     finally:
@@ -129,6 +122,52 @@ def debian_postgres(folder: Path) -> Iterator[str | None]:
         yield f"postgresql://dwh:pg-secret@127.0.0.1:{port}/postgres"
     finally:
         run(f"{binaries}/pg_ctl", "-D", str(folder), "-m", "immediate", "stop")
+
+
+@contextlib.contextmanager
+def minio(folder: Path) -> Iterator[str | None]:
+    """Run MinIO over a folder; yields its URL, or None where it is not installed.
+
+    It comes from `go install github.com/minio/minio@...`, see .ci/run, and lies on the PATH or in TOOLS.
+    """
+    binary = shutil.which("minio", path=f"{TOOLS}:{os.environ.get('PATH', '')}")
+    if binary is None:
+        if required():
+            raise SystemExit(f"minio is neither on the PATH nor in {TOOLS}, but METROPULSE_REQUIRE_SERVICES=1")
+        yield None
+        return
+    url = f"127.0.0.1:{free_port()}"
+    environment = {**os.environ, "MINIO_ROOT_USER": "metropulse", "MINIO_ROOT_PASSWORD": "s3-secret-key"}
+    command = [
+        binary,
+        "server",
+        str(folder),
+        "--address",
+        url,
+        "--console-address",
+        f"127.0.0.1:{free_port()}",
+        "--quiet",
+    ]
+    with (folder.parent / f"{folder.name}.log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        wait_for(f"http://{url}/minio/health/live", server, "MinIO")
+        yield f"http://{url}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes], name: str) -> None:
+    """Wait until a server answers; end the program when it does not."""
+    for _ in range(300):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:
+            if answer.status == 200:
+                return
+        if server.poll() is not None:
+            raise SystemExit(f"{name} ended with {server.returncode} before it answered")
+        time.sleep(0.1)
+    raise SystemExit(f"{name} did not answer within 30 s")
 
 
 def with_user(url: str, user: str, password: str) -> str:

@@ -193,6 +193,38 @@ def debian_postgres() -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def minio_server() -> Iterator[tuple[str, Path]]:
+    """MinIO over a folder whose children are its buckets."""
+    services = _services()
+    folder = _reachable_folder()
+    with services.minio(folder) as url:
+        if url is None:
+            pytest.skip("MinIO is not installed (tests/services.py says where it is looked for)")
+        yield url, folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def minio_put(minio_server: tuple[str, Path]) -> Callable[[str, str, bytes], None]:
+    """Put an object into a bucket, as another program would."""
+    from pyarrow import fs
+
+    store = fs.S3FileSystem(
+        endpoint_override=minio_server[0].removeprefix("http://"),
+        scheme="http",
+        access_key="metropulse",
+        secret_key="s3-secret-key",
+        region="us-east-1",
+    )
+
+    def put(bucket: str, key: str, data: bytes) -> None:
+        with store.open_output_stream(f"{bucket}/{key}") as file:
+            file.write(data)
+
+    return put
+
+
 def _services() -> Any:
     """The module that starts servers, which the Rust tests use too."""
     sys.path.insert(0, str(ROOT / "tests"))

@@ -1,0 +1,88 @@
+"""The lake in a real S3-compatible store: MinIO."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import metropulse as mp
+from answers import DATA, check_prototype
+
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
+
+
+@pytest.fixture
+def bucket(minio_server):
+    """A bucket of its own, and the options that reach it."""
+    endpoint, folder = minio_server
+    name = f"b{os.urandom(6).hex()}"
+    (folder / name).mkdir()
+    options = {
+        "aws_endpoint": endpoint,
+        "aws_allow_http": "true",
+        "aws_access_key_id": "metropulse",
+        "aws_secret_access_key": "s3-secret-key",
+        "aws_region": "us-east-1",
+    }
+    return name, options
+
+
+def test_days_are_generated_into_and_loaded_from_a_bucket(bucket, pipeline_on):
+    name, options = bucket
+    p = pipeline_on(f"s3://{name}/raw", lake_options=options)
+    p.generate("2024-05-01", days=1, scale=0.2)
+    ready = p.partition_ready("2024-05-01")
+    assert (ready.ready, ready.has_manifest) == (True, True)
+    report = p.run("2024-05-01")
+    assert report.steps[1].rows > 10_000
+    assert p.run("2024-05-01").unchanged
+    assert "s3-secret-key" not in repr(p) + str(report)
+
+
+def test_the_prototypes_days_from_a_bucket_give_their_answers(bucket, pipeline_on, minio_put):
+    name, options = bucket
+    for path in sorted((DATA / "prototype_raw").rglob("*.parquet")):
+        minio_put(name, f"{path.parent.name}/{path.name}", path.read_bytes())
+    p = pipeline_on(f"s3://{name}", lake_options=options)
+    for dt in ("2024-05-03", "2024-05-01", "2024-05-02"):
+        p.run(dt)
+    check_prototype(p)
+
+
+def test_the_prototypes_variables_name_the_bucket(bucket, monkeypatch, minio_server):
+    endpoint, folder = minio_server
+    (folder / "raw").mkdir(exist_ok=True)
+    monkeypatch.setenv("MINIO_ENDPOINT", endpoint)
+    monkeypatch.setenv("MINIO_ACCESS_KEY", "metropulse")
+    monkeypatch.setenv("MINIO_SECRET_KEY", "s3-secret-key")
+    monkeypatch.setenv("MINIO_SECURE", "false")
+    p = mp.Pipeline.from_env()
+    assert p.settings.lake == "s3://raw"
+    p.generate("2024-05-01", days=1, scale=0.05)
+    assert p.partition_ready("2024-05-01").has_manifest
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"aws_secret_access_key": "wrong"}, mp.ConfigError, ["signature"]),
+        ({"aws_endpoint": "http://127.0.0.1:9"}, mp.StorageError, ["127.0.0.1"]),
+    ],
+)
+def test_what_the_store_refuses_is_clear_and_shows_no_secret(bucket, change, error, words):
+    name, options = bucket
+    p = mp.Pipeline(lake=f"s3://{name}", lake_options={**options, **change})
+    with pytest.raises(mp.MetropulseError) as caught:
+        p.partition_ready("2024-05-01")
+    text = f"{caught.value} {caught.value.context} {caught.value.__cause__}"
+    assert type(caught.value) is error, text
+    assert "s3-secret-key" not in text
+    assert [word for word in words if word not in text.lower()] == []
+
+
+def test_a_bucket_that_is_not_there_is_named(bucket):
+    _, options = bucket
+    p = mp.Pipeline(lake="s3://nowhere-at-all", lake_options=options, warehouse="postgresql:///x")
+    with pytest.raises(mp.MetropulseError, match=r"nowhere-at-all|NoSuchBucket"):
+        p.stage("2024-05-01")

@@ -1,0 +1,115 @@
+"""The wait for a raw day: a native coroutine, of which one event loop holds thousands."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import metropulse as mp
+
+DATA = Path(__file__).parents[1] / "data" / "prototype_raw"
+DT = "2024-05-01"
+
+pytestmark = pytest.mark.core
+
+
+def put(lake: Path, *names: str) -> None:
+    (lake / f"dt={DT}").mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copy(DATA / f"dt={DT}" / f"{name}.parquet", lake / f"dt={DT}")
+
+
+def manifest(lake: Path, *names: str) -> None:
+    files = []
+    for name in names:
+        data = (lake / f"dt={DT}" / f"{name}.parquet").read_bytes()
+        files.append(
+            {"path": f"{name}.parquet", "rows": 20, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        )
+    (lake / f"dt={DT}" / "_manifest.json").write_text(json.dumps({"version": 1, "files": files}))
+
+
+async def soon(seconds: float, call, *arguments) -> None:
+    await asyncio.sleep(seconds)
+    call(*arguments)
+
+
+def test_a_manifest_ends_the_wait_at_once(tmp_path):
+    async def wait() -> mp.Report:
+        p = mp.Pipeline(lake=tmp_path)
+        put(tmp_path, "routes")
+        later = asyncio.create_task(soon(0.2, manifest, tmp_path, "routes"))
+        found = await p.wait_for_partition(DT, required=["routes"], poll_seconds=0.05, stable_seconds=None)
+        await later
+        return found
+
+    begun = time.monotonic()
+    found = asyncio.run(asyncio.wait_for(wait(), 10))
+    assert found.ready
+    assert found.has_manifest
+    assert 0.2 <= time.monotonic() - begun < 5
+
+
+def test_without_a_manifest_files_must_lie_still(tmp_path):
+    async def wait() -> float:
+        p = mp.Pipeline(lake=tmp_path)
+        put(tmp_path, "routes")
+        begun = time.monotonic()
+        later = asyncio.create_task(soon(0.3, put, tmp_path, "trips"))
+        await p.wait_for_partition(DT, required=["routes", "trips"], poll_seconds=0.05, stable_seconds=0.5)
+        await later
+        return time.monotonic() - begun
+
+    assert asyncio.run(asyncio.wait_for(wait(), 10)) >= 0.8, "the clock starts with the last file"
+
+
+def test_a_thousand_waits_share_the_loop_and_take_no_thread_each(tmp_path):
+    async def wait() -> tuple[int, int]:
+        p = mp.Pipeline(lake=tmp_path)
+        (tmp_path / f"dt={DT}").mkdir()
+        waits = [
+            asyncio.ensure_future(p.wait_for_partition(DT, required=["routes"], poll_seconds=0.2, stable_seconds=0.0))
+            for _ in range(1000)
+        ]
+        ticks = 0
+        for _ in range(20):
+            await asyncio.sleep(0.02)
+            ticks += 1
+        threads = len(list(Path("/proc/self/task").iterdir()))
+        put(tmp_path, "routes")
+        found = await asyncio.gather(*waits)
+        assert all(report.ready for report in found)
+        return ticks, threads
+
+    before = threading.active_count()
+    ticks, threads = asyncio.run(asyncio.wait_for(wait(), 60))
+    assert ticks == 20
+    assert threads < 600, "blocking threads of the runtime are bounded; a thread a wait would be a thousand"
+    assert threading.active_count() == before
+
+
+def test_a_cancelled_wait_ends(tmp_path):
+    async def wait() -> None:
+        p = mp.Pipeline(lake=tmp_path)
+        task = asyncio.ensure_future(p.wait_for_partition(DT, required=["routes"], poll_seconds=30, stable_seconds=1.0))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 1)
+
+    asyncio.run(wait())
+
+
+def test_a_lake_that_refuses_ends_the_wait_with_its_error(tmp_path):
+    async def wait() -> None:
+        await mp.Pipeline(lake="ftp://host/raw").wait_for_partition(DT, required=["routes"], poll_seconds=0.05)
+
+    with pytest.raises(mp.ConfigError, match="ftp"):
+        asyncio.run(asyncio.wait_for(wait(), 5))
