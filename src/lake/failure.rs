@@ -65,7 +65,17 @@ pub(super) fn store_error(error: StoreError, scrub: &Scrub, doing: &str, path: &
         | StoreError::InvalidPath { .. }
         | StoreError::NotSupported { .. }
         | StoreError::NotImplemented { .. } => Error::config(format!("{doing} {path}: {cause}")),
-        _ => Error::storage(format!("{doing} {path} failed: {cause}")).retryable(may_pass(&error, &cause.0)),
+        _ => match status(&cause.0) {
+            Some(401 | 403) => Error::storage(format!(
+                "{doing}: the store refuses {path} ({}); check the credentials and their rights",
+                code(&cause.0).unwrap_or("access denied")
+            ))
+            .retryable(false),
+            Some(404) => {
+                Error::not_found(format!("{doing}: {path} is not there ({})", code(&cause.0).unwrap_or("not found")))
+            }
+            _ => Error::storage(format!("{doing} {path} failed: {cause}")).retryable(may_pass(&error, &cause.0)),
+        },
     };
     made.with("file", path).because(cause)
 }
@@ -106,9 +116,22 @@ fn may_pass(error: &StoreError, text: &str) -> bool {
         }
         source = inner.source();
     }
-    let refused = text.contains("status 4") || text.contains("status: 4") || text.contains("Received redirect");
-    let transient = text.contains("408") || text.contains("429") || text.contains("409");
-    !refused || transient
+    match status(text) {
+        Some(code) => code >= 500 || matches!(code, 408 | 409 | 429),
+        None => !text.contains("Received redirect"),
+    }
+}
+
+/// The HTTP status in the text of a failure that the store calls generic.
+fn status(text: &str) -> Option<u16> {
+    let (_, after) = text.split_once("status code: ").or_else(|| text.split_once("status "))?;
+    after.get(..3)?.parse().ok()
+}
+
+/// The code that S3 and its kin put into the body: `NoSuchBucket`, `SignatureDoesNotMatch`.
+fn code(text: &str) -> Option<&str> {
+    let (_, after) = text.split_once("<Code>")?;
+    after.split_once("</Code>").map(|(code, _)| code)
 }
 
 #[cfg(test)]
@@ -130,6 +153,12 @@ mod tests {
         assert!(store_error(generic("Server error with status 503"), &scrub, "reading", "x").is_retryable());
         let refused = store_error(generic("Client error with status 400 Bad Request"), &scrub, "reading", "x");
         assert!(!refused.is_retryable() && refused.kind() == "storage");
+        let signature =
+            "Server returned non-2xx status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code></Error>";
+        let signature = store_error(generic(signature), &scrub, "listing", "x");
+        assert!(!signature.is_retryable() && signature.to_string().contains("(SignatureDoesNotMatch)"), "{signature}");
+        let bucket = "Server returned non-2xx status code: 404 Not Found: <Error><Code>NoSuchBucket</Code></Error>";
+        assert_eq!(store_error(generic(bucket), &scrub, "listing", "x").kind(), "not_found");
         let denied = StoreError::PermissionDenied { path: "x".into(), source: "403".into() };
         assert!(!store_error(denied, &scrub, "reading", "x").is_retryable());
         let missing = StoreError::NotFound { path: "x".into(), source: "404".into() };

@@ -64,25 +64,25 @@ def test_the_prototypes_variables_name_the_bucket(bucket, monkeypatch, minio_ser
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "words"),
+    ("change", "retryable", "word"),
     [
-        ({"aws_secret_access_key": "wrong"}, mp.ConfigError, ["signature"]),
-        ({"aws_endpoint": "http://127.0.0.1:9"}, mp.StorageError, ["127.0.0.1"]),
+        ({"aws_secret_access_key": "wrong"}, False, "SignatureDoesNotMatch"),
+        ({"aws_endpoint": "http://127.0.0.1:9"}, True, "127.0.0.1"),
     ],
 )
-def test_what_the_store_refuses_is_clear_and_shows_no_secret(bucket, change, error, words):
+def test_what_the_store_refuses_is_clear_and_shows_no_secret(bucket, change, retryable, word):
     name, options = bucket
     p = mp.Pipeline(lake=f"s3://{name}", lake_options={**options, **change})
-    with pytest.raises(mp.MetropulseError) as caught:
+    with pytest.raises(mp.StorageError) as caught:
         p.partition_ready("2024-05-01")
     text = f"{caught.value} {caught.value.context} {caught.value.__cause__}"
-    assert type(caught.value) is error, text
+    assert caught.value.retryable is retryable, text
+    assert word in text
     assert "s3-secret-key" not in text
-    assert [word for word in words if word not in text.lower()] == []
 
 
 def test_a_bucket_that_is_not_there_is_named(bucket):
     _, options = bucket
     p = mp.Pipeline(lake="s3://nowhere-at-all", lake_options=options, warehouse="postgresql:///x")
-    with pytest.raises(mp.MetropulseError, match=r"nowhere-at-all|NoSuchBucket"):
+    with pytest.raises(mp.NotFoundError, match="NoSuchBucket"):
         p.stage("2024-05-01")
