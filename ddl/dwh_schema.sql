@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS dwh.load_ledger (
     settings_fingerprint text        NOT NULL,
     run_id               text        NOT NULL,
     loaded_at            timestamptz NOT NULL DEFAULT now(),
+    purged_at            timestamptz, -- when retention took the rows; the line stays, so that the file is still known
     PRIMARY KEY (target, dt, file),
     CONSTRAINT load_ledger_conserves
         CHECK (rows_read = rows_loaded + rows_duplicate + rows_superseded + rows_rejected)
@@ -74,6 +75,17 @@ CREATE TABLE IF NOT EXISTS dwh.quality_result (
     expected   text        NOT NULL
 );
 CREATE INDEX IF NOT EXISTS quality_result_checked_at ON dwh.quality_result (checked_at);
+
+-- The last failure of each step and raw day (no day: of a step that has none); it goes when the step succeeds.
+CREATE TABLE IF NOT EXISTS dwh.step_failure (
+    step      text        NOT NULL,
+    dt        date,
+    kind      text        NOT NULL,
+    message   text        NOT NULL,
+    run_id    text        NOT NULL,
+    failed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS step_failure_dt ON dwh.step_failure (dt);
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- Staging: flat rows as they came, typed; one partition a raw day
@@ -187,6 +199,22 @@ CREATE TABLE IF NOT EXISTS staging.rejected (
     row_json    jsonb       NOT NULL,
     load_id     varchar(64) NOT NULL,
     rejected_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (dataset, dt, file, row_number)
+);
+
+-- Rejected rows that somebody repaired: whenever that very file (by its digest) is loaded, the repaired row stands in the
+-- place of the row it was. What the row and its reasons were stays on record.
+CREATE TABLE IF NOT EXISTS staging.repaired (
+    dataset      text        NOT NULL,
+    dt           date        NOT NULL,
+    file         text        NOT NULL,
+    row_number   bigint      NOT NULL,
+    sha256       text        NOT NULL,
+    reasons      text[]      NOT NULL,
+    row_json     jsonb       NOT NULL,
+    repaired     jsonb       NOT NULL,
+    run_id       text        NOT NULL,
+    repaired_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (dataset, dt, file, row_number)
 );
 

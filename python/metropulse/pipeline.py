@@ -11,6 +11,7 @@ from metropulse.config import Settings, resolve
 from metropulse.database import Database
 from metropulse.days import REQUIRED_DATASETS, Day, dataset_names, iso_day
 from metropulse.exceptions import ConfigError
+from metropulse.life import LifeVerbs
 from metropulse.results import Progress, Report
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _DATABASE_VARIABLES = ("PG_", "CH_")
 _NEVER_SECONDS = 1e12
 
 
-class Pipeline:
+class Pipeline(LifeVerbs):
     """The steps of a day over a lake, a warehouse and a mart.
 
     Every verb blocks with the GIL released, stops within a second on Ctrl-C, and returns a `Report`. Loading an
@@ -231,10 +232,6 @@ class Pipeline:
     def run(self, dt: Day, *, progress: Progress | None = None) -> Report:
         """Take one raw day through all steps in order: calendar, stage, dimensions, facts, mart, quality."""
         return Report.from_json(self._core.run(iso_day(dt), progress=progress))
-
-    def status(self) -> Report:
-        """Return which days are in the lake and in the warehouse, and what is dirty in the mart."""
-        return Report.from_json(self._core.status())
 
     def partition_ready(self, dt: Day, *, required: Sequence[str] = REQUIRED_DATASETS) -> Report:
         """Look once whether the raw day has a manifest or all `required` datasets."""

@@ -121,6 +121,36 @@ impl Mart {
         load::drop_orphans(self).await
     }
 
+    /// Renames a table of the mart's name and another shape, such as the prototype's; where it is now, if there was one.
+    ///
+    /// # Errors
+    /// `Conflict` when that name is taken.
+    pub async fn move_aside(&self, dry_run: bool) -> Result<Option<String>> {
+        let sql = "SELECT name FROM system.tables WHERE database = currentDatabase()";
+        let tables: Vec<String> = self.rows(sql).await?.into_iter().flatten().collect();
+        if !tables.iter().any(|name| name == TABLE) {
+            return Ok(None);
+        }
+        match self.check_columns().await {
+            Ok(()) => return Ok(None),
+            Err(Error::Schema(_)) => {}
+            Err(e) => return Err(e),
+        }
+        let aside = format!("{TABLE}_prototype");
+        if tables.contains(&aside) {
+            return Err(Error::conflict(format!(
+                "{TABLE} in ClickHouse is to be renamed to {aside}, but a table of that name is there; rename or drop \
+                 that one first"
+            ))
+            .with("table", TABLE)
+            .retryable(false));
+        }
+        if !dry_run {
+            self.execute(&format!("RENAME TABLE {TABLE} TO {aside}")).await?;
+        }
+        Ok(Some(aside))
+    }
+
     async fn check_columns(&self) -> Result<()> {
         let sql =
             format!("SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{TABLE}'");
@@ -146,7 +176,7 @@ impl Mart {
 
 fn differs(what: &str) -> Error {
     Error::schema(format!(
-        "table {TABLE} in ClickHouse is not the mart of this version: {what}; rename the table (it stays readable) and run again"
+        "table {TABLE} in ClickHouse is not the mart of this version: {what}; run `metropulse migrate`, which renames it (it stays readable)"
     ))
     .with("table", TABLE)
 }

@@ -16,6 +16,10 @@ use crate::postgres::DimensionLoad;
 impl Pipeline {
     /// Loads one day's snapshots of routes, stops, users and vehicles, with history.
     pub async fn load_dimensions(&self, dt: NaiveDate) -> Result<Report> {
+        self.tracked("load_dimensions", Some(dt), self.load_dimensions_of(dt)).await
+    }
+
+    async fn load_dimensions_of(&self, dt: NaiveDate) -> Result<Report> {
         let started = Instant::now();
         let warehouse = self.warehouse()?;
         let datasets = Dimension::ALL.map(|d| d.dataset);

@@ -16,6 +16,10 @@ use crate::postgres::FactLoad;
 impl Pipeline {
     /// Loads one day's trips, payments and positions with the keys of the versions that held at their time.
     pub async fn load_facts(&self, dt: NaiveDate) -> Result<Report> {
+        self.tracked("load_facts", Some(dt), self.load_facts_of(dt)).await
+    }
+
+    async fn load_facts_of(&self, dt: NaiveDate) -> Result<Report> {
         let started = Instant::now();
         let warehouse = self.warehouse()?;
         let (inputs, _) = self.inputs(dt, &Dataset::FACTS).await?;

@@ -24,6 +24,10 @@ impl Pipeline {
         to: Option<NaiveDate>,
         force: bool,
     ) -> Result<Report> {
+        self.tracked("build_route_hourly", None, self.build_dates(from, to, force)).await
+    }
+
+    async fn build_dates(&self, from: Option<NaiveDate>, to: Option<NaiveDate>, force: bool) -> Result<Report> {
         let started = Instant::now();
         if let (Some(from), Some(to)) = (from, to)
             && from >= to

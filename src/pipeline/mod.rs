@@ -8,10 +8,12 @@ mod dimensions;
 mod facts;
 mod generate;
 mod input;
+mod life;
 mod mart;
 mod quality;
 mod report;
 mod stage;
+mod status;
 mod wait;
 
 use std::sync::{Arc, OnceLock};
@@ -30,6 +32,7 @@ use crate::lake::Lake;
 use crate::postgres::Warehouse;
 
 pub use report::{Report, TableReport};
+pub use status::{State, Status};
 
 /// A result as Arrow batches of one schema.
 pub type Table = (SchemaRef, Vec<RecordBatch>);
@@ -119,10 +122,23 @@ impl Pipeline {
         Ok(report.took(started))
     }
 
-    /// What the warehouse and the mart hold, as JSON.
-    pub async fn status(&self) -> Result<serde_json::Value> {
-        let status = self.warehouse()?.status().await?;
-        serde_json::to_value(status).map_err(|e| Error::internal("the status cannot be shown").because(e))
+    /// Runs a step and keeps its failure, if it fails, for `status`.
+    async fn tracked<T>(
+        &self,
+        step: &'static str,
+        dt: Option<NaiveDate>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let outcome = work.await;
+        match &outcome {
+            Ok(_) => self.warehouse()?.forget_failure(step, dt).await?,
+            Err(error) => {
+                if let Ok(warehouse) = self.warehouse() {
+                    warehouse.tell_failure(step, dt, error).await;
+                }
+            }
+        }
+        outcome
     }
 
     /// Runs a read-only query on the warehouse.

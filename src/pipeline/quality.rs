@@ -19,6 +19,10 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Data`] with the report in its context (`report`) when a check of severity `error` fails.
     pub async fn check_quality(&self, dt: Option<NaiveDate>) -> Result<Report> {
+        self.tracked("check_quality", dt, self.check(dt)).await
+    }
+
+    async fn check(&self, dt: Option<NaiveDate>) -> Result<Report> {
         let started = Instant::now();
         let warehouse = self.warehouse()?;
         let days = match dt {

@@ -67,6 +67,9 @@ pub struct TableReport {
     pub unknown_columns: Vec<String>,
     /// Whether the ledger already held exactly these files.
     pub unchanged: bool,
+    /// Counts of a verb that takes out or brings back, by name.
+    #[serde(flatten)]
+    pub changes: serde_json::Map<String, Value>,
     /// What else there is to say of this table.
     #[serde(flatten)]
     pub details: BTreeMap<&'static str, Value>,

@@ -17,6 +17,10 @@ use crate::postgres::{Feed, StageLoad, Unit};
 impl Pipeline {
     /// Loads the raw files of one day into staging. Every file is read and judged before anything is written.
     pub async fn stage(&self, dt: NaiveDate) -> Result<Report> {
+        self.tracked("stage", Some(dt), self.stage_day(dt)).await
+    }
+
+    async fn stage_day(&self, dt: NaiveDate) -> Result<Report> {
         let started = Instant::now();
         let warehouse = self.warehouse()?;
         let (inputs, ignored) = self.inputs(dt, &Dataset::ALL).await?;

@@ -130,7 +130,7 @@ impl Side {
 }
 
 /// Runs statements that need an exclusive lock, a moment at a time, until the deadline.
-async fn patiently(session: &Session, sql: &str, deadline: Duration, table: &str) -> Result<()> {
+pub(super) async fn patiently(session: &Session, sql: &str, deadline: Duration, table: &str) -> Result<()> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(20);
     session.run(&format!("SET LOCAL lock_timeout = '{ATTEMPT}'")).await?;

@@ -5,13 +5,20 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
+
 use super::client::{Session, get};
 use super::members::as_of_sql;
 use crate::error::Result;
 use crate::model::{Fact, Member};
 
-/// Moves every fact whose as-of answer changed; rows moved by fact table.
-pub(super) async fn rekey(session: &Session, member: Member) -> Result<BTreeMap<&'static str, u64>> {
+/// Moves every fact whose as-of answer changed, but for those of a day that is `leaving`; rows moved by fact table.
+pub(super) async fn rekey(
+    session: &Session,
+    member: Member,
+    leaving: Option<NaiveDate>,
+) -> Result<BTreeMap<&'static str, u64>> {
+    let staying = leaving.map_or_else(String::new, |dt| format!(" AND f.dt <> '{dt}'"));
     let mut moved = BTreeMap::new();
     for fact in Fact::ALL {
         for reference in fact.references.iter().filter(|r| r.member == member) {
@@ -24,7 +31,7 @@ pub(super) async fn rekey(session: &Session, member: Member) -> Result<BTreeMap<
                  answer AS ( \
                    SELECT f.{sk} AS id, f.dt, {as_of} AS wanted \
                    FROM pg_temp.changed c JOIN held h ON h.key = c.key \
-                   JOIN {table} f ON f.{fk} = h.sk AND f.{time} >= c.from_ts AND f.{time} < c.to_ts) \
+                   JOIN {table} f ON f.{fk} = h.sk AND f.{time} >= c.from_ts AND f.{time} < c.to_ts{staying}) \
                  UPDATE {table} f SET {fk} = a.wanted FROM answer a \
                  WHERE f.{sk} = a.id AND f.dt = a.dt AND f.{fk} <> a.wanted",
                 key = member.key(),

@@ -80,7 +80,7 @@ impl Warehouse {
 
     /// The settings that change what a load makes of the same file.
     pub(super) fn fingerprint(&self, more: &[&str]) -> String {
-        let mut settings = vec![schema::SCHEMA_VERSION, &self.settings.time_zone];
+        let mut settings = vec![schema::LOAD_VERSION, &self.settings.time_zone];
         settings.extend_from_slice(more);
         ledger::fingerprint(&settings)
     }

@@ -1,6 +1,7 @@
 //! The binding: the only place that knows PyO3. Thin: parse arguments, release the GIL, run, translate errors.
 
 mod errors;
+mod life;
 mod pipeline;
 mod runtime;
 mod table;

@@ -26,7 +26,12 @@ pub(super) struct Pipeline {
 
 impl Pipeline {
     /// Runs one verb to its end and gives its report as JSON.
-    fn call<T, F>(&self, py: Python<'_>, progress: Option<&Py<PyAny>>, verb: impl FnOnce(Core) -> F) -> PyResult<T>
+    pub(super) fn call<T, F>(
+        &self,
+        py: Python<'_>,
+        progress: Option<&Py<PyAny>>,
+        verb: impl FnOnce(Core) -> F,
+    ) -> PyResult<T>
     where
         T: Send,
         F: Future<Output = Result<T>> + Send,
@@ -40,12 +45,12 @@ impl Pipeline {
     }
 }
 
-fn day(py: Python<'_>, text: &str) -> PyResult<NaiveDate> {
+pub(super) fn day(py: Python<'_>, text: &str) -> PyResult<NaiveDate> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d")
         .map_err(|_| raise(py, &Error::config(format!("the day is {text:?}, expected YYYY-MM-DD"))))
 }
 
-fn json<T: Serialize>(value: &T) -> Result<String> {
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::internal("a report cannot be written as JSON").because(e))
 }
 
@@ -137,10 +142,6 @@ impl Pipeline {
     fn run(&self, py: Python<'_>, dt: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
         let dt = day(py, dt)?;
         self.call(py, progress.as_ref(), |core| async move { json(&core.run(dt).await?) })
-    }
-
-    fn status(&self, py: Python<'_>) -> PyResult<String> {
-        self.call(py, None, |core| async move { json(&core.status().await?) })
     }
 
     fn partition_ready(&self, py: Python<'_>, dt: &str, required: Vec<String>) -> PyResult<String> {

@@ -110,7 +110,8 @@ fn conservation(name: &'static str, table: &str, dt: NaiveDate) -> Check {
         table,
         format!(
             "SELECT (SELECT count(*) FROM {table} WHERE dt = '{dt}') - \
-             (SELECT coalesce(sum(rows_loaded), 0)::bigint FROM dwh.load_ledger WHERE target = '{table}' AND dt = '{dt}')"
+             (SELECT coalesce(sum(rows_loaded), 0)::bigint FROM dwh.load_ledger WHERE target = '{table}' AND dt = '{dt}' \
+             AND purged_at IS NULL)"
         ),
     )
 }

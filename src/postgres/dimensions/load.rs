@@ -60,7 +60,7 @@ impl Warehouse {
         ledger::unchanged(&session, dimension.table, dt, parts, &fingerprint).await
     }
 
-    fn dimension_fingerprint(&self, dimension: &Dimension) -> String {
+    pub(in crate::postgres) fn dimension_fingerprint(&self, dimension: &Dimension) -> String {
         self.fingerprint(&[absent_name(self.settings.absent(dimension.dataset))])
     }
 
@@ -75,6 +75,7 @@ impl Warehouse {
             shape: Shape { dimension: load.dimension },
             dt: load.dt,
             absent,
+            leaving: None,
         };
         let loaded = work.publish(load).await;
         if loaded.is_err() {
@@ -83,6 +84,19 @@ impl Warehouse {
         }
         loaded
     }
+}
+
+/// Takes a day's snapshot out, inside the caller's transaction; facts of that day are left alone, for they leave too.
+pub(in crate::postgres) async fn take_out(
+    warehouse: &Warehouse,
+    session: &Session,
+    dimension: Dimension,
+    dt: NaiveDate,
+) -> Result<DimensionLoaded> {
+    let absent = warehouse.settings.absent(dimension.dataset);
+    let work = Work { warehouse, session, shape: Shape { dimension }, dt, absent, leaving: Some(dt) };
+    let snapshot = Snapshot::new(&[])?;
+    work.assign_day(DimensionLoad { dimension, dt, lines: Vec::new(), snapshot }).await
 }
 
 fn absent_name(absent: Absent) -> &'static str {
@@ -99,6 +113,8 @@ struct Work<'a> {
     shape: Shape,
     dt: NaiveDate,
     absent: Absent,
+    /// A day whose facts leave in the same transaction: they need no new keys.
+    leaving: Option<NaiveDate>,
 }
 
 /// The loaded days of a dimension before and after this load.
@@ -119,8 +135,16 @@ impl Days {
 
 impl Work<'_> {
     async fn publish(&self, load: DimensionLoad) -> Result<DimensionLoaded> {
+        self.session.run("BEGIN").await?;
+        let loaded = self.assign_day(load).await?;
+        self.session.run("COMMIT").await?;
+        Ok(loaded)
+    }
+
+    /// Everything between BEGIN and COMMIT.
+    async fn assign_day(&self, load: DimensionLoad) -> Result<DimensionLoaded> {
         let (session, dimension) = (self.session, self.shape.dimension);
-        session.run("BEGIN; SET CONSTRAINTS ALL DEFERRED").await?;
+        session.run("SET CONSTRAINTS ALL DEFERRED").await?;
         session.run(sheet::CREATE).await?;
         let days = self.days(load.lines.is_empty()).await?;
         if load.lines.is_empty() {
@@ -138,7 +162,6 @@ impl Work<'_> {
         let fingerprint = self.warehouse.dimension_fingerprint(&dimension);
         let run_id = &self.warehouse.run_id;
         ledger::write(session, dimension.table, self.dt, &load.lines, &fingerprint, run_id).await?;
-        session.run("COMMIT").await?;
         let is_empty = !load.lines.is_empty() && load.snapshot.rows() == 0;
         Ok(DimensionLoaded { lines: load.lines, is_empty, written, rekeyed })
     }
@@ -329,7 +352,7 @@ impl Work<'_> {
         if self.shape.dimension.interval.is_none() {
             return Ok(BTreeMap::new());
         }
-        let moved = rekey::rekey(self.session, member).await?;
+        let moved = rekey::rekey(self.session, member, self.leaving).await?;
         if member == Member::Route {
             let zone = &self.warehouse.settings.time_zone;
             let reason = format!("{} {}", self.shape.dimension.table, self.dt);

@@ -8,6 +8,7 @@ mod apply;
 mod load;
 mod sheet;
 
+pub(super) use load::take_out;
 pub use load::{DimensionLoad, DimensionLoaded};
 
 use crate::history::{ActiveWindow, Columns, Rules};

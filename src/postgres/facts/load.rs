@@ -95,18 +95,8 @@ impl Publication<'_> {
         session.run("BEGIN").await?;
         let old = current(session, fact.table, dt).await?;
         members.publish(session, &Warehouse::load_id(dt)).await?;
-        let zone = &self.warehouse.settings.time_zone;
-        let mut settled = Settled::default();
-        if let Some(settlement) = Settlement::new(&fact, side.clone(), dt, zone) {
-            settled = settlement.settle(session, old.as_deref()).await?;
-        }
-        self.resolve_trips(&side).await?;
+        let (settled, dirty) = self.settle(&mut lines, &seen, old.as_deref()).await?;
         self.side.finish(session).await?;
-        self.adjust_ledger(&mut lines, &settled).await?;
-        schema::fix_zone(session, zone).await?;
-        let fingerprint = self.warehouse.fingerprint(&[]);
-        ledger::write(session, fact.table, dt, &lines, &fingerprint, &self.warehouse.run_id).await?;
-        let dirty = self.note_dates(&seen, &settled).await?;
         let check_members = old.is_some() || !settled.lost.is_empty();
         let leaving =
             if check_members { members::unreferenced(session, Some((&fact, dt, &side))).await? } else { Vec::new() };
@@ -120,6 +110,23 @@ impl Publication<'_> {
         let moved = settled.lost.iter().chain(&settled.returned).filter(|(day, ..)| *day != dt);
         let moved_rows = moved.map(|(_, _, rows)| rows.unsigned_abs()).sum();
         Ok(FactLoaded { lines, misses: seen.misses, moved_rows, dirty_dates: dirty })
+    }
+
+    /// Business keys, ledger and dirty dates: all but the rows of the day itself.
+    async fn settle(&self, lines: &mut [Line], seen: &Seen, old: Option<&str>) -> Result<(Settled, Vec<NaiveDate>)> {
+        let (session, fact, dt) = (self.session, self.fact, self.dt);
+        let (side, zone) = (self.side.name(), &self.warehouse.settings.time_zone);
+        let mut settled = Settled::default();
+        if let Some(settlement) = Settlement::new(&fact, side.clone(), dt, zone) {
+            settled = settlement.settle(session, old).await?;
+        }
+        self.resolve_trips(&side).await?;
+        self.adjust_ledger(lines, &settled).await?;
+        schema::fix_zone(session, zone).await?;
+        let fingerprint = self.warehouse.fingerprint(&[]);
+        ledger::write(session, fact.table, dt, lines, &fingerprint, &self.warehouse.run_id).await?;
+        let dirty = self.note_dates(seen, &settled).await?;
+        Ok((settled, dirty))
     }
 
     /// Payments find their trip by its key, whichever of the two came first.
@@ -186,6 +193,33 @@ impl Publication<'_> {
         session.touch(sql, &[&table, &dt, &new]).await?;
         rows.iter().map(|row| get(row, 0)).collect()
     }
+}
+
+/// What a day's leaving changes beside the rows that go with its partition.
+#[derive(Debug)]
+pub(in crate::postgres) struct TakenOut {
+    /// Rows of older days that came back.
+    pub(in crate::postgres) returned_rows: u64,
+    /// Service dates that the mart must build again.
+    pub(in crate::postgres) dirty_dates: Vec<NaiveDate>,
+}
+
+/// Takes a day out of a fact's keys, ledger and dates, inside the caller's transaction. Its partition is the caller's
+/// to drop, last of all.
+pub(in crate::postgres) async fn take_out(
+    warehouse: &Warehouse,
+    session: &Session,
+    fact: Fact,
+    dt: NaiveDate,
+) -> Result<TakenOut> {
+    let side = Side::new(fact.table, dt, &warehouse.run_id);
+    side.create(session).await?;
+    let publication = Publication { warehouse, session, side: &side, fact, dt };
+    let old = current(session, fact.table, dt).await?;
+    let (settled, dirty_dates) = publication.settle(&mut [], &Seen::default(), old.as_deref()).await?;
+    session.run(&format!("DROP TABLE {}", side.name())).await?;
+    let returned_rows = settled.returned.iter().map(|(_, _, rows)| rows.unsigned_abs()).sum();
+    Ok(TakenOut { returned_rows, dirty_dates })
 }
 
 /// Draws a block of surrogate keys; the caller holds the lock of the facts.

@@ -7,4 +7,5 @@ mod load;
 mod rows;
 mod supersede;
 
+pub(super) use load::take_out;
 pub use load::{FactLoad, FactLoaded};

@@ -1,0 +1,145 @@
+"""The verbs of a warehouse's life beside its days: status, undo, rewind, migrate, purge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from metropulse.days import Day, iso_day
+from metropulse.exceptions import ConfigError
+from metropulse.results import Progress, Report
+
+if TYPE_CHECKING:
+    from metropulse import _core
+
+__all__ = ["DEFAULT_RETENTION", "LifeVerbs", "age_days"]
+
+DEFAULT_RETENTION = "90d"
+"""How long staging is kept when nobody says otherwise."""
+
+_AGE = re.compile(r"\s*(\d+)\s*(d|days?|w|weeks?)\s*", re.IGNORECASE)
+
+
+def age_days(age: str | int | timedelta) -> int:
+    """Return an age in whole days.
+
+    Args:
+        age: Such as ``90d``, ``12w``, a number of days, or a timedelta of whole days.
+
+    Returns:
+        The days.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    if isinstance(age, timedelta) and age >= timedelta(0) and age == timedelta(days=age.days):
+        return age.days
+    if isinstance(age, int) and not isinstance(age, bool) and age >= 0:
+        return age
+    if isinstance(age, str) and (found := _AGE.fullmatch(age)):
+        return int(found[1]) * (7 if found[2].lower().startswith("w") else 1)
+    raise ConfigError(f"the age is {age!r}, expected days or weeks such as 90d or 12w")
+
+
+class LifeVerbs:
+    """Part of `Pipeline`: what is done to a warehouse beside loading its days."""
+
+    _core: _core.Pipeline
+
+    def status(
+        self,
+        date_from: Day | None = None,
+        date_to: Day | None = None,
+        *,
+        verify: bool = False,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Tell how every raw day and step stands, and how fresh tables and mart are. Nothing is written.
+
+        States: ``loaded`` (for the checks: passed), ``stale`` (files or settings changed since), ``failed`` (the last
+        attempt), ``missing``, ``purged`` (loaded, and its staging taken by retention since), ``none`` (no such file).
+
+        Args:
+            date_from: First raw day; all days without it.
+            date_to: The day after the last one.
+            verify: Read and hash every file, rather than trust names, sizes, digests of the manifest and times of
+                change.
+            progress: Told about days done.
+
+        Returns:
+            ``days``, ``tables``, ``mart`` and ``failures``.
+        """
+        bounds = [iso_day(d, n) if d is not None else None for d, n in ((date_from, "date_from"), (date_to, "date_to"))]
+        return Report.from_json(self._core.status(bounds[0], bounds[1], verify, progress=progress))
+
+    def undo(self, dt: Day, *, dry_run: bool = False, progress: Progress | None = None) -> Report:
+        """Take out exactly what the raw day brought, in one transaction; the lake is not touched.
+
+        Rows of older days that it had superseded come back, facts of other days are keyed anew, and the service dates
+        concerned wait for `build_route_hourly`.
+
+        Args:
+            dt: The raw day.
+            dry_run: Work everything out and keep nothing.
+            progress: Told about tables done.
+
+        Returns:
+            What went, by table.
+
+        Raises:
+            NotFoundError: The day is not loaded.
+        """
+        return Report.from_json(self._core.undo(iso_day(dt), dry_run, progress=progress))
+
+    def rewind(self, to: Day, *, dry_run: bool = False, progress: Progress | None = None) -> Report:
+        """Take out every raw day after `to`, the newest first, as if they had never been loaded.
+
+        Args:
+            to: The last day that stays.
+            dry_run: Only name the days and what they hold.
+            progress: Told about tables done.
+
+        Returns:
+            One report of `undo` for each day, in ``steps``.
+        """
+        return Report.from_json(self._core.rewind(iso_day(to, "to"), dry_run, progress=progress))
+
+    def migrate(self, *, dry_run: bool = False, progress: Progress | None = None) -> Report:
+        """Bring warehouse and mart to the schema of this version; tables of the prototype are moved aside, whole.
+
+        Args:
+            dry_run: Only say what would be done.
+            progress: Told about what is under way.
+
+        Returns:
+            From which version, to which, and what was moved where.
+
+        Raises:
+            ConfigError: The warehouse is of a newer metropulse.
+            ConflictError: The place for a table of the prototype is taken.
+        """
+        return Report.from_json(self._core.migrate(dry_run, progress=progress))
+
+    def purge(
+        self,
+        older_than: str | int | timedelta = DEFAULT_RETENTION,
+        *,
+        what: Sequence[str] = ("staging",),
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Drop what is of old raw days. History, facts and ledger stay; an unchanged day is still known.
+
+        Args:
+            older_than: Age of the raw day, such as ``90d`` or ``12w``, counted back from today in the service zone.
+            what: Any of ``staging`` (rows of `staging.*_raw`), ``rejected`` and ``quality`` (results of checks).
+            dry_run: Only count.
+            progress: Told about days done.
+
+        Returns:
+            Rows by table.
+        """
+        kinds = [what] if isinstance(what, str) else list(what)
+        return Report.from_json(self._core.purge(age_days(older_than), kinds, dry_run, progress=progress))

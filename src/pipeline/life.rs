@@ -1,0 +1,115 @@
+//! The life of a warehouse beside its days: taking days out, migrating, retention.
+
+use std::time::Instant;
+
+use chrono::{Days, NaiveDate, Utc};
+use serde_json::json;
+
+use super::Pipeline;
+use super::report::{Report, TableReport};
+use crate::error::{Error, Result};
+use crate::model::Zone;
+use crate::postgres::{Purge, Undone};
+
+impl Pipeline {
+    /// Takes one raw day out of the warehouse, in one transaction: what stays is what never knew the day. With `dry_run`
+    /// everything is worked out and nothing is kept.
+    ///
+    /// # Errors
+    /// `NotFound` when the day is not loaded.
+    pub async fn undo(&self, dt: NaiveDate, dry_run: bool) -> Result<Report> {
+        let started = Instant::now();
+        let undone = self.warehouse()?.undo(dt, dry_run).await?;
+        Ok(undo_report(dt, &undone, dry_run).took(started))
+    }
+
+    /// Takes out every loaded day after `to`, the newest first, each in its own transaction: a rewind that is broken off
+    /// has rewound to a later day. With `dry_run` only names the days and what they hold.
+    pub async fn rewind(&self, to: NaiveDate, dry_run: bool) -> Result<Report> {
+        let started = Instant::now();
+        let warehouse = self.warehouse()?;
+        let days = warehouse.days_after(to).await?;
+        let mut report = Report::new("rewind", None);
+        report.unchanged = days.is_empty();
+        for &dt in &days {
+            self.cancel.check()?;
+            if dry_run {
+                report.steps.push(undo_report(dt, &warehouse.held(dt).await?, true));
+            } else {
+                report.steps.push(self.undo(dt, false).await?);
+            }
+        }
+        report.rows = report.steps.iter().map(|step| step.rows).sum();
+        report.detail("to", to.to_string());
+        report.detail("days", days.iter().map(ToString::to_string).collect::<Vec<_>>());
+        report.detail("dry_run", dry_run);
+        Ok(report.took(started))
+    }
+
+    /// Brings warehouse and mart to the schema of this version; tables of the prototype are moved aside.
+    pub async fn migrate(&self, dry_run: bool) -> Result<Report> {
+        let started = Instant::now();
+        let warehouse = self.warehouse()?;
+        let migrated = warehouse.migrate(dry_run).await?;
+        let mut report = Report::new("migrate", None);
+        let mut mart_moved = None;
+        if self.settings.mart.is_some() {
+            let mart = self.mart().await?;
+            mart_moved = mart.move_aside(dry_run).await?;
+            if !dry_run {
+                mart.apply_schema().await?;
+                if mart_moved.is_some() {
+                    // The new table is empty, whatever was built into the old one.
+                    warehouse.mark_mart_dirty("migrate").await?;
+                }
+            }
+        }
+        report.unchanged = migrated.from == migrated.to.to_string() && mart_moved.is_none();
+        report.detail("from_version", migrated.from.clone());
+        report.detail("to_version", migrated.to);
+        report.detail("applied", json!(migrated.applied));
+        report.detail("moved", json!(migrated.moved));
+        report.detail("mart_moved", mart_moved);
+        report.detail("payment_methods", migrated.payment_methods);
+        report.detail("dry_run", dry_run);
+        Ok(report.took(started))
+    }
+
+    /// Drops what is older than so many days, counted back from today in the service zone.
+    pub async fn purge(&self, older_than_days: u64, what: &[Purge], dry_run: bool) -> Result<Report> {
+        let started = Instant::now();
+        let today = Zone(self.settings.zone()?).local_date(Utc::now().timestamp_micros());
+        let before = today
+            .checked_sub_days(Days::new(older_than_days))
+            .ok_or_else(|| Error::config(format!("{older_than_days} days before {today} is no date")))?;
+        let purged = self.warehouse()?.purge(before, what, dry_run).await?;
+        let mut report = Report::new("purge", None);
+        for (name, rows) in &purged.rows {
+            report.table(name, TableReport { rows_written: *rows, ..TableReport::default() });
+        }
+        report.unchanged = purged.rows.values().all(|rows| *rows == 0) && purged.days.is_empty();
+        report.detail("before", before.to_string());
+        report.detail("days", purged.days.iter().map(ToString::to_string).collect::<Vec<_>>());
+        report.detail("dry_run", dry_run);
+        Ok(report.took(started))
+    }
+}
+
+fn undo_report(dt: NaiveDate, undone: &Undone, dry_run: bool) -> Report {
+    let mut report = Report::new("undo", Some(dt));
+    for (name, counts) in &undone.tables {
+        let mut table = TableReport { files: counts.files, ..TableReport::default() };
+        table.rows_written = counts.rows_written();
+        if let Ok(serde_json::Value::Object(details)) = serde_json::to_value(counts) {
+            table.changes = details.into_iter().filter(|(_, rows)| rows.as_u64() != Some(0)).collect();
+            table.changes.remove("files");
+        }
+        report.table(name, table);
+    }
+    report.unchanged = false;
+    report.detail("dirty_dates", undone.dirty_dates.iter().map(ToString::to_string).collect::<Vec<_>>());
+    report.detail("inferred_removed", undone.inferred_removed);
+    report.detail("repairs_removed", undone.repairs_removed);
+    report.detail("dry_run", dry_run);
+    report
+}

@@ -1,0 +1,394 @@
+//! Every day and step: what the lake has, against what the ledger, the mart's bookkeeping and the checks say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::{StreamExt, TryStreamExt};
+use serde::Serialize;
+
+use super::Pipeline;
+use crate::error::{Error, Result};
+use crate::lake::{Lake, Part, Partition};
+use crate::model::{Dataset, Dimension, Fact, Zone};
+use crate::postgres::{self, Failure, Loaded, MissedDay};
+
+/// How many days of the lake are listed at once.
+const LISTINGS: usize = 8;
+
+/// How a table, step or day stands. The order is that of a step's tables: the worst one names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Neither lake nor ledger has anything of it.
+    None,
+    /// Loaded from exactly these files under these settings; for checks: passed.
+    Loaded,
+    /// Loaded, and its rows taken by retention since.
+    Purged,
+    /// Not there yet.
+    Missing,
+    /// Loaded from something else than what is there now.
+    Stale,
+    /// The last attempt failed.
+    Failed,
+}
+
+/// One table of a step.
+#[derive(Clone, Debug, Serialize)]
+pub struct TableStatus {
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    files: usize,
+    rows_read: i64,
+    rows_loaded: i64,
+    rows_rejected: i64,
+    loaded_at: Option<DateTime<Utc>>,
+}
+
+/// One step of a day.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepStatus {
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tables: BTreeMap<&'static str, TableStatus>,
+}
+
+/// One raw day.
+#[derive(Clone, Debug, Serialize)]
+pub struct DayStatus {
+    dt: NaiveDate,
+    state: State,
+    in_lake: bool,
+    steps: BTreeMap<&'static str, StepStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    as_of_misses: Vec<MissedDay>,
+}
+
+/// How fresh a table is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Freshness {
+    table: String,
+    days: usize,
+    newest_dt: Option<NaiveDate>,
+    /// From the newest day to today in the service zone.
+    lag_days: Option<i64>,
+    rows_loaded: i64,
+    loaded_at: Option<DateTime<Utc>>,
+    age_seconds: Option<i64>,
+}
+
+/// How fresh the mart is.
+#[derive(Clone, Debug, Serialize)]
+pub struct MartFreshness {
+    service_dates: usize,
+    newest_service_date: Option<NaiveDate>,
+    rows: i64,
+    built_at: Option<DateTime<Utc>>,
+    age_seconds: Option<i64>,
+    dirty: Vec<NaiveDate>,
+    dirty_since: Option<DateTime<Utc>>,
+}
+
+/// Everything.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    step: &'static str,
+    state: State,
+    time_zone: Option<String>,
+    schema_version: u32,
+    lake: Option<String>,
+    days: Vec<DayStatus>,
+    tables: Vec<Freshness>,
+    mart: MartFreshness,
+    failures: Vec<Failure>,
+}
+
+/// What the lake has of one day.
+#[derive(Default)]
+struct InLake {
+    files: BTreeMap<Dataset, Vec<Part>>,
+    problem: Option<String>,
+}
+
+impl Pipeline {
+    /// How every day and step stands, of the half-open range of raw days or of all.
+    ///
+    /// A file counts as unchanged by name, size and the manifest's digest; one without a digest that was touched since
+    /// its load is read and hashed, and with `verify` every file is.
+    pub async fn status(&self, from: Option<NaiveDate>, to: Option<NaiveDate>, verify: bool) -> Result<Status> {
+        let known = self.warehouse()?.status().await?;
+        let within = |dt: &NaiveDate| from.is_none_or(|from| *dt >= from) && to.is_none_or(|to| *dt < to);
+        let lake = self.settings.lake.is_some().then(|| self.lake()).transpose()?;
+        let in_lake = match &lake {
+            Some(lake) => listed(lake, &within).await?,
+            None => BTreeMap::new(),
+        };
+        let mut loaded: BTreeMap<(NaiveDate, &str), &Loaded> = BTreeMap::new();
+        for one in known.loaded.iter().filter(|one| within(&one.dt)) {
+            loaded.insert((one.dt, &one.target), one);
+        }
+        let all: BTreeSet<NaiveDate> = in_lake.keys().copied().chain(loaded.keys().map(|(dt, _)| *dt)).collect();
+        let mut days = Vec::with_capacity(all.len());
+        self.progress.begin("status", all.len() as u64);
+        for dt in all {
+            let view = View { dt, known: &known, loaded: &loaded, lake: in_lake.get(&dt), verify };
+            days.push(self.day_status(lake.as_ref(), &view).await?);
+            self.progress.add(1);
+        }
+        let today = Zone(self.settings.zone()?).local_date(Utc::now().timestamp_micros());
+        Ok(Status {
+            step: "status",
+            state: days.iter().map(|day| day.state).max().unwrap_or(State::None),
+            time_zone: known.time_zone.clone(),
+            schema_version: known.schema_version,
+            lake: lake.map(|lake| lake.url().to_owned()),
+            days,
+            tables: freshness(&known, today),
+            mart: mart_freshness(&known),
+            failures: known.failures,
+        })
+    }
+
+    async fn day_status(&self, lake: Option<&Lake>, view: &View<'_>) -> Result<DayStatus> {
+        let mut steps = BTreeMap::new();
+        let staging: Vec<_> = Dataset::ALL.iter().map(|d| (*d, d.staging_table())).collect();
+        let dimensions: Vec<_> = Dimension::ALL.iter().map(|d| (d.dataset, d.table)).collect();
+        let facts: Vec<_> = Fact::ALL.iter().map(|f| (f.dataset, f.table)).collect();
+        for (step, tables) in [("stage", staging), ("load_dimensions", dimensions), ("load_facts", facts)] {
+            steps.insert(step, self.load_step(lake, view, step, &tables).await?);
+        }
+        steps.insert("build_route_hourly", view.mart_step());
+        steps.insert("check_quality", view.quality_step());
+        let misses = view.known.misses.iter().filter(|missed| missed.dt == view.dt);
+        Ok(DayStatus {
+            dt: view.dt,
+            state: steps.values().map(|step| step.state).filter(|s| *s != State::Purged).max().unwrap_or(State::None),
+            in_lake: view.lake.is_some(),
+            steps,
+            as_of_misses: misses.cloned().collect(),
+        })
+    }
+
+    async fn load_step(
+        &self,
+        lake: Option<&Lake>,
+        view: &View<'_>,
+        step: &'static str,
+        tables: &[(Dataset, &'static str)],
+    ) -> Result<StepStatus> {
+        let mut found = BTreeMap::new();
+        for (dataset, table) in tables {
+            let parts = view.lake.and_then(|day| day.files.get(dataset)).map(Vec::as_slice).unwrap_or_default();
+            let loaded = view.loaded.get(&(view.dt, *table)).copied();
+            if parts.is_empty() && loaded.is_none() {
+                continue;
+            }
+            let (mut state, mut why) = view.judge(parts, loaded);
+            let touched = loaded.is_some_and(|loaded| parts.iter().any(|part| is_touched(part, loaded)));
+            if let (Some(lake), Some(loaded), true) = (lake, loaded, state == State::Loaded && (touched || view.verify))
+                && let Some(problem) = self.compare_digests(lake, parts, loaded).await?
+            {
+                (state, why) = (State::Stale, Some(problem));
+            }
+            if state == State::Loaded && loaded.is_some_and(|loaded| loaded.purged_at.is_some()) {
+                state = State::Purged;
+            }
+            found.insert(*table, table_status(state, why, parts.len(), loaded));
+        }
+        let mut status = StepStatus {
+            state: found.values().map(|table| table.state).max().unwrap_or(State::None),
+            why: None,
+            tables: found,
+        };
+        let worst = status.state;
+        status.why = status.tables.values().find(|table| table.state == worst).and_then(|table| table.why.clone());
+        view.fail(step, &mut status);
+        Ok(status)
+    }
+
+    /// Reads and hashes files; what differs, if anything does.
+    async fn compare_digests(&self, lake: &Lake, parts: &[Part], loaded: &Loaded) -> Result<Option<String>> {
+        for (part, known) in parts.iter().zip(&loaded.parts) {
+            match lake.fetch(part, self.settings.spool.as_deref(), &self.cancel).await {
+                Ok(local) if local.sha256 == known.sha256 => {}
+                Ok(_) => return Ok(Some(format!("{} has other bytes than were loaded", part.path))),
+                Err(e @ (Error::Data(_) | Error::Conflict(_) | Error::NotFound(_))) => return Ok(Some(e.to_string())),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether only its bytes can tell that a file is the one that was loaded.
+fn is_touched(part: &Part, loaded: &Loaded) -> bool {
+    part.manifest_sha256.is_none() && part.modified_millis > loaded.loaded_at.timestamp_millis()
+}
+
+fn table_status(state: State, why: Option<String>, files: usize, loaded: Option<&Loaded>) -> TableStatus {
+    TableStatus {
+        state,
+        why,
+        files: loaded.map_or(files, |loaded| loaded.parts.len()),
+        rows_read: loaded.map_or(0, |loaded| loaded.rows_read),
+        rows_loaded: loaded.map_or(0, |loaded| loaded.rows_loaded),
+        rows_rejected: loaded.map_or(0, |loaded| loaded.rows_rejected),
+        loaded_at: loaded.map(|loaded| loaded.loaded_at),
+    }
+}
+
+async fn listed(lake: &Lake, within: &impl Fn(&NaiveDate) -> bool) -> Result<BTreeMap<NaiveDate, InLake>> {
+    let days = match lake.days().await {
+        // A lake that was never written to has no days yet.
+        Err(Error::NotFound(_)) => Vec::new(),
+        other => other?,
+    };
+    let days = days.into_iter().filter(within);
+    futures::stream::iter(days.map(|dt| async move {
+        Ok::<_, Error>((
+            dt,
+            match lake.partition(dt).await {
+                Ok(Partition { files, .. }) => Some(InLake { files, problem: None }),
+                Err(Error::NotFound(_)) => None,
+                Err(e @ (Error::Data(_) | Error::Schema(_))) => {
+                    Some(InLake { problem: Some(e.to_string()), ..InLake::default() })
+                }
+                Err(e) => return Err(e),
+            },
+        ))
+    }))
+    .buffer_unordered(LISTINGS)
+    .try_filter_map(|(dt, day)| async move { Ok(day.map(|day| (dt, day))) })
+    .try_collect()
+    .await
+}
+
+/// One day from all sides.
+struct View<'a> {
+    dt: NaiveDate,
+    known: &'a postgres::Status,
+    loaded: &'a BTreeMap<(NaiveDate, &'a str), &'a Loaded>,
+    lake: Option<&'a InLake>,
+    verify: bool,
+}
+
+impl View<'_> {
+    /// Lake against ledger, by what a listing tells.
+    fn judge(&self, parts: &[Part], loaded: Option<&Loaded>) -> (State, Option<String>) {
+        let stale = |why: String| (State::Stale, Some(why));
+        let Some(loaded) = loaded else { return (State::Missing, None) };
+        let Some(day) = self.lake else {
+            // Raw days may leave the lake; nothing is to be loaded then.
+            return (State::Loaded, None);
+        };
+        if let Some(problem) = &day.problem {
+            return stale(problem.clone());
+        }
+        if !parts.iter().map(|part| &part.path).eq(loaded.parts.iter().map(|part| &part.file)) {
+            let gone = loaded.parts.iter().find(|known| !parts.iter().any(|part| part.path == known.file));
+            return stale(gone.map_or("there are files that were not loaded".to_owned(), |known| {
+                format!("{} is not in the lake any more", known.file)
+            }));
+        }
+        for (part, known) in parts.iter().zip(&loaded.parts) {
+            let other_digest = part.manifest_sha256.as_ref().is_some_and(|digest| *digest != known.sha256);
+            if part.size_bytes != known.size_bytes || other_digest {
+                return stale(format!("{} changed since it was loaded", part.path));
+            }
+        }
+        if loaded.settings_differ {
+            return stale("it was loaded under other settings".to_owned());
+        }
+        (State::Loaded, None)
+    }
+
+    /// A failure on record outweighs everything else.
+    fn fail(&self, step: &str, status: &mut StepStatus) {
+        if let Some(failure) = self.known.failures.iter().find(|f| f.step == step && f.dt == Some(self.dt)) {
+            status.state = State::Failed;
+            status.why = Some(failure.message.clone());
+        }
+    }
+
+    fn facts_loaded_at(&self) -> Option<DateTime<Utc>> {
+        let tables = Fact::ALL.iter().filter_map(|fact| self.loaded.get(&(self.dt, fact.table)));
+        tables.map(|loaded| loaded.loaded_at).max()
+    }
+
+    fn mart_step(&self) -> StepStatus {
+        let dates = self.known.touched.get(&self.dt).map(Vec::as_slice).unwrap_or_default();
+        let waiting: Vec<String> =
+            dates.iter().filter(|date| self.known.dirty.contains_key(date)).map(ToString::to_string).collect();
+        let built = dates.iter().any(|date| self.known.built.iter().any(|built| built.service_date == *date));
+        let (state, why) = match () {
+            () if self.facts_loaded_at().is_none() => (State::Missing, None),
+            () if waiting.is_empty() => (State::Loaded, None),
+            () => match self.known.failures.iter().find(|f| f.step == "build_route_hourly") {
+                Some(failure) => (State::Failed, Some(failure.message.clone())),
+                None if built => (State::Stale, Some(format!("to be built: {}", waiting.join(", ")))),
+                None => (State::Missing, Some(format!("to be built: {}", waiting.join(", ")))),
+            },
+        };
+        StepStatus { state, why, tables: BTreeMap::new() }
+    }
+
+    fn quality_step(&self) -> StepStatus {
+        let dimensions = Dimension::ALL.iter().filter_map(|d| self.loaded.get(&(self.dt, d.table)));
+        let loaded_at = self.facts_loaded_at().max(dimensions.map(|loaded| loaded.loaded_at).max());
+        let (state, why) = match (loaded_at, self.known.checked.get(&self.dt)) {
+            (None, _) | (_, None) => (State::Missing, None),
+            (Some(at), Some(checked)) if checked.checked_at < at => {
+                (State::Stale, Some("checked before the last load".to_owned()))
+            }
+            (_, Some(checked)) if checked.failed > 0 => {
+                (State::Failed, Some(format!("{} checks failed", checked.failed)))
+            }
+            (_, Some(checked)) if checked.warned > 0 => (State::Loaded, Some(format!("{} warnings", checked.warned))),
+            _ => (State::Loaded, None),
+        };
+        let mut status = StepStatus { state, why, tables: BTreeMap::new() };
+        self.fail("check_quality", &mut status);
+        status
+    }
+}
+
+fn freshness(known: &postgres::Status, today: NaiveDate) -> Vec<Freshness> {
+    let staging = Dataset::ALL.iter().map(|dataset| dataset.staging_table());
+    let dimensions = Dimension::ALL.iter().map(|dimension| dimension.table);
+    let facts = Fact::ALL.iter().map(|fact| fact.table);
+    let one = |table: &'static str| {
+        let of: Vec<&Loaded> = known.loaded.iter().filter(|loaded| loaded.target == table).collect();
+        let newest_dt = of.iter().map(|loaded| loaded.dt).max();
+        let loaded_at = of.iter().map(|loaded| loaded.loaded_at).max();
+        Freshness {
+            table: table.to_owned(),
+            days: of.len(),
+            newest_dt,
+            lag_days: newest_dt.map(|newest| (today - newest).num_days()),
+            rows_loaded: of.iter().filter(|l| l.purged_at.is_none()).map(|loaded| loaded.rows_loaded).sum(),
+            loaded_at,
+            age_seconds: loaded_at.map(age_seconds),
+        }
+    };
+    staging.chain(dimensions).chain(facts).map(one).collect()
+}
+
+fn mart_freshness(known: &postgres::Status) -> MartFreshness {
+    let built_at = known.built.iter().map(|built| built.built_at).max();
+    MartFreshness {
+        service_dates: known.built.len(),
+        newest_service_date: known.built.iter().map(|built| built.service_date).max(),
+        rows: known.built.iter().map(|built| built.rows).sum(),
+        built_at,
+        age_seconds: built_at.map(age_seconds),
+        dirty: known.dirty.keys().copied().collect(),
+        dirty_since: known.dirty.values().min().copied(),
+    }
+}
+
+fn age_seconds(at: DateTime<Utc>) -> i64 {
+    (Utc::now() - at).num_seconds().max(0)
+}
