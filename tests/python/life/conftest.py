@@ -1,0 +1,74 @@
+"""A database of its own for each test, on engines that run for the whole session."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+
+import metropulse as mp
+
+from .city import write_world
+
+if TYPE_CHECKING:
+    from metropulse.embedded import Engines
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def database(running_engines: Engines) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = f"life_{next(_NUMBERS)}"
+    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as link:
+        link.execute(f"CREATE DATABASE {name}")
+    yield urlunsplit(urlsplit(running_engines.warehouse_url)._replace(path=f"/{name}"))
+    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as link:
+        link.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def other_database(running_engines: Engines) -> Iterator[str]:
+    """One more, to compare with."""
+    name = f"life_{next(_NUMBERS)}"
+    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as link:
+        link.execute(f"CREATE DATABASE {name}")
+    yield urlunsplit(urlsplit(running_engines.warehouse_url)._replace(path=f"/{name}"))
+    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as link:
+        link.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def mart(running_engines: Engines, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """The settings of an empty ClickHouse database."""
+    import urllib.request
+
+    name = f"life_{next(_NUMBERS)}"
+
+    def run(sql: str) -> None:
+        call = urllib.request.Request(running_engines.mart_url, data=sql.encode(), method="POST")
+        call.add_header("X-ClickHouse-User", running_engines.mart_user)
+        call.add_header("X-ClickHouse-Key", running_engines.mart_password)
+        urllib.request.urlopen(call, timeout=60).read()
+
+    run(f"CREATE DATABASE {name}")
+    url = urlunsplit(urlsplit(running_engines.mart_url)._replace(path=f"/{name}"))
+    yield {"mart": url, "mart_user": running_engines.mart_user, "mart_password": running_engines.mart_password}
+    run(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """The three days, as files."""
+    return write_world(tmp_path / "raw")
+
+
+@pytest.fixture
+def pipeline(database: str, lake: Path) -> mp.Pipeline:
+    """A pipeline over both, without a mart."""
+    return mp.Pipeline(lake=lake, warehouse=database, reject_limit=0.5, allow_vanishing=True)
