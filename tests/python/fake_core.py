@@ -80,8 +80,34 @@ class Pipeline:
         steps = [json.loads(self.stage(dt)), json.loads(self.check_quality(dt))]
         return json.dumps({"step": "run", "dt": dt, "seconds": 1.5, "steps": steps})
 
-    def status(self) -> str:
-        return self._verb("status", days=["2024-05-01"])
+    def status(self, date_from: str | None, date_to: str | None, verify: bool, *, progress: Any = None) -> str:
+        counts = {"state": "loaded", "rows_read": 73, "rows_rejected": 1}
+        steps = {name: {"state": "loaded"} for name in ("load_dimensions", "load_facts", "check_quality")}
+        steps["stage"] = {"state": "loaded", "tables": {"staging.trips_raw": counts}}
+        steps["build_route_hourly"] = {"state": "stale", "why": "to be built: 2024-05-01"}
+        day = {"dt": "2024-05-01", "state": "stale", "in_lake": True, "steps": steps}
+        mart = {"service_dates": 1, "newest_service_date": "2024-05-01", "rows": 9, "age_seconds": 4000}
+        known = {"lake": "/lake", "time_zone": None, "schema_version": 2, "failures": []}
+        mart["dirty"] = ["2024-05-01"]
+        return self._verb("status", date_from, date_to, verify, days=[day], tables=[], mart=mart, **known)
+
+    def undo(self, dt: str, dry_run: bool, *, progress: Any = None) -> str:
+        table = {"files": 1, "rows_removed": 73}
+        return self._verb(
+            "undo", dt, dry_run, dt=dt, dry_run=dry_run, tables={"dwh.fact_trip": table}, dirty_dates=["2024-05-01"]
+        )
+
+    def rewind(self, to: str, dry_run: bool, *, progress: Any = None) -> str:
+        step = json.loads(self.undo("2024-05-02", dry_run))
+        return self._verb("rewind", to, dry_run, steps=[step], to=to, dry_run=dry_run, tables={})
+
+    def migrate(self, dry_run: bool, *, progress: Any = None) -> str:
+        moved = [{"table": "dwh.fact_trip", "now": "prototype.fact_trip", "rows": 7}]
+        return self._verb("migrate", dry_run, moved=moved, mart_moved="mart_route_hourly_prototype", dry_run=dry_run)
+
+    def purge(self, older_than_days: int, what: list[str], dry_run: bool, *, progress: Any = None) -> str:
+        tables = {"staging.trips_raw": {"rows_written": 73}}
+        return self._verb("purge", older_than_days, what, dry_run, tables=tables, dry_run=dry_run)
 
     def partition_ready(self, dt: str, required: list[str]) -> str:
         self.calls.append(("partition_ready", dt, required))

@@ -26,7 +26,12 @@ def get_provider_info() -> dict[str, Any]:
         "versions": [_ADDED],
         "integrations": [{"integration-name": _INTEGRATION, "tags": ["software"]}],
         "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["metropulse.airflow.hooks"]}],
-        "operators": [{"integration-name": _INTEGRATION, "python-modules": ["metropulse.airflow.operators"]}],
+        "operators": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": ["metropulse.airflow.operators", "metropulse.airflow.operations"],
+            }
+        ],
         "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["metropulse.airflow.sensors"]}],
         "triggers": [{"integration-name": _INTEGRATION, "python-modules": ["metropulse.airflow.triggers"]}],
         "connection-types": [

@@ -141,15 +141,6 @@ def check_quality(target: Target, day: str | None) -> None:
     print_report(report, as_json=target.as_json)
 
 
-@click.command("status", epilog=_examples("status", "status --json"))
-@target_options
-def status(target: Target) -> None:
-    """Show the days of lake and warehouse, and what is dirty in the mart."""
-    with target.pipeline() as pipeline:
-        report = pipeline.status()
-    click.echo(json.dumps(report, default=str) if target.as_json else str(report))
-
-
 @click.command(
     "query",
     epilog=_examples(
@@ -205,6 +196,5 @@ COMMANDS: tuple[click.Command, ...] = (
         "run --date 2024-05-01 --date 2024-05-03",
         "run --date-from 2024-05-01 --date-to 2024-05-04 --json",
     ),
-    status,
     query,
 )

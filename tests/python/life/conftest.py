@@ -50,8 +50,10 @@ def mart(running_engines: Engines, request: pytest.FixtureRequest) -> Iterator[d
 
     name = f"life_{next(_NUMBERS)}"
 
+    root = urlunsplit(urlsplit(running_engines.mart_url)._replace(path="/"))
+
     def run(sql: str) -> None:
-        call = urllib.request.Request(running_engines.mart_url, data=sql.encode(), method="POST")
+        call = urllib.request.Request(root, data=sql.encode(), method="POST")
         call.add_header("X-ClickHouse-User", running_engines.mart_user)
         call.add_header("X-ClickHouse-Key", running_engines.mart_password)
         urllib.request.urlopen(call, timeout=60).read()

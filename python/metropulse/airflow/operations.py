@@ -1,0 +1,83 @@
+"""Operators for a warehouse's life beside its days: taking days out, retention, repaired rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from metropulse.airflow.base import COMMON_FIELDS, MetropulseOperator, PartitionOperator
+
+if TYPE_CHECKING:
+    from metropulse.airflow._compat import Context
+    from metropulse.pipeline import Pipeline
+    from metropulse.results import Report
+
+__all__ = ["PurgeOperator", "RewindOperator", "UndoOperator"]
+
+
+class UndoOperator(PartitionOperator):
+    """Take out exactly what the raw day brought.
+
+    Args:
+        dry_run: Work everything out and keep nothing.
+        **kwargs: Those of `PartitionOperator`.
+    """
+
+    def __init__(self, *, dry_run: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.only_report = dry_run
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Undo the day."""
+        return pipeline.undo(self.partition(context), dry_run=self.only_report)
+
+
+class RewindOperator(MetropulseOperator):
+    """Take out every raw day after `to`.
+
+    Args:
+        to: The last raw day that stays.
+        dry_run: Only name the days.
+        **kwargs: Those of `MetropulseOperator`.
+    """
+
+    template_fields: Sequence[str] = ("to", *COMMON_FIELDS)
+
+    def __init__(self, *, to: str, dry_run: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.to = to
+        self.only_report = dry_run
+
+    def call(self, pipeline: Pipeline, _context: Context) -> Report:
+        """Rewind."""
+        return pipeline.rewind(self.to, dry_run=self.only_report)
+
+
+class PurgeOperator(MetropulseOperator):
+    """Drop staging of old raw days; for a DAG of its own, once a day.
+
+    Args:
+        older_than: Age of the raw day, such as ``90d``.
+        what: Any of ``staging``, ``rejected`` and ``quality``.
+        dry_run: Only count.
+        **kwargs: Those of `MetropulseOperator`.
+    """
+
+    template_fields: Sequence[str] = ("older_than", *COMMON_FIELDS)
+
+    def __init__(
+        self,
+        *,
+        older_than: str = "90d",
+        what: Sequence[str] = ("staging",),
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.older_than = older_than
+        self.what = list(what)
+        self.only_report = dry_run
+
+    def call(self, pipeline: Pipeline, _context: Context) -> Report:
+        """Purge."""
+        return pipeline.purge(self.older_than, what=self.what, dry_run=self.only_report)
