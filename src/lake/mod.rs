@@ -7,10 +7,13 @@
 //! Invariants: with a manifest exactly its files are read, each of its size and digest; a file is hashed before
 //! it is read and can be shown to be unchanged afterwards; a reader never sees half a file; no error names a secret.
 //!
+//! [`open_files`] reads Parquet files outside any lake: paths, folders, globs and URLs.
+//!
 //! This room knows nothing of values: cleaning them is the work of [`crate::clean`].
 
 mod failure;
 mod fetch;
+mod files;
 mod manifest;
 mod open;
 mod partition;
@@ -19,6 +22,7 @@ mod ready;
 mod write;
 
 pub use fetch::LocalPart;
+pub use files::{ParquetFile, open_files};
 pub use manifest::{MANIFEST, Manifest, ManifestFile};
 pub use open::Lake;
 pub use partition::{Part, Partition};
