@@ -11,12 +11,14 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::BooleanArray;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
 use super::cleaner::Cleaned;
+use super::fate::{Fate, Fates, Settling};
 use super::hash::{Hash, Hashes, hash_rows};
 use super::spill::{PARTITIONS, Records};
 use crate::control::Cancel;
@@ -28,17 +30,6 @@ const ENTRY_BYTES: u64 = 160;
 const PASS_SHIFT: u32 = 20;
 /// Beyond so many passes the bound would cost more than it saves.
 const MAX_PASSES: u64 = 1 << 12;
-
-/// What becomes of a clean row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is loaded.
-    Kept,
-    /// A later row equals it in every known column.
-    Duplicate,
-    /// A later, different row has its key.
-    Superseded,
-}
 
 /// The counts of one part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,9 +76,16 @@ pub struct Verdict {
     contradictions: u64,
 }
 
-/// Two bits a row.
-#[derive(Clone, Debug)]
-struct Fates(Vec<u64>);
+/// What a judge needs of a batch: the costly part of seeing it, which needs no judge.
+#[derive(Debug)]
+pub struct Evidence(Hashes);
+
+impl Evidence {
+    /// Hashes the clean rows of a batch.
+    pub fn of(dataset: Dataset, cleaned: &Cleaned) -> Result<Self> {
+        hash_rows(dataset, &cleaned.rows, cleaned.stated).map(Self)
+    }
+}
 
 impl Judge {
     /// A judge that keeps about `memory_bytes` in memory, and two bits a row.
@@ -105,8 +103,14 @@ impl Judge {
 
     /// Takes in a batch of the part begun last; batches of one part may come in any order.
     pub fn see(&mut self, cleaned: &Cleaned) -> Result<()> {
-        let Hashes { rows, keys } = hash_rows(self.dataset, &cleaned.rows, cleaned.stated)?;
-        let Some(part) = self.parts.last_mut() else {
+        let evidence = Evidence::of(self.dataset, cleaned)?;
+        self.see_in(self.parts.len().wrapping_sub(1), cleaned, evidence)
+    }
+
+    /// Takes in a batch of any part that has begun, weighed before, perhaps by another thread.
+    pub fn see_in(&mut self, part: usize, cleaned: &Cleaned, evidence: Evidence) -> Result<()> {
+        let Hashes { rows, keys } = evidence.0;
+        let Some(part) = self.parts.get_mut(part) else {
             return Err(Error::internal("rows were judged before a part began"));
         };
         part.counts.take_in(cleaned);
@@ -131,13 +135,39 @@ impl Judge {
     ///
     /// # Errors
     /// `Cancelled` when asked to stop, `Storage` when scratch space fails, `Internal` when rows do not add up.
-    pub fn finish(mut self, cancel: &Cancel) -> Result<Verdict> {
+    pub fn finish(self, cancel: &Cancel) -> Result<Verdict> {
+        self.finish_on(1, cancel)
+    }
+
+    /// Settles all fates on so many threads, which share the bound.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    pub fn finish_on(mut self, threads: usize, cancel: &Cancel) -> Result<Verdict> {
         let rows = self.parts.last().map_or(0, |p| p.first + p.rows);
-        let mut fates = Fates(vec![0; usize::try_from(rows.div_ceil(32)).unwrap_or_default()]);
-        let mut contradictions = 0;
-        for partition in 0..PARTITIONS {
-            contradictions += self.settle(partition, &mut fates, cancel)?;
-        }
+        let settling = Settling::new(rows);
+        let threads = threads.clamp(1, PARTITIONS);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut contradictions = 0;
+            loop {
+                let partition = next.fetch_add(1, Ordering::Relaxed);
+                if partition >= PARTITIONS {
+                    return Ok::<_, Error>(contradictions);
+                }
+                contradictions += self.settle(partition, threads as u64, &settling, cancel)?;
+            }
+        };
+        let contradictions = std::thread::scope(|scope| {
+            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut contradictions = work()?;
+            for helper in helpers {
+                let found = helper.join().map_err(|_| Error::internal("a thread that settles fates broke off"))?;
+                contradictions += found?;
+            }
+            Ok::<_, Error>(contradictions)
+        })?;
+        let fates = settling.finish();
         for part in &mut self.parts {
             for seq in part.first..part.first + part.rows {
                 match fates.get(seq) {
@@ -153,10 +183,10 @@ impl Judge {
 
     /// Settles a partition, in more and more passes until each fits the bound. What an abandoned pass marked is
     /// true, only not all. Returns how many kept rows contradict another of their key.
-    fn settle(&mut self, partition: usize, fates: &mut Fates, cancel: &Cancel) -> Result<u64> {
+    fn settle(&self, partition: usize, threads: u64, fates: &Settling, cancel: &Cancel) -> Result<u64> {
         let mut passes = 1;
         loop {
-            if let Some(contradictions) = self.settle_in(passes, partition, fates, cancel)? {
+            if let Some(contradictions) = self.settle_in(passes, partition, threads, fates, cancel)? {
                 return Ok(contradictions);
             }
             passes *= 4;
@@ -164,8 +194,15 @@ impl Judge {
     }
 
     /// Settles a partition in so many passes; `None` if one of them breaks the bound.
-    fn settle_in(&mut self, passes: u64, partition: usize, fates: &mut Fates, cancel: &Cancel) -> Result<Option<u64>> {
-        let limit = usize::try_from(self.memory_bytes / 2 / ENTRY_BYTES).unwrap_or(usize::MAX).max(16);
+    fn settle_in(
+        &self,
+        passes: u64,
+        partition: usize,
+        threads: u64,
+        fates: &Settling,
+        cancel: &Cancel,
+    ) -> Result<Option<u64>> {
+        let limit = usize::try_from(self.memory_bytes / 2 / ENTRY_BYTES / threads).unwrap_or(usize::MAX).max(16);
         let limit = if passes < MAX_PASSES { limit } else { usize::MAX };
         let mut contradictions = 0;
         for pass in 0..passes {
@@ -211,7 +248,7 @@ impl Table {
         Self { rows: table(rows), keys: table(keys) }
     }
 
-    fn meet(&mut self, dataset: Dataset, record: &[u64], fates: &mut Fates) {
+    fn meet(&mut self, dataset: Dataset, record: &[u64], fates: &Settling) {
         match *record {
             [a, b, seq] => {
                 meet(&mut self.rows, [a, b], seq, |earlier| fates.set(earlier, Fate::Duplicate));
@@ -271,28 +308,6 @@ impl Hasher for Taken {
 
     fn write_u128(&mut self, hash: u128) {
         self.0 = (hash >> 64) as u64 ^ (hash as u64).rotate_left(32);
-    }
-}
-
-impl Fates {
-    fn set(&mut self, seq: u64, fate: Fate) {
-        let bits = match fate {
-            Fate::Kept => 0,
-            Fate::Duplicate => 1,
-            Fate::Superseded => 2,
-        };
-        if let Some(word) = self.0.get_mut((seq / 32) as usize) {
-            let shift = seq % 32 * 2;
-            *word = *word & !(3 << shift) | bits << shift;
-        }
-    }
-
-    fn get(&self, seq: u64) -> Fate {
-        match self.0.get((seq / 32) as usize).map_or(0, |word| word >> (seq % 32 * 2) & 3) {
-            1 => Fate::Duplicate,
-            2 => Fate::Superseded,
-            _ => Fate::Kept,
-        }
     }
 }
 

@@ -16,6 +16,7 @@
 mod cleaner;
 mod convert;
 mod decimal;
+mod fate;
 mod hash;
 mod json;
 mod judge;
@@ -27,8 +28,9 @@ mod text;
 mod time;
 
 pub use cleaner::{Cleaned, Cleaner, Reject};
+pub use fate::Fate;
 pub use json::canonical_json;
-pub use judge::{Counts, Fate, Judge, Verdict};
+pub use judge::{Counts, Evidence, Judge, Verdict};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Fixed-size records sorted into partitions by hash, in memory and, beyond a bound, in a scratch file.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 
 use crate::error::{Error, Result};
 
@@ -58,8 +59,8 @@ impl Records {
     }
 
     /// Hands every record of a partition to `each`, in order of addition.
-    pub(super) fn scan(&mut self, partition: usize, mut each: impl FnMut(&[u64]) -> bool) -> Result<bool> {
-        if let Some(spilled) = &mut self.spilled
+    pub(super) fn scan(&self, partition: usize, mut each: impl FnMut(&[u64]) -> bool) -> Result<bool> {
+        if let Some(spilled) = &self.spilled
             && !spilled.scan(partition, self.stride, &mut each).map_err(failed)?
         {
             return Ok(false);
@@ -102,16 +103,17 @@ impl Spilled {
         Ok(())
     }
 
-    fn scan(&mut self, partition: usize, stride: usize, each: &mut impl FnMut(&[u64]) -> bool) -> io::Result<bool> {
+    fn scan(&self, partition: usize, stride: usize, each: &mut impl FnMut(&[u64]) -> bool) -> io::Result<bool> {
         let mut bytes = Vec::new();
         let mut words = Vec::new();
         for (offset, length) in self.runs.get(partition).map_or(&[][..], Vec::as_slice) {
-            self.file.seek(SeekFrom::Start(*offset))?;
-            let mut left = *length;
+            let (mut at, mut left) = (*offset, *length);
             while left > 0 {
                 let now = left.min(READ_RECORDS * stride);
                 bytes.resize(now * 8, 0);
-                self.file.read_exact(&mut bytes)?;
+                // By place, not by the file's own position: several threads read.
+                self.file.read_exact_at(&mut bytes, at)?;
+                at += bytes.len() as u64;
                 words.clear();
                 words.extend(bytes.chunks_exact(8).map(|b| {
                     let mut word = [0; 8];

@@ -1,7 +1,8 @@
 //! A day's files on the way in: fetched, hashed, judged, and read again as clean rows.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
@@ -9,7 +10,7 @@ use chrono::NaiveDate;
 
 use super::Pipeline;
 use super::report::TableReport;
-use crate::clean::{Cleaned, Cleaner, Counts, Judge, Verdict};
+use crate::clean::{Cleaned, Cleaner, Counts, Evidence, Judge, Verdict};
 use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
@@ -93,17 +94,38 @@ fn judge(input: Input, settings: &Settings, cancel: &Cancel, progress: &Progress
         ready.push((part, cleaner));
     }
     let mut judge = Judge::new(dataset, settings.memory_bytes);
-    for (part, cleaner) in &ready {
+    let mut units = Vec::new();
+    for (number, (part, _)) in ready.iter().enumerate() {
         judge.part_begins(part.rows);
-        for group in 0..part.row_groups() {
+        units.extend((0..part.row_groups()).map(|group| (number, group)));
+    }
+    let judge = Mutex::new(judge);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(&(number, group)) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (part, cleaner) = &ready[number];
             read_group(part, cleaner, group, &mut |cleaned| {
                 cancel.check()?;
+                let evidence = Evidence::of(dataset, cleaned)?;
+                judge.lock().unwrap_or_else(PoisonError::into_inner).see_in(number, cleaned, evidence)?;
                 progress.add(cleaned.rows_read);
-                judge.see(cleaned)
+                Ok(())
             })?;
         }
-    }
-    let verdict = Arc::new(judge.finish(cancel)?);
+        Ok::<_, Error>(())
+    };
+    let threads = settings.threads().min(units.len().max(1));
+    std::thread::scope(|scope| {
+        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut outcome = work();
+        for helper in helpers {
+            let helped = helper.join().map_err(|_| Error::internal("a reading thread broke off"));
+            outcome = outcome.and(helped.and_then(|outcome| outcome));
+        }
+        outcome
+    })?;
+    let judge = judge.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let verdict = Arc::new(judge.finish_on(settings.threads(), cancel)?);
     let judged = Judged { dataset, parts: ready, verdict, unknown_columns: unknown.into_iter().collect() };
     judged.check_share(settings.reject_limit)?;
     Ok(judged)
