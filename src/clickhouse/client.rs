@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::ipc::reader::StreamReader;
 use bytes::Bytes;
-use clickhouse::Client;
+use clickhouse::{Client, Compression};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -51,6 +51,8 @@ pub struct Mart {
     server: String,
     version: Version,
     time_zone: String,
+    /// Whether the server is this machine.
+    is_local: bool,
 }
 
 impl Mart {
@@ -62,7 +64,8 @@ impl Mart {
     pub async fn connect(url: &str, user: Option<&str>, password: Option<&Secret>) -> Result<Self> {
         let (client, server) = client(url, user, password)?;
         let unknown = Version { major: 0, minor: 0 };
-        let mut mart = Self { client, server, version: unknown, time_zone: "UTC".into() };
+        let is_local = is_loopback(&server);
+        let mut mart = Self { client, server, version: unknown, time_zone: "UTC".into(), is_local };
         let asked = tokio::time::timeout(CONNECT_TIMEOUT, mart.rows("SELECT version(), timezone()"));
         let answer = asked.await.map_err(|_| error::unreachable(&mart.server, "it did not answer within 30 s"))??;
         let cell = |at: usize| answer.first().and_then(|row| row.get(at)).cloned().unwrap_or_default();
@@ -134,6 +137,30 @@ impl Mart {
             let mut rest = rows;
             while !rest.is_empty() {
                 insert.send(rest.split_to(rest.len().min(CHUNK_BYTES))).await?;
+            }
+            insert.end().await
+        };
+        self.guarded(id, "insert rows", sent).await
+    }
+
+    /// Sends what comes through a channel as the rows of one INSERT, in a binary format; nothing is sent when nothing comes.
+    pub(super) async fn insert_stream(
+        &self,
+        into: &str,
+        format: &str,
+        mut blocks: tokio::sync::mpsc::Receiver<Bytes>,
+    ) -> Result<()> {
+        let Some(first) = blocks.recv().await else { return Ok(()) };
+        let id = query_id();
+        let sql = format!("INSERT INTO {into} FORMAT {format}");
+        // Compressing costs more than loopback does.
+        let client =
+            if self.is_local { self.client.clone().with_compression(Compression::None) } else { self.client.clone() };
+        let mut insert = client.insert_formatted_with(sql).with_setting("query_id", &id);
+        let sent = async move {
+            insert.send(first).await?;
+            while let Some(block) = blocks.recv().await {
+                insert.send(block).await?;
             }
             insert.end().await
         };
@@ -216,6 +243,15 @@ pub(super) fn unique() -> String {
 fn query_id() -> String {
     let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     format!("metropulse_{seconds}_{}", unique())
+}
+
+fn is_loopback(server: &str) -> bool {
+    Url::parse(server).is_ok_and(|url| match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    })
 }
 
 /// A client for a URL, and the server's address for messages.

@@ -43,7 +43,7 @@ impl Mart {
             let changed = self.drop_service_date(date).await?;
             return Ok(Replaced { rows: 0, changed });
         }
-        let shadow = Shadow::create(self).await?;
+        let shadow = Shadow::create(self, TABLE).await?;
         let swapped = self.fill_and_swap(&shadow.name, date, encoded).await;
         shadow.remove().await;
         swapped?;
@@ -86,22 +86,22 @@ impl Mart {
     }
 }
 
-/// A table like the mart that holds one load until it is swapped in.
-struct Shadow<'a> {
+/// A table like another that holds one load until it is swapped in.
+pub(super) struct Shadow<'a> {
     mart: &'a Mart,
-    name: String,
+    pub(super) name: String,
 }
 
 impl<'a> Shadow<'a> {
     /// Creates one whose name says when, so that a leftover can be told from one in use.
-    async fn create(mart: &'a Mart) -> Result<Self> {
-        let shadow = Self { mart, name: format!("{TABLE}_shadow_{}_{}", epoch_seconds(), unique()) };
-        mart.execute(&format!("CREATE TABLE {} AS {TABLE}", shadow.name)).await?;
+    pub(super) async fn create(mart: &'a Mart, table: &str) -> Result<Self> {
+        let shadow = Self { mart, name: format!("{table}_shadow_{}_{}", epoch_seconds(), unique()) };
+        mart.execute(&format!("CREATE TABLE {} AS {table}", shadow.name)).await?;
         Ok(shadow)
     }
 
     /// Drops it now. A failure is no failure of the load: it is an orphan then.
-    async fn remove(mut self) {
+    pub(super) async fn remove(mut self) {
         let name = std::mem::take(&mut self.name);
         let _ = self.mart.execute(&format!("DROP TABLE IF EXISTS {name}")).await;
     }
@@ -119,20 +119,20 @@ fn epoch_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-/// Drops shadow tables that no run can still be filling.
-pub(super) async fn drop_orphans(mart: &Mart) -> Result<()> {
+/// Drops shadows of a table that no run can still be filling.
+pub(super) async fn drop_orphans(mart: &Mart, table: &str) -> Result<()> {
     let tables = mart.rows("SELECT name FROM system.tables WHERE database = currentDatabase()").await?;
     let now = epoch_seconds();
     for name in tables.into_iter().flatten() {
-        if is_orphan(&name, now) {
+        if is_orphan(table, &name, now) {
             mart.execute(&format!("DROP TABLE IF EXISTS {name}")).await?;
         }
     }
     Ok(())
 }
 
-fn is_orphan(name: &str, now: u64) -> bool {
-    let made = name.strip_prefix(TABLE).and_then(|rest| rest.strip_prefix("_shadow_"));
+fn is_orphan(table: &str, name: &str, now: u64) -> bool {
+    let made = name.strip_prefix(table).and_then(|rest| rest.strip_prefix("_shadow_"));
     let ours = made.filter(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'_'));
     let seconds = ours.and_then(|rest| rest.split('_').next()).and_then(|seconds| seconds.parse::<u64>().ok());
     seconds.is_some_and(|seconds| seconds + ORPHAN_SECONDS < now)
@@ -145,10 +145,10 @@ mod tests {
     #[test]
     fn only_our_own_old_shadows_are_orphans() {
         let now = 2_000_000_000;
-        assert!(is_orphan("mart_route_hourly_shadow_1000000000_1_2_3", now));
-        assert!(!is_orphan("mart_route_hourly_shadow_1999999999_1_2_3", now));
-        assert!(!is_orphan("mart_route_hourly_shadow_copy", now));
-        assert!(!is_orphan("mart_route_hourly", now));
-        assert!(!is_orphan("mart_route_hourly_shadow_1000000000_of_mine", now));
+        assert!(is_orphan(TABLE, "mart_route_hourly_shadow_1000000000_1_2_3", now));
+        assert!(!is_orphan(TABLE, "mart_route_hourly_shadow_1999999999_1_2_3", now));
+        assert!(!is_orphan(TABLE, "mart_route_hourly_shadow_copy", now));
+        assert!(!is_orphan(TABLE, "mart_route_hourly", now));
+        assert!(!is_orphan(TABLE, "mart_route_hourly_shadow_1000000000_of_mine", now));
     }
 }

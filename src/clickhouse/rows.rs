@@ -24,6 +24,13 @@ pub(super) struct Digest {
     pub sum: u64,
 }
 
+impl Digest {
+    /// Of both sets of rows together.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self { rows: self.rows + other.rows, sum: self.sum.wrapping_add(other.sum) }
+    }
+}
+
 /// A service date ready to be sent.
 pub(super) struct Encoded {
     pub bytes: Bytes,
@@ -197,7 +204,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn varint(value: usize, bytes: &mut Vec<u8>) {
+pub(super) fn varint(value: usize, bytes: &mut Vec<u8>) {
     let mut rest = value;
     while rest >= 0x80 {
         bytes.push((rest & 0x7f) as u8 | 0x80);

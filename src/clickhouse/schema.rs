@@ -101,7 +101,7 @@ pub(super) fn digest_sql(table: &str, date: chrono::NaiveDate) -> String {
 }
 
 /// The statements of a script, comments and blank ones left out.
-fn statements(script: &str) -> Vec<String> {
+pub(super) fn statements(script: &str) -> Vec<String> {
     let lines = script.lines().map(|line| line.split_once("--").map_or(line, |(code, _)| code).trim_end());
     let code: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
     code.join("\n").split(';').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
@@ -118,7 +118,7 @@ impl Mart {
             self.execute(&statement).await?;
         }
         self.check_columns().await?;
-        load::drop_orphans(self).await
+        load::drop_orphans(self, TABLE).await
     }
 
     /// Renames a table of the mart's name and another shape, such as the prototype's; where it is now, if there was one.
