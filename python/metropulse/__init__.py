@@ -14,6 +14,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from metropulse.copy import copy_parquet
     from metropulse.exceptions import (
         CancelledError,
         ConfigError,
@@ -47,11 +48,13 @@ __all__ = [
     "SchemaError",
     "StorageError",
     "__version__",
+    "copy_parquet",
 ]
 
 _HOMES = {
     "Pipeline": "metropulse.pipeline",
     "Report": "metropulse.results",
+    "copy_parquet": "metropulse.copy",
     **{name: "metropulse.exceptions" for name in __all__ if name.endswith("Error")},
 }
 

@@ -1,11 +1,17 @@
 """The native core. Blocking verbs release the GIL, heed Ctrl-C and return a report as JSON text."""
 
 from collections.abc import Awaitable, Sequence
-from typing import Any, final
+from typing import Any, Protocol, final, type_check_only
 
 from metropulse.results import Progress
 
 __all__ = ["ArrowTable", "Pipeline"]
+
+@type_check_only
+class ArrowStream(Protocol):
+    """Whatever gives an Arrow C stream: tables and readers of pyarrow, Polars, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None, /) -> object: ...
 
 @final
 class ArrowTable:
@@ -43,6 +49,17 @@ class Pipeline:
     def migrate(self, dry_run: bool, *, progress: Progress | None = None) -> str: ...
     def purge(
         self, older_than_days: int, what: Sequence[str], dry_run: bool, *, progress: Progress | None = None
+    ) -> str: ...
+    def load_telemetry(self, dt: str, *, progress: Progress | None = None) -> str: ...
+    def copy_parquet(
+        self,
+        source: Sequence[str] | ArrowStream,
+        table: str,
+        create: bool,
+        truncate: bool,
+        connections: int,
+        *,
+        progress: Progress | None = None,
     ) -> str: ...
     def partition_ready(self, dt: str, required: Sequence[str]) -> str: ...
     def wait_for_partition(

@@ -185,6 +185,10 @@ class Pipeline(LifeVerbs):
         """Load the raw day's trips, payments and positions, keyed as of their own time."""
         return Report.from_json(self._core.load_facts(iso_day(dt), progress=progress))
 
+    def load_telemetry(self, dt: Day, *, progress: Progress | None = None) -> Report:
+        """Load the raw day's clean positions straight into ClickHouse, past the warehouse."""
+        return Report.from_json(self._core.load_telemetry(iso_day(dt), progress=progress))
+
     def build_route_hourly(
         self,
         date_from: Day | None = None,

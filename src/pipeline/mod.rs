@@ -4,6 +4,7 @@
 //! `mart` rolls facts up into ClickHouse; `quality` looks at the result. Every step returns a [`Report`] and writes
 //! nothing when its input is what the ledger already holds.
 
+mod copy;
 mod dimensions;
 mod facts;
 mod generate;
@@ -12,8 +13,10 @@ mod life;
 mod mart;
 mod quality;
 mod report;
+mod source;
 mod stage;
 mod status;
+mod telemetry;
 mod wait;
 
 use std::sync::{Arc, OnceLock};
@@ -31,7 +34,9 @@ use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::postgres::Warehouse;
 
+pub use copy::CopyOptions;
 pub use report::{Report, TableReport};
+pub use source::Source;
 pub use status::{State, Status};
 
 /// A result as Arrow batches of one schema.

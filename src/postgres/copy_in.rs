@@ -45,6 +45,12 @@ pub trait Feed: Send + Sync {
 
     /// Reads one unit and hands over its batches. Blocking; called from a thread of its own.
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()>;
+
+    /// Where a unit's batches come from, for feeds whose units differ in schema or count their rows by file: the
+    /// schema, and the rows before the unit in its file.
+    fn origin(&self, _unit: Unit) -> Option<(SchemaRef, u64)> {
+        None
+    }
 }
 
 /// What a COPY needs besides its rows.
@@ -54,12 +60,25 @@ pub(super) struct Target {
     pub(super) table: String,
     /// Columns with their types, as the feed gives them.
     pub(super) columns: Vec<(String, PgType)>,
+    /// Whether rows come in frozen: for a table made or emptied by the same transaction.
+    pub(super) freeze: bool,
+}
+
+/// A quoted identifier.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 impl Target {
+    /// A table that others may read meanwhile.
+    pub(super) fn new(table: String, columns: Vec<(String, PgType)>) -> Self {
+        Self { table, columns, freeze: false }
+    }
+
     fn statement(&self) -> String {
-        let names: Vec<String> = self.columns.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-        format!("COPY {} ({}) FROM STDIN (FORMAT BINARY)", self.table, names.join(", "))
+        let names: Vec<String> = self.columns.iter().map(|(name, _)| quoted(name)).collect();
+        let freeze = if self.freeze { ", FREEZE" } else { "" };
+        format!("COPY {} ({}) FROM STDIN (FORMAT BINARY{freeze})", self.table, names.join(", "))
     }
 }
 
@@ -96,7 +115,8 @@ pub(super) async fn copy_here(
     copy_units(session, target, feed, Arc::default(), cancel, progress).await
 }
 
-async fn copy_units(
+/// Loads the units that `next` gives out over the caller's session, inside its transaction.
+pub(super) async fn copy_units(
     session: &Session,
     target: &Target,
     feed: Arc<dyn Feed>,
@@ -154,6 +174,9 @@ fn produce(
         let unit = next.fetch_add(1, Ordering::Relaxed);
         if unit >= feed.units() {
             break;
+        }
+        if let Some((schema, rows_before)) = feed.origin(unit) {
+            encoder.turn_to(&schema, rows_before)?;
         }
         feed.read(unit, &mut |batch| {
             let mut start = 0;

@@ -119,7 +119,7 @@ impl Warehouse {
         named.extend(columns(&[("load_id", PgType::Varchar), ("dt", PgType::Date)]));
         let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
         self.progress.begin(&format!("stage {}", load.dataset), expected);
-        let target = Target { table: side.name(), columns: named };
+        let target = Target::new(side.name(), named);
         let connections = self.settings.connections;
         let feed = Arc::new(Stamped::new(load));
         let copied = copy_parallel(&self.address, &target, feed, connections, &self.cancel, &self.progress).await?;
@@ -146,9 +146,9 @@ impl Warehouse {
         if expected == 0 {
             return Ok(());
         }
-        let target = Target {
-            table: "staging.rejected".to_owned(),
-            columns: columns(&[
+        let target = Target::new(
+            "staging.rejected".to_owned(),
+            columns(&[
                 ("dataset", PgType::Text),
                 ("dt", PgType::Date),
                 ("file", PgType::Text),
@@ -157,7 +157,7 @@ impl Warehouse {
                 ("row_json", PgType::Jsonb),
                 ("load_id", PgType::Varchar),
             ]),
-        };
+        );
         self.progress.begin(&format!("reject {}", load.dataset), expected);
         let copied = copy_here(session, &target, Arc::clone(&load.rejects), &self.cancel, &self.progress).await?;
         expect_rows(copied, expected, "staging.rejected")

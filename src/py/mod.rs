@@ -4,6 +4,7 @@ mod errors;
 mod life;
 mod pipeline;
 mod runtime;
+mod source;
 mod table;
 
 use pyo3::prelude::*;

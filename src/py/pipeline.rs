@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use super::errors::raise;
 use super::runtime::{block_on, coroutine};
+use super::source::source as rows_of;
 use super::table::ArrowTable;
 use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::model::Dataset;
-use crate::pipeline::{Pipeline as Core, Table};
+use crate::pipeline::{CopyOptions, Pipeline as Core, Table};
 
 /// The steps of a day over the back ends that the settings name.
 #[pyclass(frozen, module = "metropulse._core")]
@@ -142,6 +143,28 @@ impl Pipeline {
     fn run(&self, py: Python<'_>, dt: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
         let dt = day(py, dt)?;
         self.call(py, progress.as_ref(), |core| async move { json(&core.run(dt).await?) })
+    }
+
+    #[pyo3(signature = (dt, *, progress = None))]
+    fn load_telemetry(&self, py: Python<'_>, dt: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let dt = day(py, dt)?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.load_telemetry(dt).await?) })
+    }
+
+    #[pyo3(signature = (source, table, create, truncate, connections, *, progress = None))]
+    #[allow(clippy::too_many_arguments)]
+    fn copy_parquet(
+        &self,
+        py: Python<'_>,
+        source: &Bound<'_, PyAny>,
+        table: String,
+        create: bool,
+        truncate: bool,
+        connections: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
+        let (source, options) = (rows_of(source)?, CopyOptions { create, truncate, connections });
+        self.call(py, progress.as_ref(), |core| async move { json(&core.copy_parquet(source, &table, options).await?) })
     }
 
     fn partition_ready(&self, py: Python<'_>, dt: &str, required: Vec<String>) -> PyResult<String> {

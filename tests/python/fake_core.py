@@ -67,6 +67,14 @@ class Pipeline:
     def load_facts(self, dt: str, *, progress: Any = None) -> str:
         return self._verb("load_facts", dt, dt=dt)
 
+    def load_telemetry(self, dt: str, *, progress: Any = None) -> str:
+        return self._verb("load_telemetry", dt, dt=dt)
+
+    def copy_parquet(
+        self, source: Any, table: str, create: bool, truncate: bool, connections: int, *, progress: Any = None
+    ) -> str:
+        return self._verb("copy_parquet", source, table, create, truncate, connections)
+
     def build_route_hourly(
         self, date_from: str | None, date_to: str | None, force: bool, *, progress: Any = None
     ) -> str:

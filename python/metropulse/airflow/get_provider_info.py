@@ -29,7 +29,12 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": ["metropulse.airflow.operators", "metropulse.airflow.operations"],
+                "python-modules": [
+                    "metropulse.airflow.operators",
+                    "metropulse.airflow.operations",
+                    "metropulse.airflow.copy",
+                    "metropulse.airflow.telemetry",
+                ],
             }
         ],
         "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["metropulse.airflow.sensors"]}],

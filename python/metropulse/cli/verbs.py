@@ -187,6 +187,12 @@ COMMANDS: tuple[click.Command, ...] = (
         "load-facts --date 2024-05-01",
     ),
     build_route_hourly,
+    _day_verb(
+        "load-telemetry",
+        "Load positions of raw days straight into ClickHouse.",
+        Pipeline.load_telemetry,
+        "load-telemetry --date 2024-05-01",
+    ),
     check_quality,
     _day_verb(
         "run",

@@ -100,6 +100,7 @@ enum Input {
 /// # }
 /// ```
 pub struct Encoder {
+    sources: Vec<(String, PgType, Source)>,
     columns: Vec<Column>,
     started: bool,
     rows_seen: u64,
@@ -125,9 +126,22 @@ impl Encoder {
         if i16::try_from(columns.len()).is_err() {
             return Err(Error::schema(format!("{} columns, PostgreSQL takes at most {}", columns.len(), i16::MAX)));
         }
-        let columns =
-            columns.iter().map(|(name, pg, source)| plan(name, *pg, source, schema)).collect::<Result<_>>()?;
-        Ok(Self { columns, started: false, rows_seen: 0, rows_written: 0 })
+        let mut encoder =
+            Self { sources: columns.to_vec(), columns: Vec::new(), started: false, rows_seen: 0, rows_written: 0 };
+        encoder.turn_to(schema, 0)?;
+        Ok(encoder)
+    }
+
+    /// Goes on in the same stream with batches of another schema (another file's), whose first row messages call
+    /// number `rows_before + 1`.
+    ///
+    /// # Errors
+    /// As [`Self::with_sources`]; the encoder then stands where it stood.
+    pub fn turn_to(&mut self, schema: &Schema, rows_before: u64) -> Result<()> {
+        self.columns =
+            self.sources.iter().map(|(name, pg, source)| plan(name, *pg, source, schema)).collect::<Result<_>>()?;
+        self.rows_seen = rows_before;
+        Ok(())
     }
 
     /// Writes the header unless this stream has one.

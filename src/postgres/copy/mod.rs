@@ -17,6 +17,8 @@ mod sink;
 pub mod types;
 
 #[cfg(test)]
+mod pairs;
+#[cfg(test)]
 mod tests;
 
 pub use decode::Decoder;

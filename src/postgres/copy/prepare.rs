@@ -1,7 +1,7 @@
 //! Which Arrow array writes which PostgreSQL type, and how.
 
 use arrow::array::cast::AsArray;
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, GenericListArray, OffsetSizeTrait};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, GenericListArray, GenericStringArray, OffsetSizeTrait};
 use arrow::compute::cast;
 use arrow::datatypes::{
     ArrowDictionaryKeyType, ArrowNativeType, DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type,
@@ -152,17 +152,17 @@ fn strings<B: Bytes + Array + Clone + 'static>(array: &B, prefix: &'static [u8],
     Some(Box::new(Strings { nulls: nulls(array), values: array.clone(), prefix, text }))
 }
 
+fn string<O: OffsetSizeTrait>(array: &GenericStringArray<O>, prefix: &'static [u8]) -> Prepared {
+    let offsets = array.offsets();
+    let (start, end) = (offsets[0].as_usize(), offsets[array.len()].as_usize());
+    // One scan over all values is far cheaper than one a value. Only those of this slice: the buffer may be far longer.
+    strings(array, prefix, array.value_data()[start..end].contains(&0))
+}
+
 fn text(array: &ArrayRef, prefix: &'static [u8]) -> Prepared {
     match array.data_type() {
-        DataType::Utf8 => {
-            let array = array.as_string_opt::<i32>()?;
-            // One scan over all values is far cheaper than one a value.
-            strings(array, prefix, array.value_data().contains(&0))
-        }
-        DataType::LargeUtf8 => {
-            let array = array.as_string_opt::<i64>()?;
-            strings(array, prefix, array.value_data().contains(&0))
-        }
+        DataType::Utf8 => string(array.as_string_opt::<i32>()?, prefix),
+        DataType::LargeUtf8 => string(array.as_string_opt::<i64>()?, prefix),
         DataType::Utf8View => strings(array.as_string_view_opt()?, prefix, true),
         _ => None,
     }
@@ -282,11 +282,13 @@ fn list(array: &ArrayRef, element: PgType) -> Prepared {
 
 fn list_of<O: OffsetSizeTrait>(array: &GenericListArray<O>, element: PgType) -> Prepared {
     let offsets = array.offsets().clone();
-    let values = array.values().clone();
+    // Only the elements of this slice: the child may be far longer.
+    let (first, last) = (offsets[0].as_usize(), offsets[array.len()].as_usize());
+    let values = array.values().slice(first, last - first);
     let absent = values.logical_nulls().filter(|n| n.null_count() > 0);
     let mut elements = prepare(&values, element)?;
     let make = move |row: usize, out: &mut Vec<u8>| {
-        let (start, end) = (offsets[row].as_usize(), offsets[row + 1].as_usize());
+        let (start, end) = (offsets[row].as_usize() - first, offsets[row + 1].as_usize() - first);
         let has_null = absent.as_ref().is_some_and(|n| (start..end).any(|at| n.is_null(at)));
         let dimensions = i32::from(end > start);
         out.extend_from_slice(&dimensions.to_be_bytes());

@@ -133,7 +133,7 @@ impl Sheet {
         }
         let full = std::mem::replace(self, Self::new());
         let feed = Arc::new(Full { batch: full.batch()? });
-        let target = Target { table: TABLE.to_owned(), columns: columns() };
+        let target = Target::new(TABLE.to_owned(), columns());
         copy_here(session, &target, feed, cancel, &Progress::default()).await?;
         Ok(())
     }

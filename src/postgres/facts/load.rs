@@ -66,7 +66,7 @@ impl Warehouse {
         let first_key = reserve(session, fact.surrogate, expected).await?;
         let rows = FactRows::new(fact, load.dt, load.rows, Arc::clone(&members), self.zone, first_key)?;
         let feed = Arc::new(rows);
-        let target = Target { table: side.name(), columns: feed.columns() };
+        let target = Target::new(side.name(), feed.columns());
         self.progress.begin(&format!("load {}", fact.table), expected);
         let connections = self.settings.connections;
         let copied =

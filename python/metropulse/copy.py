@@ -1,0 +1,131 @@
+"""`copy_parquet`: Parquet or Arrow into any table of PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from metropulse.config import resolve
+from metropulse.exceptions import ConfigError
+from metropulse.results import Report
+
+if TYPE_CHECKING:
+    from metropulse._core import ArrowStream
+    from metropulse.pipeline import Pipeline
+    from metropulse.results import Progress
+
+    PathSource: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+    Source: TypeAlias = PathSource | ArrowStream
+
+__all__ = ["copy_into", "copy_parquet", "first_url"]
+
+
+def copy_parquet(
+    source: Source,
+    dsn: str,
+    table: str,
+    *,
+    create: bool = False,
+    truncate: bool = False,
+    connections: int = 1,
+    lake_options: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Copy Parquet files or an Arrow stream into a PostgreSQL table, by COPY BINARY.
+
+    Columns go by name. Before a byte is sent, every column of every file is held against the table's catalog, and all
+    that does not fit is named in one error. Memory does not grow with the input. With one connection all of it is one
+    transaction, and a table that is made or emptied for the copy gets its rows frozen. With several, a table that is
+    made appears only when it is full; a table that was there gets the rows when all connections have sent theirs, by
+    commits that follow one another at once. A table with a unique index or a trigger, or one that is emptied, is loaded
+    over one connection whatever was asked; the report says why.
+
+    Args:
+        source: A path, URL, folder or glob, a list of them, or anything with ``__arrow_c_stream__``.
+        dsn: PostgreSQL, as a ``postgresql://`` or ``jdbc:postgresql://`` URL.
+        table: The table as SQL names it (``trips``, ``public.trips``, ``"Trips"``).
+        create: Make the table after the first file when it is not there.
+        truncate: Empty the table in the same transaction.
+        connections: How many connections may share the work, by row groups.
+        lake_options: Options of the object store for URLs; else those of the environment.
+        progress: Told about rows done.
+
+    Returns:
+        The report: rows, bytes, files, seconds, table, created, frozen, connections.
+
+    Raises:
+        SchemaError: Columns do not fit the table.
+        DataError: The table cannot hold a value; nothing was committed.
+        NotFoundError: A source names no file, or the table is not there.
+    """
+    from metropulse.pipeline import Pipeline
+
+    # The scheme of the source chooses which variables give access to it.
+    settings = resolve(lake=first_url(source), lake_options=lake_options, warehouse=dsn)
+    return copy_into(
+        Pipeline.from_settings(settings),
+        source,
+        table,
+        create=create,
+        truncate=truncate,
+        connections=connections,
+        progress=progress,
+    )
+
+
+def copy_into(
+    pipeline: Pipeline,
+    source: Source,
+    table: str,
+    *,
+    create: bool = False,
+    truncate: bool = False,
+    connections: int = 1,
+    progress: Progress | None = None,
+) -> Report:
+    """Copy into a table of a pipeline's warehouse, as `copy_parquet` does.
+
+    Args:
+        pipeline: Names the warehouse, and the access to remote sources.
+        source: As for `copy_parquet`.
+        table: As for `copy_parquet`.
+        create: As for `copy_parquet`.
+        truncate: As for `copy_parquet`.
+        connections: As for `copy_parquet`.
+        progress: Told about rows done.
+
+    Returns:
+        The report.
+
+    Raises:
+        ConfigError: `connections` is no positive number, or the source names nothing.
+    """
+    if connections < 1:
+        raise ConfigError(f"connections is {connections}, expected 1 or more")
+    given: Any = source if hasattr(source, "__arrow_c_stream__") else _paths(source)
+    core = pipeline._core
+    return Report.from_json(core.copy_parquet(given, table, create, truncate, connections, progress=progress))
+
+
+def first_url(source: Source) -> str | None:
+    """Return the first URL among the paths of a source, or None.
+
+    Args:
+        source: As for `copy_parquet`.
+
+    Returns:
+        The URL.
+    """
+    if hasattr(source, "__arrow_c_stream__"):
+        return None
+    return next((path for path in _paths(source) if "://" in path), None)
+
+
+def _paths(source: PathSource) -> list[str]:
+    if isinstance(source, (str, os.PathLike)):
+        return [os.fspath(source)]
+    paths = [os.fspath(path) for path in source]
+    if not paths:
+        raise ConfigError("the source is an empty list, expected at least one path or URL")
+    return paths

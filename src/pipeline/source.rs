@@ -1,0 +1,102 @@
+//! Rows that a caller names: Parquet files, or an Arrow stream of another library.
+
+use std::sync::{Mutex, PoisonError};
+
+use arrow::array::{RecordBatch, RecordBatchReader};
+use arrow::datatypes::SchemaRef;
+
+use crate::error::{Error, Result};
+use crate::lake::ParquetFile;
+use crate::postgres::{Feed, Origin, Unit};
+
+/// Rows decoded at once.
+const BATCH_ROWS: usize = 16_384;
+
+/// Where rows come from.
+pub enum Source {
+    /// Paths, folders, globs or URLs of Parquet files.
+    Paths(Vec<String>),
+    /// A stream, read once.
+    Stream(Box<dyn RecordBatchReader + Send>),
+}
+
+/// The rows of files, in units of row groups.
+pub(super) struct FileRows {
+    files: Vec<ParquetFile>,
+    units: Vec<(usize, usize)>,
+}
+
+impl FileRows {
+    pub(super) fn new(files: Vec<ParquetFile>) -> Self {
+        let all = files.iter().enumerate();
+        let units = all.flat_map(|(file, f)| (0..f.row_groups()).map(move |group| (file, group))).collect();
+        Self { files, units }
+    }
+
+    pub(super) fn origins(&self) -> Vec<Origin> {
+        self.files.iter().map(|f| Origin { name: f.name.clone(), schema: f.schema() }).collect()
+    }
+}
+
+impl Feed for FileRows {
+    fn schema(&self) -> SchemaRef {
+        self.files.first().map_or_else(|| SchemaRef::new(arrow::datatypes::Schema::empty()), ParquetFile::schema)
+    }
+
+    fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        let (file, group) = self.units[unit];
+        let file = &self.files[file];
+        for batch in file.read(group..group + 1, None, BATCH_ROWS)? {
+            sink(batch?).map_err(|e| e.with("file", &file.name))?;
+        }
+        Ok(())
+    }
+
+    fn origin(&self, unit: Unit) -> Option<(SchemaRef, u64)> {
+        let (file, group) = self.units[unit];
+        let file = &self.files[file];
+        Some((file.schema(), file.first_row(group) - 1))
+    }
+}
+
+/// The rows of a stream: each unit takes the next batch until there is none, so as many may run as there are units.
+pub(super) struct StreamRows {
+    schema: SchemaRef,
+    units: usize,
+    reader: Mutex<Box<dyn RecordBatchReader + Send>>,
+}
+
+impl StreamRows {
+    pub(super) fn new(reader: Box<dyn RecordBatchReader + Send>, units: usize) -> Self {
+        Self { schema: reader.schema(), units: units.max(1), reader: Mutex::new(reader) }
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        Origin { name: "the Arrow stream".into(), schema: self.schema.clone() }
+    }
+}
+
+impl Feed for StreamRows {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn units(&self) -> usize {
+        self.units
+    }
+
+    fn read(&self, _unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        loop {
+            let batch = self.reader.lock().unwrap_or_else(PoisonError::into_inner).next();
+            match batch {
+                None => return Ok(()),
+                Some(Ok(batch)) => sink(batch)?,
+                Some(Err(e)) => return Err(Error::data(format!("the Arrow stream broke off: {e}")).because(e)),
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Whether the columns of every file go into the table.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::DataType;
+
+use super::super::copy::PgType;
+use super::Origin;
+use super::catalog::{Column, Table};
+use crate::error::{Error, Result};
+
+/// So many misfits are told; the rest is counted.
+const TOLD: usize = 20;
+
+/// The columns of the COPY, in the order of the first file.
+///
+/// # Errors
+/// `Schema` with every column of every file that does not fit: file, column, both types, what to do.
+pub(super) fn columns(table: &Table, origins: &[Origin]) -> Result<Vec<(String, PgType)>> {
+    let Some(first) = origins.first() else { return Ok(Vec::new()) };
+    let by_name: BTreeMap<&str, &Column> = table.columns.iter().map(|c| (c.name.as_str(), c)).collect();
+    let mut misfits = Vec::new();
+    for origin in origins {
+        let mut names: Vec<&str> = origin.schema.fields().iter().map(|f| f.name().as_str()).collect();
+        for field in origin.schema.fields() {
+            let (name, arrow) = (field.name().as_str(), field.data_type());
+            if let Some(why) = misfit(by_name.get(name).copied(), name, arrow) {
+                misfits.push(format!("{}: {why}", origin.name));
+            }
+            if first.schema.column_with_name(name).is_none() {
+                misfits.push(format!("{}: column {name:?} is not in {}: write both alike", origin.name, first.name));
+            }
+        }
+        for field in first.schema.fields().iter().filter(|f| origin.schema.column_with_name(f.name()).is_none()) {
+            misfits.push(format!(
+                "{}: has no column {:?}, {} has: write both alike",
+                origin.name,
+                field.name(),
+                first.name
+            ));
+        }
+        names.sort_unstable();
+        for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
+            misfits.push(format!("{}: has two columns {:?}: rename one", origin.name, pair[0]));
+        }
+    }
+    for column in table.columns.iter().filter(|c| c.is_required) {
+        if first.schema.column_with_name(&column.name).is_none() {
+            misfits.push(format!(
+                "{}: has no column {:?} ({}), which is NOT NULL without a default: add it, or give it a default",
+                first.name, column.name, column.sql
+            ));
+        }
+    }
+    if first.schema.fields().is_empty() {
+        misfits.push(format!("{}: has no columns", first.name));
+    }
+    if misfits.is_empty() {
+        let typed =
+            first.schema.fields().iter().filter_map(|f| Some((f.name().clone(), by_name.get(f.name().as_str())?.pg?)));
+        return Ok(typed.collect());
+    }
+    let more = misfits.len().saturating_sub(TOLD);
+    let mut told = misfits[..misfits.len().min(TOLD)].join("; ");
+    if more > 0 {
+        told.push_str(&format!("; and {more} more"));
+    }
+    Err(Error::schema(format!("nothing was sent, {} does not take these columns: {told}", table.name()))
+        .with("table", table.name())
+        .with("misfits", misfits.len()))
+}
+
+fn misfit(column: Option<&Column>, name: &str, arrow: &DataType) -> Option<String> {
+    let Some(column) = column else {
+        return Some(format!("column {name:?} ({arrow}) is not in the table: add it there, or leave it out"));
+    };
+    if column.is_generated {
+        return Some(format!("column {name:?} is computed by the table: leave it out"));
+    }
+    match column.pg {
+        Some(pg) if pg.takes(arrow) => None,
+        pg => Some(format!("column {name:?} is {arrow}, the table has {}: {}", column.sql, advice(arrow, pg))),
+    }
+}
+
+/// What to do about an Arrow type that a PostgreSQL type (`None`: none that COPY BINARY is known for here) does not take.
+pub(super) fn advice(arrow: &DataType, pg: Option<PgType>) -> &'static str {
+    let arrow = match arrow {
+        DataType::Dictionary(_, value) => value,
+        other => other,
+    };
+    match arrow {
+        DataType::Struct(_) | DataType::Map(..) | DataType::Union(..) => "turn it into JSON text",
+        DataType::List(_)
+        | DataType::LargeList(_)
+        | DataType::ListView(_)
+        | DataType::LargeListView(_)
+        | DataType::FixedSizeList(..) => "turn it into JSON text, or into a list of strings or integers",
+        DataType::Duration(_) | DataType::Interval(_) => "turn it into a number of seconds",
+        DataType::RunEndEncoded(..) => "cast it to its values' type",
+        _ => match pg {
+            None => "copy it into a column of a plain type and cast it in SQL",
+            Some(PgType::Text | PgType::Varchar | PgType::Bpchar | PgType::Json | PgType::Jsonb) => {
+                "cast it to a string"
+            }
+            Some(PgType::Int2 | PgType::Int4 | PgType::Int8) => "cast it to an integer",
+            Some(PgType::Float4 | PgType::Float8) => "cast it to a float of that size",
+            Some(PgType::Numeric | PgType::Decimal(..)) => "cast it to a decimal",
+            Some(PgType::Date) => "cast it to a date",
+            Some(PgType::Time) => "cast it to a time of day",
+            Some(PgType::Timestamp | PgType::Timestamptz) => "cast it to a timestamp",
+            Some(PgType::Bool) => "cast it to a boolean",
+            Some(PgType::Bytea) => "cast it to binary",
+            Some(PgType::Uuid) => "write it as text or as 16 bytes",
+            Some(PgType::TextArray | PgType::Int8Array) => "turn it into a list",
+        },
+    }
+}
