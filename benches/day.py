@@ -1,4 +1,4 @@
-"""Makes the raw days that the whole-day rows load: two days of a seeded city, as the prototype's generator named things.
+"""Makes the raw days that the whole-day rows load: two days of a seeded city, named as the prototype did.
 
 Run by the peers' interpreter, which has numpy and pyarrow:
 

@@ -18,6 +18,16 @@ pub struct Written {
     pub deleted: u64,
 }
 
+impl Written {
+    fn total(self) -> u64 {
+        self.inserted + self.updated + self.deleted
+    }
+}
+
+/// From so many changed rows on, the server learns the new size at once: without, it would plan what follows in the
+/// same transaction (and the facts that load a moment later) for an empty table, with cost that grows by the square.
+const ANALYZE_ROWS: u64 = 1_000;
+
 /// Applies the sheet. Foreign keys and (key, from) are deferred; the order keeps at most one open row a key.
 pub(super) async fn apply(session: &Session, shape: &Shape, load_id: &str) -> Result<Written> {
     apply_log(session, shape).await?;
@@ -42,10 +52,14 @@ pub(super) async fn apply(session: &Session, shape: &Shape, load_id: &str) -> Re
     }
     updated += session.touch(&infer_sql(shape), &[]).await?;
     let inserted = session.touch(&insert_sql(shape), &[&load_id]).await?;
+    let written = Written { inserted, updated, deleted };
+    if written.total() >= ANALYZE_ROWS {
+        session.run(&format!("ANALYZE {table}; ANALYZE {log}", log = shape.log())).await?;
+    }
     if let Some((from, to)) = dimension.interval {
         check_overlaps(session, table, key, from, to).await?;
     }
-    Ok(Written { inserted, updated, deleted })
+    Ok(written)
 }
 
 async fn apply_log(session: &Session, shape: &Shape) -> Result<()> {
