@@ -243,7 +243,16 @@ def measure(
     return row
 
 
-def grow(work: str, times: int, *, rows: int, size_bytes: int, arm: Arm, repeats: int = 3) -> dict[str, Any]:
+def grow(
+    work: str,
+    times: int,
+    *,
+    rows: int,
+    size_bytes: int,
+    arm: Arm,
+    repeats: int = 3,
+    before: Callable[[], None] | None = None,
+) -> dict[str, Any]:
     """Time one contestant on `times` the smallest input, in a process of its own, and print a line of the series.
 
     Args:
@@ -253,12 +262,18 @@ def grow(work: str, times: int, *, rows: int, size_bytes: int, arm: Arm, repeats
         size_bytes: Bytes of this input.
         arm: Who does it.
         repeats: Timed runs, after one that is not counted.
+        before: Called before every run, untimed.
 
     Returns:
         The line that was printed.
     """
     with running(arm) as process:
-        took = [process.run() for _ in range(repeats + 1)][1:]
+        took = []
+        for _ in range(repeats + 1):
+            if before is not None:
+                before()
+            took.append(process.run())
+        took = took[1:]
         peak = process.ask("peak")["bytes"]
     line = {
         "series": work,
