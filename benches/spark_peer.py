@@ -23,8 +23,8 @@ INDEXES = {
     "fact_vehicle_position": ("event_ts", ("vehicle_sk", "route_sk")),
 }
 MART = """CREATE TABLE IF NOT EXISTS mart_spark (route_id String, name String, transport_type String,
-  hour_bucket DateTime('UTC'), trip_cnt UInt64, avg_fare Float64, avg_duration_sec Float64, sum_distance_m Float64,
-  avg_speed Float64, snapshot_ts DateTime('UTC'))
+  hour_bucket DateTime('UTC'), trip_cnt UInt64, avg_fare Nullable(Float64),
+  avg_duration_sec Nullable(Float64), sum_distance_m Float64, avg_speed Nullable(Float64), snapshot_ts DateTime('UTC'))
   ENGINE = MergeTree PARTITION BY toDate(hour_bucket) ORDER BY (route_id, hour_bucket)"""
 
 
