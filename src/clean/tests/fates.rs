@@ -64,7 +64,7 @@ fn check(dataset: Dataset, parts: &[Vec<Row>], memory_bytes: u64) {
             batches.push((index, cleaned));
         }
     }
-    let verdict = judge.finish(&Cancel::default()).unwrap();
+    let verdict = judge.finish_on(1 + parts.len() % 3, &Cancel::default()).unwrap();
     let expected = naive(dataset, parts);
     for (index, fates) in expected.iter().enumerate() {
         let count = |fate| fates.iter().filter(|f| **f == fate).count() as u64;
