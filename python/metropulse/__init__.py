@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from metropulse.pipeline import Pipeline
     from metropulse.results import Report
+    from metropulse.rollup import merge_rollups, rollup_hourly
 
     __version__: str
 
@@ -49,12 +50,16 @@ __all__ = [
     "StorageError",
     "__version__",
     "copy_parquet",
+    "merge_rollups",
+    "rollup_hourly",
 ]
 
 _HOMES = {
     "Pipeline": "metropulse.pipeline",
     "Report": "metropulse.results",
     "copy_parquet": "metropulse.copy",
+    "merge_rollups": "metropulse.rollup",
+    "rollup_hourly": "metropulse.rollup",
     **{name: "metropulse.exceptions" for name in __all__ if name.endswith("Error")},
 }
 

@@ -195,6 +195,7 @@ class Pipeline(LifeVerbs):
         date_to: Day | None = None,
         *,
         force: bool = False,
+        source: str = "warehouse",
         progress: Progress | None = None,
     ) -> Report:
         """Rebuild every dirty service date of the mart, or only those of ``[date_from, date_to)``.
@@ -203,10 +204,8 @@ class Pipeline(LifeVerbs):
             date_from: First service date.
             date_to: The date after the last one.
             force: Rebuild clean dates of the range too.
+            source: ``"warehouse"``, or ``"lake"``: all dates that the raw days touch, or all of the range.
             progress: Told about rows done.
-
-        Returns:
-            The report.
 
         Raises:
             ConfigError: Only one end of the range is given, or `force` without a range.
@@ -216,7 +215,8 @@ class Pipeline(LifeVerbs):
         if force and date_from is None:
             raise ConfigError("force needs date_from and date_to: it rebuilds clean dates of that range")
         bounds = [iso_day(d, n) if d is not None else None for d, n in ((date_from, "date_from"), (date_to, "date_to"))]
-        return Report.from_json(self._core.build_route_hourly(bounds[0], bounds[1], force, progress=progress))
+        found = self._core.build_route_hourly(bounds[0], bounds[1], force, source=source, progress=progress)
+        return Report.from_json(found)
 
     def check_quality(self, dt: Day | None = None, *, progress: Progress | None = None) -> Report:
         """Check what `dt` brought, or all of it, and store the results.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
@@ -86,7 +87,7 @@ pub(super) fn read_groups(
         .with_batch_size(batch_rows.max(1))
         .build()
         .map_err(|e| corrupt(path, None, &e))?;
-    Ok(PartReader { inner, path: path.to_owned(), ahead, failed: false })
+    Ok(PartReader::new(inner, path, ahead))
 }
 
 impl Iterator for PartReader {
@@ -108,7 +109,7 @@ impl Iterator for PartReader {
                 self.pass(batch.num_rows() as u64);
                 return Some(Ok(batch));
             }
-            Ok(Some(Err(error))) => Err(corrupt(&self.path, group, &error)),
+            Ok(Some(Err(error))) => Err(failed(&self.path, group, error)),
             Err(_) => Err(corrupt(&self.path, group, &"the pages are damaged")),
         };
         self.failed = true;
@@ -117,6 +118,11 @@ impl Iterator for PartReader {
 }
 
 impl PartReader {
+    /// `ahead`: the row groups to come with their rows, the last one first.
+    pub(super) fn new(inner: ParquetRecordBatchReader, path: &str, ahead: Vec<(usize, u64)>) -> Self {
+        Self { inner, path: path.to_owned(), ahead, failed: false }
+    }
+
     fn pass(&mut self, mut rows: u64) {
         while let Some((_, left)) = self.ahead.last_mut() {
             let taken = rows.min(*left);
@@ -130,7 +136,18 @@ impl PartReader {
     }
 }
 
-fn corrupt(path: &str, row_group: Option<usize>, cause: &dyn std::fmt::Display) -> Error {
+/// A decoder's error: what the store said while it was read, or damage.
+fn failed(path: &str, row_group: Option<usize>, error: ArrowError) -> Error {
+    match error {
+        ArrowError::ExternalError(cause) => match cause.downcast::<Error>() {
+            Ok(ours) => *ours,
+            Err(cause) => corrupt(path, row_group, &cause),
+        },
+        error => corrupt(path, row_group, &error),
+    }
+}
+
+pub(super) fn corrupt(path: &str, row_group: Option<usize>, cause: &dyn std::fmt::Display) -> Error {
     let place = row_group.map_or_else(String::new, |g| format!(" in row group {g}"));
     let error = Error::data(format!("{path} cannot be decoded{place}: {cause}; write the file again"));
     let error = error.with("file", path);
@@ -148,16 +165,23 @@ pub(super) fn open_metadata(
     hint: impl Fn(&Field, bool) -> Option<DataType>,
 ) -> Result<ArrowReaderMetadata> {
     let input = File::open(file).map_err(|e| file_error(e, "reading", path))?;
+    let plain = load_metadata(path, || ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()))?;
+    Ok(hinted(&plain, hint).unwrap_or(plain))
+}
+
+/// A footer as `load` reads it, with errors that name the file.
+pub(super) fn load_metadata(
+    path: &str,
+    load: impl FnOnce() -> parquet::errors::Result<ArrowReaderMetadata>,
+) -> Result<ArrowReaderMetadata> {
     let unreadable = |e: ParquetError| {
         Error::data(format!("{path} has a footer that cannot be read: {e}; write the file again"))
             .with("file", path)
             .because(e)
     };
-    let load = || ArrowReaderMetadata::load(&input, ArrowReaderOptions::new());
-    let plain = catch_unwind(AssertUnwindSafe(load))
+    catch_unwind(AssertUnwindSafe(load))
         .map_err(|_| Error::data(format!("{path} has a damaged footer")).with("file", path))?
-        .map_err(unreadable)?;
-    Ok(hinted(&plain, hint).unwrap_or(plain))
+        .map_err(unreadable)
 }
 
 /// The same footer under hints, or `None` where there is nothing to hint or the reader refuses.

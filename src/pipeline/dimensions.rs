@@ -73,7 +73,7 @@ impl Pipeline {
 }
 
 /// One statement a key: equal rows are one already, contradictory ones are an error.
-fn collapse(dimension: &Dimension, judged: &Judged, cancel: &Cancel) -> Result<Snapshot> {
+pub(super) fn collapse(dimension: &Dimension, judged: &Judged, cancel: &Cancel) -> Result<Snapshot> {
     let declared = dimension.columns();
     let names: Vec<&str> = declared.iter().map(|c| c.name).collect();
     let mut snapshot = Snapshot::new(&names)?;

@@ -70,6 +70,15 @@ impl Pipeline {
         Ok((inputs, partition.ignored))
     }
 
+    /// The same, or `None` for a day without any file.
+    pub(super) async fn inputs_if_any(&self, dt: NaiveDate, datasets: &[Dataset]) -> Result<Option<Vec<Input>>> {
+        match self.inputs(dt, datasets).await {
+            Ok((inputs, _)) => Ok(Some(inputs)),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Gives every row of an input its fate; fails when too many are rejected.
     pub(super) async fn judge(&self, input: Input) -> Result<Judged> {
         let (settings, cancel, progress) = (Arc::clone(&self.settings), self.cancel.clone(), self.progress.clone());

@@ -3,10 +3,13 @@
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
-use chrono::{Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::Pipeline;
+use super::input::on_thread;
+use super::lake_mart::WINDOW_DATES;
 use super::report::{Report, TableReport};
+use crate::clickhouse::Mart;
 use crate::error::{Error, Result};
 use crate::model::Zone;
 use crate::postgres::{MartSource, RouteName};
@@ -15,19 +18,49 @@ use crate::rollup::mart::{HourlyMart, RouteVersion, RouteVersions, schema};
 /// The mart's table.
 const TABLE: &str = "mart_route_hourly";
 
+/// Where the facts of the mart come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MartFrom {
+    /// The fact tables, by dirty service date.
+    #[default]
+    Warehouse,
+    /// The raw files themselves.
+    Lake,
+}
+
+impl std::str::FromStr for MartFrom {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "warehouse" => Ok(Self::Warehouse),
+            "lake" => Ok(Self::Lake),
+            other => Err(Error::config(format!("the mart's source is {other:?}, expected warehouse or lake"))),
+        }
+    }
+}
+
 impl Pipeline {
-    /// Rebuilds dirty service dates, all of them or those of the half-open range; with `force` the clean ones of the
-    /// range too. Readers see a date's rows before or after, never between.
+    /// Rebuilds service dates of the mart: from the warehouse the dirty ones, all of them or those of the half-open
+    /// range, with `force` the clean ones of the range too; from the lake those of the range, or all that its days
+    /// touch. Readers see a date's rows before or after, never between.
     pub async fn build_route_hourly(
         &self,
+        source: MartFrom,
         from: Option<NaiveDate>,
         to: Option<NaiveDate>,
         force: bool,
     ) -> Result<Report> {
-        self.tracked("build_route_hourly", None, self.build_dates(from, to, force)).await
+        self.tracked("build_route_hourly", None, self.build_dates(source, from, to, force)).await
     }
 
-    async fn build_dates(&self, from: Option<NaiveDate>, to: Option<NaiveDate>, force: bool) -> Result<Report> {
+    async fn build_dates(
+        &self,
+        source: MartFrom,
+        from: Option<NaiveDate>,
+        to: Option<NaiveDate>,
+        force: bool,
+    ) -> Result<Report> {
         let started = Instant::now();
         if let (Some(from), Some(to)) = (from, to)
             && from >= to
@@ -36,6 +69,19 @@ impl Pipeline {
                 "the dates run from {from} to {to}; the end is exclusive and must be later"
             )));
         }
+        match source {
+            MartFrom::Warehouse => self.build_from_warehouse(from, to, force).await,
+            MartFrom::Lake => self.build_from_lake(from.zip(to)).await,
+        }
+        .map(|report| report.took(started))
+    }
+
+    async fn build_from_warehouse(
+        &self,
+        from: Option<NaiveDate>,
+        to: Option<NaiveDate>,
+        force: bool,
+    ) -> Result<Report> {
         let warehouse = self.warehouse()?;
         let mart = self.mart().await?;
         mart.apply_schema().await?;
@@ -45,33 +91,88 @@ impl Pipeline {
         let zone = Zone(self.settings.zone()?);
         self.progress.begin("build mart", builds.len() as u64);
         let snapshot_ts = Utc::now();
-        let (mut rebuilt, mut same, mut written) = (Vec::new(), Vec::new(), Vec::new());
-        let mut table = TableReport::default();
+        let (mut done, mut written) = (Done::default(), Vec::new());
         for build in builds {
             self.cancel.check()?;
             let date = build.service_date;
             let rows = rows_of(&source, zone, &routes, date).await?;
-            let replaced = mart.replace_service_date(date, &rows, snapshot_ts).await?;
-            table.rows_loaded += replaced.rows;
-            if replaced.changed {
-                table.rows_written += replaced.rows;
-                rebuilt.push(date.to_string());
-            } else {
-                same.push(date.to_string());
-            }
-            written.push((build, replaced.rows));
+            written.push((build, done.replace(&mart, date, &rows, snapshot_ts).await?));
             self.progress.add(1);
         }
         source.end_snapshot().await?;
         for (build, rows) in &written {
             source.record(build, *rows).await?;
         }
-        table.unchanged = rebuilt.is_empty();
+        Ok(done.report(MartFrom::Warehouse))
+    }
+
+    async fn build_from_lake(&self, range: Option<(NaiveDate, NaiveDate)>) -> Result<Report> {
+        let mart = self.mart().await?;
+        mart.apply_schema().await?;
+        // Where there is a warehouse, its lock keeps two builds apart.
+        let source = match &self.settings.warehouse {
+            Some(_) => Some(self.warehouse()?.mart_source().await?),
+            None => None,
+        };
+        let mut lake = self.lake_mart(source.as_ref()).await?;
+        let dates = match range {
+            Some((from, to)) => from.iter_days().take_while(|date| *date < to).collect(),
+            None => lake.touched(),
+        };
+        self.progress.begin("build mart", dates.len() as u64);
+        let snapshot_ts = Utc::now();
+        let mut done = Done::default();
+        for window in dates.chunks(WINDOW_DATES) {
+            let wanted = window.to_vec();
+            let rows;
+            (lake, rows) = on_thread(move || lake.rows(&wanted).map(|rows| (lake, rows))).await?;
+            for date in window {
+                self.cancel.check()?;
+                let found = rows.iter().find(|(found, _)| found == date).map(|(_, rows)| rows.clone());
+                let rows = found.unwrap_or_else(|| RecordBatch::new_empty(schema()));
+                done.replace(&mart, *date, &rows, snapshot_ts).await?;
+                self.progress.add(1);
+            }
+        }
+        Ok(done.report(MartFrom::Lake))
+    }
+}
+
+/// What happened to the dates of one build.
+#[derive(Default)]
+struct Done {
+    rebuilt: Vec<String>,
+    same: Vec<String>,
+    table: TableReport,
+}
+
+impl Done {
+    async fn replace(
+        &mut self,
+        mart: &Mart,
+        date: NaiveDate,
+        rows: &RecordBatch,
+        snapshot_ts: DateTime<Utc>,
+    ) -> Result<u64> {
+        let replaced = mart.replace_service_date(date, rows, snapshot_ts).await?;
+        self.table.rows_loaded += replaced.rows;
+        if replaced.changed {
+            self.table.rows_written += replaced.rows;
+            self.rebuilt.push(date.to_string());
+        } else {
+            self.same.push(date.to_string());
+        }
+        Ok(replaced.rows)
+    }
+
+    fn report(mut self, source: MartFrom) -> Report {
+        self.table.unchanged = self.rebuilt.is_empty();
         let mut report = Report::new("build_route_hourly", None);
-        report.table(TABLE, table);
-        report.detail("service_dates_rebuilt", rebuilt);
-        report.detail("service_dates_same", same);
-        Ok(report.took(started))
+        report.table(TABLE, self.table);
+        report.detail("source", if source == MartFrom::Lake { "lake" } else { "warehouse" });
+        report.detail("service_dates_rebuilt", self.rebuilt);
+        report.detail("service_dates_same", self.same);
+        report
     }
 }
 
@@ -93,7 +194,7 @@ async fn rows_of(source: &MartSource, zone: Zone, routes: &[RouteName], date: Na
     Ok(days.pop().map_or_else(|| RecordBatch::new_empty(schema()), |(_, rows)| rows))
 }
 
-fn versions(routes: &[RouteName]) -> RouteVersions {
+pub(super) fn versions(routes: &[RouteName]) -> RouteVersions {
     let mut versions = RouteVersions::default();
     for route in routes {
         versions.insert(

@@ -9,10 +9,12 @@ mod dimensions;
 mod facts;
 mod generate;
 mod input;
+mod lake_mart;
 mod life;
 mod mart;
 mod quality;
 mod report;
+mod rollup;
 mod source;
 mod stage;
 mod status;
@@ -35,7 +37,9 @@ use crate::lake::Lake;
 use crate::postgres::Warehouse;
 
 pub use copy::CopyOptions;
+pub use mart::MartFrom;
 pub use report::{Report, TableReport};
+pub use rollup::RollupSource;
 pub use source::Source;
 pub use status::{State, Status};
 
@@ -119,7 +123,7 @@ impl Pipeline {
         steps.push(self.stage(dt).await?);
         steps.push(self.load_dimensions(dt).await?);
         steps.push(self.load_facts(dt).await?);
-        steps.push(self.build_route_hourly(None, None, false).await?);
+        steps.push(self.build_route_hourly(MartFrom::Warehouse, None, None, false).await?);
         steps.push(self.check_quality(Some(dt)).await?);
         let mut report = Report::new("run", Some(dt));
         report.unchanged = steps.iter().all(|s| s.unchanged || s.step == "check_quality");
@@ -135,6 +139,10 @@ impl Pipeline {
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let outcome = work.await;
+        // Without a warehouse there is nowhere to note it.
+        if self.settings.warehouse.is_none() {
+            return outcome;
+        }
         match &outcome {
             Ok(_) => self.warehouse()?.forget_failure(step, dt).await?,
             Err(error) => {

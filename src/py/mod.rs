@@ -1,8 +1,10 @@
 //! The binding: the only place that knows PyO3. Thin: parse arguments, release the GIL, run, translate errors.
 
 mod errors;
+mod html;
 mod life;
 mod pipeline;
+mod rollup;
 mod runtime;
 mod source;
 mod table;
@@ -14,6 +16,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use super::pipeline::Pipeline;
+    #[pymodule_export]
+    use super::rollup::{merge_rollups, rollup_hourly};
     #[pymodule_export]
     use super::table::ArrowTable;
 }

@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::model::Dataset;
-use crate::pipeline::{CopyOptions, Pipeline as Core, Table};
+use crate::pipeline::{CopyOptions, MartFrom, Pipeline as Core, Table};
 
 /// The steps of a day over the back ends that the settings name.
 #[pyclass(frozen, module = "metropulse._core")]
@@ -119,18 +119,22 @@ impl Pipeline {
         self.call(py, progress.as_ref(), |core| async move { json(&core.load_facts(dt).await?) })
     }
 
-    #[pyo3(signature = (date_from, date_to, force, *, progress = None))]
+    #[pyo3(signature = (date_from, date_to, force, *, source = "warehouse", progress = None))]
     fn build_route_hourly(
         &self,
         py: Python<'_>,
         date_from: Option<&str>,
         date_to: Option<&str>,
         force: bool,
+        source: &str,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<String> {
+        let source: MartFrom = source.parse().map_err(|e| raise(py, &e))?;
         let from = date_from.map(|text| day(py, text)).transpose()?;
         let to = date_to.map(|text| day(py, text)).transpose()?;
-        self.call(py, progress.as_ref(), |core| async move { json(&core.build_route_hourly(from, to, force).await?) })
+        self.call(py, progress.as_ref(), |core| async move {
+            json(&core.build_route_hourly(source, from, to, force).await?)
+        })
     }
 
     #[pyo3(signature = (dt, *, progress = None))]

@@ -7,10 +7,14 @@ use arrow::datatypes::{
 };
 use arrow::ffi_stream::FFI_ArrowArrayStream;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use std::path::PathBuf;
+
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDateTime, PyDict, PyList, PyTzInfo};
+
+use super::errors::raise;
 
 /// The rows of a query. Any Arrow library takes them over without a copy.
 #[pyclass(frozen, module = "metropulse._core")]
@@ -43,6 +47,14 @@ impl ArrowTable {
 
     fn __repr__(&self) -> String {
         format!("<ArrowTable {} rows: {}>", self.num_rows(), self.column_names().join(", "))
+    }
+
+    fn write_parquet(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        py.detach(|| crate::lake::write_parquet_file(&path, &self.schema, &self.batches)).map_err(|e| raise(py, &e))
+    }
+
+    fn _repr_html_(&self) -> String {
+        super::html::html(&self.schema, &self.batches)
     }
 
     #[pyo3(signature = (requested_schema = None))]

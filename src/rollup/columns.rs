@@ -37,7 +37,15 @@ pub(crate) fn primitive<T: ArrowPrimitiveType>(
     name: &str,
     wanted: &DataType,
 ) -> Result<PrimitiveArray<T>> {
-    let found = column(batch, name)?;
+    cast_to(name, column(batch, name)?, wanted)
+}
+
+/// A column cast to a primitive type; an error when a value does not fit.
+pub(crate) fn cast_to<T: ArrowPrimitiveType>(
+    name: &str,
+    found: &ArrayRef,
+    wanted: &DataType,
+) -> Result<PrimitiveArray<T>> {
     let cast = cast(found, wanted).map_err(|e| wrong_type(name, found.data_type(), &wanted.to_string()).because(e))?;
     if cast.null_count() > found.null_count() {
         return Err(Error::data(format!("column {name} has values that do not fit {wanted}")).with("column", name));

@@ -12,6 +12,7 @@ mod columns;
 mod hourly;
 mod ids;
 pub mod mart;
+mod pack;
 
 pub use clock::HourClock;
 pub use hourly::{Hourly, Measure, Op, Spec};

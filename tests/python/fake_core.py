@@ -76,9 +76,16 @@ class Pipeline:
         return self._verb("copy_parquet", source, table, create, truncate, connections)
 
     def build_route_hourly(
-        self, date_from: str | None, date_to: str | None, force: bool, *, progress: Any = None
+        self,
+        date_from: str | None,
+        date_to: str | None,
+        force: bool,
+        *,
+        source: str = "warehouse",
+        progress: Any = None,
     ) -> str:
-        return self._verb("build_route_hourly", date_from, date_to, force)
+        origin = () if source == "warehouse" else (source,)
+        return self._verb("build_route_hourly", date_from, date_to, force, *origin)
 
     def check_quality(self, dt: str | None, *, progress: Any = None) -> str:
         check = {"name": "count > 0", "table": "dwh.fact_trip", "severity": "error", "passed": True, "found": 73}

@@ -53,6 +53,7 @@ def context(**more):
         (ops.BuildRouteHourlyOperator, {}, ("build_route_hourly", None, None, False)),
         (ops.BuildRouteHourlyOperator, {"date_from": "2024-05-01", "date_to": "2024-05-02", "force": True},
          ("build_route_hourly", "2024-05-01", "2024-05-02", True)),
+        (ops.BuildRouteHourlyOperator, {"source": "lake"}, ("build_route_hourly", None, None, False, "lake")),
         (ops.CheckQualityOperator, {}, ("check_quality", "2024-05-01")),
         (ops.CheckQualityOperator, {"everything": True}, ("check_quality", None)),
     ],

@@ -121,22 +121,31 @@ class BuildRouteHourlyOperator(MetropulseOperator):
         date_from: First service date; without both ends every dirty date is rebuilt.
         date_to: The date after the last one.
         force: Rebuild clean dates of the range too.
+        source: ``"warehouse"``, or ``"lake"`` for the raw files themselves.
         **kwargs: Those of `MetropulseOperator`.
     """
 
-    template_fields: Sequence[str] = ("date_from", "date_to", *COMMON_FIELDS)
+    template_fields: Sequence[str] = ("date_from", "date_to", "source", *COMMON_FIELDS)
 
     def __init__(
-        self, *, date_from: str | None = None, date_to: str | None = None, force: bool = False, **kwargs: Any
+        self,
+        *,
+        date_from: str | None = None,
+        date_to: str | None = None,
+        force: bool = False,
+        source: str = "warehouse",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.date_from = date_from
         self.date_to = date_to
         self.force = force
+        self.source = source
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Build the mart."""
-        return pipeline.build_route_hourly(self.date_from or None, self.date_to or None, force=self.force)
+        date_from, date_to = self.date_from or None, self.date_to or None
+        return pipeline.build_route_hourly(date_from, date_to, force=self.force, source=self.source)
 
 
 class CheckQualityOperator(PartitionOperator):

@@ -111,16 +111,18 @@ def load_calendar(target: Target, start: str | None, end: str | None, day: str |
     epilog=_examples(
         "build-route-hourly                                                   all dirty service dates",
         "build-route-hourly --date-from 2024-05-01 --date-to 2024-05-02 --force",
+        "build-route-hourly --from lake                                       straight from the raw files",
     ),
 )
 @click.option("--date-from", metavar="YYYY-MM-DD", help="First service date.")
 @click.option("--date-to", metavar="YYYY-MM-DD", help="The date after the last one (half-open).")
 @click.option("--force", is_flag=True, help="Rebuild clean dates of the range too.")
+@click.option("--from", "source", type=click.Choice(["warehouse", "lake"]), default="warehouse", show_default=True)
 @target_options
-def build_route_hourly(target: Target, date_from: str | None, date_to: str | None, force: bool) -> None:
+def build_route_hourly(target: Target, date_from: str | None, date_to: str | None, force: bool, source: str) -> None:
     """Rebuild the service dates of the mart that changed."""
     with target.pipeline() as pipeline, progress(quiet=target.quiet) as show:
-        report = pipeline.build_route_hourly(date_from, date_to, force=force, progress=show)
+        report = pipeline.build_route_hourly(date_from, date_to, force=force, source=source, progress=show)
     print_report(report, as_json=target.as_json)
 
 

@@ -10,15 +10,22 @@ use crate::rollup::clock::{HOUR_MICROS, HourClock};
 pub(super) const NOWHERE: u32 = 0;
 /// Cells of all dense tables together before the hash map takes over: 64 MiB.
 const DENSE_CELLS: usize = 1 << 24;
+/// An hour is this many times 2^[`HOUR_SHIFT`] microseconds, so a shifted instant may be divided in 32 bits.
+const HOUR_SHIFTED: u32 = 3_515_625;
+const HOUR_SHIFT: u32 = 10;
 
 /// Groups, numbered from 1 in the order in which they were first seen.
 #[derive(Debug)]
 pub(super) struct Groups {
     /// Key and hour of each group.
     places: Vec<(u32, i64)>,
+    /// Rows of each group.
+    rows: Vec<i64>,
     /// Dense tables, one for each residue of the zone's offset.
     tables: Vec<Table>,
     sparse: Option<HashMap<(u32, i64), u32>>,
+    /// Slots of one batch, kept for its memory.
+    slots: Vec<u32>,
 }
 
 /// Group numbers by hour and key, 0 where there is none yet.
@@ -33,7 +40,7 @@ struct Table {
 
 impl Default for Groups {
     fn default() -> Self {
-        Self { places: vec![(0, 0)], tables: Vec::new(), sparse: None }
+        Self { places: vec![(0, 0)], rows: vec![0], tables: Vec::new(), sparse: None, slots: Vec::new() }
     }
 }
 
@@ -70,15 +77,34 @@ impl Groups {
         self.places.get(group as usize).copied().unwrap_or_default()
     }
 
-    /// The group of each row: of its key (all below `key_count`) and the hour of its instant.
+    /// Rows of each group, [`NOWHERE`] included.
+    pub fn rows(&self) -> &[i64] {
+        &self.rows
+    }
+
+    /// Adds the rows that another rollup counted in these groups.
+    pub fn add_rows(&mut self, groups: &[u32], rows: &[i64]) {
+        for (group, rows) in groups.iter().zip(rows) {
+            self.rows[*group as usize] += rows;
+        }
+    }
+
+    /// Puts the group of each row into `groups`: that of its key (all below `key_count`) and the hour of its instant.
+    /// Counts the rows.
     pub fn of_rows(
         &mut self,
         keys: &[u32],
         key_count: usize,
         instants: &Int64Array,
         clock: &mut HourClock,
-    ) -> Result<Vec<u32>> {
-        let Some((min, max)) = bounds(instants) else { return Ok(vec![NOWHERE; instants.len()]) };
+        groups: &mut Vec<u32>,
+    ) -> Result<()> {
+        groups.clear();
+        let Some((min, max)) = bounds(instants) else {
+            groups.resize(instants.len(), NOWHERE);
+            self.rows[NOWHERE as usize] += instants.len() as i64;
+            return Ok(());
+        };
         if min.checked_sub(2 * HOUR_MICROS).is_none() || max.checked_add(2 * HOUR_MICROS).is_none() {
             return Err(Error::data("an instant lies at the very end of what microseconds can hold"));
         }
@@ -88,20 +114,26 @@ impl Groups {
             self.reserve(*residue, slot(min, *residue), slot(max, *residue), key_count);
         }
         if let ([residue], 0, None) = (segments.as_slice(), instants.null_count(), &self.sparse) {
-            return self.of_dense_rows(keys, instants.values(), *residue);
+            return self.of_dense_rows(keys, instants.values(), (min, max), *residue, groups);
         }
-        let rows = keys.iter().zip(instants);
-        rows.map(|(key, instant)| {
-            let Some(instant) = instant else { return Ok(NOWHERE) };
-            let residue = clock.residue(instant);
-            self.group(*key, slot(instant, residue), residue)
-        })
-        .collect()
+        groups.reserve(keys.len());
+        for (key, instant) in keys.iter().zip(instants) {
+            let group = match instant {
+                None => NOWHERE,
+                Some(instant) => {
+                    let residue = clock.residue(instant);
+                    self.group(*key, slot(instant, residue), residue)?
+                }
+            };
+            self.rows[group as usize] += 1;
+            groups.push(group);
+        }
+        Ok(())
     }
 
-    /// The group of each key and hour bucket, as another rollup has cut it.
-    pub fn of_buckets(&mut self, keys: &[u32], key_count: usize, buckets: &Int64Array) -> Result<Vec<u32>> {
-        let rows = keys.iter().zip(buckets.values());
+    /// The group of each key and hour bucket, as another rollup has cut it; counts no row.
+    pub fn of_buckets(&mut self, keys: &[u32], key_count: usize, buckets: &[i64]) -> Result<Vec<u32>> {
+        let rows = keys.iter().zip(buckets);
         rows.map(|(key, bucket)| {
             let residue = bucket.wrapping_neg().rem_euclid(HOUR_MICROS);
             let slot = slot(*bucket, residue);
@@ -111,20 +143,41 @@ impl Groups {
         .collect()
     }
 
-    fn of_dense_rows(&mut self, keys: &[u32], instants: &[i64], residue: i64) -> Result<Vec<u32>> {
+    fn of_dense_rows(
+        &mut self,
+        keys: &[u32],
+        instants: &[i64],
+        (min, max): (i64, i64),
+        residue: i64,
+        groups: &mut Vec<u32>,
+    ) -> Result<()> {
         let Some(table) = self.tables.iter_mut().find(|t| t.residue == residue) else {
             return Err(Error::internal("a table of groups is lost"));
         };
-        let mut groups = Vec::with_capacity(keys.len());
-        for (key, instant) in keys.iter().zip(instants) {
-            let slot = slot(*instant, residue);
-            let cell = &mut table.cells[(slot - table.first_slot) as usize * table.keys + *key as usize];
+        let first = slot(min, residue);
+        let stride = table.keys;
+        let cells = &mut table.cells[(first - table.first_slot) as usize * stride..];
+        let (places, rows) = (&mut self.places, &mut self.rows);
+        let mut meet = |key: u32, slot: u32| -> Result<u32> {
+            let cell = &mut cells[slot as usize * stride + key as usize];
             if *cell == NOWHERE {
-                *cell = next(&mut self.places, (*key, slot * HOUR_MICROS - residue))?;
+                *cell = push(places, rows, (key, (first + i64::from(slot)) * HOUR_MICROS - residue))?;
             }
-            groups.push(*cell);
+            rows[*cell as usize] += 1;
+            Ok(*cell)
+        };
+        groups.resize(keys.len(), NOWHERE);
+        if slot(max, residue) == first {
+            for (group, key) in groups.iter_mut().zip(keys) {
+                *group = meet(*key, 0)?;
+            }
+            return Ok(());
         }
-        Ok(groups)
+        slots(instants, first * HOUR_MICROS - residue, max, &mut self.slots);
+        for ((group, key), slot) in groups.iter_mut().zip(keys).zip(&self.slots) {
+            *group = meet(*key, *slot)?;
+        }
+        Ok(())
     }
 
     fn group(&mut self, key: u32, slot: i64, residue: i64) -> Result<u32> {
@@ -138,7 +191,7 @@ impl Groups {
             }
         };
         if *cell == NOWHERE {
-            *cell = next(&mut self.places, place)?;
+            *cell = push(&mut self.places, &mut self.rows, place)?;
         }
         Ok(*cell)
     }
@@ -182,17 +235,39 @@ fn slot(instant: i64, residue: i64) -> i64 {
     (instant + residue).div_euclid(HOUR_MICROS)
 }
 
-fn next(places: &mut Vec<(u32, i64)>, place: (u32, i64)) -> Result<u32> {
+/// Hours since `base` of instants at or after it and up to `max`.
+fn slots(instants: &[i64], base: i64, max: i64, slots: &mut Vec<u32>) {
+    slots.clear();
+    if u32::try_from((max.wrapping_sub(base)) >> HOUR_SHIFT).is_ok() {
+        // 50 days: a multiplication in 32 bits, several at once.
+        slots.extend(instants.iter().map(|at| (at.wrapping_sub(base) >> HOUR_SHIFT) as u32 / HOUR_SHIFTED));
+    } else {
+        slots.extend(instants.iter().map(|at| (at.wrapping_sub(base) as u64 / HOUR_MICROS as u64) as u32));
+    }
+}
+
+fn push(places: &mut Vec<(u32, i64)>, rows: &mut Vec<i64>, place: (u32, i64)) -> Result<u32> {
     let group = u32::try_from(places.len()).map_err(|e| Error::data("more than 2^32 groups").because(e))?;
     places.push(place);
+    rows.push(0);
     Ok(group)
 }
 
 /// The least and the greatest value that is not NULL.
 fn bounds(instants: &Int64Array) -> Option<(i64, i64)> {
     if instants.null_count() == 0 {
-        let values = instants.values();
-        return values.iter().copied().min().zip(values.iter().copied().max());
+        // Four at a time, so that no comparison waits for the one before.
+        let first = *instants.values().first()?;
+        let (mut least, mut greatest) = ([first; 4], [first; 4]);
+        let (fours, rest) = instants.values().as_chunks::<4>();
+        for four in fours {
+            for lane in 0..4 {
+                least[lane] = least[lane].min(four[lane]);
+                greatest[lane] = greatest[lane].max(four[lane]);
+            }
+        }
+        let least = least.iter().chain(rest).copied().min();
+        return least.zip(greatest.iter().chain(rest).copied().max());
     }
     let valid = || instants.iter().flatten();
     valid().min().zip(valid().max())

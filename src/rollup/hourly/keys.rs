@@ -4,51 +4,44 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, Schema, UInt64Type};
 use hashbrown::HashMap;
 
 use super::field;
 use crate::error::{Error, Result};
 use crate::rollup::columns;
-use crate::rollup::ids::{IntegerIds, TextIds};
+use crate::rollup::ids::{IntegerIds, NULL_ID, TextIds};
 
 /// Numbers of one column's values.
 #[derive(Debug)]
-pub(super) enum Ids {
+enum Ids {
     Text(TextIds),
-    Signed(IntegerIds),
     Unsigned(IntegerIds),
+    /// Integers; booleans, dates and times too, which come out as what they were.
+    Signed(IntegerIds, DataType),
 }
 
 impl Ids {
-    /// For a column of text or integers.
-    pub fn of_key(name: &str, data_type: &DataType) -> Result<Self> {
+    /// For a column to group by.
+    fn new(name: &str, data_type: &DataType) -> Result<Self> {
         match data_type {
             DataType::UInt64 => Ok(Self::Unsigned(IntegerIds::default())),
-            integer if integer.is_integer() => Ok(Self::Signed(IntegerIds::default())),
-            text if columns::is_text(text) => Ok(Self::Text(TextIds::default())),
-            DataType::Dictionary(_, value) if value.is_integer() => Self::of_key(name, value),
-            other => Err(columns::wrong_type(name, other, "text or an integer, to group by it")),
-        }
-    }
-
-    /// For a column whose different values are counted.
-    pub fn of_distinct(name: &str, data_type: &DataType) -> Result<Self> {
-        match data_type {
+            integer if integer.is_integer() => Ok(Self::Signed(IntegerIds::default(), DataType::Int64)),
             DataType::Boolean | DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) => {
-                Ok(Self::Signed(IntegerIds::default()))
+                Ok(Self::Signed(IntegerIds::default(), data_type.clone()))
             }
-            other => Self::of_key(name, other).map_err(|_| {
-                columns::wrong_type(name, other, "text, integer, boolean, date or time, to count its values")
-            }),
+            text if columns::is_text(text) => Ok(Self::Text(TextIds::default())),
+            DataType::Dictionary(_, value) if value.is_integer() => Self::new(name, value),
+            other => Err(columns::wrong_type(name, other, "text, integer, boolean, date or time, to group by it")),
         }
     }
 
     /// The numbers of a batch's column.
-    pub fn codes(&mut self, name: &str, batch: &RecordBatch) -> Result<Vec<u32>> {
+    fn codes(&mut self, name: &str, batch: &RecordBatch) -> Result<Vec<u32>> {
         match self {
             Self::Text(ids) => ids.codes(columns::text(batch, name)?),
-            Self::Signed(ids) => {
+            Self::Signed(ids, _) => {
                 let values = columns::primitive::<Int64Type>(batch, name, &DataType::Int64)?;
                 ids.codes(values.iter().map(|v| v.map(i128::from)))
             }
@@ -59,25 +52,40 @@ impl Ids {
         }
     }
 
-    pub fn len(&self) -> usize {
+    /// The numbers here of the values that another column's numbers stand for.
+    fn adopt(&mut self, other: &Self) -> Result<Vec<u32>> {
+        match (self, other) {
+            (Self::Text(ids), Self::Text(other)) => {
+                (0..other.len() as u32).map(|id| other.value(id).map_or(Ok(NULL_ID), |text| ids.id(text))).collect()
+            }
+            (Self::Signed(ids, _), Self::Signed(other, _)) | (Self::Unsigned(ids), Self::Unsigned(other)) => {
+                (0..other.len() as u32).map(|id| other.value(id).map_or(Ok(NULL_ID), |n| ids.id(n))).collect()
+            }
+            _ => Err(Error::schema("a key has not the same type in every part")),
+        }
+    }
+
+    fn len(&self) -> usize {
         match self {
             Self::Text(ids) => ids.len(),
-            Self::Signed(ids) | Self::Unsigned(ids) => ids.len(),
+            Self::Signed(ids, _) | Self::Unsigned(ids) => ids.len(),
         }
     }
 
     /// The values of numbers given out here.
-    pub fn array(&self, codes: impl Iterator<Item = u32>) -> ArrayRef {
+    fn array(&self, codes: impl Iterator<Item = u32>) -> Result<ArrayRef> {
         // Each value came from a column of the very type.
-        match self {
+        Ok(match self {
             Self::Text(ids) => Arc::new(codes.map(|code| ids.value(code)).collect::<StringArray>()),
-            Self::Signed(ids) => {
-                Arc::new(codes.map(|code| ids.value(code).and_then(|v| i64::try_from(v).ok())).collect::<Int64Array>())
+            Self::Signed(ids, data_type) => {
+                let values = codes.map(|code| ids.value(code).and_then(|v| i64::try_from(v).ok()));
+                let values: ArrayRef = Arc::new(values.collect::<Int64Array>());
+                cast(&values, data_type).map_err(|e| Error::internal("a key cannot be built").because(e))?
             }
             Self::Unsigned(ids) => {
                 Arc::new(codes.map(|code| ids.value(code).and_then(|v| u64::try_from(v).ok())).collect::<UInt64Array>())
             }
-        }
+        })
     }
 
     /// The place of each number in the order of values, NULL first.
@@ -85,7 +93,7 @@ impl Ids {
         let mut codes: Vec<u32> = (0..self.len() as u32).collect();
         match self {
             Self::Text(ids) => codes.sort_unstable_by_key(|code| ids.value(*code)),
-            Self::Signed(ids) | Self::Unsigned(ids) => codes.sort_unstable_by_key(|code| ids.value(*code)),
+            Self::Signed(ids, _) | Self::Unsigned(ids) => codes.sort_unstable_by_key(|code| ids.value(*code)),
         }
         let mut ranks = vec![0; codes.len()];
         for (rank, code) in codes.into_iter().enumerate() {
@@ -124,7 +132,7 @@ impl Pairs {
 
 impl Keys {
     pub fn new(names: &[String], schema: &Schema) -> Result<Self> {
-        let ids = |name: &String| Ids::of_key(name, field(schema, name)?.data_type());
+        let ids = |name: &String| Ids::new(name, field(schema, name)?.data_type());
         let columns = names.iter().map(ids).collect::<Result<Vec<_>>>()?;
         let pairs = (1..names.len()).map(|_| Pairs::default()).collect();
         Ok(Self { names: names.to_vec(), columns, pairs })
@@ -175,21 +183,41 @@ impl Keys {
         parts
     }
 
-    pub fn ranks(&self) -> Vec<Vec<u32>> {
-        self.columns.iter().map(Ids::ranks).collect()
+    /// The numbers here of the keys that another rollup's numbers stand for.
+    pub fn adopt(&mut self, other: &Self) -> Result<Vec<u32>> {
+        let mut columns = self.columns.iter_mut().zip(&other.columns);
+        let Some((ids, theirs)) = columns.next() else { return Ok(vec![0; other.len()]) };
+        let mut codes = ids.adopt(theirs)?;
+        for (((ids, theirs), pairs), their_pairs) in columns.zip(&mut self.pairs).zip(&other.pairs) {
+            let right = ids.adopt(theirs)?;
+            let pair = |(a, b): &(u32, u32)| pairs.id((codes[*a as usize], right[*b as usize]));
+            codes = their_pairs.values.iter().map(pair).collect::<Result<_>>()?;
+        }
+        Ok(codes)
     }
 
-    pub fn compare(&self, ranks: &[Vec<u32>], a: u32, b: u32) -> Ordering {
-        if a == b {
-            return Ordering::Equal;
+    /// The place of each number in the order of the keys, column by column.
+    pub fn ranks(&self) -> Vec<u32> {
+        let columns: Vec<_> = self.columns.iter().map(Ids::ranks).collect();
+        if let [ranks] = columns.as_slice() {
+            return ranks.clone();
         }
-        let (a, b) = (self.parts(a), self.parts(b));
-        let rank = |parts: &[u32], column: usize| ranks[column][parts[column] as usize];
-        (0..ranks.len()).map(|c| rank(&a, c).cmp(&rank(&b, c))).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+        let parts: Vec<Vec<u32>> = (0..self.len() as u32).map(|code| self.parts(code)).collect();
+        let mut codes: Vec<u32> = (0..self.len() as u32).collect();
+        let rank = |code: u32, column: usize| columns[column][parts[code as usize][column] as usize];
+        codes.sort_unstable_by(|a, b| {
+            let ordering = (0..columns.len()).map(|column| rank(*a, column).cmp(&rank(*b, column)));
+            ordering.into_iter().find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+        });
+        let mut ranks = vec![0; codes.len()];
+        for (rank, code) in codes.into_iter().enumerate() {
+            ranks[code as usize] = rank as u32;
+        }
+        ranks
     }
 
     /// The key columns of these numbers.
-    pub fn arrays(&self, codes: &[u32]) -> Vec<ArrayRef> {
+    pub fn arrays(&self, codes: &[u32]) -> Result<Vec<ArrayRef>> {
         let parts: Vec<_> = codes.iter().map(|code| self.parts(*code)).collect();
         self.columns.iter().enumerate().map(|(at, ids)| ids.array(parts.iter().map(|p| p[at]))).collect()
     }

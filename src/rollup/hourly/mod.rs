@@ -7,15 +7,19 @@
 //! Sums follow SQL: NULLs are left out, a sum or an extreme of nothing is NULL, integers and decimals are exact and
 //! an overflow is an error. A NULL key is a group of its own. Rows without a time are skipped and counted.
 
+mod bins;
+mod distinct;
 mod groups;
 mod keys;
 mod partial;
 mod states;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
+use serde::{Deserialize, Serialize};
 
 use super::clock::HourClock;
 use super::columns::{self, hour_array, hour_type};
@@ -29,7 +33,8 @@ use states::State;
 pub(super) const HOUR: &str = "hour_bucket";
 
 /// What a measure computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Op {
     /// Rows, or with a column its values that are not NULL.
     Count,
@@ -46,7 +51,7 @@ pub enum Op {
 }
 
 /// One column of the result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measure {
     /// Its name.
     pub name: String,
@@ -59,7 +64,7 @@ pub struct Measure {
 /// What to aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// Columns to group by, text or integers; may be none.
+    /// Columns to group by: text, integers, booleans, dates, times; may be none.
     pub keys: Vec<String>,
     /// The timestamp column; without a zone it is UTC.
     pub time: String,
@@ -69,15 +74,35 @@ pub struct Spec {
     pub zone: Zone,
 }
 
+impl Spec {
+    /// The columns that are read, each once.
+    pub fn columns(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = vec![&self.time];
+        let others = self.keys.iter().chain(self.measures.iter().filter_map(|m| m.column.as_ref()));
+        for name in others {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names
+    }
+}
+
+/// Bytes of distinct values that wait in memory, unless [`Hourly::bounded`] says otherwise.
+const LIMIT_BYTES: usize = 128 << 20;
+
 /// A rollup under way. Its state is mergeable: see [`Self::partial`] and [`Self::merge`].
 #[derive(Debug)]
 pub struct Hourly {
     spec: Spec,
+    columns: BTreeMap<String, DataType>,
     keys: Keys,
     clock: HourClock,
     groups: Groups,
     states: Vec<State>,
-    rows_without_time: u64,
+    /// The group of each row of a batch, kept for its memory.
+    group_of_row: Vec<u32>,
+    threads: usize,
 }
 
 impl Hourly {
@@ -89,39 +114,75 @@ impl Hourly {
     pub fn new(spec: Spec, schema: &Schema) -> Result<Self> {
         check_names(&spec)?;
         let time = field(schema, &spec.time)?;
-        if !matches!(time.data_type(), arrow::datatypes::DataType::Timestamp(_, _)) {
+        if !matches!(time.data_type(), DataType::Timestamp(_, _)) {
             return Err(columns::wrong_type(&spec.time, time.data_type(), "a timestamp"));
         }
         let keys = Keys::new(&spec.keys, schema)?;
-        let states = spec.measures.iter().map(|m| State::new(m, schema)).collect::<Result<_>>()?;
+        let states = spec.measures.iter().map(|m| State::new(m, schema, LIMIT_BYTES)).collect::<Result<_>>()?;
+        let types =
+            spec.columns().into_iter().map(|name| Ok((name.to_owned(), field(schema, name)?.data_type().clone())));
+        let columns = types.collect::<Result<_>>()?;
         let clock = HourClock::new(spec.zone);
-        Ok(Self { spec, keys, clock, groups: Groups::default(), states, rows_without_time: 0 })
+        let (groups, group_of_row) = (Groups::default(), Vec::new());
+        Ok(Self { spec, columns, keys, clock, groups, states, group_of_row, threads: 1 })
+    }
+
+    /// Keeps about so many bytes of distinct values in memory; more go to a scratch file.
+    #[must_use]
+    pub fn bounded(mut self, bytes: usize) -> Self {
+        let distinct = self.states.iter_mut().filter_map(|s| if let State::Distinct(d) = s { Some(d) } else { None });
+        let distinct: Vec<_> = distinct.collect();
+        let share = bytes / distinct.len().max(1);
+        distinct.into_iter().for_each(|d| d.limit(share));
+        self
+    }
+
+    /// Lets so many threads share the last part of the work.
+    #[must_use]
+    pub fn on_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// What is rolled up.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     /// Adds the rows of a batch.
     pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         let times = columns::micros_of(batch, &self.spec.time)?;
         let keys = self.keys.codes(batch)?;
-        let groups = self.groups.of_rows(&keys, self.keys.len(), &times, &mut self.clock)?;
-        self.rows_without_time += times.null_count() as u64;
+        let groups = &mut self.group_of_row;
+        self.groups.of_rows(&keys, self.keys.len(), &times, &mut self.clock, groups)?;
         for (measure, state) in self.spec.measures.iter().zip(&mut self.states) {
-            state.resize(self.groups.len());
-            state.add(measure, batch, &groups)?;
+            state.resize(measure.op, self.groups.len());
+            state.add(measure, batch, groups)?;
         }
         Ok(())
     }
 
-    /// Adds what another rollup of the same spec has found: of another file, thread or machine.
-    pub fn merge(&mut self, other: &Self) -> Result<()> {
+    /// Adds what another rollup of the same spec has found: of another file or thread.
+    pub fn merge(&mut self, other: Self) -> Result<()> {
         if self.spec != other.spec {
             return Err(Error::config("only rollups of the same keys, measures and zone can be merged"));
         }
-        self.merge_partial(&other.partial()?)
+        let keys = self.keys.adopt(&other.keys)?;
+        let places = (1..other.groups.len() as u32).map(|group| other.groups.place(group));
+        let (codes, hours): (Vec<u32>, Vec<i64>) = places.map(|(key, hour)| (keys[key as usize], hour)).unzip();
+        let mut map = vec![groups::NOWHERE];
+        map.extend(self.groups.of_buckets(&codes, self.keys.len(), &hours)?);
+        self.groups.add_rows(&map, other.groups.rows());
+        for ((measure, state), other) in self.spec.measures.iter().zip(&mut self.states).zip(other.states) {
+            state.resize(measure.op, self.groups.len());
+            state.merge(measure, other, &map)?;
+        }
+        Ok(())
     }
 
     /// How many rows had no time and are in no group.
     pub fn rows_without_time(&self) -> u64 {
-        self.rows_without_time
+        self.groups.rows()[groups::NOWHERE as usize].unsigned_abs()
     }
 
     /// How many groups there are.
@@ -131,11 +192,11 @@ impl Hourly {
 
     /// The result: keys (text as `Utf8`, integers as `Int64` or `UInt64`), `hour_bucket`, measures; sorted by keys, NULL
     /// first, then by hour.
-    pub fn finish(&self) -> Result<RecordBatch> {
+    pub fn finish(&mut self) -> Result<RecordBatch> {
         let order = self.order();
-        let (mut fields, mut arrays) = self.places(&order);
-        for (measure, state) in self.spec.measures.iter().zip(&self.states) {
-            let array = state.finish(measure.op, &measure.name, &order)?;
+        let (mut fields, mut arrays) = self.places(&order)?;
+        for (measure, state) in self.spec.measures.iter().zip(&mut self.states) {
+            let array = state.finish(measure, self.groups.rows(), &order, self.threads)?;
             fields.push(Field::new(&measure.name, array.data_type().clone(), true));
             arrays.push(array);
         }
@@ -146,22 +207,22 @@ impl Hourly {
     fn order(&self) -> Vec<u32> {
         let ranks = self.keys.ranks();
         let mut order: Vec<u32> = (1..self.groups.len() as u32).collect();
-        order.sort_unstable_by(|a, b| {
-            let (a, b) = (self.groups.place(*a), self.groups.place(*b));
-            self.keys.compare(&ranks, a.0, b.0).then(a.1.cmp(&b.1))
+        order.sort_unstable_by_key(|group| {
+            let (key, hour) = self.groups.place(*group);
+            (ranks[key as usize], hour)
         });
         order
     }
 
     /// The key columns and the hour, for groups in this order.
-    fn places(&self, order: &[u32]) -> (Vec<Field>, Vec<ArrayRef>) {
+    fn places(&self, order: &[u32]) -> Result<(Vec<Field>, Vec<ArrayRef>)> {
         let codes: Vec<u32> = order.iter().map(|group| self.groups.place(*group).0).collect();
-        let mut arrays = self.keys.arrays(&codes);
+        let mut arrays = self.keys.arrays(&codes)?;
         let mut fields: Vec<_> =
             self.spec.keys.iter().zip(&arrays).map(|(k, a)| Field::new(k, a.data_type().clone(), true)).collect();
         fields.push(Field::new(HOUR, hour_type(), false));
         arrays.push(Arc::new(hour_array(order.iter().map(|group| self.groups.place(*group).1).collect())));
-        (fields, arrays)
+        Ok((fields, arrays))
     }
 }
 

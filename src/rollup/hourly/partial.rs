@@ -1,156 +1,202 @@
 //! The state of a rollup as an Arrow table, and back.
 //!
-//! Columns: the keys, `hour_bucket`, and for each measure `<name>.count`, `<name>.sum` (exact sums as
-//! `Decimal128(38, scale)`), `<name>.value` (an extreme) or `<name>.values` (the different values, a list).
+//! Columns: the keys, `hour_bucket`, `hour_bucket.count` (its rows), and for each measure `<name>.count` with
+//! `<name>.sum` (exact sums as `Decimal128(38, scale)`), `<name>.value` (an extreme) or `<name>.values` (the different
+//! values, a list). What was rolled up stands in the table's metadata, so a state needs no other word to go on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, ListArray, RecordBatch};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Decimal128Type, Field, Float64Type, Int64Type, Schema};
+use serde::{Deserialize, Serialize};
 
-use super::states::{Class, State, decimals, too_large};
-use super::{HOUR, Hourly, Op, Spec, batch};
+use super::states::{Class, State, decimals, join, too_large};
+use super::{HOUR, Hourly, Measure, Op, Spec, batch};
 use crate::error::{Error, Result};
+use crate::model::Zone;
 use crate::rollup::columns;
-use crate::rollup::ids::NULL_ID;
 
-/// Metadata of the table: rows that had no time.
-const WITHOUT_TIME: &str = "rows_without_time";
+/// The metadata's key.
+const METADATA: &str = "metropulse.rollup";
+
+/// What the metadata says, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    version: u32,
+    keys: Vec<String>,
+    time: String,
+    measures: Vec<Measure>,
+    time_zone: String,
+    /// The types of the columns that were read.
+    columns: BTreeMap<String, String>,
+    rows_without_time: u64,
+}
+
+impl Note {
+    fn read(partial: &Schema) -> Result<Self> {
+        let text = partial.metadata().get(METADATA).ok_or_else(|| {
+            Error::schema(
+                "the table is no partial rollup: it lacks the metadata that rollup_hourly(partial=True) writes",
+            )
+        })?;
+        let note: Self = serde_json::from_str(text)
+            .map_err(|e| Error::schema("the metadata of a partial rollup cannot be read").because(e))?;
+        if note.version != 1 {
+            return Err(Error::schema(format!("a partial rollup has version {}, expected 1", note.version)));
+        }
+        Ok(note)
+    }
+
+    fn spec(&self) -> Result<Spec> {
+        let zone = self.time_zone.parse().map_err(|_| Error::schema("a partial rollup names an unknown time zone"))?;
+        let (keys, time, measures) = (self.keys.clone(), self.time.clone(), self.measures.clone());
+        Ok(Spec { keys, time, measures, zone: Zone(zone) })
+    }
+
+    fn schema(&self) -> Result<Schema> {
+        let field = |(name, text): (&String, &String)| {
+            let data_type: DataType = text.parse().map_err(|e: arrow::error::ArrowError| {
+                Error::schema(format!("a partial rollup has a column of unknown type {text}")).because(e)
+            })?;
+            Ok(Field::new(name, data_type, true))
+        };
+        Ok(Schema::new(self.columns.iter().map(field).collect::<Result<Vec<_>>>()?))
+    }
+}
 
 impl Hourly {
     /// The state as a table, for another thread, process or machine to merge.
-    pub fn partial(&self) -> Result<RecordBatch> {
+    pub fn partial(&mut self) -> Result<RecordBatch> {
         let order = self.order();
-        let (mut fields, mut arrays) = self.places(&order);
-        for (measure, state) in self.spec.measures.iter().zip(&self.states) {
-            for (part, array) in state.parts(measure.op, &measure.name, &order)? {
-                fields.push(Field::new(format!("{}.{part}", measure.name), array.data_type().clone(), true));
-                arrays.push(array);
+        let (mut fields, mut arrays) = self.places(&order)?;
+        let mut put = |name: String, array: ArrayRef| {
+            fields.push(Field::new(name, array.data_type().clone(), true));
+            arrays.push(array);
+        };
+        let rows = self.groups.rows();
+        put(format!("{HOUR}.count"), Arc::new(Int64Array::from_iter_values(order.iter().map(|g| rows[*g as usize]))));
+        for (measure, state) in self.spec.measures.iter().zip(&mut self.states) {
+            for (part, array) in state.parts(measure.op, &measure.name, rows, &order)? {
+                put(format!("{}.{part}", measure.name), array);
             }
         }
-        batch(fields, arrays, HashMap::from([(WITHOUT_TIME.into(), self.rows_without_time.to_string())]))
+        let note = Note {
+            version: 1,
+            keys: self.spec.keys.clone(),
+            time: self.spec.time.clone(),
+            measures: self.spec.measures.clone(),
+            time_zone: self.spec.zone.0.name().to_owned(),
+            columns: self.columns.iter().map(|(name, kind)| (name.clone(), kind.to_string())).collect(),
+            rows_without_time: self.rows_without_time(),
+        };
+        let note = serde_json::to_string(&note).map_err(|e| Error::internal("a note cannot be written").because(e))?;
+        batch(fields, arrays, HashMap::from([(METADATA.into(), note)]))
     }
 
-    /// A rollup that continues from a state; `schema` is that of the batches, not of the state.
-    pub fn from_partial(spec: Spec, schema: &Schema, partial: &RecordBatch) -> Result<Self> {
-        let mut rollup = Self::new(spec, schema)?;
-        rollup.merge_partial(partial)?;
-        Ok(rollup)
+    /// An empty rollup of the kind that a state is of.
+    pub fn like_partial(partial: &Schema) -> Result<Self> {
+        let note = Note::read(partial)?;
+        Self::new(note.spec()?, &note.schema()?)
     }
 
-    /// Adds the state of another rollup of the same spec.
+    /// Adds the state of another rollup of the same kind.
     pub fn merge_partial(&mut self, partial: &RecordBatch) -> Result<()> {
+        let note = Note::read(partial.schema_ref())?;
+        if note.spec()? != self.spec {
+            return Err(Error::config("only rollups of the same keys, measures and zone can be merged"));
+        }
         let hours = columns::micros_of(partial, HOUR)?;
         let keys = self.keys.codes(partial)?;
-        let groups = self.groups.of_buckets(&keys, self.keys.len(), &hours)?;
+        let groups = self.groups.of_buckets(&keys, self.keys.len(), hours.values())?;
+        let rows = columns::primitive::<Int64Type>(partial, &format!("{HOUR}.count"), &DataType::Int64)?;
+        self.groups.add_rows(&groups, rows.values());
         for (measure, state) in self.spec.measures.iter().zip(&mut self.states) {
-            state.resize(self.groups.len());
-            state.merge(measure.op, &measure.name, partial, &groups)?;
+            state.resize(measure.op, self.groups.len());
+            state.merge_parts(measure, partial, rows.values(), &groups)?;
         }
-        let skipped = partial.schema_ref().metadata().get(WITHOUT_TIME).and_then(|rows| rows.parse().ok());
-        self.rows_without_time += skipped.unwrap_or(0_u64);
+        self.groups.add_rows(&[super::groups::NOWHERE], &[i64::try_from(note.rows_without_time).unwrap_or(i64::MAX)]);
         Ok(())
     }
 }
 
 impl State {
     /// The parts of the state of these groups.
-    fn parts(&self, op: Op, name: &str, order: &[u32]) -> Result<Vec<(&'static str, ArrayRef)>> {
-        let at = |group: &u32| *group as usize;
+    fn parts(&mut self, op: Op, name: &str, rows: &[i64], order: &[u32]) -> Result<Vec<(&'static str, ArrayRef)>> {
         let value = if matches!(op, Op::Min | Op::Max) { "value" } else { "sum" };
-        let count = |counts: &[i64]| -> ArrayRef {
-            Arc::new(Int64Array::from_iter_values(order.iter().map(|g| counts[at(g)])))
+        let counts = |nulls: &super::states::Nulls| -> Vec<i64> {
+            order.iter().map(|g| rows[*g as usize] - nulls.of(*g as usize)).collect()
         };
         Ok(match self {
-            Self::Count(counts) => vec![("count", count(counts))],
-            Self::Float { values, counts } => {
-                let values = Float64Array::from_iter_values(order.iter().map(|g| values[at(g)]));
-                vec![(value, Arc::new(values)), ("count", count(counts))]
+            Self::Count { nulls } => vec![("count", Arc::new(Int64Array::from(counts(nulls))))],
+            Self::Float { values, nulls } => {
+                let counts = counts(nulls);
+                let found = order.iter().zip(&counts).map(|(g, n)| (*n > 0).then(|| values[*g as usize]));
+                vec![(value, Arc::new(found.collect::<Float64Array>())), ("count", Arc::new(Int64Array::from(counts)))]
             }
-            Self::Exact { class, values, counts } => {
-                let values = decimals(order.iter().map(|g| Some(values[at(g)])), scale(class), name)?;
-                vec![(value, values), ("count", count(counts))]
+            Self::Exact { class, values, nulls } => {
+                let counts = counts(nulls);
+                let found = order.iter().zip(&counts).map(|(g, n)| (*n > 0).then(|| values[*g as usize]));
+                vec![(value, decimals(found, scale(class), name)?), ("count", Arc::new(Int64Array::from(counts)))]
             }
-            Self::Distinct { ids, seen, counts } => {
-                let mut by_group = vec![Vec::new(); counts.len()];
-                seen.iter().for_each(|(group, id)| by_group[*group as usize].push(*id));
-                by_group.iter_mut().for_each(|ids| ids.sort_unstable());
-                let lists = || order.iter().map(|g| &by_group[at(g)]);
-                let values = ids.array(lists().flatten().copied());
+            Self::Distinct(distinct) => {
+                let (values, lengths) = distinct.values(rows.len(), order)?;
                 let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
-                let offsets = OffsetBuffer::from_lengths(lists().map(Vec::len));
-                let list = ListArray::try_new(item, offsets, values, None);
-                vec![(
-                    "values",
-                    Arc::new(list.map_err(|e| Error::internal("a list of values cannot be built").because(e))?),
-                )]
+                let list = ListArray::try_new(item, OffsetBuffer::from_lengths(lengths), values, None);
+                let list = list.map_err(|e| Error::internal("a list of values cannot be built").because(e))?;
+                vec![("values", Arc::new(list))]
             }
         })
     }
 
-    fn merge(&mut self, op: Op, name: &str, partial: &RecordBatch, groups: &[u32]) -> Result<()> {
+    fn merge_parts(&mut self, measure: &Measure, partial: &RecordBatch, rows: &[i64], groups: &[u32]) -> Result<()> {
+        let (op, name) = (measure.op, &measure.name);
         let part = |part: &str| format!("{name}.{part}");
         let value = part(if matches!(op, Op::Min | Op::Max) { "value" } else { "sum" });
-        let added = |suffix: &str| columns::primitive::<Int64Type>(partial, &part(suffix), &DataType::Int64);
+        let missing = |nulls: &mut super::states::Nulls| -> Result<()> {
+            let counts = columns::primitive::<Int64Type>(partial, &part("count"), &DataType::Int64)?;
+            for ((group, rows), count) in groups.iter().zip(rows).zip(counts.values()) {
+                if rows != count {
+                    nulls.add(*group as usize, rows - count);
+                }
+            }
+            Ok(())
+        };
         match self {
-            Self::Count(counts) => {
-                let added = added("count")?;
-                groups.iter().zip(added.values()).for_each(|(g, n)| counts[*g as usize] += n);
-            }
-            Self::Float { values, counts } => {
-                let (found, added) =
-                    (columns::primitive::<Float64Type>(partial, &value, &DataType::Float64)?, added("count")?);
-                for ((group, found), added) in groups.iter().zip(found.values()).zip(added.values()) {
-                    let group = *group as usize;
-                    let known = counts[group] > 0;
-                    if *added > 0 {
-                        values[group] = joined(op, known, values[group], *found, |a, b| Some(a + b)).unwrap_or(*found);
-                    }
-                    counts[group] += added;
+            Self::Count { nulls } => missing(nulls)?,
+            Self::Float { values, nulls } => {
+                let found = columns::primitive::<Float64Type>(partial, &value, &DataType::Float64)?;
+                for (group, found) in groups.iter().zip(&found) {
+                    let known = &mut values[*group as usize];
+                    *known = found.map_or(*known, |found| join(op, *known, found, |a, b| a + b));
                 }
+                missing(nulls)?;
             }
-            Self::Exact { class, values, counts } => {
+            Self::Exact { class, values, nulls } => {
                 let wanted = DataType::Decimal128(38, scale(class));
-                let (found, added) = (columns::primitive::<Decimal128Type>(partial, &value, &wanted)?, added("count")?);
-                for ((group, found), added) in groups.iter().zip(found.values()).zip(added.values()) {
-                    let group = *group as usize;
-                    let known = counts[group] > 0;
-                    if *added > 0 {
-                        let joined = joined(op, known, values[group], *found, i128::checked_add);
-                        values[group] = joined.ok_or_else(|| too_large(name))?;
+                let found = columns::primitive::<Decimal128Type>(partial, &value, &wanted)?;
+                for (group, found) in groups.iter().zip(&found) {
+                    let known = &mut values[*group as usize];
+                    if let Some(found) = found {
+                        let joined = join(op, Some(*known), Some(found), |a, b| a?.checked_add(b?));
+                        *known = joined.ok_or_else(|| too_large(name))?;
                     }
-                    counts[group] += added;
                 }
+                missing(nulls)?;
             }
-            Self::Distinct { ids, seen, counts } => {
+            Self::Distinct(distinct) => {
                 let column = columns::column(partial, &part("values"))?;
                 let lists = column.as_list_opt::<i32>();
                 let lists = lists.ok_or_else(|| columns::wrong_type(&part("values"), column.data_type(), "a list"))?;
-                let field = Field::new("values", lists.values().data_type().clone(), true);
-                let flat = batch(vec![field], vec![lists.values().clone()], HashMap::new())?;
-                let codes = ids.codes("values", &flat)?;
-                for (group, range) in groups.iter().zip(lists.offsets().windows(2)) {
-                    for id in &codes[range[0] as usize..range[1] as usize] {
-                        if *id != NULL_ID && seen.insert((*group, *id)) {
-                            counts[*group as usize] += 1;
-                        }
-                    }
-                }
+                let ranges = lists.offsets().windows(2).map(|w| (w[0] as usize, w[1] as usize));
+                let owners = groups.iter().zip(ranges).flat_map(|(g, (from, to))| std::iter::repeat_n(*g, to - from));
+                let owners: Vec<u32> = owners.collect();
+                let (from, to) = (lists.offsets()[0] as usize, lists.offsets()[lists.len()] as usize);
+                distinct.add(&part("values"), &lists.values().slice(from, to - from), &owners)?;
             }
         }
         Ok(())
-    }
-}
-
-/// Two values of one group as one; `known` says whether there is a first one.
-fn joined<T: PartialOrd>(op: Op, known: bool, a: T, b: T, add: impl Fn(T, T) -> Option<T>) -> Option<T> {
-    match op {
-        _ if !known => Some(b),
-        Op::Min => Some(if b < a { b } else { a }),
-        Op::Max => Some(if b > a { b } else { a }),
-        _ => add(a, b),
     }
 }
 

@@ -8,13 +8,11 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, Schema, UInt64Type};
-use hashbrown::HashSet;
 
-use super::keys::Ids;
+use super::distinct::Distinct;
 use super::{Measure, Op, field};
 use crate::error::{Error, Result};
 use crate::rollup::columns;
-use crate::rollup::ids::NULL_ID;
 
 /// What kind of number a column holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +25,37 @@ pub(super) enum Class {
     Time(DataType),
 }
 
-/// The state of one measure over all groups.
+/// The state of one measure over all groups. How many values a group has is its rows less its NULLs, so that a column
+/// without NULLs needs no counting of its own.
 #[derive(Debug)]
 pub(super) enum State {
-    Count(Vec<i64>),
-    Exact { class: Class, values: Vec<i128>, counts: Vec<i64> },
-    Float { values: Vec<f64>, counts: Vec<i64> },
-    Distinct { ids: Ids, seen: HashSet<(u32, u32)>, counts: Vec<i64> },
+    Count { nulls: Nulls },
+    Exact { class: Class, values: Vec<i128>, nulls: Nulls },
+    Float { values: Vec<f64>, nulls: Nulls },
+    Distinct(Box<Distinct>),
+}
+
+/// NULLs by group; empty until the first.
+#[derive(Debug, Default)]
+pub(super) struct Nulls(Vec<i64>);
+
+impl Nulls {
+    pub fn of(&self, group: usize) -> i64 {
+        self.0.get(group).copied().unwrap_or(0)
+    }
+
+    pub fn add(&mut self, group: usize, nulls: i64) {
+        if self.0.len() <= group {
+            self.0.resize(group + 1, 0);
+        }
+        self.0[group] += nulls;
+    }
+
+    fn merge(&mut self, other: &Self, map: &[u32]) {
+        for (group, nulls) in map.iter().zip(&other.0).filter(|(_, nulls)| **nulls > 0) {
+            self.add(*group as usize, *nulls);
+        }
+    }
 }
 
 fn class(measure: &Measure, name: &str, data_type: &DataType) -> Result<Class> {
@@ -53,82 +75,62 @@ fn class(measure: &Measure, name: &str, data_type: &DataType) -> Result<Class> {
 }
 
 impl State {
-    pub fn new(measure: &Measure, schema: &Schema) -> Result<Self> {
+    pub fn new(measure: &Measure, schema: &Schema, limit_bytes: usize) -> Result<Self> {
         let Some(name) = &measure.column else {
             return match measure.op {
-                Op::Count => Ok(Self::Count(Vec::new())),
+                Op::Count => Ok(Self::Count { nulls: Nulls::default() }),
                 _ => Err(Error::config(format!("measure {} needs a column", measure.name))),
             };
         };
         let data_type = field(schema, name)?.data_type();
         Ok(match measure.op {
-            Op::Count => Self::Count(Vec::new()),
-            Op::CountDistinct => {
-                Self::Distinct { ids: Ids::of_distinct(name, data_type)?, seen: HashSet::new(), counts: Vec::new() }
-            }
+            Op::Count => Self::Count { nulls: Nulls::default() },
+            Op::CountDistinct => Self::Distinct(Box::new(Distinct::new(name, data_type, limit_bytes)?)),
             _ => match class(measure, name, data_type)? {
-                Class::Float => Self::Float { values: Vec::new(), counts: Vec::new() },
-                class => Self::Exact { class, values: Vec::new(), counts: Vec::new() },
+                Class::Float => Self::Float { values: Vec::new(), nulls: Nulls::default() },
+                class => Self::Exact { class, values: Vec::new(), nulls: Nulls::default() },
             },
         })
     }
 
     /// Makes room for as many groups.
-    pub fn resize(&mut self, groups: usize) {
+    pub fn resize(&mut self, op: Op, groups: usize) {
         match self {
-            Self::Count(counts) | Self::Distinct { counts, .. } => counts.resize(groups, 0),
-            Self::Exact { values, counts, .. } => {
-                values.resize(groups, 0);
-                counts.resize(groups, 0);
-            }
-            Self::Float { values, counts } => {
-                values.resize(groups, 0.0);
-                counts.resize(groups, 0);
-            }
+            Self::Count { .. } | Self::Distinct(_) => {}
+            Self::Exact { values, .. } => values.resize(groups, identity(op, i128::MAX, i128::MIN, 0)),
+            Self::Float { values, .. } => values.resize(groups, identity(op, f64::INFINITY, f64::NEG_INFINITY, 0.0)),
         }
     }
 
     /// Adds a column by the group of each row.
     pub fn add(&mut self, measure: &Measure, batch: &RecordBatch, groups: &[u32]) -> Result<()> {
-        let Some(name) = &measure.column else {
-            if let Self::Count(counts) = self {
-                groups.iter().for_each(|group| counts[*group as usize] += 1);
-            }
-            return Ok(());
-        };
+        let Some(name) = &measure.column else { return Ok(()) };
         match self {
-            Self::Count(counts) => {
-                let column = columns::column(batch, name)?;
-                let nulls = column.logical_nulls();
-                for (row, group) in groups.iter().enumerate() {
-                    counts[*group as usize] += i64::from(nulls.as_ref().is_none_or(|n| n.is_valid(row)));
+            Self::Count { nulls } => {
+                if let Some(found) = columns::column(batch, name)?.logical_nulls() {
+                    let rows = groups.iter().zip(&found).filter(|(_, is_valid)| !is_valid);
+                    rows.for_each(|(group, _)| nulls.add(*group as usize, 1));
                 }
             }
-            Self::Distinct { ids, seen, counts } => {
-                for (group, id) in groups.iter().zip(ids.codes(name, batch)?) {
-                    if id != NULL_ID && seen.insert((*group, id)) {
-                        counts[*group as usize] += 1;
-                    }
-                }
-            }
-            Self::Float { values, counts } => {
+            Self::Distinct(distinct) => distinct.add(name, columns::column(batch, name)?, groups)?,
+            Self::Float { values, nulls } => {
                 let column = columns::primitive::<Float64Type>(batch, name, &DataType::Float64)?;
-                add_floats(measure.op, &column, groups, values, counts);
+                add_floats(measure.op, &column, groups, values, nulls);
             }
-            Self::Exact { class, values, counts } => {
+            Self::Exact { class, values, nulls } => {
                 let overflow = match class {
                     Class::Decimal(scale) => {
-                        let column =
-                            columns::primitive::<Decimal128Type>(batch, name, &DataType::Decimal128(38, *scale))?;
-                        add_exact(measure.op, &column, groups, values, counts)
+                        let wanted = DataType::Decimal128(38, *scale);
+                        let column = columns::primitive::<Decimal128Type>(batch, name, &wanted)?;
+                        add_exact(measure.op, &column, groups, values, nulls)
                     }
                     Class::Unsigned => {
                         let column = columns::primitive::<UInt64Type>(batch, name, &DataType::UInt64)?;
-                        add_exact(measure.op, &column, groups, values, counts)
+                        add_exact(measure.op, &column, groups, values, nulls)
                     }
                     _ => {
                         let column = columns::primitive::<Int64Type>(batch, name, &DataType::Int64)?;
-                        add_exact(measure.op, &column, groups, values, counts)
+                        add_exact(measure.op, &column, groups, values, nulls)
                     }
                 };
                 if overflow {
@@ -139,51 +141,108 @@ impl State {
         Ok(())
     }
 
-    /// The measure of these groups.
-    pub fn finish(&self, op: Op, name: &str, order: &[u32]) -> Result<ArrayRef> {
-        let at = |group: &u32| *group as usize;
-        Ok(match self {
-            Self::Count(counts) | Self::Distinct { counts, .. } => {
-                Arc::new(Int64Array::from_iter_values(order.iter().map(|g| counts[at(g)])))
+    /// Adds the state of the same measure of another rollup, whose groups are ours by `map`.
+    pub fn merge(&mut self, measure: &Measure, other: Self, map: &[u32]) -> Result<()> {
+        match (self, other) {
+            (Self::Count { nulls }, Self::Count { nulls: other }) => nulls.merge(&other, map),
+            (Self::Float { values, nulls }, Self::Float { values: found, nulls: other }) => {
+                for (group, value) in map.iter().zip(found) {
+                    let known = &mut values[*group as usize];
+                    *known = join(measure.op, *known, value, |a, b| a + b);
+                }
+                nulls.merge(&other, map);
             }
-            Self::Float { values, counts } => Arc::new(
-                order
-                    .iter()
-                    .map(|g| {
-                        let count = counts[at(g)];
-                        let divisor = if op == Op::Avg { count as f64 } else { 1.0 };
-                        (count > 0).then(|| values[at(g)] / divisor)
-                    })
-                    .collect::<Float64Array>(),
-            ),
-            Self::Exact { class, values, counts } if op == Op::Avg => {
+            (Self::Exact { class, values, nulls }, Self::Exact { class: their_class, values: found, nulls: other })
+                if *class == their_class =>
+            {
+                for (group, value) in map.iter().zip(found) {
+                    let known = &mut values[*group as usize];
+                    let joined = join(measure.op, Some(*known), Some(value), |a, b| a?.checked_add(b?));
+                    *known = joined.ok_or_else(|| too_large(&measure.name))?;
+                }
+                nulls.merge(&other, map);
+            }
+            (Self::Distinct(distinct), Self::Distinct(other)) => distinct.merge(*other, map)?,
+            _ => return Err(Error::schema(format!("measure {} has not the same type in every part", measure.name))),
+        }
+        Ok(())
+    }
+
+    /// The measure of these groups, of which `rows` tells the rows.
+    pub fn finish(&mut self, measure: &Measure, rows: &[i64], order: &[u32], threads: usize) -> Result<ArrayRef> {
+        let (op, name) = (measure.op, &measure.name);
+        let at = |group: &u32| *group as usize;
+        let counts = |nulls: &Nulls, group: &u32| rows[at(group)] - nulls.of(at(group));
+        Ok(match self {
+            Self::Count { nulls } => Arc::new(Int64Array::from_iter_values(order.iter().map(|g| counts(nulls, g)))),
+            Self::Distinct(distinct) => {
+                let found = distinct.counts(rows.len(), threads)?;
+                Arc::new(Int64Array::from_iter_values(order.iter().map(|g| found[at(g)])))
+            }
+            Self::Float { values, nulls } => {
+                let value = |g: &u32| {
+                    let count = counts(nulls, g);
+                    let divisor = if op == Op::Avg { count as f64 } else { 1.0 };
+                    (count > 0).then(|| values[at(g)] / divisor)
+                };
+                Arc::new(order.iter().map(value).collect::<Float64Array>())
+            }
+            Self::Exact { class, values, nulls } if op == Op::Avg => {
                 let unit = if let Class::Decimal(scale) = class { 10_f64.powi(i32::from(*scale)) } else { 1.0 };
-                let mean = |g: &u32| (counts[at(g)] > 0).then(|| values[at(g)] as f64 / unit / counts[at(g)] as f64);
+                let mean = |g: &u32| {
+                    let count = counts(nulls, g);
+                    (count > 0).then(|| values[at(g)] as f64 / unit / count as f64)
+                };
                 Arc::new(order.iter().map(mean).collect::<Float64Array>())
             }
-            Self::Exact { class, values, counts } => {
-                let rows = order.iter().map(|g| (counts[at(g)] > 0).then(|| values[at(g)]));
-                typed(class, rows, name)?
+            Self::Exact { class, values, nulls } => {
+                typed(class, order.iter().map(|g| (counts(nulls, g) > 0).then(|| values[at(g)])), name)?
             }
         })
     }
 }
 
-fn add_floats(op: Op, column: &Float64Array, groups: &[u32], values: &mut [f64], counts: &mut [i64]) {
+fn identity<T>(op: Op, greatest: T, least: T, zero: T) -> T {
     match op {
-        Op::Min | Op::Max => each(column, groups, |group, value: f64| {
-            if !value.is_nan() {
-                let best = &mut values[group];
-                let better = counts[group] == 0 || if op == Op::Min { value < *best } else { value > *best };
-                if better {
-                    *best = value;
-                }
-                counts[group] += 1;
+        Op::Min => greatest,
+        Op::Max => least,
+        _ => zero,
+    }
+}
+
+/// Two values of one group as one.
+pub(super) fn join<T: PartialOrd>(op: Op, a: T, b: T, add: impl Fn(T, T) -> T) -> T {
+    match op {
+        Op::Min => {
+            if b < a {
+                b
+            } else {
+                a
             }
+        }
+        Op::Max => {
+            if b > a {
+                b
+            } else {
+                a
+            }
+        }
+        _ => add(a, b),
+    }
+}
+
+fn add_floats(op: Op, column: &Float64Array, groups: &[u32], values: &mut [f64], nulls: &mut Nulls) {
+    match op {
+        Op::Min | Op::Max => each(column, groups, nulls, |group, value: f64| {
+            let best = &mut values[group];
+            if if op == Op::Min { value < *best } else { value > *best } {
+                *best = value;
+            }
+            !value.is_nan()
         }),
-        _ => each(column, groups, |group, value: f64| {
+        _ => each(column, groups, nulls, |group, value: f64| {
             values[group] += value;
-            counts[group] += 1;
+            true
         }),
     }
 }
@@ -194,35 +253,46 @@ fn add_exact<T: ArrowPrimitiveType<Native: Into<i128>>>(
     column: &PrimitiveArray<T>,
     groups: &[u32],
     values: &mut [i128],
-    counts: &mut [i64],
+    nulls: &mut Nulls,
 ) -> bool {
     let mut overflow = false;
     match op {
-        Op::Min | Op::Max => each(column, groups, |group, value| {
+        Op::Min | Op::Max => each(column, groups, nulls, |group, value| {
             let (value, best) = (value.into(), &mut values[group]);
-            if counts[group] == 0 || if op == Op::Min { value < *best } else { value > *best } {
+            if if op == Op::Min { value < *best } else { value > *best } {
                 *best = value;
             }
-            counts[group] += 1;
+            true
         }),
-        _ => each(column, groups, |group, value| {
+        _ => each(column, groups, nulls, |group, value| {
             let (sum, over) = values[group].overflowing_add(value.into());
             values[group] = sum;
             overflow |= over;
-            counts[group] += 1;
+            true
         }),
     }
     overflow
 }
 
-fn each<T: ArrowPrimitiveType>(column: &PrimitiveArray<T>, groups: &[u32], mut take: impl FnMut(usize, T::Native)) {
+/// Hands every value that is not NULL to `take`; those it does not take count as NULL.
+#[inline]
+fn each<T: ArrowPrimitiveType>(
+    column: &PrimitiveArray<T>,
+    groups: &[u32],
+    nulls: &mut Nulls,
+    mut take: impl FnMut(usize, T::Native) -> bool,
+) {
     if column.null_count() == 0 {
-        groups.iter().zip(column.values()).for_each(|(group, value)| take(*group as usize, *value));
-    } else {
-        for (group, value) in groups.iter().zip(column) {
-            if let Some(value) = value {
-                take(*group as usize, value);
+        for (group, value) in groups.iter().zip(column.values()) {
+            if !take(*group as usize, *value) {
+                nulls.add(*group as usize, 1);
             }
+        }
+        return;
+    }
+    for (group, value) in groups.iter().zip(column) {
+        if !value.is_some_and(|value| take(*group as usize, value)) {
+            nulls.add(*group as usize, 1);
         }
     }
 }

@@ -138,11 +138,13 @@ proptest! {
         whole.add(&raw_batch(&rows[a..b], dictionary)).unwrap();
         let mut rest = Hourly::new(spec(zone), &schema).unwrap();
         rest.add(&raw_batch(&rows[b..], dictionary)).unwrap();
-        whole.merge(&rest).unwrap();
+        whole.merge(rest).unwrap();
         check(&whole.finish().unwrap(), &expected);
         prop_assert_eq!(whole.rows_without_time() as usize, rows.iter().filter(|r| r.2.is_none()).count());
 
-        let again = Hourly::from_partial(spec(zone), &schema, &whole.partial().unwrap()).unwrap();
+        let state = whole.partial().unwrap();
+        let mut again = Hourly::like_partial(state.schema_ref()).unwrap();
+        again.merge_partial(&state).unwrap();
         check(&again.finish().unwrap(), &expected);
         prop_assert_eq!(again.rows_without_time(), whole.rows_without_time());
     }
@@ -224,15 +226,16 @@ fn an_overflow_is_an_error_and_never_a_wrong_sum() {
 #[test]
 fn wrong_columns_are_named() {
     let flags: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+    let floats: ArrayRef = Arc::new(Float64Array::from(vec![1.5]));
     let times: ArrayRef = Arc::new(TimestampSecondArray::from(vec![0]));
-    let batch = RecordBatch::try_from_iter([("k", flags), ("t", times)]).unwrap();
+    let batch = RecordBatch::try_from_iter([("k", flags), ("t", times), ("f", floats)]).unwrap();
     let with = |keys: &[&str], time: &str, measures: Vec<Measure>| {
         let keys = keys.iter().map(|k| (*k).to_owned()).collect();
         Hourly::new(Spec { keys, time: time.into(), measures, zone: Zone(chrono_tz::UTC) }, &batch.schema())
             .unwrap_err()
     };
-    assert_eq!(with(&["x"], "t", vec![]).to_string(), "column x is missing; the columns are k, t");
-    assert_eq!(with(&["k"], "t", vec![]).kind(), "schema");
+    assert_eq!(with(&["x"], "t", vec![]).to_string(), "column x is missing; the columns are k, t, f");
+    assert_eq!(with(&["f"], "t", vec![]).kind(), "schema");
     assert_eq!(with(&[], "k", vec![]).to_string(), "column k is Boolean, expected a timestamp");
     assert_eq!(with(&[], "t", vec![measure("s", Op::Sum, Some("k"))]).kind(), "schema");
     assert_eq!(with(&[], "t", vec![measure("s", Op::Sum, None)]).kind(), "config");

@@ -8,6 +8,7 @@
 //! route `''`. Unknown riders and vehicles (NULL or `''`) are not counted as distinct.
 
 mod cells;
+mod claims;
 mod output;
 pub mod partial;
 mod routes;
@@ -17,6 +18,7 @@ use std::ops::Range;
 use arrow::array::RecordBatch;
 use chrono::NaiveDate;
 
+pub use claims::Claims;
 pub use output::schema;
 pub use partial::{PAYMENTS, POSITIONS, TRIPS};
 pub use routes::{RouteVersion, RouteVersions};

@@ -1,0 +1,89 @@
+"""`rollup-hourly`: an hourly rollup of any Parquet files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from metropulse.cli.output import print_rows
+from metropulse.cli.progress import progress
+from metropulse.rollup import Measure, merge_rollups
+from metropulse.rollup import rollup_hourly as roll_up
+
+__all__ = ["rollup_hourly"]
+
+
+def _measures(texts: tuple[str, ...]) -> dict[str, Measure]:
+    """Read ``name=count`` and ``name=operation:column``."""
+    found: dict[str, Measure] = {}
+    for text in texts:
+        name, equals, what = text.partition("=")
+        operation, colon, column = what.partition(":")
+        if not name or not equals or not operation:
+            raise click.UsageError(f"--measure {text} reads NAME=OPERATION:COLUMN or NAME=count")
+        found[name] = (operation, column) if colon else operation
+    return found
+
+
+@click.command(
+    "rollup-hourly",
+    epilog="\b\nExamples:\n"
+    "  metropulse rollup-hourly 'raw/dt=*/vehicle_positions.parquet' --time event_ts --key route_id \\\n"
+    "    --measure avg_speed=avg:speed --measure n=count\n"
+    "  metropulse rollup-hourly day1.parquet --time event_ts --key route_id --measure n=count \\\n"
+    "    --partial --output s1.parquet\n"
+    "  metropulse rollup-hourly s1.parquet s2.parquet --merge",
+)
+@click.argument("source", nargs=-1, required=True)
+@click.option("--key", "keys", multiple=True, metavar="COLUMN", help="Group by it. May be repeated.")
+@click.option("--time", metavar="COLUMN", help="The timestamp that says the hour.")
+@click.option("--measure", "measures", multiple=True, metavar="NAME=OPERATION:COLUMN",
+              help="count, sum, avg, min, max or count_distinct. May be repeated.")  # fmt: skip
+@click.option("--time-zone", metavar="NAME", default="UTC", show_default=True, help="Whose wall clock cuts the hours.")
+@click.option("--partial", is_flag=True, help="Make a state for --merge instead of the result.")
+@click.option("--merge", is_flag=True, help="The sources are such states: put them together.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write Parquet instead of printing.")
+@click.option("--limit", type=click.IntRange(min=0), default=100, show_default=True, help="Rows to print; 0: all.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document a row.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def rollup_hourly(
+    source: tuple[str, ...],
+    keys: tuple[str, ...],
+    time: str | None,
+    measures: tuple[str, ...],
+    time_zone: str,
+    partial: bool,
+    merge: bool,
+    output: Path | None,
+    limit: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Group Parquet files (paths, folders, URLs, globs) by columns and hour."""
+    if merge:
+        if keys or measures or time:
+            raise click.UsageError("--merge takes states as they are, expected no --key, --time or --measure")
+        found = merge_rollups(list(source), partial=partial)
+    else:
+        if not time or not measures:
+            raise click.UsageError("name the time with --time and at least one --measure")
+        with progress(quiet=quiet) as show:
+            found = roll_up(
+                list(source),
+                keys=list(keys),
+                time=time,
+                measures=_measures(measures),
+                time_zone=time_zone,
+                partial=partial,
+                progress=show,
+            )
+    if output is not None:
+        found.write_parquet(str(output))
+        click.echo(f"{found.num_rows:,} rows in {output}")
+    elif as_json:
+        for row in found.to_pylist():
+            click.echo(json.dumps(row, default=str))
+    else:
+        print_rows(found.column_names, found.to_pylist(), limit=limit)

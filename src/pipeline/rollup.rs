@@ -1,0 +1,249 @@
+//! Hourly rollups of any table: files or a stream of batches on all cores, and partial results put together.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use arrow::array::{RecordBatch, RecordBatchReader};
+use arrow::datatypes::{Schema, SchemaRef};
+
+use super::Pipeline;
+use super::Table;
+use super::input::on_thread;
+use crate::control::{Cancel, Progress};
+use crate::error::{Error, Result};
+use crate::lake::{ScanFile, scan_files};
+use crate::rollup::{Hourly, Spec};
+
+/// Rows decoded at once.
+const BATCH_ROWS: usize = 8_192;
+
+/// Where the rows of a table come from.
+pub enum RollupSource {
+    /// Parquet files by path, folder, URL or glob.
+    Files(Vec<String>),
+    /// Batches of one schema, from any Arrow library.
+    Stream(Box<dyn RecordBatchReader + Send>),
+}
+
+impl Pipeline {
+    /// Groups a table by keys and hour. With `partial` the result is a state for [`Self::merge_rollups`] instead.
+    pub async fn rollup_hourly(&self, source: RollupSource, spec: Spec, partial: bool) -> Result<Table> {
+        let (cancel, progress) = (self.cancel.clone(), self.progress.clone());
+        let threads = self.settings.threads().max(1);
+        let share = usize::try_from(self.settings.memory_bytes).unwrap_or(usize::MAX) / threads;
+        let work = Work { spec, threads, share, cancel, failed: Cancel::default(), progress };
+        let found = match source {
+            RollupSource::Files(names) => {
+                let files = scan_files(&names, &self.settings.lake_options, &self.cancel).await?;
+                on_thread(move || work.files(&files, partial)).await?
+            }
+            RollupSource::Stream(stream) => on_thread(move || work.stream(stream, partial)).await?,
+        };
+        Ok((found.schema(), vec![found]))
+    }
+
+    /// Puts partial results together: the finished rollup, or with `partial` their common state.
+    pub async fn merge_rollups(&self, states: Vec<RollupSource>, partial: bool) -> Result<Table> {
+        let mut sources: Vec<Batches> = Vec::new();
+        for state in states {
+            match state {
+                RollupSource::Stream(stream) => sources.push(batches_of(stream)),
+                RollupSource::Files(names) => {
+                    let files = scan_files(&names, &self.settings.lake_options, &self.cancel).await?;
+                    sources.extend(files.into_iter().map(batches_of_file));
+                }
+            }
+        }
+        let (cancel, threads) = (self.cancel.clone(), self.settings.threads().max(1));
+        let bytes = usize::try_from(self.settings.memory_bytes).unwrap_or(usize::MAX) / 2;
+        let merged = on_thread(move || {
+            let mut merged: Option<Hourly> = None;
+            for (schema, batches) in sources {
+                let known = match &mut merged {
+                    Some(known) => known,
+                    empty => empty.insert(Hourly::like_partial(&schema)?.bounded(bytes).on_threads(threads)),
+                };
+                for batch in batches {
+                    cancel.check()?;
+                    let batch = RecordBatch::try_new(schema.clone(), batch?.columns().to_vec())
+                        .map_err(|e| Error::schema("a partial rollup does not fit its schema").because(e))?;
+                    known.merge_partial(&batch)?;
+                }
+            }
+            let mut merged =
+                merged.ok_or_else(|| Error::config("no partial rollup is given, expected at least one"))?;
+            if partial { merged.partial() } else { merged.finish() }
+        });
+        let merged = merged.await?;
+        Ok((merged.schema(), vec![merged]))
+    }
+}
+
+/// A schema with its metadata, and the batches.
+type Batches = (SchemaRef, Box<dyn Iterator<Item = Result<RecordBatch>> + Send>);
+
+fn batches_of(stream: Box<dyn RecordBatchReader + Send>) -> Batches {
+    (stream.schema(), Box::new(stream.map(|batch| batch.map_err(broken))))
+}
+
+fn batches_of_file(file: ScanFile) -> Batches {
+    let schema = file.schema().clone();
+    let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
+    let groups = (0..file.row_groups()).flat_map(move |group| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (batches, failed) = match file.read(group, &names, BATCH_ROWS) {
+            Ok(batches) => (Some(batches), None),
+            Err(e) => (None, Some(Err(e))),
+        };
+        batches.into_iter().flatten().chain(failed)
+    });
+    (schema, Box::new(groups))
+}
+
+fn broken(error: arrow::error::ArrowError) -> Error {
+    Error::data(format!("the stream of batches broke off: {error}")).because(error)
+}
+
+/// One rollup over threads.
+struct Work {
+    spec: Spec,
+    threads: usize,
+    /// Bytes that one thread may keep.
+    share: usize,
+    cancel: Cancel,
+    /// Set by the first thread that fails, so that the others stop.
+    failed: Cancel,
+    progress: Progress,
+}
+
+impl Work {
+    fn begin(&self, schema: &Schema) -> Result<Hourly> {
+        Ok(Hourly::new(self.spec.clone(), schema)?.bounded(self.share).on_threads(self.threads))
+    }
+
+    fn files(&self, files: &[ScanFile], partial: bool) -> Result<RecordBatch> {
+        let first = files.first().ok_or_else(|| Error::config("no source is given, expected at least one file"))?;
+        for file in files {
+            let rollup = self.begin(file.schema()).map_err(|e| e.with("file", &file.name))?;
+            // The types need not be the same, only of one kind.
+            self.begin(first.schema())?.merge(rollup).map_err(|e| e.with("file", &file.name))?;
+        }
+        let units: Vec<(usize, usize)> = files
+            .iter()
+            .enumerate()
+            .flat_map(|(number, file)| (0..file.row_groups()).map(move |group| (number, group)))
+            .collect();
+        let rows = units.iter().map(|(number, group)| files[*number].rows(*group)).sum();
+        self.progress.begin("roll up", rows);
+        let columns = self.spec.columns();
+        let next = AtomicUsize::new(0);
+        self.on_threads(units.len(), || {
+            let mut rollup = self.begin(first.schema())?;
+            while let Some((number, group)) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let file = &files[*number];
+                for batch in file.read(*group, &columns, BATCH_ROWS)? {
+                    self.add(&mut rollup, &batch?).map_err(|e| e.with("file", &file.name))?;
+                }
+            }
+            Ok(rollup)
+        })
+        .and_then(|rollup| finish(rollup, partial))
+    }
+
+    fn stream(&self, stream: Box<dyn RecordBatchReader + Send>, partial: bool) -> Result<RecordBatch> {
+        self.progress.begin("roll up", 0);
+        let schema = stream.schema();
+        self.begin(&schema)?;
+        let columns = self.spec.columns().into_iter().map(|name| schema.index_of(name));
+        let columns = columns.collect::<std::result::Result<Vec<_>, _>>();
+        let columns = columns.map_err(|e| Error::internal("a column is lost").because(e))?;
+        let queue = Mutex::new(Queue { stream, rest: None });
+        self.on_threads(usize::MAX, || {
+            let mut rollup = self.begin(&schema)?;
+            loop {
+                let batch = queue.lock().unwrap_or_else(PoisonError::into_inner).pull(&columns)?;
+                let Some(batch) = batch else { return Ok(rollup) };
+                for from in (0..batch.num_rows()).step_by(BATCH_ROWS) {
+                    self.add(&mut rollup, &batch.slice(from, BATCH_ROWS.min(batch.num_rows() - from)))?;
+                }
+            }
+        })
+        .and_then(|rollup| finish(rollup, partial))
+    }
+
+    fn add(&self, rollup: &mut Hourly, batch: &RecordBatch) -> Result<()> {
+        self.cancel.check()?;
+        self.failed.check()?;
+        rollup.add(batch)?;
+        self.progress.add(batch.num_rows() as u64);
+        Ok(())
+    }
+
+    /// Runs on every thread (at most `units` of them) and puts the results together.
+    fn on_threads(&self, units: usize, work: impl Fn() -> Result<Hourly> + Sync) -> Result<Hourly> {
+        let threads = self.threads.min(units).max(1);
+        if threads == 1 {
+            return work();
+        }
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        let run = || {
+            // Remote files are read through the runtime of the caller.
+            let _entered = runtime.as_ref().map(tokio::runtime::Handle::enter);
+            let done = work();
+            if done.is_err() {
+                self.failed.cancel();
+            }
+            done
+        };
+        std::thread::scope(|scope| {
+            let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+            let mut whole: Option<Hourly> = None;
+            let mut failure: Option<Error> = None;
+            for thread in running {
+                let done = thread.join().map_err(|_| Error::internal("a thread of the rollup broke off"));
+                match done.and_then(|done| done) {
+                    Ok(part) => match &mut whole {
+                        Some(whole) => whole.merge(part)?,
+                        None => whole = Some(part),
+                    },
+                    // The others only stop because one has failed.
+                    Err(e) if failure.is_none() || !matches!(e, Error::Cancelled(_)) => failure = Some(e),
+                    Err(_) => {}
+                }
+            }
+            match (failure, whole) {
+                (Some(failure), _) => Err(failure),
+                (None, whole) => whole.ok_or_else(|| Error::internal("a rollup had no thread")),
+            }
+        })
+    }
+}
+
+fn finish(mut rollup: Hourly, partial: bool) -> Result<RecordBatch> {
+    if partial { rollup.partial() } else { rollup.finish() }
+}
+
+/// A stream that threads share. Large batches are handed out in pieces.
+struct Queue {
+    stream: Box<dyn RecordBatchReader + Send>,
+    rest: Option<RecordBatch>,
+}
+
+impl Queue {
+    const PIECE_ROWS: usize = 16 * BATCH_ROWS;
+
+    fn pull(&mut self, columns: &[usize]) -> Result<Option<RecordBatch>> {
+        let batch = match self.rest.take() {
+            Some(rest) => rest,
+            None => match self.stream.next() {
+                None => return Ok(None),
+                Some(batch) => batch.and_then(|batch| batch.project(columns)).map_err(broken)?,
+            },
+        };
+        if batch.num_rows() <= Self::PIECE_ROWS {
+            return Ok(Some(batch));
+        }
+        self.rest = Some(batch.slice(Self::PIECE_ROWS, batch.num_rows() - Self::PIECE_ROWS));
+        Ok(Some(batch.slice(0, Self::PIECE_ROWS)))
+    }
+}
