@@ -86,7 +86,7 @@ class Chdb(Trial):
 
     def __init__(self, path: str, table: str) -> None:
         """Import, and write the query."""
-        import chdb  # noqa: TID251
+        import chdb
 
         time, measures = (
             ("event_ts", "avg(speed), count()")
@@ -95,7 +95,7 @@ class Chdb(Trial):
         )
         self._chdb = chdb
         self._sql = (
-            f"SELECT route_id, toUnixTimestamp(toStartOfHour({time}, 'UTC')) AS hour, {measures} "  # noqa: S608
+            f"SELECT route_id, toUnixTimestamp(toStartOfHour({time}, 'UTC')) AS hour, {measures} "
             f"FROM file('{path}', Parquet) GROUP BY route_id, hour SETTINGS max_threads = {THREADS}"
         )
 
