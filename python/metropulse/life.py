@@ -1,11 +1,12 @@
-"""The verbs of a warehouse's life beside its days: status, undo, rewind, migrate, purge."""
+"""The verbs of a warehouse's life beside its days: status, rejects, undo, rewind, migrate, purge."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metropulse.days import Day, iso_day
 from metropulse.exceptions import ConfigError
@@ -73,6 +74,57 @@ class LifeVerbs:
         """
         bounds = [iso_day(d, n) if d is not None else None for d, n in ((date_from, "date_from"), (date_to, "date_to"))]
         return Report.from_json(self._core.status(bounds[0], bounds[1], verify, progress=progress))
+
+    def rejected(
+        self, *, dataset: str | None = None, dt: Day | None = None, reason: str | None = None, limit: int = 100
+    ) -> Report:
+        """List rows in quarantine.
+
+        Args:
+            dataset: Only of this dataset.
+            dt: Only of this raw day.
+            reason: Only with this reason code, among others.
+            limit: At most so many.
+
+        Returns:
+            ``total`` and the rows in ``rejected``: dataset, dt, file, row_number, reasons, row, rejected_at.
+        """
+        day = None if dt is None else iso_day(dt)
+        return Report.from_json(self._core.rejected(dataset, day, reason, limit))
+
+    def requeue(
+        self,
+        rows: Iterable[Mapping[str, Any]] = (),
+        *,
+        dataset: str | None = None,
+        dt: Day | None = None,
+        reason: str | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Judge rejected rows again, repaired or under the rules of today, and load what passes.
+
+        A repaired row takes the place of the rejected one in its file: counts, ledger and every later load of that file
+        come out as if the file had held it. A repair goes when its day is undone.
+
+        Args:
+            rows: Repaired rows: ``file`` and ``row_number`` as `rejected` gives them, and ``row`` with the columns that
+                change. Without any, all rejected rows that the other arguments name are judged again.
+            dataset: Only of this dataset; without repaired rows.
+            dt: Only of this raw day; without repaired rows.
+            reason: Only days and datasets with this reason code; without repaired rows.
+            progress: Told about rows done.
+
+        Returns:
+            ``rows_passed``, and one report for each dataset and day in ``steps``.
+
+        Raises:
+            NotFoundError: A repaired row is not among the rejected ones.
+            ConflictError: The files changed since they were loaded: load the day.
+            ConfigError: A repair names an unknown column.
+        """
+        day = None if dt is None else iso_day(dt)
+        given = json.dumps([dict(row) for row in rows], default=str)
+        return Report.from_json(self._core.requeue(dataset, day, reason, given, progress=progress))
 
     def undo(self, dt: Day, *, dry_run: bool = False, progress: Progress | None = None) -> Report:
         """Take out exactly what the raw day brought, in one transaction; the lake is not touched.

@@ -1,11 +1,12 @@
 //! Step 3, first half: a day's snapshots into the dimensions.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::NaiveDate;
 
 use super::Pipeline;
-use super::input::{Audience, Input, Judged, on_thread};
+use super::input::{Audience, Judged, on_thread};
 use super::report::{Report, TableReport};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
@@ -30,45 +31,55 @@ impl Pipeline {
             match warehouse.unchanged_dimension(&dimension, dt, &input.identities()).await? {
                 Some(lines) if lines.is_empty() => {}
                 Some(lines) => report.table(dimension.table, TableReport::unchanged(&lines)),
-                None => pending.push(self.prepare_dimension(dimension, dt, input).await?),
+                None => {
+                    let judged = Arc::new(self.judge(input).await?);
+                    let load = self.prepare_dimension(dimension, dt, Arc::clone(&judged)).await?;
+                    pending.push((load, judged));
+                }
             }
         }
         for (load, judged) in pending {
-            let dimension = load.dimension;
-            let loaded = warehouse.load_dimension(load).await?;
-            let mut table = TableReport::of(&loaded.lines);
-            judged.describe(&mut table);
-            let written = loaded.written;
-            table.rows_written = written.inserted + written.updated + written.deleted;
-            table.detail("versions_inserted", written.inserted);
-            table.detail("versions_updated", written.updated);
-            table.detail("versions_deleted", written.deleted);
-            if loaded.is_empty {
-                table.detail("empty_snapshot", true);
-            }
-            for (fact, rows) in loaded.rekeyed.into_iter().filter(|(_, rows)| *rows > 0) {
-                table.rows_written += rows;
-                let known = table.details.remove("rekeyed").unwrap_or_else(|| serde_json::json!({}));
-                let mut rekeyed = known;
-                rekeyed[fact] = rows.into();
-                table.detail("rekeyed", rekeyed);
-            }
-            report.table(dimension.table, table);
+            report.table(load.dimension.table, self.publish_dimension(load, &judged).await?);
         }
         Ok(report.took(started))
     }
 
-    async fn prepare_dimension(
+    /// Publishes one judged snapshot.
+    pub(super) async fn publish_dimension(&self, load: DimensionLoad, judged: &Judged) -> Result<TableReport> {
+        let loaded = self.warehouse()?.load_dimension(load).await?;
+        let mut table = TableReport::of(&loaded.lines);
+        judged.describe(&mut table);
+        let written = loaded.written;
+        table.rows_written = written.inserted + written.updated + written.deleted;
+        table.detail("versions_inserted", written.inserted);
+        table.detail("versions_updated", written.updated);
+        table.detail("versions_deleted", written.deleted);
+        if loaded.is_empty {
+            table.detail("empty_snapshot", true);
+        }
+        for (fact, rows) in loaded.rekeyed.into_iter().filter(|(_, rows)| *rows > 0) {
+            table.rows_written += rows;
+            let known = table.details.remove("rekeyed").unwrap_or_else(|| serde_json::json!({}));
+            let mut rekeyed = known;
+            rekeyed[fact] = rows.into();
+            table.detail("rekeyed", rekeyed);
+        }
+        Ok(table)
+    }
+
+    /// Collapses a judged snapshot into one statement a key.
+    pub(super) async fn prepare_dimension(
         &self,
         dimension: Dimension,
         dt: NaiveDate,
-        input: Input,
-    ) -> Result<(DimensionLoad, Judged)> {
-        let judged = self.judge(input).await?;
+        judged: Arc<Judged>,
+    ) -> Result<DimensionLoad> {
         let cancel = self.cancel.clone();
-        let (snapshot, judged) =
-            on_thread(move || collapse(&dimension, &judged, &cancel).map(|snapshot| (snapshot, judged))).await?;
-        Ok((DimensionLoad { dimension, dt, lines: judged.lines(Audience::Warehouse), snapshot }, judged))
+        on_thread(move || {
+            let snapshot = collapse(&dimension, &judged, &cancel)?;
+            Ok(DimensionLoad { dimension, dt, lines: judged.lines(Audience::Warehouse), snapshot })
+        })
+        .await
     }
 }
 

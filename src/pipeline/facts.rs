@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use serde_json::json;
 
 use super::Pipeline;
-use super::input::{Audience, KeptRows};
+use super::input::{Audience, Judged, KeptRows};
 use super::report::{Report, TableReport};
 use crate::error::Result;
 use crate::model::{Dataset, Fact};
@@ -33,29 +33,34 @@ impl Pipeline {
             }
         }
         for (fact, judged) in pending {
-            let load = FactLoad {
-                fact,
-                dt,
-                lines: judged.lines(Audience::Warehouse),
-                rows: Arc::new(KeptRows::new(Arc::clone(&judged), Audience::Warehouse)),
-            };
-            let loaded = warehouse.load_fact(load).await?;
-            let mut table = TableReport::of(&loaded.lines);
-            judged.describe(&mut table);
-            table.rows_written = table.rows_loaded + loaded.moved_rows;
-            let misses: serde_json::Map<_, _> = loaded
-                .misses
-                .iter()
-                .filter(|(_, m)| m.total() > 0)
-                .map(|(name, m)| ((*name).to_owned(), json!({"before_first": m.before_first, "gap": m.gap})))
-                .collect();
-            table.detail("as_of_misses", misses);
-            if loaded.moved_rows > 0 {
-                table.detail("rows_of_other_days_moved", loaded.moved_rows);
-            }
-            table.detail("dirty_dates", loaded.dirty_dates.iter().map(ToString::to_string).collect::<Vec<_>>());
-            report.table(fact.table, table);
+            report.table(fact.table, self.publish_fact(dt, fact, judged).await?);
         }
         Ok(report.took(started))
+    }
+
+    /// Publishes one judged day of one fact.
+    pub(super) async fn publish_fact(&self, dt: NaiveDate, fact: Fact, judged: Arc<Judged>) -> Result<TableReport> {
+        let load = FactLoad {
+            fact,
+            dt,
+            lines: judged.lines(Audience::Warehouse),
+            rows: Arc::new(KeptRows::new(Arc::clone(&judged), Audience::Warehouse)),
+        };
+        let loaded = self.warehouse()?.load_fact(load).await?;
+        let mut table = TableReport::of(&loaded.lines);
+        judged.describe(&mut table);
+        table.rows_written = table.rows_loaded + loaded.moved_rows;
+        let misses: serde_json::Map<_, _> = loaded
+            .misses
+            .iter()
+            .filter(|(_, m)| m.total() > 0)
+            .map(|(name, m)| ((*name).to_owned(), json!({"before_first": m.before_first, "gap": m.gap})))
+            .collect();
+        table.detail("as_of_misses", misses);
+        if loaded.moved_rows > 0 {
+            table.detail("rows_of_other_days_moved", loaded.moved_rows);
+        }
+        table.detail("dirty_dates", loaded.dirty_dates.iter().map(ToString::to_string).collect::<Vec<_>>());
+        Ok(table)
     }
 }

@@ -9,6 +9,7 @@ use arrow::compute::filter_record_batch;
 use chrono::NaiveDate;
 
 use super::Pipeline;
+use super::repair::Repairs;
 use super::report::TableReport;
 use crate::clean::{Cleaned, Cleaner, Counts, Evidence, Judge, Verdict};
 use crate::config::Settings;
@@ -16,7 +17,7 @@ use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::lake::LocalPart;
 use crate::model::Dataset;
-use crate::postgres::{Line, Part, Rows, Unit};
+use crate::postgres::{Line, Part, Repair, Rows, Unit};
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 16_384;
@@ -34,12 +35,21 @@ pub(super) enum Audience {
 pub(super) struct Input {
     pub(super) dataset: Dataset,
     pub(super) parts: Vec<LocalPart>,
+    /// Repairs of rejected rows, of any file.
+    pub(super) repairs: Vec<Repair>,
+}
+
+/// A part with what reading it takes.
+struct Readable {
+    part: LocalPart,
+    cleaner: Cleaner,
+    repairs: Repairs,
 }
 
 /// An input whose every row has its fate.
 pub(super) struct Judged {
     pub(super) dataset: Dataset,
-    parts: Vec<(LocalPart, Cleaner)>,
+    parts: Vec<Readable>,
     verdict: Arc<Verdict>,
     unknown_columns: Vec<String>,
 }
@@ -59,13 +69,18 @@ impl Pipeline {
     pub(super) async fn inputs(&self, dt: NaiveDate, datasets: &[Dataset]) -> Result<(Vec<Input>, Vec<String>)> {
         let lake = self.lake()?;
         let partition = lake.partition(dt).await?;
+        let repairs = match self.settings.warehouse {
+            Some(_) => self.warehouse()?.repairs(dt).await?,
+            None => Vec::new(),
+        };
         let mut inputs = Vec::with_capacity(datasets.len());
         for &dataset in datasets {
             let mut parts = Vec::new();
             for part in partition.files.get(&dataset).into_iter().flatten() {
                 parts.push(lake.fetch(part, self.settings.spool.as_deref(), &self.cancel).await?);
             }
-            inputs.push(Input { dataset, parts });
+            let repairs = repairs.iter().filter(|repair| repair.dataset == dataset).cloned().collect();
+            inputs.push(Input { dataset, parts, repairs });
         }
         Ok((inputs, partition.ignored))
     }
@@ -92,7 +107,7 @@ pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T
 }
 
 fn judge(input: Input, settings: &Settings, cancel: &Cancel, progress: &Progress) -> Result<Judged> {
-    let Input { dataset, parts } = input;
+    let Input { dataset, parts, repairs } = input;
     let rows = parts.iter().map(|p| p.rows).sum();
     progress.begin(&format!("read {dataset}"), rows);
     let mut unknown = BTreeSet::new();
@@ -100,11 +115,12 @@ fn judge(input: Input, settings: &Settings, cancel: &Cancel, progress: &Progress
     for part in parts {
         let cleaner = Cleaner::new(dataset, &part.path, part.schema().as_ref())?;
         unknown.extend(cleaner.unknown_columns().iter().cloned());
-        ready.push((part, cleaner));
+        let repairs = Repairs::of(&repairs, &part.path, &part.sha256);
+        ready.push(Readable { part, cleaner, repairs });
     }
     let mut judge = Judge::new(dataset, settings.memory_bytes);
     let mut units = Vec::new();
-    for (number, (part, _)) in ready.iter().enumerate() {
+    for (number, Readable { part, .. }) in ready.iter().enumerate() {
         judge.part_begins(part.rows);
         units.extend((0..part.row_groups()).map(|group| (number, group)));
     }
@@ -112,8 +128,7 @@ fn judge(input: Input, settings: &Settings, cancel: &Cancel, progress: &Progress
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(&(number, group)) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (part, cleaner) = &ready[number];
-            read_group(part, cleaner, group, &mut |cleaned| {
+            ready[number].read_group(group, &mut |cleaned| {
                 cancel.check()?;
                 let evidence = Evidence::of(dataset, cleaned)?;
                 judge.lock().unwrap_or_else(PoisonError::into_inner).see_in(number, cleaned, evidence)?;
@@ -140,20 +155,18 @@ fn judge(input: Input, settings: &Settings, cancel: &Cancel, progress: &Progress
     Ok(judged)
 }
 
-fn read_group(
-    part: &LocalPart,
-    cleaner: &Cleaner,
-    group: usize,
-    sink: &mut dyn FnMut(&Cleaned) -> Result<()>,
-) -> Result<()> {
-    let mut row = part.first_row(group);
-    for batch in part.read_row_groups(group..group + 1, cleaner.columns(), BATCH_ROWS)? {
-        let batch = batch?;
-        let cleaned = cleaner.clean(&batch, row)?;
-        row += batch.num_rows() as u64;
-        sink(&cleaned)?;
+impl Readable {
+    fn read_group(&self, group: usize, sink: &mut dyn FnMut(&Cleaned) -> Result<()>) -> Result<()> {
+        let Self { part, cleaner, repairs } = self;
+        let mut row = part.first_row(group);
+        for batch in part.read_row_groups(group..group + 1, cleaner.columns(), BATCH_ROWS)? {
+            let batch = batch?;
+            let cleaned = repairs.apply(cleaner, cleaner.clean(&batch, row)?)?;
+            row += batch.num_rows() as u64;
+            sink(&cleaned)?;
+        }
+        part.verify_unchanged()
     }
-    part.verify_unchanged()
 }
 
 impl Judged {
@@ -181,7 +194,7 @@ impl Judged {
         }
         let reasons: Vec<String> =
             counts.rejected_by_reason.iter().map(|(reason, rows)| format!("{} {rows}", reason.code())).collect();
-        let files: Vec<&str> = self.parts.iter().map(|(p, _)| p.path.as_str()).collect();
+        let files: Vec<&str> = self.parts.iter().map(|r| r.part.path.as_str()).collect();
         Err(Error::data(format!(
             "{} of {} rows of {} are rejected ({:.1} %), the limit is {:.1} % ({}); nothing was written; repair the \
              files or raise reject_limit",
@@ -200,7 +213,7 @@ impl Judged {
         self.parts
             .iter()
             .enumerate()
-            .map(|(number, (part, _))| {
+            .map(|(number, Readable { part, .. })| {
                 let counts = self.verdict.counts(number).cloned().unwrap_or_default();
                 let superseded = if audience == Audience::Staging { 0 } else { counts.superseded };
                 Line {
@@ -233,12 +246,12 @@ impl Judged {
         cancel: &Cancel,
         sink: &mut dyn FnMut(&Cleaner, &RecordBatch, &Cleaned) -> Result<()>,
     ) -> Result<()> {
-        for (number, (part, cleaner)) in self.parts.iter().enumerate() {
-            for group in 0..part.row_groups() {
-                read_group(part, cleaner, group, &mut |cleaned| {
+        for (number, readable) in self.parts.iter().enumerate() {
+            for group in 0..readable.part.row_groups() {
+                readable.read_group(group, &mut |cleaned| {
                     cancel.check()?;
                     let kept = self.kept(number, cleaned, Audience::Warehouse)?;
-                    sink(cleaner, &kept, cleaned)
+                    sink(&readable.cleaner, &kept, cleaned)
                 })?;
             }
         }
@@ -274,7 +287,7 @@ impl KeptRows {
 /// (part, row group) of every unit.
 fn units(judged: &Judged) -> Vec<(usize, usize)> {
     let parts = judged.parts.iter().enumerate();
-    parts.flat_map(|(number, (part, _))| (0..part.row_groups()).map(move |group| (number, group))).collect()
+    parts.flat_map(|(number, readable)| (0..readable.part.row_groups()).map(move |group| (number, group))).collect()
 }
 
 impl Rows for KeptRows {
@@ -284,11 +297,10 @@ impl Rows for KeptRows {
 
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch, i16) -> Result<()>) -> Result<()> {
         let (number, group) = self.units[unit];
-        let (part, cleaner) = &self.judged.parts[number];
         let file_no = i16::try_from(number).map_err(|_| {
             Error::data(format!("{number} files of one dataset and day, expected at most {}", i16::MAX))
         })?;
-        read_group(part, cleaner, group, &mut |cleaned| {
+        self.judged.parts[number].read_group(group, &mut |cleaned| {
             let kept = self.judged.kept(number, cleaned, self.audience)?;
             if kept.num_rows() == 0 { Ok(()) } else { sink(kept, file_no) }
         })
@@ -302,9 +314,9 @@ pub(super) fn each_reject(
     sink: &mut dyn FnMut(&str, &Cleaned) -> Result<()>,
 ) -> Result<()> {
     let (number, group) = units(judged)[unit];
-    let (part, cleaner) = &judged.parts[number];
-    read_group(part, cleaner, group, &mut |cleaned| {
-        if cleaned.rejects.is_empty() { Ok(()) } else { sink(&part.path, cleaned) }
+    let readable = &judged.parts[number];
+    readable.read_group(group, &mut |cleaned| {
+        if cleaned.rejects.is_empty() { Ok(()) } else { sink(&readable.part.path, cleaned) }
     })
 }
 

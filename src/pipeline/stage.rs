@@ -12,7 +12,7 @@ use super::input::{Audience, Judged, KeptRows, each_reject, unit_count};
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
 use crate::model::Dataset;
-use crate::postgres::{Feed, StageLoad, Unit};
+use crate::postgres::{Feed, Repair, StageLoad, Unit};
 
 impl Pipeline {
     /// Loads the raw files of one day into staging. Every file is read and judged before anything is written.
@@ -35,25 +35,36 @@ impl Pipeline {
             }
         }
         for judged in pending {
-            let judged = Arc::new(judged);
-            let rejects = Arc::new(Rejects::new(Arc::clone(&judged), dt));
-            let load = StageLoad {
-                dataset: judged.dataset,
-                dt,
-                lines: judged.lines(Audience::Staging),
-                rows: Arc::new(KeptRows::new(Arc::clone(&judged), Audience::Staging)),
-                rejects,
-            };
-            let lines = warehouse.stage(load).await?;
-            let mut table = TableReport::of(&lines);
-            table.rows_written = table.rows_loaded + table.rows_rejected;
-            judged.describe(&mut table);
-            report.table(judged.dataset.staging_table(), table);
+            let (table, judged) = (judged.dataset.staging_table(), Arc::new(judged));
+            report.table(table, self.publish_stage(dt, judged, Vec::new()).await?);
         }
         if !ignored.is_empty() {
             report.detail("ignored_files", ignored);
         }
         Ok(report.took(started))
+    }
+
+    /// Publishes one judged dataset, with new repairs that it rests on.
+    pub(super) async fn publish_stage(
+        &self,
+        dt: NaiveDate,
+        judged: Arc<Judged>,
+        repairs: Vec<Repair>,
+    ) -> Result<TableReport> {
+        let rejects = Arc::new(Rejects::new(Arc::clone(&judged), dt));
+        let load = StageLoad {
+            dataset: judged.dataset,
+            dt,
+            lines: judged.lines(Audience::Staging),
+            rows: Arc::new(KeptRows::new(Arc::clone(&judged), Audience::Staging)),
+            rejects,
+            repairs,
+        };
+        let lines = self.warehouse()?.stage(load).await?;
+        let mut table = TableReport::of(&lines);
+        table.rows_written = table.rows_loaded + table.rows_rejected;
+        judged.describe(&mut table);
+        Ok(table)
     }
 }
 

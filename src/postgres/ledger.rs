@@ -83,7 +83,7 @@ pub(super) async fn read(session: &Session, target: &str, dt: NaiveDate) -> Resu
     Ok((lines, fingerprint))
 }
 
-/// The lines of an unchanged load: the same files under the same settings.
+/// The lines of an unchanged load: the same files under the same settings, and no row repaired since.
 pub(super) async fn unchanged(
     session: &Session,
     target: &str,
@@ -93,7 +93,16 @@ pub(super) async fn unchanged(
 ) -> Result<Option<Vec<Line>>> {
     let (lines, stored) = read(session, target, dt).await?;
     let same = lines.iter().map(|line| &line.part).eq(parts.iter());
-    Ok((same && (parts.is_empty() || stored.as_deref() == Some(fingerprint))).then_some(lines))
+    let same = same && (parts.is_empty() || stored.as_deref() == Some(fingerprint));
+    Ok((same && !is_repaired(session, target, dt).await?).then_some(lines))
+}
+
+/// Whether rows of these very files were repaired after this table was loaded from them.
+async fn is_repaired(session: &Session, target: &str, dt: NaiveDate) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT FROM staging.repaired r JOIN dwh.load_ledger l \
+               ON l.dt = r.dt AND l.file = r.file AND l.sha256 = r.sha256 \
+               WHERE l.target = $1 AND l.dt = $2 AND r.dt = $2 AND r.repaired_at > l.loaded_at)";
+    get(&session.row(sql, &[&target, &dt]).await?, 0)
 }
 
 /// Replaces the lines of one table and day, within the publication.

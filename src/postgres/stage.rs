@@ -12,6 +12,7 @@ use super::copy_in::{Feed, Rows, Target, Unit, copy_here, copy_parallel};
 use super::ledger::{self, Line};
 use super::lock::Lock;
 use super::partition::{Side, current};
+use super::rejected::{self, Repair};
 use super::schema;
 use super::warehouse::Warehouse;
 use crate::error::{Error, Result};
@@ -29,6 +30,8 @@ pub struct StageLoad {
     pub rows: Arc<dyn Rows>,
     /// The rejects: dataset, dt, file, row_number, reasons, row_json, load_id.
     pub rejects: Arc<dyn Feed>,
+    /// New repairs that these rows rest on.
+    pub repairs: Vec<Repair>,
 }
 
 /// The PostgreSQL type that a cleaned column is copied as.
@@ -127,6 +130,7 @@ impl Warehouse {
         session.run("BEGIN").await?;
         side.finish(session).await?;
         self.replace_rejects(session, load).await?;
+        rejected::keep(session, &load.repairs, &self.run_id).await?;
         schema::fix_zone(session, &self.settings.time_zone).await?;
         ledger::write(session, table, load.dt, &load.lines, &self.fingerprint(&[]), &self.run_id).await?;
         let keep = copied > 0;

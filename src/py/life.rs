@@ -1,10 +1,12 @@
-//! The verbs of a warehouse's life beside its days: status, undo, rewind, migrate, purge.
+//! The verbs of a warehouse's life beside its days: status, undo, rewind, migrate, purge, rejects.
 
 use pyo3::prelude::*;
 
 use super::errors::raise;
 use super::pipeline::{Pipeline, day, json};
-use crate::postgres::Purge;
+use crate::error::Error;
+use crate::pipeline::RepairedRow;
+use crate::postgres::{Purge, RejectedFilter};
 
 #[pymethods]
 impl Pipeline {
@@ -56,4 +58,47 @@ impl Pipeline {
             |core| async move { json(&core.purge(older_than_days, &what, dry_run).await?) },
         )
     }
+
+    #[pyo3(signature = (dataset, dt, reason, limit))]
+    fn rejected(
+        &self,
+        py: Python<'_>,
+        dataset: Option<&str>,
+        dt: Option<&str>,
+        reason: Option<&str>,
+        limit: u32,
+    ) -> PyResult<String> {
+        let filter = filter(py, dataset, dt, reason)?;
+        self.call(py, None, |core| async move {
+            let (rows, total) = core.rejected(filter, limit).await?;
+            json(&serde_json::json!({"step": "rejected", "total": total, "rejected": rows}))
+        })
+    }
+
+    #[pyo3(signature = (dataset, dt, reason, rows_json, *, progress = None))]
+    fn requeue(
+        &self,
+        py: Python<'_>,
+        dataset: Option<&str>,
+        dt: Option<&str>,
+        reason: Option<&str>,
+        rows_json: &str,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
+        let filter = filter(py, dataset, dt, reason)?;
+        let rows: Vec<RepairedRow> = serde_json::from_str(rows_json).map_err(|e| {
+            raise(py, &Error::config(format!("a repaired row has file, row_number and row (an object): {e}")))
+        })?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.requeue(filter, &rows).await?) })
+    }
+}
+
+fn filter<'a>(
+    py: Python<'_>,
+    dataset: Option<&str>,
+    dt: Option<&str>,
+    reason: Option<&'a str>,
+) -> PyResult<RejectedFilter<'a>> {
+    let dataset = dataset.map(|name| name.parse().map_err(|e| raise(py, &e))).transpose()?;
+    Ok(RejectedFilter { dataset, dt: dt.map(|text| day(py, text)).transpose()?, reason })
 }

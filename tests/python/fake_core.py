@@ -106,6 +106,17 @@ class Pipeline:
         mart["dirty"] = ["2024-05-01"]
         return self._verb("status", date_from, date_to, verify, days=[day], tables=[], mart=mart, **known)
 
+    def rejected(self, dataset: str | None, dt: str | None, reason: str | None, limit: int) -> str:
+        row = {"dataset": "trips", "dt": "2024-05-01", "file": "dt=2024-05-01/trips.parquet", "row_number": 3}
+        row |= {"reasons": ["speed"], "row": {"trip_id": "T1"}}
+        return self._verb("rejected", dataset, dt, reason, limit, total=7, rejected=[row])
+
+    def requeue(
+        self, dataset: str | None, dt: str | None, reason: str | None, rows_json: str, *, progress: Any = None
+    ) -> str:
+        step = {"step": "requeue", "dt": "2024-05-01", "seconds": 0.1, "tables": {}, "rows_passed": 1}
+        return self._verb("requeue", dataset, dt, reason, json.loads(rows_json), steps=[step], rows_passed=1)
+
     def undo(self, dt: str, dry_run: bool, *, progress: Any = None) -> str:
         table = {"files": 1, "rows_removed": 73}
         return self._verb(

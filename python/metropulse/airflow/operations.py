@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from metropulse.pipeline import Pipeline
     from metropulse.results import Report
 
-__all__ = ["PurgeOperator", "RewindOperator", "UndoOperator"]
+__all__ = ["PurgeOperator", "RequeueRejectedOperator", "RewindOperator", "UndoOperator"]
 
 
 class UndoOperator(PartitionOperator):
@@ -51,6 +51,27 @@ class RewindOperator(MetropulseOperator):
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Rewind."""
         return pipeline.rewind(self.to, dry_run=self.only_report)
+
+
+class RequeueRejectedOperator(PartitionOperator):
+    """Judge the raw day's rejected rows again, repaired or under the rules of today, and load what passes.
+
+    Args:
+        rows: Repaired rows, see `metropulse.Pipeline.requeue`; also the XCom of a task that repairs them.
+        **kwargs: Those of `PartitionOperator`.
+    """
+
+    template_fields: Sequence[str] = ("dt", "rows", *COMMON_FIELDS)
+
+    def __init__(self, *, rows: Sequence[dict[str, Any]] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rows = rows
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Requeue."""
+        if self.rows:
+            return pipeline.requeue(self.rows)
+        return pipeline.requeue(dt=self.partition(context))
 
 
 class PurgeOperator(MetropulseOperator):

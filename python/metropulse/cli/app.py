@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from metropulse.cli import engines, life, loads, rollup, verbs
+from metropulse.cli import engines, life, loads, rejected, rollup, verbs
 from metropulse.cli.failure import EXIT_CODES, fail, stop_on_terminate
 from metropulse.cli.target import Target, target_options
 
@@ -55,7 +55,14 @@ def cli(_target: Target) -> None:
     """
 
 
-for command in (*verbs.COMMANDS, rollup.rollup_hourly, *loads.COMMANDS, *life.COMMANDS, *engines.COMMANDS):
+for command in (
+    *verbs.COMMANDS,
+    rollup.rollup_hourly,
+    *loads.COMMANDS,
+    *life.COMMANDS,
+    *rejected.COMMANDS,
+    *engines.COMMANDS,
+):
     cli.add_command(command)
 
 

@@ -1,0 +1,126 @@
+//! The quarantine: a look at rejected rows, and loading them again after a repair or under other rules.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::NaiveDate;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::Pipeline;
+use super::input::{Audience, Judged};
+use super::report::{Report, TableReport};
+use crate::error::{Error, Result};
+use crate::model::{Dataset, Dimension, Fact};
+use crate::postgres::{Rejected, RejectedFilter, Repair};
+
+/// A repaired row as the caller gives it: the columns named replace those of the rejected row.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RepairedRow {
+    /// The file, as `staging.rejected` names it.
+    pub file: String,
+    /// The row's number in it, from 1.
+    pub row_number: i64,
+    /// Columns and values.
+    pub row: Map<String, Value>,
+}
+
+impl Pipeline {
+    /// Rejected rows, at most `limit` of them, and how many there are in all.
+    pub async fn rejected(&self, filter: RejectedFilter<'_>, limit: u32) -> Result<(Vec<Rejected>, i64)> {
+        self.warehouse()?.rejected(filter, limit).await
+    }
+
+    /// Judges the files of rejected rows again, with repaired rows in the place of the rejected ones, and loads what
+    /// passes now. Without repairs it judges under the rules and the limit of today.
+    ///
+    /// # Errors
+    /// `NotFound` when a repaired row is not among the rejected ones; `Conflict` when a file changed since it was
+    /// loaded: load the day then.
+    pub async fn requeue(&self, filter: RejectedFilter<'_>, rows: &[RepairedRow]) -> Result<Report> {
+        let started = Instant::now();
+        let warehouse = self.warehouse()?;
+        for row in rows {
+            self.check_columns(row)?;
+        }
+        let given: Vec<_> =
+            rows.iter().map(|row| (row.file.clone(), row.row_number, Value::Object(row.row.clone()))).collect();
+        let repairs = warehouse.repairs_of(&given).await?;
+        let mut scopes: Vec<(NaiveDate, Dataset)> = if rows.is_empty() {
+            warehouse.rejected_days(filter).await?
+        } else {
+            repairs.iter().map(|repair| (repair.dt, repair.dataset)).collect()
+        };
+        scopes.sort_unstable_by_key(|(dt, dataset)| (*dt, dataset.name()));
+        scopes.dedup();
+        let mut report = Report::new("requeue", None);
+        for (dt, dataset) in scopes {
+            let own = repairs.iter().filter(|repair| (repair.dt, repair.dataset) == (dt, dataset)).cloned().collect();
+            report.steps.push(self.requeue_dataset(dt, dataset, own).await?);
+        }
+        report.unchanged = report.steps.iter().all(|step| step.unchanged);
+        report.rows = report.steps.iter().map(|step| step.rows).sum();
+        let passed: i64 =
+            report.steps.iter().filter_map(|s| s.details.get("rows_passed").and_then(Value::as_i64)).sum();
+        report.detail("rows_passed", passed);
+        Ok(report.took(started))
+    }
+
+    /// A column that its file cannot have is a typing error.
+    fn check_columns(&self, row: &RepairedRow) -> Result<()> {
+        let name = row.file.split_once('/').map_or(row.file.as_str(), |(_, rest)| rest);
+        let dataset: Dataset = name.split(['/', '.']).next().unwrap_or_default().parse()?;
+        match row.row.keys().find(|column| dataset.index(column).is_none()) {
+            None => Ok(()),
+            Some(column) => {
+                Err(Error::config(format!("{dataset} has no column {column:?}; a repair names its columns"))
+                    .with("file", &row.file)
+                    .with("row", row.row_number))
+            }
+        }
+    }
+
+    async fn requeue_dataset(&self, dt: NaiveDate, dataset: Dataset, repairs: Vec<Repair>) -> Result<Report> {
+        let started = Instant::now();
+        let warehouse = self.warehouse()?;
+        let (mut inputs, _) = self.inputs(dt, &[dataset]).await?;
+        let mut input = inputs.pop().ok_or_else(|| Error::internal("no input was made"))?;
+        let before = warehouse.ledger(dataset.staging_table(), dt).await?;
+        if !before.iter().map(|line| &line.part).eq(&input.identities()) {
+            return Err(Error::conflict(format!(
+                "the files of {dataset} of {dt} are not those that were loaded; load the day, then look at its rejects \
+                 again"
+            ))
+            .with("dt", dt)
+            .retryable(false));
+        }
+        input.repairs.retain(|kept| !repairs.iter().any(|r| (&r.file, r.row_number) == (&kept.file, kept.row_number)));
+        input.repairs.extend(repairs.iter().cloned());
+        let judged = Arc::new(self.judge(input).await?);
+        let mut report = Report::new("requeue", Some(dt));
+        let after = judged.lines(Audience::Staging);
+        let rejected = |lines: &[crate::postgres::Line]| lines.iter().map(|l| l.rows_rejected).sum::<u64>();
+        let passed = rejected(&before).cast_signed() - rejected(&after).cast_signed();
+        if after == before && repairs.is_empty() {
+            report.table(dataset.staging_table(), TableReport::unchanged(&before));
+        } else {
+            report.table(dataset.staging_table(), self.publish_stage(dt, Arc::clone(&judged), repairs).await?);
+            self.publish_warehouse(dt, judged, &mut report).await?;
+        }
+        report.detail("dataset", dataset.name());
+        report.detail("rows_passed", json!(passed));
+        report.detail("rows_rejected", rejected(&after));
+        Ok(report.took(started))
+    }
+
+    async fn publish_warehouse(&self, dt: NaiveDate, judged: Arc<Judged>, report: &mut Report) -> Result<()> {
+        let dataset = judged.dataset;
+        if let Some(fact) = Fact::of(dataset) {
+            report.table(fact.table, self.publish_fact(dt, fact, judged).await?);
+        } else if let Some(dimension) = Dimension::ALL.into_iter().find(|d| d.dataset == dataset) {
+            let load = self.prepare_dimension(dimension, dt, Arc::clone(&judged)).await?;
+            report.table(dimension.table, self.publish_dimension(load, &judged).await?);
+        }
+        Ok(())
+    }
+}
