@@ -48,6 +48,7 @@ impl Warehouse {
                 &[],
             )
             .await?;
+        session.release().await;
         Ok(Calendar { dates, times })
     }
 }

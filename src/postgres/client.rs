@@ -16,12 +16,19 @@ use crate::error::{Error, Result};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The address of a warehouse, and the sessions that are open on it.
+///
+/// A connection costs the server a process with cold caches, more than a small day's statements; so a session that
+/// did its work is kept for the next one of the same run.
 #[derive(Clone)]
 pub struct Address {
     config: Config,
     tls: Policy,
     open: Arc<Mutex<Vec<CancelToken>>>,
+    idle: Idle,
 }
+
+/// Connections between two pieces of work: no transaction open, no lock held.
+type Idle = Arc<Mutex<Vec<Connection>>>;
 
 impl Address {
     /// Parses a `postgresql://` URL or a `key=value` string. The error never repeats it: it may hold a password.
@@ -36,7 +43,7 @@ impl Address {
             config.ssl_mode(mode);
         }
         config.application_name("metropulse").connect_timeout(CONNECT_TIMEOUT);
-        Ok(Self { config, tls, open: Arc::default() })
+        Ok(Self { config, tls, open: Arc::default(), idle: Arc::default() })
     }
 
     /// Host and database, for messages.
@@ -54,8 +61,19 @@ impl Address {
         format!("{}/{}", hosts.join(","), self.config.get_dbname().unwrap_or(""))
     }
 
-    /// Opens a session: UTC, ISO dates, no statement of another schema by accident.
+    /// A session: UTC, ISO dates, no statement of another schema by accident.
     pub async fn session(&self) -> Result<Session> {
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match idle {
+                Some(connection) if connection.client.is_closed() => {}
+                Some(connection) => return Ok(Session { connection, idle: Arc::clone(&self.idle) }),
+                None => return self.connect().await,
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Session> {
         let unreachable = |e: tokio_postgres::Error| {
             let shown = self.shown();
             wrong(e, "cannot connect to the warehouse").with("warehouse", shown)
@@ -74,7 +92,7 @@ impl Address {
             .map_err(unreachable)?;
         let token = client.cancel_token();
         self.open.lock().unwrap_or_else(PoisonError::into_inner).push(token);
-        Ok(Session { client, driver })
+        Ok(Session { connection: Connection { client, driver }, idle: Arc::clone(&self.idle) })
     }
 
     /// Asks the server to stop every statement of every session of this address.
@@ -89,8 +107,13 @@ impl Address {
     }
 }
 
-/// One connection. Dropping it rolls back what is open.
+/// One connection for one piece of work. Dropping it rolls back what is open and closes the connection.
 pub struct Session {
+    connection: Connection,
+    idle: Idle,
+}
+
+struct Connection {
     client: Client,
     driver: JoinHandle<()>,
 }
@@ -99,19 +122,38 @@ impl Deref for Session {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        &self.client
+        &self.connection.client
     }
 }
 
 impl Session {
+    /// Ends a piece of work that went well: locks go, the connection stays for the next piece.
+    ///
+    /// Only for a session whose transaction has ended and whose settings are as [`Address::session`] made them; drop any
+    /// other.
+    pub async fn release(self) {
+        let Self { connection, idle } = self;
+        if connection.client.batch_execute("SELECT pg_advisory_unlock_all()").await.is_ok() {
+            idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+    }
+
     /// Runs statements without parameters.
     pub async fn run(&self, sql: &str) -> Result<()> {
-        self.client.batch_execute(sql).await.map_err(|e| wrong(e, "a statement failed").with("sql", brief(sql)))
+        self.connection
+            .client
+            .batch_execute(sql)
+            .await
+            .map_err(|e| wrong(e, "a statement failed").with("sql", brief(sql)))
     }
 
     /// Runs one statement; the number of rows it touched.
     pub async fn touch(&self, sql: &str, params: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<u64> {
-        self.client.execute(sql, params).await.map_err(|e| wrong(e, "a statement failed").with("sql", brief(sql)))
+        self.connection
+            .client
+            .execute(sql, params)
+            .await
+            .map_err(|e| wrong(e, "a statement failed").with("sql", brief(sql)))
     }
 
     /// Runs one query.
@@ -120,7 +162,7 @@ impl Session {
         sql: &str,
         params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
     ) -> Result<Vec<tokio_postgres::Row>> {
-        self.client.query(sql, params).await.map_err(|e| wrong(e, "a query failed").with("sql", brief(sql)))
+        self.connection.client.query(sql, params).await.map_err(|e| wrong(e, "a query failed").with("sql", brief(sql)))
     }
 
     /// Runs one query that gives exactly one row.
@@ -129,11 +171,15 @@ impl Session {
         sql: &str,
         params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
     ) -> Result<tokio_postgres::Row> {
-        self.client.query_one(sql, params).await.map_err(|e| wrong(e, "a query failed").with("sql", brief(sql)))
+        self.connection
+            .client
+            .query_one(sql, params)
+            .await
+            .map_err(|e| wrong(e, "a query failed").with("sql", brief(sql)))
     }
 }
 
-impl Drop for Session {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
     }

@@ -97,7 +97,9 @@ pub(super) async fn copy_parallel(
         let (feed, next) = (Arc::clone(&feed), Arc::clone(&next));
         async move {
             let session = address.session().await?;
-            copy_units(&session, target, feed, next, cancel, progress).await
+            let rows = copy_units(&session, target, feed, next, cancel, progress).await?;
+            session.release().await;
+            Ok::<_, Error>(rows)
         }
     });
     let counts = futures::future::try_join_all(loads).await?;

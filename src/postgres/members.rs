@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int32Type};
 use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 
-use super::client::{Session, get};
+use super::client::{Address, Session, get};
 use crate::error::{Error, Result};
 use crate::history::{AsOfBuilder, AsOfIndex, Hit, KeyId, Misses};
 use crate::model::{Fact, Member, Reference};
@@ -25,13 +26,15 @@ struct Kind {
 /// All members a fact refers to, shared by the threads that load it.
 pub(super) struct Members {
     kinds: BTreeMap<Member, Kind>,
-    numbers: Session,
+    address: Address,
+    /// A session of its own for drawing surrogate keys, opened for the first key that nobody knows.
+    numbers: OnceCell<Session>,
     runtime: Handle,
 }
 
 impl Members {
-    /// Reads the members that one fact refers to. `numbers` is a session of its own for drawing surrogate keys.
-    pub(super) async fn read(session: &Session, numbers: Session, fact: &Fact) -> Result<Self> {
+    /// Reads the members that one fact refers to.
+    pub(super) async fn read(session: &Session, address: Address, fact: &Fact) -> Result<Self> {
         let mut kinds = BTreeMap::new();
         for reference in fact.references {
             if let Entry::Vacant(place) = kinds.entry(reference.member) {
@@ -39,7 +42,7 @@ impl Members {
                 place.insert(Kind { index, added: Mutex::default() });
             }
         }
-        Ok(Self { kinds, numbers, runtime: Handle::current() })
+        Ok(Self { kinds, address, numbers: OnceCell::new(), runtime: Handle::current() })
     }
 
     /// The surrogate keys of one reference for a batch, as of the rows' times. Blocking: may draw numbers.
@@ -57,21 +60,33 @@ impl Members {
         match keys.data_type() {
             DataType::Dictionary(..) => {
                 let codes = keys.as_dictionary::<Int32Type>();
-                let ids = self.ids(reference.member, kind, codes.values())?;
+                // A dictionary may hold values of rows that were filtered out; those make no member.
+                let mut used = vec![false; codes.values().len()];
+                codes.keys().iter().flatten().for_each(|code| used[code as usize] = true);
+                let ids = self.ids(reference.member, kind, codes.values(), &|row| used[row])?;
                 let rows = codes.keys().iter().map(|code| code.and_then(|c| ids[c as usize]));
                 Ok(look_up(kind, rows, times, misses))
             }
             _ => {
-                let ids = self.ids(reference.member, kind, keys)?;
+                let ids = self.ids(reference.member, kind, keys, &|_| true)?;
                 Ok(look_up(kind, ids.into_iter(), times, misses))
             }
         }
     }
 
-    /// The ids of text values; NULL and the empty text are no keys. Unknown keys become members.
-    fn ids(&self, member: Member, kind: &Kind, values: &ArrayRef) -> Result<Vec<Option<KeyId>>> {
+    /// The ids of the text values that rows use; NULL and the empty text are no keys. Unknown keys become members.
+    fn ids(
+        &self,
+        member: Member,
+        kind: &Kind,
+        values: &ArrayRef,
+        is_used: &dyn Fn(usize) -> bool,
+    ) -> Result<Vec<Option<KeyId>>> {
         let texts = values.as_string::<i32>();
-        let text = |row| (texts.is_valid(row) && !texts.value(row).is_empty()).then(|| texts.value(row));
+        let text = |row| {
+            let is_key = texts.is_valid(row) && !texts.value(row).is_empty() && is_used(row);
+            is_key.then(|| texts.value(row))
+        };
         let mut ids = Vec::with_capacity(texts.len());
         let mut missing = Vec::new();
         {
@@ -107,7 +122,9 @@ impl Members {
     fn draw(&self, member: Member, count: usize) -> Result<Vec<i64>> {
         let sql = format!("SELECT nextval('dwh.{}') FROM generate_series(1, $1::bigint)", member.surrogate());
         let count = count as i64;
-        let rows = self.runtime.block_on(self.numbers.rows(&sql, &[&count]))?;
+        let rows = self.runtime.block_on(async {
+            self.numbers.get_or_try_init(|| self.address.session()).await?.rows(&sql, &[&count]).await
+        })?;
         rows.iter().map(|row| get(row, 0)).collect()
     }
 

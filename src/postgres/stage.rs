@@ -112,6 +112,7 @@ impl Warehouse {
             let _ = session.run(&format!("ROLLBACK; DROP TABLE IF EXISTS {}", side.name())).await;
         }
         published?;
+        session.release().await;
         Ok(load.lines)
     }
 

@@ -1,6 +1,7 @@
 //! The warehouse as the steps see it: where it is, under which settings, and who is asking.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -23,6 +24,8 @@ pub struct Warehouse {
     pub(super) run_id: String,
     pub(super) cancel: Cancel,
     pub(super) progress: Progress,
+    /// Whether this run has seen that schema and zone are right; publications look at the zone once more.
+    prepared: Arc<AtomicBool>,
 }
 
 impl Warehouse {
@@ -40,6 +43,7 @@ impl Warehouse {
             run_id: run_id.to_owned(),
             cancel,
             progress,
+            prepared: Arc::default(),
         })
     }
 
@@ -57,8 +61,11 @@ impl Warehouse {
     /// A session on a prepared warehouse of this zone.
     pub(super) async fn session(&self) -> Result<Session> {
         let session = self.address.session().await?;
-        schema::prepare(&session, self.settings.lock_deadline_seconds).await?;
-        schema::check_zone(&session, &self.settings.time_zone).await?;
+        if !self.prepared.load(Ordering::Relaxed) {
+            schema::prepare(&session, self.settings.lock_deadline_seconds).await?;
+            schema::check_zone(&session, &self.settings.time_zone).await?;
+            self.prepared.store(true, Ordering::Relaxed);
+        }
         Ok(session)
     }
 
@@ -94,6 +101,8 @@ impl Warehouse {
     /// The ledger lines of a table and day, when exactly these files are loaded under these settings.
     pub async fn unchanged(&self, target: &str, dt: NaiveDate, parts: &[Part]) -> Result<Option<Vec<Line>>> {
         let session = self.session().await?;
-        ledger::unchanged(&session, target, dt, parts, &self.fingerprint(&[])).await
+        let lines = ledger::unchanged(&session, target, dt, parts, &self.fingerprint(&[])).await?;
+        session.release().await;
+        Ok(lines)
     }
 }

@@ -57,7 +57,9 @@ impl Warehouse {
     ) -> Result<Option<Vec<Line>>> {
         let session = self.session().await?;
         let fingerprint = self.dimension_fingerprint(dimension);
-        ledger::unchanged(&session, dimension.table, dt, parts, &fingerprint).await
+        let lines = ledger::unchanged(&session, dimension.table, dt, parts, &fingerprint).await?;
+        session.release().await;
+        Ok(lines)
     }
 
     pub(in crate::postgres) fn dimension_fingerprint(&self, dimension: &Dimension) -> String {
@@ -78,9 +80,12 @@ impl Warehouse {
             leaving: None,
         };
         let loaded = work.publish(load).await;
-        if loaded.is_err() {
-            // Best effort: closing the session rolls back as well.
-            let _ = session.run("ROLLBACK").await;
+        match loaded {
+            Ok(_) => session.release().await,
+            Err(_) => {
+                // Best effort: closing the session rolls back as well.
+                let _ = session.run("ROLLBACK").await;
+            }
         }
         loaded
     }
@@ -155,9 +160,11 @@ impl Work<'_> {
         }
         let old_absent = self.remember_absent().await?;
         self.find_affected(&days, old_absent != self.absent).await?;
-        self.plan_affected(&days, old_absent).await?;
-        let written = apply::apply(session, &self.shape, &Warehouse::load_id(self.dt)).await?;
-        let rekeyed = self.follow(dimension.member()).await?;
+        let (mut written, mut rekeyed) = (Written::default(), BTreeMap::new());
+        if self.plan_affected(&days, old_absent).await? {
+            written = apply::apply(session, &self.shape, &Warehouse::load_id(self.dt)).await?;
+            rekeyed = self.follow(dimension.member()).await?;
+        }
         schema::fix_zone(session, &self.warehouse.settings.time_zone).await?;
         let fingerprint = self.warehouse.dimension_fingerprint(&dimension);
         let run_id = &self.warehouse.run_id;
@@ -263,7 +270,8 @@ impl Work<'_> {
         self.session.run(&format!("{sql}; ANALYZE pg_temp.affected")).await
     }
 
-    async fn plan_affected(&self, days: &Days, old_absent: Absent) -> Result<()> {
+    /// Fills the sheet of changes; tells whether there are any.
+    async fn plan_affected(&self, days: &Days, old_absent: Absent) -> Result<bool> {
         let planner = Planner {
             zone: self.warehouse.zone,
             width: self.shape.width(),
@@ -277,6 +285,7 @@ impl Work<'_> {
         };
         self.session.run(&format!("DECLARE affected_keys NO SCROLL CURSOR FOR {}", self.stream_sql())).await?;
         let mut sheet = Sheet::new();
+        let mut changes = false;
         let mut pending: Vec<tokio_postgres::Row> = Vec::new();
         loop {
             self.warehouse.cancel.check()?;
@@ -289,10 +298,13 @@ impl Work<'_> {
             let held_rows = held.map_or(0, |k| k.rows);
             let kept = pending.split_off(pending.len() - held_rows);
             self.plan_keys(keys, &planner, &mut sheet).await?;
+            changes |= sheet.rows() > 0;
             sheet.send(self.session, &self.warehouse.cancel).await?;
             pending = kept;
             if is_last {
-                return self.session.run(&format!("CLOSE affected_keys; ANALYZE {TABLE}")).await;
+                let end = if changes { format!("; ANALYZE {TABLE}") } else { String::new() };
+                self.session.run(&format!("CLOSE affected_keys{end}")).await?;
+                return Ok(changes);
             }
         }
     }

@@ -52,9 +52,12 @@ impl Warehouse {
         let side = Side::new(load.fact.table, load.dt, &self.run_id);
         side.create(&session).await?;
         let published = self.fill_and_publish_fact(&session, &side, load).await;
-        if published.is_err() {
-            // Best effort: the next run drops it as well.
-            let _ = session.run(&format!("ROLLBACK; DROP TABLE IF EXISTS {}", side.name())).await;
+        match published {
+            Ok(_) => session.release().await,
+            Err(_) => {
+                // Best effort: the next run drops it as well.
+                let _ = session.run(&format!("ROLLBACK; DROP TABLE IF EXISTS {}", side.name())).await;
+            }
         }
         published
     }
@@ -62,7 +65,7 @@ impl Warehouse {
     async fn fill_and_publish_fact(&self, session: &Session, side: &Side, load: FactLoad) -> Result<FactLoaded> {
         let fact = load.fact;
         let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
-        let members = Arc::new(Members::read(session, self.address.session().await?, &fact).await?);
+        let members = Arc::new(Members::read(session, self.address.clone(), &fact).await?);
         let first_key = reserve(session, fact.surrogate, expected).await?;
         let rows = FactRows::new(fact, load.dt, load.rows, Arc::clone(&members), self.zone, first_key)?;
         let feed = Arc::new(rows);

@@ -1,0 +1,1 @@
+"""Proofs that the warehouse tells the truth: an independent model, random worlds, readers, crashes."""
