@@ -138,6 +138,14 @@ impl Session {
         }
     }
 
+    /// Ends a publication. After a failure `undo` takes it back, so that locks are free when the caller hears of it;
+    /// where even that fails the connection is closed, the server rolls back and the next run clears up.
+    pub async fn end(self, went_well: bool, undo: &str) {
+        if went_well || self.run(undo).await.is_ok() {
+            self.release().await;
+        }
+    }
+
     /// Runs statements without parameters.
     pub async fn run(&self, sql: &str) -> Result<()> {
         self.connection

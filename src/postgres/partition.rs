@@ -38,6 +38,11 @@ impl Side {
         format!("{}.{}", self.schema, self.table)
     }
 
+    /// Takes back an unfinished publication.
+    pub(super) fn undo_sql(&self) -> String {
+        format!("ROLLBACK; DROP TABLE IF EXISTS {}", self.name())
+    }
+
     fn parent_name(&self) -> String {
         format!("{}.{}", self.schema, self.parent)
     }
@@ -107,7 +112,9 @@ impl Side {
     /// `keep` says whether the side table has rows worth attaching; without it the day's partition just goes.
     pub(super) async fn swap(&self, session: &Session, keep: bool, deadline: Duration) -> Result<()> {
         let old = current(session, &self.parent_name(), self.dt).await?;
-        let mut sql = String::new();
+        // Attaching alone would lock less and let a reader's transaction go on over it: its rows, committed before, would
+        // appear in a snapshot that does not hold their ledger lines yet.
+        let mut sql = format!("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE;", self.parent_name());
         if let Some(old) = &old {
             sql.push_str(&format!("DROP TABLE {old};"));
         }

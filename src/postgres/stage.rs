@@ -107,13 +107,8 @@ impl Warehouse {
         let side = Side::new(table, load.dt, &self.run_id);
         side.create(&session).await?;
         let published = self.fill_and_publish(&session, &side, &load).await;
-        if published.is_err() {
-            // Best effort: the next run drops it as well.
-            let _ = session.run(&format!("ROLLBACK; DROP TABLE IF EXISTS {}", side.name())).await;
-        }
-        published?;
-        session.release().await;
-        Ok(load.lines)
+        session.end(published.is_ok(), &side.undo_sql()).await;
+        published.map(|()| load.lines)
     }
 
     async fn fill_and_publish(&self, session: &Session, side: &Side, load: &StageLoad) -> Result<()> {

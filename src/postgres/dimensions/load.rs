@@ -80,13 +80,7 @@ impl Warehouse {
             leaving: None,
         };
         let loaded = work.publish(load).await;
-        match loaded {
-            Ok(_) => session.release().await,
-            Err(_) => {
-                // Best effort: closing the session rolls back as well.
-                let _ = session.run("ROLLBACK").await;
-            }
-        }
+        session.end(loaded.is_ok(), "ROLLBACK").await;
         loaded
     }
 }

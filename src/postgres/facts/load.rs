@@ -52,13 +52,7 @@ impl Warehouse {
         let side = Side::new(load.fact.table, load.dt, &self.run_id);
         side.create(&session).await?;
         let published = self.fill_and_publish_fact(&session, &side, load).await;
-        match published {
-            Ok(_) => session.release().await,
-            Err(_) => {
-                // Best effort: the next run drops it as well.
-                let _ = session.run(&format!("ROLLBACK; DROP TABLE IF EXISTS {}", side.name())).await;
-            }
-        }
+        session.end(published.is_ok(), &side.undo_sql()).await;
         published
     }
 

@@ -1,4 +1,4 @@
-"""Fixtures: a warehouse of one's own inside the session's engines, and how far the random tests go."""
+"""Fixtures: a warehouse of one's own inside the session's engines; the long tests run only when asked for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from typing import Any
 
 import pytest
 
+pytest.register_assert_rewrite("truth.warehouse")
+
 from .warehouse import Truth
 
-SOAK = "METROPULSE_SOAK" in os.environ
+_SOAK = "METROPULSE_SOAK" in os.environ
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the long tests of this folder unless METROPULSE_SOAK is set."""
+    for item in items:
+        if item.get_closest_marker("soak") and not _SOAK:
+            item.add_marker(pytest.mark.skip(reason="long: set METROPULSE_SOAK=1 (make soak)"))
 
 
 @pytest.fixture(scope="session")

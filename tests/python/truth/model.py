@@ -197,9 +197,8 @@ def _reasons(dataset: str, row: Row, fine: bool) -> set[str]:
             reasons.add("coordinates")
     if dataset == "vehicle_positions" and row["speed"] is not None and not 0 <= row["speed"] <= 200:
         reasons.add("speed")
-    if dataset == "trips" and row["end_ts"] is not None and row["start_ts"] is not None:
-        if row["end_ts"] < row["start_ts"]:
-            reasons.add("end_before_start")
+    if dataset == "trips" and None not in (row["start_ts"], row["end_ts"]) and row["end_ts"] < row["start_ts"]:
+        reasons.add("end_before_start")
     return reasons
 
 

@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import json
 import shutil
+import time
 import urllib.parse
 import urllib.request
 from collections import Counter
@@ -41,7 +42,9 @@ MART_COLUMNS = (
 )
 
 
-def part(dataset: str, day: Day, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = (), name: str = "") -> Part:
+def part(
+    dataset: str, day: Day, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = (), name: str = ""
+) -> Part:
     """One file of a day; without `columns` it has those that its rows name, and the required ones."""
     rows = tuple(rows)
     wanted = set(columns) or {c for row in rows for c in row} | {KEY[dataset], TIME.get(dataset, KEY[dataset])}
@@ -52,7 +55,7 @@ def part(dataset: str, day: Day, rows: Iterable[Mapping[str, Any]], columns: Seq
 class Truth:
     """One database of the engines, one lake folder, and the pipeline over both."""
 
-    def __init__(self, engines: Any, folder: Path, database: str = "truth") -> None:
+    def __init__(self, engines: Any, folder: Path, database: str = "truth", *, durable: bool = False) -> None:
         self.engines = engines
         self.lake = folder / "lake"
         self.lake.mkdir(parents=True)
@@ -60,12 +63,17 @@ class Truth:
         with psycopg.connect(engines.warehouse_url, autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
-            # The disk is not what these tests are about; those that crash the server set it back.
-            admin.execute(
-                sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(database))
-            )
+            if not durable:
+                # Without a crash of the server nobody can tell, and it is faster.
+                admin.execute(
+                    sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(database))
+                )
         self.pipeline = self.open()
         self.pipeline.apply_schema()
+        self.connect()
+
+    def connect(self) -> None:
+        """Open the reader's connection, anew after the server was down."""
         self.reader = psycopg.connect(self.url, autocommit=True)
 
     def open(self, **settings: Any) -> mp.Pipeline:
@@ -192,7 +200,7 @@ class Truth:
             row[:3]: row[3:]
             for row in self.rows(
                 "SELECT target, dt, file, rows_read, rows_loaded, rows_duplicate, rows_superseded, rows_rejected "
-                "FROM dwh.load_ledger WHERE target LIKE 'dwh.%%'"
+                "FROM dwh.load_ledger WHERE target LIKE 'dwh.%'"
             )
         }
 
@@ -236,7 +244,13 @@ class Truth:
             assert lost == [], registry
 
     def leftovers(self) -> list[str]:
-        """Side tables that no partition took, and locks that nobody released."""
+        """Side tables that no partition took, and locks that nobody released (a closed connection's go in a moment)."""
+        deadline = time.monotonic() + 5
+        while (found := self._leftovers()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return found
+
+    def _leftovers(self) -> list[str]:
         found = self.rows(
             "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
             "WHERE n.nspname IN ('dwh', 'staging') AND c.relkind = 'r' AND NOT c.relispartition "
@@ -251,7 +265,9 @@ class Truth:
         found, expected = self.mart(), model.mart()
         assert set(found) == set(expected)
         for place, row in expected.items():
-            differing = {name: (found[place][name], value) for name, value in row.items() if not _same(found[place][name], value)}
+            differing = {
+                name: (found[place][name], value) for name, value in row.items() if not _same(found[place][name], value)
+            }
             assert differing == {}, place
 
 
