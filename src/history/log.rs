@@ -120,6 +120,18 @@ pub fn assign(runs: &mut Vec<Run>, at: Instant, next: Option<Instant>, statement
     true
 }
 
+/// Takes in, or corrects, one statement of a change feed. It holds up to the key's next statement, whatever that says, so
+/// statements are not joined and runs have no end of their own. Tells whether the log changed.
+pub fn state(runs: &mut Vec<Run>, at: Instant, statement: Statement) -> bool {
+    let place = runs.partition_point(|run| run.from < at);
+    match runs.get_mut(place).filter(|run| run.from == at) {
+        Some(run) if run.says(&statement) => return false,
+        Some(run) => *run = Run::new(at, None, statement),
+        None => runs.insert(place, Run::new(at, None, statement)),
+    }
+    true
+}
+
 /// Takes the loaded day `at` out: `[at, next)` holds what `prev`, the loaded day before it, says; without one, nothing.
 /// Tells whether the log changed.
 pub fn forget(runs: &mut Vec<Run>, at: Instant, prev: Option<Instant>, next: Option<Instant>) -> bool {

@@ -27,6 +27,7 @@ mod guard;
 mod log;
 mod plan;
 mod snapshot;
+mod sparse;
 mod value;
 
 #[cfg(test)]
@@ -35,7 +36,8 @@ mod tests;
 pub use as_of::{AsOfBuilder, AsOfIndex, Hit, KeyId, Misses, as_of};
 pub use derive::{ActiveWindow, Rules, Version, derive};
 pub use guard::{Census, guard};
-pub use log::{Presence, Run, Statement, assign, covering, forget, rewind};
+pub use log::{Presence, Run, Statement, assign, covering, forget, rewind, state};
 pub use plan::{EventRange, Plan, Stored, Update, plan};
 pub use snapshot::Snapshot;
+pub use sparse::{Calendar, is_plain, read_off};
 pub use value::{Columns, Instant, MAX_COLUMNS, Value, Values, composite_key};

@@ -19,7 +19,7 @@ use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 
 /// Bytes handed to the socket at once.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks that may wait for the socket, for each connection.
 const CHUNKS_WAITING: usize = 4;
 
@@ -126,16 +126,28 @@ pub(super) async fn copy_units(
     cancel: &Cancel,
     progress: &Progress,
 ) -> Result<u64> {
-    let failed = |e| wrong(e, "COPY failed").with("table", &target.table);
-    let sink = session.copy_in::<_, Bytes>(&target.statement()).await.map_err(failed)?;
-    let mut sink = std::pin::pin!(sink);
-    let (sender, mut receiver) = mpsc::channel::<Bytes>(CHUNKS_WAITING);
     let rows = Arc::new(AtomicU64::new(0));
     let producer = {
         let (columns, rows) = (target.columns.clone(), Arc::clone(&rows));
         let (cancel, progress) = (cancel.clone(), progress.clone());
-        tokio::task::spawn_blocking(move || produce(&columns, &*feed, &next, &sender, &rows, &cancel, &progress))
+        move |sender: &mpsc::Sender<Bytes>| produce(&columns, &*feed, &next, sender, &rows, &cancel, &progress)
     };
+    copy_bytes(session, &target.statement(), &target.table, producer).await?;
+    Ok(rows.load(Ordering::Relaxed))
+}
+
+/// Runs one COPY whose bytes come from `produce` on a thread of its own; a short channel bounds what waits between them.
+pub(super) async fn copy_bytes<T: Send + 'static>(
+    session: &Session,
+    statement: &str,
+    table: &str,
+    produce: impl FnOnce(&mpsc::Sender<Bytes>) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let failed = |e| wrong(e, "COPY failed").with("table", table);
+    let sink = session.copy_in::<_, Bytes>(statement).await.map_err(failed)?;
+    let mut sink = std::pin::pin!(sink);
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(CHUNKS_WAITING);
+    let producer = tokio::task::spawn_blocking(move || produce(&sender));
     let mut broken = None;
     while let Some(chunk) = receiver.recv().await {
         if let Err(e) = sink.send(chunk).await {
@@ -149,9 +161,14 @@ pub(super) async fn copy_units(
         return Err(failed(e));
     }
     // On an error the sink is dropped unfinished, and the server rolls the COPY back.
-    produced?;
+    let produced = produced?;
     sink.as_mut().finish().await.map_err(failed)?;
-    Ok(rows.load(Ordering::Relaxed))
+    Ok(produced)
+}
+
+/// Hands bytes over to the COPY. The receiver goes away only when the socket broke; that error is told there.
+pub(super) fn hand_over(sender: &mpsc::Sender<Bytes>, chunk: Bytes) -> Result<()> {
+    sender.blocking_send(chunk).map_err(|_| Error::database("the connection to the warehouse was lost"))
 }
 
 fn produce(
@@ -165,11 +182,10 @@ fn produce(
 ) -> Result<()> {
     let mut encoder = Encoder::new(columns, &feed.schema())?;
     let mut buffer = BytesMut::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
-    // The receiver goes away only when the socket broke; that error is told there.
-    let hand_over = |buffer: &mut BytesMut| {
+    let send = |buffer: &mut BytesMut| {
         let chunk = buffer.split().freeze();
         buffer.reserve(CHUNK_BYTES + CHUNK_BYTES / 4);
-        sender.blocking_send(chunk).map_err(|_| Error::database("the connection to the warehouse was lost"))
+        hand_over(sender, chunk)
     };
     encoder.header(&mut buffer);
     loop {
@@ -190,12 +206,12 @@ fn produce(
                 rows.fetch_add(encoded, Ordering::Relaxed);
                 progress.add(encoded);
                 if buffer.len() >= CHUNK_BYTES {
-                    hand_over(&mut buffer)?;
+                    send(&mut buffer)?;
                 }
             }
             Ok(())
         })?;
     }
     encoder.footer(&mut buffer);
-    hand_over(&mut buffer)
+    send(&mut buffer)
 }

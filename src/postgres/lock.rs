@@ -65,3 +65,20 @@ pub(super) async fn hold(session: &Session, locks: &[Lock], deadline_seconds: u6
     }
     session.run("SET lock_timeout = 0").await
 }
+
+/// Takes the session lock of one table with history, within the deadline.
+pub(super) async fn hold_table(session: &Session, table: &str, deadline_seconds: u64) -> Result<()> {
+    session.run(&format!("SET lock_timeout = '{}s'", deadline_seconds.max(1))).await?;
+    let sql = "SELECT pg_advisory_lock($1, hashtext($2))";
+    session.touch(sql, &[&(CLASS + 2), &table]).await.map_err(|e| {
+        if is_lock_timeout(&e) {
+            Error::conflict(format!(
+                "another run has been merging into {table} for {deadline_seconds} s; run again when it has ended"
+            ))
+            .with("table", table)
+        } else {
+            e
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,371 @@
+//! Which keys a snapshot says something new of: the table is streamed past the digests of the snapshot.
+
+use std::collections::HashSet;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use chrono::DateTime;
+use futures::StreamExt;
+
+use super::super::client::{Session, wrong};
+use super::super::copy_in::CHUNK_BYTES;
+use super::ddl::list;
+use super::intake::{Digest, Digester, Intake, key_text};
+use super::rows::Place;
+use super::target::{Target, quote};
+use super::wire::{Column, Field, HEADER, integer, put_field, split};
+use crate::control::Cancel;
+use crate::error::{Error, Result};
+
+/// How many vanished keys a message names.
+const KEYS_NAMED: usize = 5;
+
+/// The keys whose history has to be worked out anew, numbered from 0, and what the snapshot says of each.
+#[derive(Default)]
+pub(super) struct Affected {
+    /// By key, where its statements end in `statements`.
+    ends: Vec<u32>,
+    statements: Vec<Place>,
+    /// Rows of number and key.
+    chunks: Vec<Bytes>,
+    open: BytesMut,
+    /// Whether a part of a key is NULL.
+    pub(super) has_null: bool,
+}
+
+impl Affected {
+    /// Adds a key.
+    pub(super) fn push(&mut self, key: &[Field<'_>], statements: &[Place]) -> Result<()> {
+        let number = i32::try_from(self.ends.len()).map_err(|_| Error::data("the snapshot changes too many keys"))?;
+        if self.open.is_empty() && self.chunks.is_empty() {
+            self.open.put_slice(HEADER);
+        }
+        self.open.put_i16(1 + key.len() as i16);
+        put_field(&mut self.open, Some(&number.to_be_bytes()));
+        for field in key {
+            self.has_null |= field.is_none();
+            put_field(&mut self.open, *field);
+        }
+        if self.open.len() > CHUNK_BYTES {
+            self.chunks.push(self.open.split().freeze());
+        }
+        self.statements.extend_from_slice(statements);
+        self.ends.push(self.statements.len() as u32);
+        Ok(())
+    }
+
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// What the snapshot says of a key.
+    pub(super) fn statements(&self, number: usize) -> &[Place] {
+        let end = |number: usize| self.ends.get(number).copied().unwrap_or_default() as usize;
+        let start = if number == 0 { 0 } else { end(number - 1) };
+        &self.statements[start..end(number)]
+    }
+
+    /// The rows of number and key, as one COPY stream.
+    pub(super) fn take_chunks(&mut self) -> Vec<Bytes> {
+        self.open.put_i16(-1);
+        self.chunks.push(self.open.split().freeze());
+        std::mem::take(&mut self.chunks)
+    }
+}
+
+/// The keys of the loaded day before, held against the snapshot.
+#[derive(Debug, Default)]
+pub(super) struct Vanished {
+    pub(super) previous: u64,
+    pub(super) count: u64,
+    pub(super) names: Vec<String>,
+}
+
+impl Vanished {
+    fn see(&mut self, is_gone: bool, keys: &[Column], fields: &[Field<'_>]) {
+        self.previous += 1;
+        if is_gone {
+            self.count += 1;
+            if self.names.len() < KEYS_NAMED {
+                self.names.push(key_text(keys, fields));
+            }
+        }
+    }
+}
+
+/// An instant as SQL takes it.
+pub(super) fn literal(micros: i64) -> Result<String> {
+    let time = DateTime::from_timestamp_micros(micros)
+        .ok_or_else(|| Error::config(format!("{micros} microseconds since 1970 are no time PostgreSQL can hold")))?;
+    Ok(format!("'{}'::timestamptz", time.format("%Y-%m-%d %H:%M:%S%.6f+00")))
+}
+
+/// Streams the rows of a query, each in its fields.
+pub(super) async fn stream(
+    session: &Session,
+    sql: &str,
+    cancel: &Cancel,
+    row: &mut (dyn FnMut(&[Field<'_>]) -> Result<()> + Send),
+) -> Result<()> {
+    let failed = |e| wrong(e, "reading the history failed");
+    let chunks = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT BINARY)")).await.map_err(failed)?;
+    let mut chunks = std::pin::pin!(chunks);
+    let (mut pending, mut count) = (BytesMut::new(), 0_u64);
+    let mut is_open = false;
+    while let Some(chunk) = chunks.next().await {
+        let chunk: Bytes = chunk.map_err(failed)?;
+        pending.extend_from_slice(&chunk);
+        let mut at = 0;
+        if !is_open {
+            if pending.len() < HEADER.len() {
+                continue;
+            }
+            (is_open, at) = (true, HEADER.len());
+        }
+        let mut fields = Vec::new();
+        while let Some(length) = split(&pending[at..], &mut fields) {
+            at += length;
+            if !fields.is_empty() {
+                row(&fields)?;
+            }
+            count += 1;
+            if count.is_multiple_of(65_536) {
+                cancel.check()?;
+            }
+        }
+        if at == pending.len() {
+            pending.clear();
+        } else {
+            let rest = pending.split_off(at);
+            pending = rest;
+        }
+    }
+    Ok(())
+}
+
+/// Holds a snapshot, or a feed, against the stored history.
+pub(super) struct Diff<'a> {
+    pub(super) session: &'a Session,
+    pub(super) cancel: &'a Cancel,
+    pub(super) target: &'a Target,
+    pub(super) intake: &'a mut Intake,
+    /// The columns that the snapshot states, as bits.
+    pub(super) stated: u64,
+    pub(super) has_said: bool,
+    pub(super) affected: Affected,
+    pub(super) vanished: Vanished,
+}
+
+impl Diff<'_> {
+    /// The keys of which a full snapshot says something new; with `all`, every key.
+    pub(super) async fn snapshot(&mut self, at: i64, all: bool) -> Result<()> {
+        let at = literal(at)?;
+        let stated = list(self.intake.layout.stated(), "");
+        let keys = list(&self.target.keys, "");
+        let key_count = self.target.keys.len();
+        let (names, said_mask) = (&self.target.rules.names, self.stated.cast_signed());
+        let digester = self.intake.digester.clone();
+        let columns = self.intake.layout.columns.clone();
+        let mut said_keys = HashSet::new();
+        let mut done = HashSet::new();
+        if self.has_said {
+            let sql = format!(
+                "SELECT said_from <= {at} AND (said_to IS NULL OR said_to > {at}), stated, {keys}, {stated} FROM {}",
+                self.target.place.said()
+            );
+            let (session, cancel) = (self.session, self.cancel);
+            let mut scratch = Vec::new();
+            stream(session, &sql, cancel, &mut |fields| {
+                let (key, values) = fields[2..].split_at(key_count);
+                let identity = digester.digest(&columns[..key_count], key, &mut scratch);
+                said_keys.insert(identity);
+                if fields[0] == Some(&[1]) {
+                    let known = (integer(fields[1])? == Some(said_mask))
+                        .then(|| digester.digest(&columns[key_count..], values, &mut scratch));
+                    done.extend(all.then_some(identity));
+                    self.meet(identity, key, known.filter(|_| !all))?;
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        let (from, to) = (quote(&names.valid_from), quote(&names.valid_to));
+        let sql = format!(
+            "SELECT {keys}, {stated} FROM {} WHERE {from} <= {at} AND ({to} IS NULL OR {to} > {at})",
+            self.target.place.table()
+        );
+        let (session, cancel) = (self.session, self.cancel);
+        let mut scratch = Vec::new();
+        stream(session, &sql, cancel, &mut |fields| {
+            let (key, values) = fields.split_at(key_count);
+            let identity = digester.digest(&columns[..key_count], key, &mut scratch);
+            if !said_keys.is_empty() && said_keys.contains(&identity) {
+                return Ok(());
+            }
+            let known = digester.digest(&columns[key_count..], values, &mut scratch);
+            done.extend(all.then_some(identity));
+            self.meet(identity, key, Some(known).filter(|_| !all))
+        })
+        .await?;
+        self.add_unmatched()?;
+        if all { self.add_others(&done).await } else { Ok(()) }
+    }
+
+    /// A key that is observed at the snapshot's instant, with what is known of it unless that is to be looked at anyway.
+    fn meet(&mut self, identity: Digest, key: &[Field<'_>], known: Option<Digest>) -> Result<()> {
+        let found = self.intake.find(identity);
+        self.vanished.see(found.is_none(), &self.target.keys, key);
+        let Some(position) = found else { return self.affected.push(key, &[]) };
+        let entry = &mut self.intake.entries[position];
+        entry.is_matched = true;
+        let place = entry.place;
+        if known == Some(entry.says) { Ok(()) } else { self.affected.push(key, &[place]) }
+    }
+
+    /// Keys of the snapshot that nothing is known of at its instant.
+    fn add_unmatched(&mut self) -> Result<()> {
+        let mut fields = Vec::new();
+        for position in 0..self.intake.entries.len() {
+            let entry = self.intake.entries[position];
+            if entry.is_matched {
+                continue;
+            }
+            let row = self.intake.rows.from(entry.place)?;
+            split(&row, &mut fields).ok_or_else(|| Error::internal("a kept row is torn"))?;
+            self.affected.push(&fields[..self.intake.layout.key_count], &[entry.place])?;
+            fields = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Every other key that has a history.
+    async fn add_others(&mut self, done: &HashSet<Digest>) -> Result<()> {
+        let sql = all_keys(self.target);
+        let digester = self.intake.digester.clone();
+        let columns = self.target.keys.clone();
+        let mut scratch = Vec::new();
+        let (session, cancel) = (self.session, self.cancel);
+        stream(session, &sql, cancel, &mut |key| {
+            let identity = digester.digest(&columns, key, &mut scratch);
+            if done.contains(&identity) || self.intake.find(identity).is_some() {
+                return Ok(());
+            }
+            self.affected.push(key, &[])
+        })
+        .await
+    }
+
+    /// The keys that a snapshot misses of those observed at an instant.
+    pub(super) async fn vanished_since(&mut self, at: i64) -> Result<()> {
+        let at = literal(at)?;
+        let keys = list(&self.target.keys, "");
+        let names = &self.target.rules.names;
+        let (from, to) = (quote(&names.valid_from), quote(&names.valid_to));
+        let digester: Digester = self.intake.digester.clone();
+        let columns = self.target.keys.clone();
+        let said = format!(
+            " UNION SELECT {keys} FROM {} WHERE said_from <= {at} AND (said_to IS NULL OR said_to > {at})",
+            self.target.place.said()
+        );
+        let sql = format!(
+            "SELECT {keys} FROM {table} WHERE {from} <= {at} AND ({to} IS NULL OR {to} > {at}){said}",
+            table = self.target.place.table(),
+            said = if self.has_said { said.as_str() } else { "" },
+        );
+        self.vanished = Vanished::default();
+        let mut scratch = Vec::new();
+        let (session, cancel) = (self.session, self.cancel);
+        stream(session, &sql, cancel, &mut |key| {
+            let identity = digester.digest(&columns, key, &mut scratch);
+            self.vanished.see(self.intake.find(identity).is_none(), &columns, key);
+            Ok(())
+        })
+        .await
+    }
+
+    /// The keys of which a change feed says something new. Without `compares` every key that it names.
+    pub(super) async fn feed(&mut self, compares: bool, all: bool) -> Result<()> {
+        if compares && !all {
+            self.match_feed().await?;
+        }
+        let key_count = self.target.keys.len();
+        let columns = self.target.keys.clone();
+        let (mut scratch, mut fields) = (Vec::new(), Vec::new());
+        let mut open: Vec<(Digest, Place)> = Vec::new();
+        for position in 0..self.intake.entries.len() {
+            let entry = self.intake.entries[position];
+            if !entry.is_matched {
+                let row = self.intake.rows.from(entry.place)?;
+                split(&row, &mut fields).ok_or_else(|| Error::internal("a kept row is torn"))?;
+                open.push((self.intake.digester.digest(&columns, &fields[..key_count], &mut scratch), entry.place));
+                fields = Vec::new();
+            }
+        }
+        open.sort_unstable();
+        for group in open.chunk_by(|left, right| left.0 == right.0) {
+            let places: Vec<Place> = group.iter().map(|(_, place)| *place).collect();
+            let row = self.intake.rows.from(places[0])?;
+            split(&row, &mut fields).ok_or_else(|| Error::internal("a kept row is torn"))?;
+            self.affected.push(&fields[..key_count], &places)?;
+            fields = Vec::new();
+        }
+        if all {
+            let done: HashSet<Digest> = open.iter().map(|(digest, _)| *digest).collect();
+            self.add_others(&done).await?;
+        }
+        Ok(())
+    }
+
+    /// Marks the statements that are known already.
+    async fn match_feed(&mut self) -> Result<()> {
+        let names = &self.target.rules.names;
+        let keys = list(&self.target.keys, "");
+        let stated = list(self.intake.layout.stated(), "");
+        let (said_mask, is_all) = (self.stated.cast_signed(), self.stated == self.target.rules.all());
+        let layout = self.intake.layout.clone();
+        let digester = self.intake.digester.clone();
+        let (mut said_keys, mut scratch) = (HashSet::new(), Vec::new());
+        let (session, cancel) = (self.session, self.cancel);
+        let mut mark = |intake: &mut Intake, fields: &[Field<'_>], scratch: &mut Vec<u8>| {
+            let identity = digester.digest(&layout.columns[..layout.identity_count], fields, scratch);
+            let says = digester.digest(layout.stated(), &fields[layout.identity_count..], scratch);
+            if let Some(position) = intake.find(identity) {
+                intake.entries[position].is_matched = intake.entries[position].says == says;
+            }
+        };
+        if self.has_said {
+            let sql = format!("SELECT stated, {keys}, said_from, {stated} FROM {}", self.target.place.said());
+            let key_digester = self.intake.digester.clone();
+            stream(session, &sql, cancel, &mut |fields| {
+                let key = &fields[1..=layout.key_count];
+                said_keys.insert(key_digester.digest(&layout.columns[..layout.key_count], key, &mut scratch));
+                if integer(fields[0])? == Some(said_mask) {
+                    mark(self.intake, &fields[1..], &mut scratch);
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        if !is_all {
+            return Ok(());
+        }
+        let sql = format!("SELECT {keys}, {}, {stated} FROM {}", quote(&names.valid_from), self.target.place.table());
+        let key_digester = self.intake.digester.clone();
+        stream(session, &sql, cancel, &mut |fields| {
+            let key = &fields[..layout.key_count];
+            if said_keys.is_empty()
+                || !said_keys.contains(&key_digester.digest(&layout.columns[..layout.key_count], key, &mut scratch))
+            {
+                mark(self.intake, fields, &mut scratch);
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// A query for every key that has a history.
+pub(super) fn all_keys(target: &Target) -> String {
+    let keys = list(&target.keys, "");
+    format!("SELECT {keys} FROM {} UNION SELECT {keys} FROM {}", target.place.table(), target.place.said())
+}

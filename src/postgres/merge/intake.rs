@@ -1,0 +1,298 @@
+//! Reading a snapshot once: encoded, digested, duplicates collapsed, contradictions refused.
+//!
+//! A row is remembered by two digests of 128 bits, of its key and of what it says. They are keyed at random, live as long as
+//! the call and are stored nowhere.
+
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use arrow::array::RecordBatch;
+use bytes::{Bytes, BytesMut};
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::super::copy::{Encoder, PgType, Selection};
+use super::super::copy_in::Feed;
+use super::adapt::Adapter;
+use super::rows::{Place, Rows};
+use super::wire::{Column, Field, put_canonical, split};
+use crate::control::{Cancel, Progress};
+use crate::error::{Error, Result};
+
+/// Rows that are encoded at once.
+const BLOCK_ROWS: usize = 8_192;
+/// Blocks that may wait for the table of keys.
+const BLOCKS_WAITING: usize = 8;
+
+/// A digest of 128 bits.
+pub(super) type Digest = [u64; 2];
+
+/// Makes digests; two hash functions with random keys of their own.
+#[derive(Clone, Default)]
+pub(super) struct Digester {
+    lanes: [DefaultHashBuilder; 2],
+}
+
+impl Digester {
+    /// The digest of some fields. `scratch` saves allocations.
+    pub(super) fn digest(&self, columns: &[Column], fields: &[Field<'_>], scratch: &mut Vec<u8>) -> Digest {
+        scratch.clear();
+        for (column, field) in columns.iter().zip(fields) {
+            put_canonical(scratch, column, *field);
+        }
+        self.lanes.each_ref().map(|lane| lane.hash_one(&scratch[..]))
+    }
+}
+
+/// The columns of the encoded rows: the key, of a change feed the instant, and what the snapshot states.
+#[derive(Clone)]
+pub(super) struct Layout {
+    pub(super) columns: Vec<Column>,
+    /// How many of them are the key.
+    pub(super) key_count: usize,
+    /// How many tell rows apart: the key, and the instant of a change feed.
+    pub(super) identity_count: usize,
+}
+
+impl Layout {
+    /// The columns that say something.
+    pub(super) fn stated(&self) -> &[Column] {
+        &self.columns[self.identity_count..]
+    }
+}
+
+/// What is remembered of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) identity: Digest,
+    pub(super) says: Digest,
+    pub(super) place: Place,
+    pub(super) is_matched: bool,
+}
+
+/// A row on its way to the table of keys.
+struct Seen {
+    identity: Digest,
+    says: Digest,
+    at: u32,
+}
+
+/// A block of encoded rows with their digests.
+struct Block {
+    bytes: Bytes,
+    rows: Vec<Seen>,
+}
+
+/// A snapshot that was read.
+pub(super) struct Intake {
+    pub(super) layout: Layout,
+    pub(super) digester: Digester,
+    pub(super) entries: Vec<Entry>,
+    index: HashTable<u32>,
+    pub(super) rows: Rows,
+    pub(super) row_count: u64,
+    pub(super) duplicate_count: u64,
+}
+
+/// Takes the new rows of a block: its bytes, and where they begin.
+pub(super) type Forward<'a> = &'a mut dyn FnMut(&Bytes, &[u32]) -> Result<()>;
+
+impl Intake {
+    /// An intake of rows of this layout; about `memory_bytes` of them stay in memory.
+    pub(super) fn new(layout: Layout, memory_bytes: usize) -> Self {
+        Self {
+            layout,
+            digester: Digester::default(),
+            entries: Vec::new(),
+            index: HashTable::new(),
+            rows: Rows::new(memory_bytes),
+            row_count: 0,
+            duplicate_count: 0,
+        }
+    }
+
+    /// Where the row of an identity is remembered.
+    pub(super) fn find(&self, identity: Digest) -> Option<usize> {
+        let found = self.index.find(identity[0], |&position| self.entries[position as usize].identity == identity);
+        found.map(|&position| position as usize)
+    }
+
+    /// Reads a feed to its end on `threads` threads. With `forward` the rows are handed on and not kept. Blocking.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for two rows of one key that differ, and for a row without a key.
+    pub(super) fn read(
+        &mut self,
+        feed: &dyn Feed,
+        adapter: &Adapter,
+        threads: usize,
+        cancel: &Cancel,
+        progress: &Progress,
+        mut forward: Option<Forward<'_>>,
+    ) -> Result<()> {
+        let unit = AtomicUsize::new(0);
+        let (layout, digester) = (self.layout.clone(), self.digester.clone());
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel::<Result<Block>>(BLOCKS_WAITING);
+            for _ in 0..threads.clamp(1, feed.units().max(1)) {
+                let (sender, layout, digester, unit) = (sender.clone(), &layout, &digester, &unit);
+                scope.spawn(move || {
+                    let mut worker = Worker { layout, digester, scratch: Vec::new() };
+                    let outcome = worker.run(feed, adapter, unit, cancel, &mut |block| {
+                        sender.send(Ok(block)).map_err(|_| Error::cancelled("the reading of the snapshot was stopped"))
+                    });
+                    if let Err(e) = outcome {
+                        // The receiver is gone only after an error of its own.
+                        let _ = sender.send(Err(e));
+                    }
+                });
+            }
+            drop(sender);
+            self.collect(receiver, progress, &mut forward)
+        })
+    }
+
+    /// Takes in what the threads made; dropping the receiver at an error stops them.
+    fn collect(
+        &mut self,
+        receiver: Receiver<Result<Block>>,
+        progress: &Progress,
+        forward: &mut Option<Forward<'_>>,
+    ) -> Result<()> {
+        let mut fresh = Vec::with_capacity(BLOCK_ROWS);
+        for block in receiver {
+            let block = block?;
+            let number = if forward.is_none() { self.rows.push(block.bytes.clone())? } else { 0 };
+            fresh.clear();
+            for row in &block.rows {
+                if self.take(row, number, &block.bytes)? {
+                    fresh.push(row.at);
+                }
+            }
+            self.row_count += block.rows.len() as u64;
+            progress.add(block.rows.len() as u64);
+            if let Some(forward) = forward {
+                forward(&block.bytes, &fresh)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers a row; tells whether it is the first of its identity.
+    fn take(&mut self, row: &Seen, block: u32, bytes: &Bytes) -> Result<bool> {
+        if let Some(known) = self.find(row.identity) {
+            if self.entries[known].says == row.says {
+                self.duplicate_count += 1;
+                return Ok(false);
+            }
+            return Err(self.contradiction(&bytes[row.at as usize..]));
+        }
+        let position = u32::try_from(self.entries.len()).map_err(|_| Error::data("the snapshot has too many keys"))?;
+        let place = Place { block, at: row.at };
+        self.entries.push(Entry { identity: row.identity, says: row.says, place, is_matched: false });
+        let entries = &self.entries;
+        self.index.insert_unique(row.identity[0], position, |&other| entries[other as usize].identity[0]);
+        Ok(true)
+    }
+
+    fn contradiction(&self, row: &[u8]) -> Error {
+        let mut fields = Vec::new();
+        split(row, &mut fields);
+        let key = self.key_text(&fields);
+        let is_feed = self.layout.identity_count > self.layout.key_count;
+        let what = if is_feed { "with one effective time" } else { "in one snapshot" };
+        let hint =
+            if is_feed { "" } else { "; if the rows have times of their own, name their column as effective_column" };
+        Error::data(format!("key {key} has two rows {what} that differ, expected one{hint}")).with("key", key)
+    }
+
+    /// A key for messages: `region='north', code=7`.
+    pub(super) fn key_text(&self, fields: &[Field<'_>]) -> String {
+        key_text(&self.layout.columns[..self.layout.key_count], fields)
+    }
+}
+
+/// A key for messages.
+pub(super) fn key_text(columns: &[Column], fields: &[Field<'_>]) -> String {
+    let part = |(column, field): (&Column, &Field<'_>)| {
+        let value = field.map_or_else(|| "NULL".to_owned(), |bytes| shown(column.kind, bytes));
+        format!("{}={value}", column.name)
+    };
+    columns.iter().zip(fields).map(part).collect::<Vec<_>>().join(", ")
+}
+
+fn shown(kind: PgType, bytes: &[u8]) -> String {
+    let number = |bytes: &[u8]| match bytes.len() {
+        2 => bytes.try_into().map(i16::from_be_bytes).map(i64::from).ok(),
+        4 => bytes.try_into().map(i32::from_be_bytes).map(i64::from).ok(),
+        _ => bytes.try_into().map(i64::from_be_bytes).ok(),
+    };
+    match kind {
+        PgType::Int2 | PgType::Int4 | PgType::Int8 => number(bytes).map_or_else(String::new, |n| n.to_string()),
+        PgType::Text | PgType::Varchar | PgType::Bpchar => format!("'{}'", String::from_utf8_lossy(bytes)),
+        _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+struct Worker<'a> {
+    layout: &'a Layout,
+    digester: &'a Digester,
+    scratch: Vec<u8>,
+}
+
+impl Worker<'_> {
+    fn run(
+        &mut self,
+        feed: &dyn Feed,
+        adapter: &Adapter,
+        unit: &AtomicUsize,
+        cancel: &Cancel,
+        hand_over: &mut dyn FnMut(Block) -> Result<()>,
+    ) -> Result<()> {
+        let columns: Vec<_> = self.layout.columns.iter().map(|c| (c.name.clone(), c.kind)).collect();
+        let mut encoder = Encoder::new(&columns, &adapter.schema())?;
+        // Nobody reads the header: rows are taken one by one.
+        encoder.header(&mut BytesMut::new());
+        loop {
+            let number = unit.fetch_add(1, Ordering::Relaxed);
+            if number >= feed.units() {
+                return Ok(());
+            }
+            feed.read(number, &mut |batch| {
+                let batch = adapter.adapt(&batch)?;
+                for start in (0..batch.num_rows()).step_by(BLOCK_ROWS) {
+                    cancel.check()?;
+                    let slice = batch.slice(start, (batch.num_rows() - start).min(BLOCK_ROWS));
+                    hand_over(self.block(&mut encoder, &slice)?)?;
+                }
+                Ok(())
+            })?;
+        }
+    }
+
+    fn block(&mut self, encoder: &mut Encoder, slice: &RecordBatch) -> Result<Block> {
+        let mut out = BytesMut::new();
+        encoder.encode(slice, Selection::All, &mut out)?;
+        let bytes = out.freeze();
+        let (mut rows, mut fields, mut at) = (Vec::with_capacity(slice.num_rows()), Vec::new(), 0);
+        let Layout { columns, key_count, identity_count } = self.layout;
+        let torn = || Error::internal("an encoded row is torn");
+        while at < bytes.len() {
+            let length = split(&bytes[at..], &mut fields).ok_or_else(torn)?;
+            if fields[..*key_count].iter().all(Option::is_none) {
+                let names: Vec<&str> = columns[..*key_count].iter().map(|c| c.name.as_str()).collect();
+                return Err(Error::data(format!("a row has no key: {} is NULL", names.join(" and "))));
+            }
+            if fields[*key_count..*identity_count].iter().any(Option::is_none) {
+                let key = key_text(&columns[..*key_count], &fields);
+                return Err(Error::data(format!("a change of key {key} has no effective time")).with("key", key));
+            }
+            let identity = self.digester.digest(&columns[..*identity_count], &fields, &mut self.scratch);
+            let says = self.digester.digest(&columns[*identity_count..], &fields[*identity_count..], &mut self.scratch);
+            let start = u32::try_from(at).map_err(|_| Error::data("a block of rows is larger than 4 GiB"))?;
+            rows.push(Seen { identity, says, at: start });
+            at += length;
+        }
+        Ok(Block { bytes, rows })
+    }
+}

@@ -1,0 +1,347 @@
+//! History for any table: full snapshots and change feeds merged into a type 2 dimension.
+//!
+//! ```text
+//! rows ─ Intake (digests) ─ Diff (the table streams past) ─► affected keys ─ Planner (history room) ─► sheet ─ apply
+//! ```
+//!
+//! Only keys of which the rows say something new are worked out; the others cost one comparison of digests. The log of what
+//! every load said, which corrections, late rows and rewinds need, is kept only for the keys whose versions do not tell it
+//! by themselves (`<table>_said`); the loads and the rules stand in `<table>_loads`. A first load therefore writes the table
+//! and nothing else, straight by COPY.
+//!
+//! Everything happens in one transaction under an advisory lock of the table. It works in any database: no table of the
+//! product's own schema is read or written.
+
+mod adapt;
+mod apply;
+mod ddl;
+mod diff;
+mod first;
+mod intake;
+mod planning;
+mod rows;
+mod rules;
+mod sheet;
+mod spec;
+mod target;
+mod wire;
+
+use std::sync::Arc;
+
+use super::client::{Session, get};
+use super::copy_in::Feed;
+use super::lock::hold_table;
+use super::warehouse::Warehouse;
+use crate::error::{Error, Result};
+use crate::history::{Calendar, Census, guard};
+use crate::model::Absent;
+use adapt::Adapter;
+use diff::{Affected, Diff, Vanished, literal};
+use intake::{Intake, Layout};
+use planning::{Ask, Planner};
+use sheet::Sheet;
+use target::{Place, Target, time_column};
+use wire::{Column, Lexicon};
+
+pub use spec::{Effective, MergeSpec, Merged, Names, RewindSpec};
+
+/// A feed is held against the whole table only if it is not much smaller.
+const FEED_SHARE: u64 = 20;
+
+impl Warehouse {
+    /// Merges a snapshot, or changes, into a table with history.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a call that contradicts itself or the table's rules, [`Error::Schema`] for columns and types,
+    /// [`Error::Data`] for rows that contradict each other, lack a key, or let too many keys vanish.
+    pub async fn merge(&self, spec: &MergeSpec, feed: Arc<dyn Feed>) -> Result<Merged> {
+        let session = self.lock_table(&spec.table).await?;
+        let merged = Merge { warehouse: self, session: &session, spec }.run(feed).await;
+        finish(&session, merged).await
+    }
+
+    /// Forgets every load, or every change, after an instant, exactly.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a table that was never merged into.
+    pub async fn rewind(&self, spec: &RewindSpec) -> Result<Merged> {
+        let session = self.lock_table(&spec.table).await?;
+        let merged = self.rewind_locked(&session, spec).await;
+        finish(&session, merged).await
+    }
+
+    async fn lock_table(&self, table: &str) -> Result<Session> {
+        let session = self.address.session().await?;
+        let place = Place::find(&session, table).await?;
+        hold_table(&session, &place.table(), self.settings.lock_deadline_seconds).await?;
+        session.run("BEGIN").await?;
+        Ok(session)
+    }
+
+    async fn rewind_locked(&self, session: &Session, spec: &RewindSpec) -> Result<Merged> {
+        let target = Target::for_rewind(session, &spec.table).await?;
+        let place = &target.place;
+        session.run(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", place.table())).await?;
+        let to = literal(spec.to)?;
+        let kept: Vec<_> = target.loads.iter().copied().filter(|(at, _)| *at <= spec.to).collect();
+        // An overwritten column shows what a later load said also where no interval changes.
+        let all = !target.rules.overwritten.is_empty() && target.loads.iter().any(|(_, s)| *s != target.rules.all());
+        let (from, end) = (target::quote(&target.rules.names.valid_from), target::quote(&target.rules.names.valid_to));
+        let keys = ddl::list(&target.keys, "");
+        let touched = format!(
+            "SELECT {keys} FROM {} WHERE {from} > {to} OR {end} > {to} \
+             UNION SELECT {keys} FROM {} WHERE said_from > {to} OR said_to > {to}",
+            place.table(),
+            place.said()
+        );
+        let mut affected = Affected::default();
+        let sql = if all { diff::all_keys(&target) } else { touched };
+        diff::stream(session, &sql, &self.cancel, &mut |key| affected.push(key, &[])).await?;
+        let new = if target.rules.is_feed { target.calendar() } else { Calendar::Snapshots(kept) };
+        let work = Work { warehouse: self, session, target: &target, has_said: true, is_dry: spec.dry_run };
+        let report = work.publish(&mut affected, Ask::Rewind { to: spec.to }, new, None, Merged::default()).await?;
+        if !spec.dry_run {
+            session.touch(&format!("DELETE FROM {} WHERE effective > {to}", place.loads()), &[]).await?;
+        }
+        Ok(report)
+    }
+}
+
+/// Commits what went well and was meant, rolls back the rest.
+async fn finish(session: &Session, merged: Result<Merged>) -> Result<Merged> {
+    match merged {
+        Ok(report) if !report.dry_run && !report.empty_snapshot => {
+            session.run("COMMIT").await?;
+            Ok(report)
+        }
+        other => {
+            // Best effort: closing the session rolls back as well.
+            let _ = session.run("ROLLBACK").await;
+            other
+        }
+    }
+}
+
+struct Merge<'a> {
+    warehouse: &'a Warehouse,
+    session: &'a Session,
+    spec: &'a MergeSpec,
+}
+
+impl Merge<'_> {
+    async fn run(&self, feed: Arc<dyn Feed>) -> Result<Merged> {
+        let schema = feed.schema();
+        let mut target = Target::for_merge(self.session, self.spec, &schema).await?;
+        target.prepare(self.session).await?;
+        let time = time_column(&self.spec.effective);
+        let layout = layout(&target, time, &schema);
+        let adapter = Adapter::new(&layout.columns, time, &schema, self.warehouse.zone)?;
+        let report = Merged {
+            table: target.place.table(),
+            created: target.is_created,
+            dry_run: self.spec.dry_run,
+            added_columns: target.added.clone(),
+            unknown_columns: target.unknown(self.spec, &schema),
+            ..Merged::default()
+        };
+        self.warehouse.progress.begin(&format!("merge into {}", target.place.table()), 0);
+        match self.spec.effective {
+            Effective::At(at) if target.loads.is_empty() && !self.spec.dry_run => {
+                self.first_load(&target, layout, feed, adapter, at, report).await
+            }
+            _ => {
+                let intake = self.read(layout, feed, adapter).await?;
+                self.merge(&target, intake, report).await
+            }
+        }
+    }
+
+    async fn read(&self, layout: Layout, feed: Arc<dyn Feed>, adapter: Adapter) -> Result<Intake> {
+        let warehouse = self.warehouse;
+        let (threads, cancel, progress) =
+            (warehouse.settings.threads(), warehouse.cancel.clone(), warehouse.progress.clone());
+        let mut intake = Intake::new(layout, warehouse.settings.memory_bytes as usize / 2);
+        let read = move || {
+            intake.read(&*feed, &adapter, threads, &cancel, &progress, None)?;
+            Ok(intake)
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|e| Error::internal("reading ended early").because(e))?
+    }
+
+    async fn merge(&self, target: &Target, mut intake: Intake, mut report: Merged) -> Result<Merged> {
+        report.rows_read = intake.row_count;
+        report.rows_duplicate = intake.duplicate_count;
+        report.keys = intake.entries.len() as u64;
+        report.empty_snapshot = intake.row_count == 0 && target.rules.absent == Absent::Ignore;
+        if report.empty_snapshot {
+            return Ok(report);
+        }
+        let said = format!("SELECT EXISTS (SELECT FROM {})", target.place.said());
+        let has_said = get(&self.session.row(&said, &[]).await?, 0)?;
+        let stated = target.rules.mask(|column| intake.layout.stated().iter().any(|c| c.name == *column));
+        let (ask, new, all) = self.ask(target, stated);
+        let compares = self.is_worth_comparing(target, &intake).await?;
+        let mut diff = Diff {
+            session: self.session,
+            cancel: &self.warehouse.cancel,
+            target,
+            intake: &mut intake,
+            stated,
+            has_said,
+            affected: Affected::default(),
+            vanished: Vanished::default(),
+        };
+        match ask {
+            Ask::Snapshot { at, .. } => {
+                diff.snapshot(at, all).await?;
+                let is_loaded = target.loads.iter().any(|(day, _)| *day == at);
+                let earlier = target.loads.iter().rev().map(|(day, _)| *day).find(|day| *day < at);
+                match earlier {
+                    _ if diff.affected.len() == 0 && report.rows_read > 0 => {}
+                    Some(earlier) if is_loaded => diff.vanished_since(earlier).await?,
+                    None => diff.vanished = Vanished::default(),
+                    Some(_) => {}
+                }
+            }
+            _ => diff.feed(compares, all).await?,
+        }
+        let (mut affected, vanished) = (diff.affected, diff.vanished);
+        if let (Ask::Snapshot { .. }, true) = (ask, affected.len() > 0 || report.rows_read == 0) {
+            self.guard(target, &vanished, report.rows_read)?;
+        }
+        let work =
+            Work { warehouse: self.warehouse, session: self.session, target, has_said, is_dry: self.spec.dry_run };
+        let layout = intake.layout.clone();
+        let rows = Some((&mut intake.rows, layout, stated));
+        let is_quiet = affected.len() == 0;
+        let report = work.publish(&mut affected, ask, new, rows, report).await?;
+        if !self.spec.dry_run {
+            self.remember(target, stated, report.rows_read, is_quiet).await?;
+        }
+        Ok(report)
+    }
+
+    /// What is asked for, how the history will read, and whether every key has to be looked at.
+    fn ask(&self, target: &Target, stated: u64) -> (Ask, Calendar, bool) {
+        let changes_rules = target.old_rules.as_ref().is_some_and(|old| !old.derives_like(&target.rules));
+        let Effective::At(at) = self.spec.effective else {
+            return (Ask::Feed, Calendar::Feed(target.rules.all()), changes_rules);
+        };
+        let mut loads = target.loads.clone();
+        let place = loads.partition_point(|(day, _)| *day < at);
+        let old = loads.get(place).filter(|(day, _)| *day == at).map(|(_, stated)| *stated);
+        match old {
+            Some(_) => loads[place].1 = stated,
+            None => loads.insert(place, (at, stated)),
+        }
+        let next = loads.get(place + 1).map(|(day, _)| *day);
+        // A column that the load stated and no longer states: what shows it now may go.
+        let states_less = old.is_some_and(|old| old & !stated != 0);
+        (Ask::Snapshot { at, next }, Calendar::Snapshots(loads), changes_rules || states_less)
+    }
+
+    async fn is_worth_comparing(&self, target: &Target, intake: &Intake) -> Result<bool> {
+        let sql = "SELECT greatest(reltuples, 0)::int8 FROM pg_class WHERE oid = to_regclass($1)";
+        let rows: i64 = get(&self.session.row(sql, &[&target.place.table()]).await?, 0)?;
+        Ok(intake.entries.len() as u64 * FEED_SHARE > rows.unsigned_abs())
+    }
+
+    fn guard(&self, target: &Target, vanished: &Vanished, rows: u64) -> Result<()> {
+        let names: Vec<&str> = vanished.names.iter().map(String::as_str).collect();
+        let census = Census {
+            previous_keys: vanished.previous,
+            vanished: vanished.count,
+            vanished_keys: &names,
+            snapshot_rows: rows,
+        };
+        guard(&census, target.rules.absent, self.spec.allow_vanishing)
+            .map_err(|e| e.with("table", target.place.table()))
+    }
+
+    /// Notes the load and the rules; a load that changes nothing writes nothing.
+    async fn remember(&self, target: &Target, stated: u64, rows: u64, is_quiet: bool) -> Result<()> {
+        let loads = target.place.loads();
+        if target.old_rules.as_ref() != Some(&target.rules) {
+            let text = serde_json::to_string(&target.rules)
+                .map_err(|e| Error::internal("the rules cannot be written").because(e))?;
+            let sql = format!("DELETE FROM {loads} WHERE effective IS NULL");
+            self.session.touch(&sql, &[]).await?;
+            let sql = format!("INSERT INTO {loads} (stated, rules, row_count) VALUES (0, $1::text::jsonb, 0)");
+            self.session.touch(&sql, &[&text]).await?;
+        }
+        let Effective::At(at) = self.spec.effective else { return Ok(()) };
+        if is_quiet && target.loads.contains(&(at, stated)) {
+            return Ok(());
+        }
+        let sql = format!(
+            "INSERT INTO {loads} (effective, stated, row_count) VALUES ({}, $1, $2) ON CONFLICT (effective) \
+             DO UPDATE SET stated = excluded.stated, row_count = excluded.row_count, loaded_at = excluded.loaded_at",
+            literal(at)?
+        );
+        self.session.touch(&sql, &[&stated.cast_signed(), &rows.cast_signed()]).await?;
+        Ok(())
+    }
+}
+
+/// The columns of the encoded rows: keys, the instant of a change feed, what the snapshot states.
+fn layout(target: &Target, time: Option<&String>, schema: &arrow::datatypes::Schema) -> Layout {
+    let mut columns = target.keys.clone();
+    columns.extend(time.map(|name| Column {
+        name: name.clone(),
+        kind: super::copy::PgType::Timestamptz,
+        sql_type: "timestamp with time zone".into(),
+    }));
+    let (key_count, identity_count) = (target.keys.len(), columns.len());
+    columns.extend(target.attributes.iter().filter(|c| schema.field_with_name(&c.name).is_ok()).cloned());
+    Layout { columns, key_count, identity_count }
+}
+
+/// From affected keys to written rows.
+struct Work<'a> {
+    warehouse: &'a Warehouse,
+    session: &'a Session,
+    target: &'a Target,
+    has_said: bool,
+    is_dry: bool,
+}
+
+impl Work<'_> {
+    async fn publish(
+        &self,
+        affected: &mut Affected,
+        ask: Ask,
+        new: Calendar,
+        rows: Option<(&mut rows::Rows, Layout, u64)>,
+        report: Merged,
+    ) -> Result<Merged> {
+        let mut report = Merged { table: self.target.place.table(), dry_run: self.is_dry, ..report };
+        if affected.len() == 0 {
+            return Ok(report);
+        }
+        sheet::create(self.session, self.target).await?;
+        sheet::send_affected(self.session, affected).await?;
+        let mut planner = Planner {
+            session: self.session,
+            cancel: &self.warehouse.cancel,
+            target: self.target,
+            ask,
+            old: self.target.calendar(),
+            new,
+            rules: self.target.rules.derivation(),
+            affected,
+            rows,
+            has_said: self.has_said,
+            report,
+            sheet: Sheet::new(self.target.attributes.len()),
+            lexicon: Lexicon::default(),
+        };
+        planner.run().await?;
+        report = planner.report;
+        if self.is_dry {
+            report.sample = apply::sample(self.session, self.target).await?;
+        } else if report.versions_written() + report.said_rows > 0 {
+            apply::apply(self.session, self.target, affected.has_null, &report).await?;
+        }
+        Ok(report)
+    }
+}

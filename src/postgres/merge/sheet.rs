@@ -1,0 +1,142 @@
+//! The sheet of changes: a temporary table with the columns of the table itself, and beside it the affected keys.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::super::client::Session;
+use super::super::copy_in::{copy_bytes, hand_over};
+use super::diff::Affected;
+use super::target::{Target, quote};
+use super::wire::{Column, HEADER, Lexicon, instant_bytes, put_field};
+use crate::error::Result;
+use crate::history::Values;
+
+/// The sheet's table.
+pub(super) const SHEET: &str = "pg_temp.merge_sheet";
+/// The affected keys' table.
+pub(super) const AFFECTED: &str = "pg_temp.merge_affected";
+
+/// What a row of the sheet asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    /// A version that goes.
+    Delete = 1,
+    /// A version that changes.
+    Update = 2,
+    /// A new version.
+    Insert = 3,
+    /// A row of the log that goes.
+    Forget = 4,
+    /// A row of the log that comes.
+    Say = 5,
+}
+
+/// One row; what an operation does not need stays empty.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) op: Op,
+    pub(super) key: i32,
+    pub(super) id: Option<i64>,
+    pub(super) from: Option<i64>,
+    pub(super) to: Option<i64>,
+    pub(super) stated: Option<u64>,
+    pub(super) values: Option<&'a Values>,
+}
+
+/// Rows of the sheet on their way to the server.
+#[derive(Default)]
+pub(super) struct Sheet {
+    out: BytesMut,
+    columns: usize,
+}
+
+impl Sheet {
+    /// A sheet for values over so many columns.
+    pub(super) fn new(columns: usize) -> Self {
+        Self { out: BytesMut::new(), columns }
+    }
+
+    /// Adds a row.
+    pub(super) fn push(&mut self, entry: &Entry<'_>, lexicon: &Lexicon) {
+        if self.out.is_empty() {
+            self.out.put_slice(HEADER);
+        }
+        let out = &mut self.out;
+        out.put_i16(6 + self.columns as i16);
+        put_field(out, Some(&(entry.op as i16).to_be_bytes()));
+        put_field(out, Some(&entry.key.to_be_bytes()));
+        put_field(out, entry.id.map(i64::to_be_bytes).as_ref().map(|bytes| &bytes[..]));
+        put_field(out, entry.from.map(instant_bytes).as_ref().map(|bytes| &bytes[..]));
+        put_field(out, entry.to.map(instant_bytes).as_ref().map(|bytes| &bytes[..]));
+        put_field(out, entry.stated.map(u64::to_be_bytes).as_ref().map(|bytes| &bytes[..]));
+        for index in 0..self.columns {
+            match entry.values.and_then(|values| values.get(index)) {
+                Some(value) => lexicon.put(out, index, value),
+                None => put_field(out, None),
+            }
+        }
+    }
+
+    /// Sends what was pushed and begins anew.
+    pub(super) async fn send(&mut self, session: &Session) -> Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        self.out.put_i16(-1);
+        send(session, SHEET, vec![self.out.split().freeze()]).await
+    }
+}
+
+/// Makes sheet and affected keys, for this transaction.
+pub(super) async fn create(session: &Session, target: &Target) -> Result<()> {
+    let columns = |columns: &[Column], letter: char| {
+        columns.iter().enumerate().map(|(i, c)| format!(", {letter}{i} {}", c.sql_type)).collect::<String>()
+    };
+    session
+        .run(&format!(
+            "CREATE TEMP TABLE merge_sheet (op int2, kid int4, id int8, at_from timestamptz, at_to timestamptz, \
+               stated int8{}) ON COMMIT DROP; \
+             CREATE TEMP TABLE merge_affected (kid int4{}) ON COMMIT DROP",
+            columns(&target.attributes, 'a'),
+            columns(&target.keys, 'k'),
+        ))
+        .await
+}
+
+/// Sends the affected keys.
+pub(super) async fn send_affected(session: &Session, affected: &mut Affected) -> Result<()> {
+    send(session, AFFECTED, affected.take_chunks()).await?;
+    session.run(&format!("ANALYZE {AFFECTED}")).await
+}
+
+async fn send(session: &Session, table: &str, chunks: Vec<Bytes>) -> Result<()> {
+    let statement = format!("COPY {table} FROM STDIN (FORMAT BINARY)");
+    copy_bytes(session, &statement, table, move |sender| {
+        chunks.into_iter().try_for_each(|chunk| hand_over(sender, chunk))
+    })
+    .await
+}
+
+/// A query over the affected keys `a` and the rows `m` of a table that are theirs. Records compare NULL as equal.
+pub(super) fn of_affected(target: &Target, has_null: bool, select: &str, table: &str) -> String {
+    let keys = target.keys.iter().map(|key| quote(&key.name)).enumerate();
+    let pairs: Vec<String> = keys.clone().map(|(i, key)| format!("m.{key} = a.k{i}")).collect();
+    let plain = format!("SELECT {select} FROM {AFFECTED} a JOIN {table} m ON {}", pairs.join(" AND "));
+    if !has_null {
+        return plain;
+    }
+    let each = |prefix: char, suffix: &str, glue: &str, name: bool| {
+        let names = keys
+            .clone()
+            .map(|(i, key)| if name { format!("{prefix}.{key}{suffix}") } else { format!("{prefix}.k{i}{suffix}") });
+        names.collect::<Vec<_>>().join(glue)
+    };
+    format!(
+        "{plain} UNION ALL SELECT {select} FROM \
+         (SELECT a.*, ROW({a_keys}) AS its_key FROM {AFFECTED} a WHERE {a_null}) a JOIN \
+         (SELECT m.*, ROW({m_keys}) AS its_key FROM {table} m WHERE {m_null}) m ON m.its_key = a.its_key",
+        a_keys = each('a', "", ", ", false),
+        a_null = each('a', " IS NULL", " OR ", false),
+        m_keys = each('m', "", ", ", true),
+        m_null = each('m', " IS NULL", " OR ", true),
+    )
+}

@@ -1,0 +1,183 @@
+//! What a merge is asked for, and what it says it did.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::model::Absent;
+
+/// When the rows of a merge hold from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Effective {
+    /// All from one instant, in microseconds since 1970-01-01T00:00:00Z: a full snapshot.
+    At(i64),
+    /// Each from the instant in this column of its own: a change feed.
+    Column(String),
+}
+
+/// A snapshot, or changes, to be merged into a table with history.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MergeSpec {
+    /// The table, as SQL names it.
+    pub table: String,
+    /// The columns that tell its members apart.
+    pub key: Vec<String>,
+    /// The columns whose changes open a version; all others of the snapshot when unset.
+    pub tracked: Option<Vec<String>>,
+    /// The columns that show their newest value in every version.
+    #[serde(default)]
+    pub overwritten: Vec<String>,
+    /// When the rows hold from.
+    pub effective: Effective,
+    /// What a key's absence from a full snapshot means.
+    pub absent: Option<Absent>,
+    /// Lets a snapshot pass the guard against vanishing keys.
+    #[serde(default)]
+    pub allow_vanishing: bool,
+    /// Work everything out, write nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// The names of the columns that the merge keeps itself.
+    #[serde(default)]
+    pub names: Names,
+}
+
+/// A table with history that forgets what was loaded after an instant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RewindSpec {
+    /// The table, as SQL names it.
+    pub table: String,
+    /// The last instant that stays, in microseconds since 1970-01-01T00:00:00Z.
+    pub to: i64,
+    /// Work everything out, write nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// The names of the columns that a merge keeps itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Names {
+    /// The surrogate key; unset: `<table>_sk`.
+    pub surrogate: Option<String>,
+    /// The first instant of a version.
+    pub valid_from: String,
+    /// The first instant after it; NULL while open.
+    pub valid_to: String,
+    /// Whether the version is open; `None`: no such column.
+    pub current: Option<String>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            surrogate: None,
+            valid_from: "valid_from".into(),
+            valid_to: "valid_to".into(),
+            current: Some("is_current".into()),
+        }
+    }
+}
+
+impl MergeSpec {
+    /// Reads the request; a wrong or missing field is named.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for fields that are unknown, missing or contradict each other.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let spec: Self =
+            serde_json::from_str(json).map_err(|e| Error::config(format!("the merge cannot be read: {e}")))?;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.key.is_empty() {
+            return Err(Error::config("key is empty, expected the columns that tell the rows of a snapshot apart"));
+        }
+        if let (Effective::Column(column), Some(absent)) = (&self.effective, self.absent) {
+            return Err(Error::config(format!(
+                "absent={absent:?} was given with effective_column={column:?}: in a change feed a key that is not named \
+                 did not change; leave absent out"
+            )));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        let tracked = self.tracked.iter().flatten();
+        let own = match &self.effective {
+            Effective::Column(column) => Some(column),
+            Effective::At(_) => None,
+        };
+        for column in self.key.iter().chain(tracked).chain(&self.overwritten).chain(own) {
+            if !seen.insert(column) {
+                return Err(Error::config(format!(
+                    "column {column:?} is named twice among key, tracked and overwritten"
+                ))
+                .with("column", column));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RewindSpec {
+    /// Reads the request.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for fields that are unknown or missing.
+    pub fn from_json(json: &str) -> Result<Self> {
+        serde_json::from_str(json).map_err(|e| Error::config(format!("the rewind cannot be read: {e}")))
+    }
+}
+
+/// What a merge or a rewind did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Merged {
+    /// The table, quoted and qualified.
+    pub table: String,
+    /// Whether the table was made.
+    pub created: bool,
+    /// Whether nothing was written: this was asked for.
+    pub dry_run: bool,
+    /// Rows of the snapshot.
+    pub rows_read: u64,
+    /// Rows that are equal to another one and became one with it.
+    pub rows_duplicate: u64,
+    /// Keys of the snapshot; of a change feed, pairs of key and instant.
+    pub keys: u64,
+    /// Keys that nothing was known of at that time.
+    pub keys_new: u64,
+    /// Keys of which something else was known.
+    pub keys_changed: u64,
+    /// Known keys that the snapshot does not name.
+    pub keys_vanished: u64,
+    /// New versions.
+    pub versions_inserted: u64,
+    /// Versions whose interval or values changed.
+    pub versions_updated: u64,
+    /// Versions that went.
+    pub versions_deleted: u64,
+    /// Rows written to and removed from the log of what was said.
+    pub said_rows: u64,
+    /// Columns that were added to the table.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub added_columns: Vec<String>,
+    /// Columns of the snapshot that play no part.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown_columns: Vec<String>,
+    /// Whether the snapshot had no row and therefore said nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub empty_snapshot: bool,
+    /// Of a dry run, some of the rows it would write.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sample: Vec<Value>,
+}
+
+impl Merged {
+    /// Rows written to and removed from the table.
+    pub fn versions_written(&self) -> u64 {
+        self.versions_inserted + self.versions_updated + self.versions_deleted
+    }
+}

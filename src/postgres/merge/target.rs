@@ -1,0 +1,359 @@
+//! The table that keeps history, and the two that stand beside it: `<table>_said` and `<table>_loads`.
+//!
+//! `<table>_said` holds the runs of the keys whose log is not what their versions tell. `<table>_loads` holds one row for each
+//! loaded snapshot and one, without an effective time, for the rules.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::{DataType, Schema};
+
+use super::super::client::{Session, get};
+use super::super::copy::PgType;
+use super::rules::{Rules, snapshot_columns};
+use super::spec::{Effective, MergeSpec, Names};
+use super::wire::Column;
+use crate::error::{Error, Result};
+use crate::history::{Calendar, Columns};
+
+/// Room for the suffixes of what stands beside a table.
+const NAME_BYTES: usize = 63 - "_key_from".len();
+
+/// A table with history.
+pub(super) struct Target {
+    pub(super) place: Place,
+    /// Whether this transaction made it.
+    pub(super) is_created: bool,
+    pub(super) surrogate: String,
+    pub(super) keys: Vec<Column>,
+    /// In the order of `rules.columns`.
+    pub(super) attributes: Vec<Column>,
+    pub(super) rules: Rules,
+    /// The rules that the stored history was made with; `None` before the first load.
+    pub(super) old_rules: Option<Rules>,
+    /// The loaded snapshots, ascending.
+    pub(super) loads: Vec<(i64, Columns)>,
+    /// Whether the current flag has to be set by hand.
+    pub(super) sets_current: bool,
+    /// Columns that were added.
+    pub(super) added: Vec<String>,
+}
+
+/// Where the table is, quoted.
+pub(super) struct Place {
+    schema: String,
+    name: String,
+    exists: bool,
+    columns: BTreeMap<String, Found>,
+}
+
+struct Found {
+    column: Option<Column>,
+    sql_type: String,
+    is_generated: bool,
+}
+
+/// An identifier as SQL takes it.
+pub(super) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl Place {
+    /// Looks a table up by the server's own search path.
+    pub(super) async fn find(session: &Session, table: &str) -> Result<Self> {
+        session.run("RESET search_path").await?;
+        let sql = "SELECT parse_ident($1), current_schema()::text, n.nspname::text \
+             FROM (SELECT to_regclass($1)::oid AS oid) t LEFT JOIN pg_class c ON c.oid = t.oid \
+             LEFT JOIN pg_namespace n ON n.oid = c.relnamespace";
+        let row = session.row(sql, &[&table]).await.map_err(|e| {
+            Error::config(format!("table is {table:?}, expected a name such as dwh.dim_customer")).because(e)
+        });
+        session.run("SET search_path = pg_catalog").await?;
+        let row = row?;
+        let parts: Vec<String> = get(&row, 0)?;
+        let found: Option<String> = get(&row, 2)?;
+        let default: Option<String> = get(&row, 1)?;
+        let (schema, name) = match parts.as_slice() {
+            [name] => (found.clone().or(default).unwrap_or_else(|| "public".to_owned()), name.clone()),
+            [schema, name] => (schema.clone(), name.clone()),
+            _ => return Err(Error::config(format!("table is {table:?}, expected schema.table"))),
+        };
+        if name.len() > NAME_BYTES {
+            return Err(Error::config(format!(
+                "the table's name has {} bytes, at most {NAME_BYTES} leave room for the tables beside it",
+                name.len()
+            )));
+        }
+        let mut place = Self { schema, name, exists: found.is_some(), columns: BTreeMap::new() };
+        place.read_columns(session).await?;
+        Ok(place)
+    }
+
+    async fn read_columns(&mut self, session: &Session) -> Result<()> {
+        let sql = "SELECT attname::text, atttypid::int8, atttypmod, format_type(atttypid, atttypmod), attgenerated <> '' \
+             FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
+        for row in session.rows(sql, &[&self.table()]).await? {
+            let name: String = get(&row, 0)?;
+            let sql_type: String = get(&row, 3)?;
+            let kind = PgType::from_oid(get::<i64>(&row, 1)? as u32).map(|kind| kind.with_typmod(row.get(2)));
+            let column = kind.map(|kind| Column { name: name.clone(), kind, sql_type: sql_type.clone() });
+            self.columns.insert(name, Found { column, sql_type, is_generated: get(&row, 4)? });
+        }
+        Ok(())
+    }
+
+    fn beside(&self, suffix: &str) -> String {
+        format!("{}.{}", quote(&self.schema), quote(&format!("{}{suffix}", self.name)))
+    }
+
+    /// The table, quoted and qualified.
+    pub(super) fn table(&self) -> String {
+        self.beside("")
+    }
+
+    /// The table of what was said.
+    pub(super) fn said(&self) -> String {
+        self.beside("_said")
+    }
+
+    /// The table of loads and rules.
+    pub(super) fn loads(&self) -> String {
+        self.beside("_loads")
+    }
+
+    /// The name of a constraint or an index.
+    pub(super) fn part(&self, suffix: &str) -> String {
+        quote(&format!("{}{suffix}", self.name))
+    }
+
+    /// The schema, quoted.
+    pub(super) fn schema(&self) -> String {
+        quote(&self.schema)
+    }
+
+    /// Whether the table was there.
+    pub(super) fn exists(&self) -> bool {
+        self.exists
+    }
+
+    pub(super) fn has(&self, column: &str) -> bool {
+        self.columns.contains_key(column)
+    }
+
+    pub(super) fn is_generated(&self, column: &str) -> bool {
+        self.columns.get(column).is_some_and(|found| found.is_generated)
+    }
+
+    pub(super) fn type_of(&self, column: &str) -> Option<&str> {
+        self.columns.get(column).map(|found| found.sql_type.as_str())
+    }
+
+    /// The rules and the loads that are remembered beside the table.
+    pub(super) async fn remembered(&self, session: &Session) -> Result<Option<(Rules, Vec<(i64, Columns)>)>> {
+        let row = session.row("SELECT to_regclass($1) IS NOT NULL", &[&self.loads()]).await?;
+        if !self.exists || !get::<bool>(&row, 0)? {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT (extract(epoch FROM effective) * 1000000)::int8, stated, rules::text FROM {} ORDER BY effective",
+            self.loads()
+        );
+        let (mut rules, mut loads) = (None, Vec::new());
+        for row in session.rows(&sql, &[]).await? {
+            match get::<Option<i64>>(&row, 0)? {
+                Some(at) => loads.push((at, get::<i64>(&row, 1)?.cast_unsigned())),
+                None => {
+                    let text: String = get(&row, 2)?;
+                    let known = serde_json::from_str(&text).map_err(|e| {
+                        Error::data("the rules kept beside the table cannot be read")
+                            .with("table", self.loads())
+                            .because(e)
+                    })?;
+                    rules = Some(known);
+                }
+            }
+        }
+        Ok(rules.map(|rules| (rules, loads)))
+    }
+
+    /// A column as the table has it, or as the snapshot would make it.
+    pub(super) fn column(&self, name: &str, schema: Option<&Schema>) -> Result<Column> {
+        if let Some(found) = self.columns.get(name) {
+            return found.column.clone().ok_or_else(|| {
+                Error::schema(format!("column {name:?} has type {}, which cannot be merged", found.sql_type))
+                    .with("column", name)
+                    .with("table", self.table())
+            });
+        }
+        let field = schema.and_then(|schema| schema.field_with_name(name).ok()).ok_or_else(|| {
+            Error::schema(format!("column {name:?} is neither in the snapshot nor in the table"))
+                .with("column", name)
+                .with("table", self.table())
+        })?;
+        let kind = made_for(field.data_type()).ok_or_else(|| {
+            Error::schema(format!("Arrow type {} has no PostgreSQL type here", field.data_type()))
+                .with("column", name)
+                .with("arrow_type", field.data_type())
+        })?;
+        Ok(Column { name: name.to_owned(), kind, sql_type: kind.to_string() })
+    }
+}
+
+impl Target {
+    /// Holds a merge against the catalog. Nothing is made yet.
+    pub(super) async fn for_merge(session: &Session, spec: &MergeSpec, schema: &Schema) -> Result<Self> {
+        let place = Place::find(session, &spec.table).await?;
+        let mut spec = spec.clone();
+        spec.names.surrogate.get_or_insert_with(|| format!("{}_sk", place.name));
+        reserved(&spec, schema)?;
+        let (old_rules, loads) = place.remembered(session).await?.unzip();
+        let rules = Rules::of(&spec, schema, old_rules.as_ref())?;
+        for column in spec.key.iter().chain(time_column(&spec.effective)) {
+            if schema.field_with_name(column).is_err() {
+                return Err(
+                    Error::schema(format!("column {column:?} is missing in the snapshot")).with("column", column)
+                );
+            }
+        }
+        Self::new(place, rules, old_rules, loads.unwrap_or_default(), Some(schema))
+    }
+
+    /// The table of a rewind, which must have been merged into.
+    pub(super) async fn for_rewind(session: &Session, table: &str) -> Result<Self> {
+        let place = Place::find(session, table).await?;
+        let Some((rules, loads)) = place.remembered(session).await? else {
+            return Err(Error::not_found(format!("nothing was ever merged into {}", place.table())).retryable(false));
+        };
+        Self::new(place, rules.clone(), Some(rules), loads, None)
+    }
+
+    fn new(
+        place: Place,
+        rules: Rules,
+        old_rules: Option<Rules>,
+        loads: Vec<(i64, Columns)>,
+        schema: Option<&Schema>,
+    ) -> Result<Self> {
+        let columns =
+            |names: &[String]| names.iter().map(|name| place.column(name, schema)).collect::<Result<Vec<_>>>();
+        let (keys, attributes) = (columns(&rules.key)?, columns(&rules.columns)?);
+        if let Some(key) = keys.iter().find(|key| key.kind == PgType::Json) {
+            return Err(Error::schema(format!(
+                "key column {:?} has type json, which has no equality; expected jsonb or text",
+                key.name
+            )));
+        }
+        let surrogate = rules.names.surrogate.clone().unwrap_or_else(|| format!("{}_sk", place.name));
+        let sets_current = place.exists
+            && rules.names.current.as_ref().is_some_and(|name| place.has(name) && !place.is_generated(name));
+        let target = Self {
+            place,
+            is_created: false,
+            surrogate,
+            keys,
+            attributes,
+            rules,
+            old_rules,
+            loads,
+            sets_current,
+            added: Vec::new(),
+        };
+        target.check_own_columns()?;
+        Ok(target)
+    }
+
+    fn check_own_columns(&self) -> Result<()> {
+        if !self.place.exists {
+            return Ok(());
+        }
+        let Names { valid_from, valid_to, current, .. } = &self.rules.names;
+        let instant: &[&str] = &["timestamp with time zone"];
+        let integer: &[&str] = &["bigint", "integer"];
+        let mut expected = vec![(&self.surrogate, integer), (valid_from, instant), (valid_to, instant)];
+        expected.extend(current.as_ref().map(|current| (current, &["boolean"][..])));
+        for (name, types) in expected {
+            let found = self.place.type_of(name);
+            if !found.is_some_and(|found| types.contains(&found)) {
+                let found = found.map_or_else(|| "is missing".to_owned(), |found| format!("has type {found}"));
+                return Err(Error::schema(format!("column {name:?} {found}, expected {}", types[0]))
+                    .with("column", name)
+                    .with("table", self.place.table()));
+            }
+        }
+        Ok(())
+    }
+
+    /// How the stored history reads.
+    pub(super) fn calendar(&self) -> Calendar {
+        match &self.old_rules {
+            Some(old) if old.is_feed => Calendar::Feed(old.all()),
+            _ => Calendar::Snapshots(self.loads.clone()),
+        }
+    }
+
+    /// The columns of the snapshot that play no part.
+    pub(super) fn unknown(&self, spec: &MergeSpec, schema: &Schema) -> Vec<String> {
+        snapshot_columns(spec, schema).filter(|column| !self.rules.columns.contains(column)).collect()
+    }
+}
+
+/// The column that a change feed takes its times from.
+pub(super) fn time_column(effective: &Effective) -> Option<&String> {
+    match effective {
+        Effective::At(_) => None,
+        Effective::Column(column) => Some(column),
+    }
+}
+
+/// Names that the tables need for themselves.
+fn reserved(spec: &MergeSpec, schema: &Schema) -> Result<()> {
+    let Names { surrogate, valid_from, valid_to, current } = &spec.names;
+    let own = [surrogate.as_ref(), Some(valid_from), Some(valid_to), current.as_ref()];
+    let mut own: Vec<&str> = own.into_iter().flatten().map(String::as_str).collect();
+    own.extend(["said_id", "said_from", "said_to", "stated", "kid"]);
+    let mut taking_part = spec.key.iter().cloned().chain(snapshot_columns(spec, schema));
+    match taking_part.find(|column| own.contains(&column.as_str())) {
+        None => Ok(()),
+        Some(column) => Err(Error::config(format!(
+            "column {column:?} of the snapshot has a name that the history needs for itself; rename it, or name that one \
+             otherwise (valid_from, valid_to, current, surrogate)"
+        ))
+        .with("column", column)),
+    }
+}
+
+/// The PostgreSQL type that a new column gets.
+fn made_for(arrow: &DataType) -> Option<PgType> {
+    Some(match arrow {
+        DataType::Boolean => PgType::Bool,
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 => PgType::Int2,
+        DataType::Int32 | DataType::UInt16 => PgType::Int4,
+        DataType::Int64 | DataType::UInt32 => PgType::Int8,
+        DataType::UInt64 => PgType::Decimal(20, 0),
+        DataType::Float16 | DataType::Float32 => PgType::Float4,
+        DataType::Float64 => PgType::Float8,
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s)
+            if *s >= 0 =>
+        {
+            PgType::Decimal(u16::from(*p), i16::from(*s))
+        }
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
+            PgType::Numeric
+        }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => PgType::Text,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => PgType::Bytea,
+        DataType::Date32 | DataType::Date64 => PgType::Date,
+        DataType::Time32(_) | DataType::Time64(_) => PgType::Time,
+        DataType::Timestamp(_, Some(_)) => PgType::Timestamptz,
+        DataType::Timestamp(_, None) => PgType::Timestamp,
+        DataType::List(item) | DataType::LargeList(item) => match item.data_type() {
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => PgType::TextArray,
+            t if t.is_integer() => PgType::Int8Array,
+            _ => return None,
+        },
+        DataType::Dictionary(_, value) => return made_for(value),
+        _ => return None,
+    })
+}

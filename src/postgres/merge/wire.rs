@@ -1,0 +1,226 @@
+//! Rows in the binary form of COPY: taking them apart, comparing them, building them.
+//!
+//! Snapshot, table and log meet in this one form, so that any type which can be written can be merged, and nothing is
+//! parsed or printed on the way. Two values are equal when their canonical bytes are.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use bytes::{BufMut, BytesMut};
+
+use super::super::copy::PgType;
+use crate::clean::canonical_json;
+use crate::error::{Error, Result};
+use crate::history::{Value, Values};
+
+/// Microseconds from 1970-01-01 to PostgreSQL's epoch.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Signature, flags and the length of the header's extension.
+pub(super) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+
+/// A field as it stands on the wire; `None` is NULL.
+pub(super) type Field<'a> = Option<&'a [u8]>;
+
+/// The fields of one row that begins here, and the bytes it takes; `None` while the row is incomplete. The trailer of a
+/// stream is a row without fields.
+pub(super) fn split<'a>(bytes: &'a [u8], fields: &mut Vec<Field<'a>>) -> Option<usize> {
+    fields.clear();
+    let count = i16::from_be_bytes(*bytes.first_chunk()?);
+    let mut at = 2;
+    for _ in 0..count.max(0) {
+        let length = i32::from_be_bytes(*bytes.get(at..)?.first_chunk()?);
+        at += 4;
+        match usize::try_from(length) {
+            Err(_) => fields.push(None),
+            Ok(length) => {
+                fields.push(Some(bytes.get(at..at + length)?));
+                at += length;
+            }
+        }
+    }
+    Some(at)
+}
+
+/// Appends a row of these fields.
+pub(super) fn put_row(out: &mut BytesMut, fields: &[Field<'_>]) {
+    out.put_i16(fields.len() as i16);
+    for field in fields {
+        put_field(out, *field);
+    }
+}
+
+/// Appends one field.
+pub(super) fn put_field(out: &mut BytesMut, field: Field<'_>) {
+    match field {
+        None => out.put_i32(-1),
+        Some(bytes) => {
+            out.put_i32(bytes.len() as i32);
+            out.put_slice(bytes);
+        }
+    }
+}
+
+/// An instant, in microseconds since 1970, as a timestamptz.
+pub(super) fn instant_bytes(micros: i64) -> [u8; 8] {
+    (micros.saturating_sub(EPOCH_MICROS)).to_be_bytes()
+}
+
+/// The instant that a timestamptz holds.
+pub(super) fn instant(field: Field<'_>) -> Result<Option<i64>> {
+    let Some(bytes) = field else { return Ok(None) };
+    match integer(Some(bytes))? {
+        Some(i64::MAX | i64::MIN) => {
+            Err(Error::data("an interval has an infinite bound, expected NULL for an open end"))
+        }
+        other => Ok(other.map(|micros| micros.saturating_add(EPOCH_MICROS))),
+    }
+}
+
+/// An eight-byte integer.
+pub(super) fn integer(field: Field<'_>) -> Result<Option<i64>> {
+    let bytes = field.map(|bytes| bytes.try_into().map(i64::from_be_bytes)).transpose();
+    bytes.map_err(|_| Error::internal("a field of eight bytes was expected"))
+}
+
+/// One column: its type, which decides when two values are equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) kind: PgType,
+    /// As `format_type` prints it.
+    pub(super) sql_type: String,
+}
+
+/// The canonical bytes of a value: equal bytes are an equal value.
+pub(super) fn canonical(kind: PgType, bytes: &[u8]) -> Cow<'_, [u8]> {
+    match kind {
+        // The display scale is no part of the value.
+        PgType::Numeric | PgType::Decimal(..) if bytes.len() >= 8 && bytes[6..8] != [0, 0] => {
+            let mut owned = bytes.to_vec();
+            owned[6..8].fill(0);
+            Cow::Owned(owned)
+        }
+        PgType::Float4 => match bytes.try_into().map(f32::from_be_bytes) {
+            Ok(value) if value == 0.0 => Cow::Borrowed(&[0; 4]),
+            Ok(value) if value.is_nan() => Cow::Owned(f32::NAN.to_be_bytes().to_vec()),
+            _ => Cow::Borrowed(bytes),
+        },
+        PgType::Float8 => match bytes.try_into().map(f64::from_be_bytes) {
+            Ok(value) if value == 0.0 => Cow::Borrowed(&[0; 8]),
+            Ok(value) if value.is_nan() => Cow::Owned(f64::NAN.to_be_bytes().to_vec()),
+            _ => Cow::Borrowed(bytes),
+        },
+        PgType::Bpchar => {
+            let end = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+            Cow::Borrowed(&bytes[..end])
+        }
+        PgType::Json => json(bytes, b""),
+        PgType::Jsonb => json(bytes.get(1..).unwrap_or_default(), b"\x01"),
+        _ => Cow::Borrowed(bytes),
+    }
+}
+
+/// Invalid JSON stays as it is: the server refuses it by its own words.
+fn json<'a>(text: &'a [u8], version: &'static [u8]) -> Cow<'a, [u8]> {
+    let canonical = std::str::from_utf8(text).ok().and_then(canonical_json);
+    Cow::Owned([version, canonical.as_deref().map_or(text, str::as_bytes)].concat())
+}
+
+/// Appends the canonical form of a row's part, such that different parts never look the same.
+pub(super) fn put_canonical(out: &mut Vec<u8>, column: &Column, field: Field<'_>) {
+    match field {
+        None => out.extend_from_slice(&u32::MAX.to_le_bytes()),
+        Some(bytes) => {
+            let bytes = canonical(column.kind, bytes);
+            out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            out.extend_from_slice(&bytes);
+        }
+    }
+}
+
+/// Values of one key as text of the history room: a letter for each canonical byte. It remembers the bytes themselves
+/// where they differ, so that what is written is what was said.
+#[derive(Debug, Default)]
+pub(super) struct Lexicon {
+    spelled: HashMap<(usize, Box<str>), Vec<u8>>,
+}
+
+impl Lexicon {
+    /// Forgets the values of the key before.
+    pub(super) fn clear(&mut self) {
+        self.spelled.clear();
+    }
+
+    /// The text of a field.
+    pub(super) fn value(&mut self, index: usize, column: &Column, field: Field<'_>) -> Value {
+        let bytes = field?;
+        let plain = canonical(column.kind, bytes);
+        let text: Box<str> = plain.iter().map(|byte| char::from(*byte)).collect::<String>().into();
+        if *plain != *bytes {
+            self.spelled.entry((index, text.clone())).or_insert_with(|| bytes.to_vec());
+        }
+        Some(text)
+    }
+
+    /// The texts of fields over all columns.
+    pub(super) fn values(&mut self, columns: &[Column], fields: &[Field<'_>]) -> Values {
+        let each = columns.iter().zip(fields).enumerate();
+        each.map(|(index, (column, field))| self.value(index, column, *field)).collect()
+    }
+
+    /// Appends a value as a field.
+    pub(super) fn put(&self, out: &mut BytesMut, index: usize, value: &Value) {
+        let Some(text) = value else { return put_field(out, None) };
+        match self.spelled.get(&(index, text.clone())).filter(|_| !self.spelled.is_empty()) {
+            Some(bytes) => put_field(out, Some(bytes)),
+            None => {
+                let bytes: Vec<u8> = text.chars().map(|letter| letter as u8).collect();
+                put_field(out, Some(&bytes));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_apart_as_they_were_built_and_wait_for_their_end() {
+        let mut out = BytesMut::new();
+        put_row(&mut out, &[Some(b"ab"), None, Some(b"")]);
+        let mut fields = Vec::new();
+        assert_eq!(split(&out, &mut fields), Some(out.len()));
+        assert_eq!(fields, [Some(&b"ab"[..]), None, Some(&b""[..])]);
+        for cut in 0..out.len() {
+            assert_eq!(split(&out[..cut], &mut Vec::new()), None, "{cut}");
+        }
+    }
+
+    #[test]
+    fn equal_values_have_equal_canonical_bytes() {
+        let one = |scale: u8| [0, 1, 0, 0, 0, 0, 0, scale, 0, 1];
+        assert_eq!(canonical(PgType::Numeric, &one(0)), canonical(PgType::Numeric, &one(2)));
+        assert_eq!(canonical(PgType::Float8, &(-0.0_f64).to_be_bytes()), canonical(PgType::Float8, &[0; 8]));
+        let json = |text: &str| canonical(PgType::Jsonb, &[b"\x01", text.as_bytes()].concat()).into_owned();
+        assert_eq!(json(r#"{"b": 1.0, "a": [1, 2]}"#), json(r#"{"a":[1,2],"b":1}"#));
+        assert_ne!(json("[1, 2]"), json("[2, 1]"));
+    }
+
+    #[test]
+    fn any_bytes_survive_as_text_and_are_written_as_they_were_said() {
+        let column = |kind| Column { name: "c".into(), kind, sql_type: String::new() };
+        let bytes: Vec<u8> = (0..=255).collect();
+        let mut lexicon = Lexicon::default();
+        let raw = lexicon.value(0, &column(PgType::Bytea), Some(&bytes));
+        let said: &[u8] = b"\x01{\"b\": 1, \"a\": 2}";
+        let json = lexicon.value(1, &column(PgType::Jsonb), Some(said));
+        let mut out = BytesMut::new();
+        out.put_i16(2);
+        lexicon.put(&mut out, 0, &raw);
+        lexicon.put(&mut out, 1, &json);
+        let mut fields = Vec::new();
+        split(&out, &mut fields);
+        assert_eq!(fields, [Some(&bytes[..]), Some(said)]);
+    }
+}
