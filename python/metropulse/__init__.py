@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SchemaError,
         StorageError,
     )
+    from metropulse.merge import merge_snapshot, rewind_snapshot
     from metropulse.pipeline import Pipeline
     from metropulse.results import Report
     from metropulse.rollup import merge_rollups, rollup_hourly
@@ -51,6 +52,8 @@ __all__ = [
     "__version__",
     "copy_parquet",
     "merge_rollups",
+    "merge_snapshot",
+    "rewind_snapshot",
     "rollup_hourly",
 ]
 
@@ -59,6 +62,8 @@ _HOMES = {
     "Report": "metropulse.results",
     "copy_parquet": "metropulse.copy",
     "merge_rollups": "metropulse.rollup",
+    "merge_snapshot": "metropulse.merge",
+    "rewind_snapshot": "metropulse.merge",
     "rollup_hourly": "metropulse.rollup",
     **{name: "metropulse.exceptions" for name in __all__ if name.endswith("Error")},
 }

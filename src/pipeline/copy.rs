@@ -1,14 +1,12 @@
 //! Parquet or Arrow into any table of PostgreSQL.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::Pipeline;
 use super::report::Report;
-use super::source::{FileRows, Source, StreamRows};
+use super::source::Source;
 use crate::error::Result;
-use crate::lake::{ParquetFile, open_files};
-use crate::postgres::{CopyTable, Feed};
+use crate::postgres::CopyTable;
 
 /// How a copy treats its table.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,23 +26,7 @@ impl Pipeline {
         let started = Instant::now();
         let address = self.warehouse()?.address().clone();
         let mut report = Report::new("copy_parquet", None);
-        let (feed, origins, rows): (Arc<dyn Feed>, _, _) = match source {
-            Source::Paths(paths) => {
-                let settings = &self.settings;
-                let files = open_files(&paths, &settings.lake_options, settings.spool.as_deref(), &self.cancel).await?;
-                report.files = files.len() as u64;
-                report.bytes = files.iter().map(|f| f.size_bytes).sum();
-                let rows = files.iter().map(ParquetFile::rows).sum();
-                let feed = FileRows::new(files);
-                let origins = feed.origins();
-                (Arc::new(feed), origins, rows)
-            }
-            Source::Stream(reader) => {
-                let feed = StreamRows::new(reader, options.connections);
-                let origins = vec![feed.origin()];
-                (Arc::new(feed), origins, 0)
-            }
-        };
+        let (feed, origins, rows) = self.open(source, options.connections, &mut report).await?;
         self.progress.begin(&format!("copy {table}"), rows);
         let CopyOptions { create, truncate, connections } = options;
         let run_id = self.run_id.clone();

@@ -12,6 +12,7 @@ mod input;
 mod lake_mart;
 mod life;
 mod mart;
+mod merge;
 mod quality;
 mod repair;
 mod report;

@@ -34,6 +34,9 @@ pub struct Report {
     /// What else the step has to say.
     #[serde(flatten)]
     pub details: BTreeMap<&'static str, Value>,
+    /// The words of the room that did the work.
+    #[serde(flatten)]
+    pub more: serde_json::Map<String, Value>,
 }
 
 /// What one step did to one table.

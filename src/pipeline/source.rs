@@ -1,12 +1,14 @@
 //! Rows that a caller names: Parquet files, or an Arrow stream of another library.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::SchemaRef;
 
+use super::Pipeline;
+use super::report::Report;
 use crate::error::{Error, Result};
-use crate::lake::ParquetFile;
+use crate::lake::{ParquetFile, open_files};
 use crate::postgres::{Feed, Origin, Unit};
 
 /// Rows decoded at once.
@@ -96,6 +98,34 @@ impl Feed for StreamRows {
                 None => return Ok(()),
                 Some(Ok(batch)) => sink(batch)?,
                 Some(Err(e)) => return Err(Error::data(format!("the Arrow stream broke off: {e}")).because(e)),
+            }
+        }
+    }
+}
+
+impl Pipeline {
+    /// Opens a source for at most `readers` threads: its rows, where they come from, and how many there are (0: unknown).
+    pub(super) async fn open(
+        &self,
+        source: Source,
+        readers: usize,
+        report: &mut Report,
+    ) -> Result<(Arc<dyn Feed>, Vec<Origin>, u64)> {
+        match source {
+            Source::Paths(paths) => {
+                let settings = &self.settings;
+                let files = open_files(&paths, &settings.lake_options, settings.spool.as_deref(), &self.cancel).await?;
+                report.files = files.len() as u64;
+                report.bytes = files.iter().map(|f| f.size_bytes).sum();
+                let rows = files.iter().map(ParquetFile::rows).sum();
+                let feed = FileRows::new(files);
+                let origins = feed.origins();
+                Ok((Arc::new(feed), origins, rows))
+            }
+            Source::Stream(reader) => {
+                let feed = StreamRows::new(reader, readers);
+                let origins = vec![feed.origin()];
+                Ok((Arc::new(feed), origins, 0))
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::model::Dataset;
 use crate::pipeline::{CopyOptions, MartFrom, Pipeline as Core, Table};
+use crate::postgres::{MergeSpec, RewindSpec};
 
 /// The steps of a day over the back ends that the settings name.
 #[pyclass(frozen, module = "metropulse._core")]
@@ -169,6 +170,25 @@ impl Pipeline {
     ) -> PyResult<String> {
         let (source, options) = (rows_of(source)?, CopyOptions { create, truncate, connections });
         self.call(py, progress.as_ref(), |core| async move { json(&core.copy_parquet(source, &table, options).await?) })
+    }
+
+    #[pyo3(signature = (source, spec_json, *, progress = None))]
+    fn merge_snapshot(
+        &self,
+        py: Python<'_>,
+        source: &Bound<'_, PyAny>,
+        spec_json: &str,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
+        let spec = MergeSpec::from_json(spec_json).map_err(|e| raise(py, &e))?;
+        let source = rows_of(source)?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.merge_snapshot(source, &spec).await?) })
+    }
+
+    #[pyo3(signature = (spec_json, *, progress = None))]
+    fn rewind_snapshot(&self, py: Python<'_>, spec_json: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let spec = RewindSpec::from_json(spec_json).map_err(|e| raise(py, &e))?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.rewind_snapshot(&spec).await?) })
     }
 
     fn partition_ready(&self, py: Python<'_>, dt: &str, required: Vec<String>) -> PyResult<String> {

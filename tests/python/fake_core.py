@@ -75,6 +75,12 @@ class Pipeline:
     ) -> str:
         return self._verb("copy_parquet", source, table, create, truncate, connections)
 
+    def merge_snapshot(self, source: Any, spec_json: str, *, progress: Any = None) -> str:
+        return self._verb("merge_snapshot", source, json.loads(spec_json))
+
+    def rewind_snapshot(self, spec_json: str, *, progress: Any = None) -> str:
+        return self._verb("rewind_snapshot", json.loads(spec_json))
+
     def build_route_hourly(
         self,
         date_from: str | None,

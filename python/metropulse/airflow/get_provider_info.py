@@ -33,6 +33,7 @@ def get_provider_info() -> dict[str, Any]:
                     "metropulse.airflow.operators",
                     "metropulse.airflow.operations",
                     "metropulse.airflow.copy",
+                    "metropulse.airflow.merge",
                     "metropulse.airflow.telemetry",
                 ],
             }

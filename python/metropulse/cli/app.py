@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from metropulse.cli import engines, life, loads, rejected, rollup, verbs
+from metropulse.cli import engines, history, life, loads, rejected, rollup, verbs
 from metropulse.cli.failure import EXIT_CODES, fail, stop_on_terminate
 from metropulse.cli.target import Target, target_options
 
@@ -59,6 +59,7 @@ for command in (
     *verbs.COMMANDS,
     rollup.rollup_hourly,
     *loads.COMMANDS,
+    *history.COMMANDS,
     *life.COMMANDS,
     *rejected.COMMANDS,
     *engines.COMMANDS,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, Days, NaiveDate};
@@ -24,6 +24,21 @@ enum Change {
     DayStart,
 }
 
+/// What the table takes, whatever the schema of a file is.
+pub(super) struct Fit {
+    pub(super) columns: Vec<Column>,
+    /// The column that a change feed takes its times from; dates in it are days of `zone`.
+    pub(super) time: Option<String>,
+    pub(super) zone: Zone,
+}
+
+impl Fit {
+    /// Settles what becomes of every column of a schema.
+    pub(super) fn adapter(&self, source: &Schema) -> Result<Adapter> {
+        Adapter::new(&self.columns, self.time.as_ref(), source, self.zone)
+    }
+}
+
 /// Turns the batches of a source into those of a table.
 pub(super) struct Adapter {
     schema: SchemaRef,
@@ -32,8 +47,7 @@ pub(super) struct Adapter {
 }
 
 impl Adapter {
-    /// Settles what becomes of every column. Dates in the column `time` are days of `zone`.
-    pub(super) fn new(columns: &[Column], time: Option<&String>, source: &Schema, zone: Zone) -> Result<Self> {
+    fn new(columns: &[Column], time: Option<&String>, source: &Schema, zone: Zone) -> Result<Self> {
         let (mut fields, mut changes) = (Vec::new(), Vec::new());
         for column in columns {
             let (index, field) = source.column_with_name(&column.name).ok_or_else(|| {

@@ -326,7 +326,7 @@ impl Diff<'_> {
         let digester = self.intake.digester.clone();
         let (mut said_keys, mut scratch) = (HashSet::new(), Vec::new());
         let (session, cancel) = (self.session, self.cancel);
-        let mut mark = |intake: &mut Intake, fields: &[Field<'_>], scratch: &mut Vec<u8>| {
+        let mark = |intake: &mut Intake, fields: &[Field<'_>], scratch: &mut Vec<u8>| {
             let identity = digester.digest(&layout.columns[..layout.identity_count], fields, scratch);
             let says = digester.digest(layout.stated(), &fields[layout.identity_count..], scratch);
             if let Some(position) = intake.find(identity) {

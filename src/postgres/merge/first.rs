@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::copy_in::{CHUNK_BYTES, Feed, copy_bytes, hand_over};
 use super::Merge;
-use super::adapt::Adapter;
+use super::adapt::Fit;
 use super::ddl::list;
 use super::diff::Vanished;
 use super::intake::{Intake, Layout};
@@ -24,7 +24,7 @@ impl Merge<'_> {
         target: &Target,
         layout: Layout,
         feed: Arc<dyn Feed>,
-        adapter: Adapter,
+        fit: Fit,
         at: Instant,
         mut report: Merged,
     ) -> Result<Merged> {
@@ -40,7 +40,7 @@ impl Merge<'_> {
                 writer.add(block, places)?;
                 if writer.out.len() >= CHUNK_BYTES { hand_over(sender, writer.out.split().freeze()) } else { Ok(()) }
             };
-            intake.read(&*feed, &adapter, threads, &cancel, &progress, Some(&mut forward))?;
+            intake.read(&*feed, &fit, threads, &cancel, &progress, Some(&mut forward))?;
             writer.out.put_i16(-1);
             hand_over(sender, writer.out.split().freeze())?;
             Ok(intake)
@@ -48,9 +48,9 @@ impl Merge<'_> {
         .await?;
         report.rows_read = intake.row_count;
         report.rows_duplicate = intake.duplicate_count;
-        report.keys = intake.entries.len() as u64;
-        report.keys_new = report.keys;
-        report.versions_inserted = report.keys;
+        report.keys_read = intake.entries.len() as u64;
+        report.keys_new = report.keys_read;
+        report.versions_inserted = report.keys_read;
         report.empty_snapshot = report.rows_read == 0 && target.rules.absent == Absent::Ignore;
         if report.empty_snapshot {
             return Ok(report);
@@ -59,7 +59,7 @@ impl Merge<'_> {
         if target.is_created {
             target.add_guards(self.session).await?;
             let sql = "SELECT setval(pg_get_serial_sequence($1, $2), greatest($3::int8, 1), $3::int8 > 0)";
-            self.session.row(sql, &[&table, &target.surrogate, &report.keys.cast_signed()]).await?;
+            self.session.row(sql, &[&table, &target.surrogate, &report.keys_read.cast_signed()]).await?;
         }
         self.remember(target, stated, report.rows_read, false).await?;
         Ok(report)

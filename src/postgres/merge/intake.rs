@@ -13,7 +13,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::super::copy::{Encoder, PgType, Selection};
 use super::super::copy_in::Feed;
-use super::adapt::Adapter;
+use super::adapt::Fit;
 use super::rows::{Place, Rows};
 use super::wire::{Column, Field, put_canonical, split};
 use crate::control::{Cancel, Progress};
@@ -124,7 +124,7 @@ impl Intake {
     pub(super) fn read(
         &mut self,
         feed: &dyn Feed,
-        adapter: &Adapter,
+        fit: &Fit,
         threads: usize,
         cancel: &Cancel,
         progress: &Progress,
@@ -138,7 +138,7 @@ impl Intake {
                 let (sender, layout, digester, unit) = (sender.clone(), &layout, &digester, &unit);
                 scope.spawn(move || {
                     let mut worker = Worker { layout, digester, scratch: Vec::new() };
-                    let outcome = worker.run(feed, adapter, unit, cancel, &mut |block| {
+                    let outcome = worker.run(feed, fit, unit, cancel, &mut |block| {
                         sender.send(Ok(block)).map_err(|_| Error::cancelled("the reading of the snapshot was stopped"))
                     });
                     if let Err(e) = outcome {
@@ -244,20 +244,22 @@ impl Worker<'_> {
     fn run(
         &mut self,
         feed: &dyn Feed,
-        adapter: &Adapter,
+        fit: &Fit,
         unit: &AtomicUsize,
         cancel: &Cancel,
         hand_over: &mut dyn FnMut(Block) -> Result<()>,
     ) -> Result<()> {
         let columns: Vec<_> = self.layout.columns.iter().map(|c| (c.name.clone(), c.kind)).collect();
-        let mut encoder = Encoder::new(&columns, &adapter.schema())?;
-        // Nobody reads the header: rows are taken one by one.
-        encoder.header(&mut BytesMut::new());
         loop {
             let number = unit.fetch_add(1, Ordering::Relaxed);
             if number >= feed.units() {
                 return Ok(());
             }
+            let schema = feed.origin(number).map_or_else(|| feed.schema(), |(schema, _)| schema);
+            let adapter = fit.adapter(&schema)?;
+            let mut encoder = Encoder::new(&columns, &adapter.schema())?;
+            // Nobody reads the header: rows are taken one by one.
+            encoder.header(&mut BytesMut::new());
             feed.read(number, &mut |batch| {
                 let batch = adapter.adapt(&batch)?;
                 for start in (0..batch.num_rows()).step_by(BLOCK_ROWS) {

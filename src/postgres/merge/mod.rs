@@ -35,7 +35,7 @@ use super::warehouse::Warehouse;
 use crate::error::{Error, Result};
 use crate::history::{Calendar, Census, guard};
 use crate::model::Absent;
-use adapt::Adapter;
+use adapt::Fit;
 use diff::{Affected, Diff, Vanished, literal};
 use intake::{Intake, Layout};
 use planning::{Ask, Planner};
@@ -99,10 +99,12 @@ impl Warehouse {
         diff::stream(session, &sql, &self.cancel, &mut |key| affected.push(key, &[])).await?;
         let new = if target.rules.is_feed { target.calendar() } else { Calendar::Snapshots(kept) };
         let work = Work { warehouse: self, session, target: &target, has_said: true, is_dry: spec.dry_run };
-        let report = work.publish(&mut affected, Ask::Rewind { to: spec.to }, new, None, Merged::default()).await?;
+        let mut report = work.publish(&mut affected, Ask::Rewind { to: spec.to }, new, None, Merged::default()).await?;
+        let mut gone = 0;
         if !spec.dry_run {
-            session.touch(&format!("DELETE FROM {} WHERE effective > {to}", place.loads()), &[]).await?;
+            gone = session.touch(&format!("DELETE FROM {} WHERE effective > {to}", place.loads()), &[]).await?;
         }
+        report.is_unchanged = gone == 0 && report.versions_written() + report.said_rows == 0;
         Ok(report)
     }
 }
@@ -135,7 +137,7 @@ impl Merge<'_> {
         target.prepare(self.session).await?;
         let time = time_column(&self.spec.effective);
         let layout = layout(&target, time, &schema);
-        let adapter = Adapter::new(&layout.columns, time, &schema, self.warehouse.zone)?;
+        let fit = Fit { columns: layout.columns.clone(), time: time.cloned(), zone: self.warehouse.zone };
         let report = Merged {
             table: target.place.table(),
             created: target.is_created,
@@ -147,22 +149,22 @@ impl Merge<'_> {
         self.warehouse.progress.begin(&format!("merge into {}", target.place.table()), 0);
         match self.spec.effective {
             Effective::At(at) if target.loads.is_empty() && !self.spec.dry_run => {
-                self.first_load(&target, layout, feed, adapter, at, report).await
+                self.first_load(&target, layout, feed, fit, at, report).await
             }
             _ => {
-                let intake = self.read(layout, feed, adapter).await?;
+                let intake = self.read(layout, feed, fit).await?;
                 self.merge(&target, intake, report).await
             }
         }
     }
 
-    async fn read(&self, layout: Layout, feed: Arc<dyn Feed>, adapter: Adapter) -> Result<Intake> {
+    async fn read(&self, layout: Layout, feed: Arc<dyn Feed>, fit: Fit) -> Result<Intake> {
         let warehouse = self.warehouse;
         let (threads, cancel, progress) =
             (warehouse.settings.threads(), warehouse.cancel.clone(), warehouse.progress.clone());
         let mut intake = Intake::new(layout, warehouse.settings.memory_bytes as usize / 2);
         let read = move || {
-            intake.read(&*feed, &adapter, threads, &cancel, &progress, None)?;
+            intake.read(&*feed, &fit, threads, &cancel, &progress, None)?;
             Ok(intake)
         };
         tokio::task::spawn_blocking(read).await.map_err(|e| Error::internal("reading ended early").because(e))?
@@ -171,9 +173,10 @@ impl Merge<'_> {
     async fn merge(&self, target: &Target, mut intake: Intake, mut report: Merged) -> Result<Merged> {
         report.rows_read = intake.row_count;
         report.rows_duplicate = intake.duplicate_count;
-        report.keys = intake.entries.len() as u64;
+        report.keys_read = intake.entries.len() as u64;
         report.empty_snapshot = intake.row_count == 0 && target.rules.absent == Absent::Ignore;
         if report.empty_snapshot {
+            report.is_unchanged = true;
             return Ok(report);
         }
         let said = format!("SELECT EXISTS (SELECT FROM {})", target.place.said());
@@ -214,10 +217,9 @@ impl Merge<'_> {
         let layout = intake.layout.clone();
         let rows = Some((&mut intake.rows, layout, stated));
         let is_quiet = affected.len() == 0;
-        let report = work.publish(&mut affected, ask, new, rows, report).await?;
-        if !self.spec.dry_run {
-            self.remember(target, stated, report.rows_read, is_quiet).await?;
-        }
+        let mut report = work.publish(&mut affected, ask, new, rows, report).await?;
+        let is_noted = !self.spec.dry_run && self.remember(target, stated, report.rows_read, is_quiet).await?;
+        report.is_unchanged = !is_noted && report.versions_written() + report.said_rows == 0;
         Ok(report)
     }
 
@@ -258,10 +260,11 @@ impl Merge<'_> {
             .map_err(|e| e.with("table", target.place.table()))
     }
 
-    /// Notes the load and the rules; a load that changes nothing writes nothing.
-    async fn remember(&self, target: &Target, stated: u64, rows: u64, is_quiet: bool) -> Result<()> {
+    /// Notes the load and the rules, and tells whether it did; a load that is known writes nothing.
+    async fn remember(&self, target: &Target, stated: u64, rows: u64, is_quiet: bool) -> Result<bool> {
         let loads = target.place.loads();
-        if target.old_rules.as_ref() != Some(&target.rules) {
+        let has_new_rules = target.old_rules.as_ref() != Some(&target.rules);
+        if has_new_rules {
             let text = serde_json::to_string(&target.rules)
                 .map_err(|e| Error::internal("the rules cannot be written").because(e))?;
             let sql = format!("DELETE FROM {loads} WHERE effective IS NULL");
@@ -269,9 +272,9 @@ impl Merge<'_> {
             let sql = format!("INSERT INTO {loads} (stated, rules, row_count) VALUES (0, $1::text::jsonb, 0)");
             self.session.touch(&sql, &[&text]).await?;
         }
-        let Effective::At(at) = self.spec.effective else { return Ok(()) };
+        let Effective::At(at) = self.spec.effective else { return Ok(has_new_rules) };
         if is_quiet && target.loads.contains(&(at, stated)) {
-            return Ok(());
+            return Ok(has_new_rules);
         }
         let sql = format!(
             "INSERT INTO {loads} (effective, stated, row_count) VALUES ({}, $1, $2) ON CONFLICT (effective) \
@@ -279,7 +282,7 @@ impl Merge<'_> {
             literal(at)?
         );
         self.session.touch(&sql, &[&stated.cast_signed(), &rows.cast_signed()]).await?;
-        Ok(())
+        Ok(true)
     }
 }
 

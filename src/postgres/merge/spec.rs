@@ -146,7 +146,7 @@ pub struct Merged {
     /// Rows that are equal to another one and became one with it.
     pub rows_duplicate: u64,
     /// Keys of the snapshot; of a change feed, pairs of key and instant.
-    pub keys: u64,
+    pub keys_read: u64,
     /// Keys that nothing was known of at that time.
     pub keys_new: u64,
     /// Keys of which something else was known.
@@ -167,6 +167,9 @@ pub struct Merged {
     /// Columns of the snapshot that play no part.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown_columns: Vec<String>,
+    /// Whether there was nothing to write.
+    #[serde(skip)]
+    pub is_unchanged: bool,
     /// Whether the snapshot had no row and therefore said nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub empty_snapshot: bool,

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Schema};
 
 use super::super::client::{Session, get};
 use super::super::copy::PgType;
+pub(super) use super::super::copy_in::quoted as quote;
 use super::rules::{Rules, snapshot_columns};
 use super::spec::{Effective, MergeSpec, Names};
 use super::wire::Column;
@@ -50,11 +51,6 @@ struct Found {
     column: Option<Column>,
     sql_type: String,
     is_generated: bool,
-}
-
-/// An identifier as SQL takes it.
-pub(super) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 impl Place {

@@ -41,14 +41,6 @@ pub(super) fn split<'a>(bytes: &'a [u8], fields: &mut Vec<Field<'a>>) -> Option<
     Some(at)
 }
 
-/// Appends a row of these fields.
-pub(super) fn put_row(out: &mut BytesMut, fields: &[Field<'_>]) {
-    out.put_i16(fields.len() as i16);
-    for field in fields {
-        put_field(out, *field);
-    }
-}
-
 /// Appends one field.
 pub(super) fn put_field(out: &mut BytesMut, field: Field<'_>) {
     match field {
@@ -188,7 +180,8 @@ mod tests {
     #[test]
     fn rows_come_apart_as_they_were_built_and_wait_for_their_end() {
         let mut out = BytesMut::new();
-        put_row(&mut out, &[Some(b"ab"), None, Some(b"")]);
+        out.put_i16(3);
+        [Some(&b"ab"[..]), None, Some(b"")].into_iter().for_each(|field| put_field(&mut out, field));
         let mut fields = Vec::new();
         assert_eq!(split(&out, &mut fields), Some(out.len()));
         assert_eq!(fields, [Some(&b"ab"[..]), None, Some(&b""[..])]);

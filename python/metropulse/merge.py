@@ -1,0 +1,213 @@
+"""`merge_snapshot` and `rewind_snapshot`: history of any table, from full snapshots or change feeds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+from zoneinfo import ZoneInfo
+
+from metropulse.config import resolve
+from metropulse.copy import first_url
+from metropulse.exceptions import ConfigError
+from metropulse.results import Report
+
+if TYPE_CHECKING:
+    from metropulse.copy import Source
+    from metropulse.pipeline import Pipeline
+    from metropulse.results import Progress
+
+    Instant: TypeAlias = str | date | datetime
+
+__all__ = ["merge_into", "merge_snapshot", "rewind_in", "rewind_snapshot"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def merge_snapshot(
+    snapshot: Source,
+    dsn: str,
+    table: str,
+    *,
+    lake_options: Mapping[str, str] | None = None,
+    time_zone: str | None = None,
+    progress: Progress | None = None,
+    **merge: Any,
+) -> Report:
+    """Merge a full snapshot, or a batch of changes, into a type 2 table of any PostgreSQL database.
+
+    The history is a function of what was said, not of the order of saying it: snapshots may come late, twice, or
+    corrected, in any order. A full snapshot of instant d sets every key's value from d up to the next loaded snapshot;
+    a row of a change feed sets its key's value up to the key's next row. Neighbours that show the same are one version.
+
+    The table is made when it is missing: surrogate key ``<table>_sk``, key, columns, ``valid_from``, ``valid_to`` (NULL
+    while open), ``is_current``. Two small tables stand beside it: ``<table>_loads`` (loaded snapshots, rules) and
+    ``<table>_said`` (what was said of the keys whose versions do not tell it by themselves).
+
+    Everything is one transaction under a lock of the table; the same snapshot again writes nothing.
+
+    Args:
+        snapshot: A path, URL, folder or glob of Parquet files, a list of them, or anything with ``__arrow_c_stream__``.
+        dsn: PostgreSQL, as a ``postgresql://`` or ``jdbc:postgresql://`` URL.
+        table: The table as SQL names it.
+        lake_options: Options of the object store for URLs; else those of the environment.
+        time_zone: The zone of dates and of times without one; else METROPULSE_TIME_ZONE, else UTC.
+        progress: Told about rows done.
+        **merge: ``key`` and how to merge; see `merge_into`.
+
+    Returns:
+        The report: rows_read, rows_duplicate, keys_read, keys_new, keys_changed, keys_vanished, versions_inserted,
+        versions_updated, versions_deleted, rows, unchanged, created, ...
+
+    Raises:
+        ConfigError: The call contradicts itself, or the rules that the table was made with.
+        SchemaError: Columns or types do not fit.
+        DataError: Rows contradict each other or have no key, or too many keys vanished; nothing was written.
+        ConflictError: Another run holds the table's lock.
+    """
+    from metropulse.pipeline import Pipeline
+
+    settings = resolve(lake=first_url(snapshot), lake_options=lake_options, warehouse=dsn, time_zone=time_zone)
+    return merge_into(Pipeline.from_settings(settings), snapshot, table, progress=progress, **merge)
+
+
+def merge_into(
+    pipeline: Pipeline,
+    snapshot: Source,
+    table: str,
+    *,
+    key: str | Sequence[str],
+    tracked: Sequence[str] | None = None,
+    overwritten: Sequence[str] = (),
+    effective: Instant | None = None,
+    effective_column: str | None = None,
+    absent: str = "close",
+    allow_vanishing: bool = False,
+    dry_run: bool = False,
+    surrogate: str | None = None,
+    valid_from: str = "valid_from",
+    valid_to: str = "valid_to",
+    current: str | None = "is_current",
+    progress: Progress | None = None,
+) -> Report:
+    """Merge into a table of a pipeline's warehouse, as `merge_snapshot` does.
+
+    Args:
+        pipeline: Names the database, the zone, and the access to remote sources.
+        snapshot: As for `merge_snapshot`.
+        table: As for `merge_snapshot`.
+        key: The column or columns that tell the rows apart. Parts may be NULL, not all of them.
+        tracked: The columns whose changes open a version (type 2); by default all others of the snapshot.
+        overwritten: The columns that show their newest value in every version (type 1).
+        effective: The instant of a full snapshot: a date, an instant, or their ISO text.
+        effective_column: Instead: the column that gives each row of a change feed its instant.
+        absent: What a key's absence from a full snapshot means: ``close``, ``ignore`` or ``error``.
+        allow_vanishing: Let a snapshot pass although it is empty or misses more than 30 % of the keys (and 10 of them).
+        dry_run: Work everything out, show counts and sample rows, write nothing.
+        surrogate: Name of the surrogate key.
+        valid_from: Name of the first instant of a version.
+        valid_to: Name of the first instant after it.
+        current: Name of the flag of open versions; None for no such column.
+        progress: Told about rows done.
+
+    Returns:
+        The report.
+
+    Raises:
+        ConfigError: Neither or both of `effective` and `effective_column` are given, or a value has the wrong form.
+    """
+    if (effective is None) == (effective_column is None):
+        raise ConfigError("name effective= for a full snapshot, or effective_column= for a change feed, not both")
+    if absent not in {"close", "ignore", "error"}:
+        raise ConfigError(f"absent is {absent!r}, expected close, ignore or error")
+    zone = pipeline.settings.time_zone
+    spec = {
+        "table": table,
+        "key": [key] if isinstance(key, str) else list(key),
+        "tracked": None if tracked is None else list(tracked),
+        "overwritten": list(overwritten),
+        "effective": {"column": effective_column} if effective is None else {"at": _micros(effective, zone)},
+        "absent": None if effective is None and absent == "close" else absent,
+        "allow_vanishing": allow_vanishing,
+        "dry_run": dry_run,
+        "names": {"surrogate": surrogate, "valid_from": valid_from, "valid_to": valid_to, "current": current},
+    }
+    given: Any = snapshot if hasattr(snapshot, "__arrow_c_stream__") else _paths(snapshot)
+    return Report.from_json(pipeline._core.merge_snapshot(given, json.dumps(spec), progress=progress))
+
+
+def rewind_snapshot(
+    dsn: str,
+    table: str,
+    *,
+    to: Instant,
+    time_zone: str | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Forget, exactly, what was merged into a table for any instant after `to`.
+
+    The table is then as if only the snapshots (of a change feed, the rows) up to `to` had ever been merged; surviving
+    versions keep their surrogate keys.
+
+    Args:
+        dsn: PostgreSQL, as a ``postgresql://`` or ``jdbc:postgresql://`` URL.
+        table: The table as SQL names it.
+        to: The last instant that stays.
+        time_zone: As for `merge_snapshot`.
+        dry_run: Show what would change, write nothing.
+        progress: Told about rows done.
+
+    Returns:
+        The report, as of `merge_snapshot`.
+
+    Raises:
+        NotFoundError: Nothing was ever merged into the table.
+    """
+    from metropulse.pipeline import Pipeline
+
+    pipeline = Pipeline.from_settings(resolve(warehouse=dsn, time_zone=time_zone))
+    return rewind_in(pipeline, table, to=to, dry_run=dry_run, progress=progress)
+
+
+def rewind_in(
+    pipeline: Pipeline, table: str, *, to: Instant, dry_run: bool = False, progress: Progress | None = None
+) -> Report:
+    """Rewind a table of a pipeline's warehouse, as `rewind_snapshot` does.
+
+    Args:
+        pipeline: Names the database and the zone.
+        table: As for `rewind_snapshot`.
+        to: As for `rewind_snapshot`.
+        dry_run: As for `rewind_snapshot`.
+        progress: Told about rows done.
+
+    Returns:
+        The report.
+    """
+    spec = {"table": table, "to": _micros(to, pipeline.settings.time_zone), "dry_run": dry_run}
+    return Report.from_json(pipeline._core.rewind_snapshot(json.dumps(spec), progress=progress))
+
+
+def _micros(instant: Instant, zone: str) -> int:
+    """Return an instant in microseconds since 1970; a date is the start of that day in `zone`."""
+    if isinstance(instant, str):
+        try:
+            instant = datetime.fromisoformat(instant.strip())
+        except ValueError:
+            raise ConfigError(f"the instant is {instant!r}, expected a date or a time in ISO 8601") from None
+    elif not isinstance(instant, datetime):
+        # A day that begins twice begins the first time; one whose midnight is skipped begins at the gap's end.
+        instant = datetime(instant.year, instant.month, instant.day)
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=ZoneInfo(zone))
+    return (instant.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def _paths(source: Any) -> list[str]:
+    paths = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    if not paths:
+        raise ConfigError("the snapshot is an empty list, expected at least one path or URL")
+    return [os.fspath(path) for path in paths]

@@ -1,0 +1,40 @@
+//! Snapshots and changes into any table with history.
+
+use std::time::Instant;
+
+use super::Pipeline;
+use super::report::Report;
+use super::source::Source;
+use crate::error::{Error, Result};
+use crate::postgres::{MergeSpec, Merged, RewindSpec};
+
+impl Pipeline {
+    /// Merges the rows of a source into a table with history of the warehouse's database. The table need not be one of
+    /// ours.
+    pub async fn merge_snapshot(&self, source: Source, spec: &MergeSpec) -> Result<Report> {
+        let started = Instant::now();
+        let mut report = Report::new("merge_snapshot", None);
+        let (feed, ..) = self.open(source, self.settings.threads(), &mut report).await?;
+        let merged = self.warehouse()?.merge(spec, feed).await?;
+        tell(&mut report, &merged)?;
+        Ok(report.took(started))
+    }
+
+    /// Forgets what was merged into a table after an instant, exactly.
+    pub async fn rewind_snapshot(&self, spec: &RewindSpec) -> Result<Report> {
+        let started = Instant::now();
+        let mut report = Report::new("rewind_snapshot", None);
+        let merged = self.warehouse()?.rewind(spec).await?;
+        tell(&mut report, &merged)?;
+        Ok(report.took(started))
+    }
+}
+
+fn tell(report: &mut Report, merged: &Merged) -> Result<()> {
+    report.rows = if merged.dry_run { 0 } else { merged.versions_written() };
+    report.unchanged = merged.is_unchanged;
+    let failed = |e| Error::internal("the merge cannot be told").because(e);
+    let serde_json::Value::Object(details) = serde_json::to_value(merged).map_err(failed)? else { return Ok(()) };
+    report.more = details;
+    Ok(())
+}

@@ -1,0 +1,93 @@
+"""What a table with history must show, by a model that keeps everything said and rebuilds from scratch.
+
+Nothing is shared with the product: a model keeps raw snapshots by day (or changes by key and day) and derives the
+versions by walking the days one by one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Row = dict[str, Any]
+Version = tuple[int, int | None, dict[str, Any]]
+
+
+class SnapshotModel:
+    """Full snapshots by day."""
+
+    def __init__(self, absent: str, overwritten: tuple[str, ...] = ()) -> None:
+        self.absent, self.overwritten = absent, overwritten
+        self.days: dict[int, dict[Any, Row]] = {}
+        self.columns: set[str] = set()
+
+    def load(self, day: int, rows: dict[Any, Row]) -> None:
+        self.days[day] = rows
+        self.columns |= {column for row in rows.values() for column in row}
+
+    def rewind(self, day: int) -> None:
+        self.days = {d: rows for d, rows in self.days.items() if d <= day}
+
+    def versions(self) -> dict[Any, list[Version]]:
+        keys = {key for rows in self.days.values() for key in rows}
+        return {key: found for key in keys if (found := self._of(key))}
+
+    def _of(self, key: Any) -> list[Version]:
+        newest: dict[str, Any] = {}
+        for day in sorted(self.days):
+            newest.update(self.days[day].get(key) or {})
+        said: dict[str, Any] = {}
+        shown: list[tuple[int, dict[str, Any] | None]] = []
+        is_open = False
+        for day in sorted(self.days):
+            row = self.days[day].get(key)
+            if row is not None:
+                said.update(row)
+                is_open = True
+            elif self.absent == "close":
+                is_open = False
+            state = {c: newest.get(c) if c in self.overwritten else said.get(c) for c in sorted(self.columns)}
+            shown.append((day, state if is_open else None))
+        return chain(shown)
+
+
+class FeedModel:
+    """Changes by key and day."""
+
+    def __init__(self) -> None:
+        self.changes: dict[Any, dict[int, Row]] = {}
+        self.columns: set[str] = set()
+
+    def load(self, changes: list[tuple[Any, int, Row]]) -> None:
+        for key, day, row in changes:
+            self.changes.setdefault(key, {})[day] = row
+            self.columns |= set(row)
+
+    def rewind(self, day: int) -> None:
+        for key in self.changes:
+            self.changes[key] = {d: row for d, row in self.changes[key].items() if d <= day}
+
+    def versions(self) -> dict[Any, list[Version]]:
+        result = {}
+        for key, changes in self.changes.items():
+            said: dict[str, Any] = {}
+            shown: list[tuple[int, dict[str, Any] | None]] = []
+            for day in sorted(changes):
+                said.update(changes[day])
+                shown.append((day, {c: said.get(c) for c in sorted(self.columns)}))
+            if shown:
+                result[key] = chain(shown)
+        return result
+
+
+def chain(shown: list[tuple[int, dict[str, Any] | None]]) -> list[Version]:
+    """Join what is shown day by day into versions."""
+    result: list[Version] = []
+    for index, (day, state) in enumerate(shown):
+        end = shown[index + 1][0] if index + 1 < len(shown) else None
+        if state is None:
+            continue
+        if result and result[-1][1] == day and result[-1][2] == state:
+            result[-1] = (result[-1][0], end, state)
+        else:
+            result.append((day, end, state))
+    return result

@@ -1,0 +1,115 @@
+"""Any order of snapshots, changes, repeats, corrections and rewinds, against a model that rebuilds from scratch."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+pytest.importorskip("metropulse._core")
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
+
+import psycopg
+import pyarrow as pa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from history_model import FeedModel, SnapshotModel
+from merging import Dim, start
+
+EXAMPLES = 1_000 if os.environ.get("METROPULSE_SOAK") else 60
+COLUMNS = ("colour", "size")
+TYPES = {"colour": pa.string(), "size": pa.float64()}
+KEYS = ((None, 1), ("", 1), ("a", None), ("a", 1), ("b", 2))
+RUN = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    derandomize=not os.environ.get("METROPULSE_SOAK"),
+)
+
+values = st.fixed_dictionaries({"colour": st.sampled_from([None, "red", "blue"]), "size": st.sampled_from([None, 1.5])})
+columns = st.sampled_from([COLUMNS, COLUMNS, COLUMNS, ("colour",), ("size",)])
+days = st.integers(1, 6)
+snapshots = st.tuples(days, columns, st.dictionaries(st.sampled_from(KEYS), values))
+rewinds = st.integers(1, 6)
+snapshot_steps = st.lists(st.one_of(snapshots, snapshots, snapshots, rewinds), min_size=1, max_size=9)
+change = st.tuples(st.sampled_from(KEYS), days)
+feed_steps = st.lists(
+    st.one_of(*[st.tuples(columns, st.dictionaries(change, values, min_size=1))] * 3, rewinds), min_size=1, max_size=7
+)
+
+
+@pytest.fixture
+def connection(running_engines):
+    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS random CASCADE; CREATE SCHEMA random")
+        yield connection
+        connection.execute("DROP SCHEMA random CASCADE")
+
+
+def fresh(connection, dsn: str, **options) -> Dim:
+    for table in ("dim", "dim_said", "dim_loads"):
+        connection.execute(f"DROP TABLE IF EXISTS random.{table}")
+    return Dim(connection, dsn, "random.dim", key=["part", "number"], **options)
+
+
+def table(rows, stated, **more):
+    fields = {"part": pa.string(), "number": pa.int64(), **{c: TYPES[c] for c in stated}, **more}
+    return pa.Table.from_pylist(rows, schema=pa.schema(list(fields.items())))
+
+
+def check(dim: Dim, model) -> None:
+    expected = {
+        (key, start(first), start(end), tuple(state[c] for c in sorted(state)))
+        for key, versions in model.versions().items()
+        for first, end, state in versions
+    }
+    shown = ", ".join(sorted(model.columns))
+    rows = dim.connection.execute(f"SELECT part, number, valid_from, valid_to, {shown} FROM random.dim").fetchall()
+    assert len(rows) == len(expected)
+    assert {((r[0], r[1]), r[2], r[3], tuple(r[4:])) for r in rows} == expected
+
+
+@RUN
+@given(steps=snapshot_steps, absent=st.sampled_from(["close", "ignore"]), overwritten=st.sampled_from([(), ("size",)]))
+def test_snapshots_in_any_order_give_the_history_of_the_model(connection, running_engines, steps, absent, overwritten):
+    dim = fresh(connection, running_engines.warehouse_url, absent=absent, allow_vanishing=True)
+    model = SnapshotModel(absent, overwritten)
+    everything = {key: {"colour": "red", "size": 1.5} for key in KEYS[:3]}
+    for step in [(3, COLUMNS, everything), *steps]:
+        if isinstance(step, int):
+            model.rewind(step)
+            dim.rewind(step)
+        else:
+            day, stated, said = step
+            if not said and absent == "ignore":
+                continue
+            said = {key: {c: row[c] for c in stated} for key, row in said.items()}
+            rows = [{"part": key[0], "number": key[1], **row} for key, row in said.items()]
+            dim.load(table(rows, stated), day, overwritten=[c for c in overwritten])
+            model.load(day, said)
+            before = dim.rows("part, number")
+            assert dim.load(table(rows[::-1], stated), day, overwritten=[c for c in overwritten]).unchanged
+            assert dim.rows("part, number") == before
+        check(dim, model)
+
+
+@RUN
+@given(steps=feed_steps)
+def test_changes_in_any_order_give_the_history_of_the_model(connection, running_engines, steps):
+    dim = fresh(connection, running_engines.warehouse_url, effective_column="at")
+    model = FeedModel()
+    for step in [(COLUMNS, {(KEYS[0], 3): {"colour": "red", "size": None}}), *steps]:
+        if isinstance(step, int):
+            model.rewind(step)
+            dim.rewind(step)
+        else:
+            stated, said = step
+            changes = [(key, day, {c: row[c] for c in stated}) for (key, day), row in said.items()]
+            rows = [{"part": k[0], "number": k[1], "at": start(day), **row} for k, day, row in changes]
+            given_rows = table(rows, stated, at=pa.timestamp("us", "UTC"))
+            dim.load(given_rows)
+            model.load(changes)
+            assert dim.load(given_rows).unchanged
+        check(dim, model)
