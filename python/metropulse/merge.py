@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -200,7 +200,7 @@ def _micros(instant: Instant, zone: str) -> int:
             raise ConfigError(f"the instant is {instant!r}, expected a date or a time in ISO 8601") from None
     elif not isinstance(instant, datetime):
         # A day that begins twice begins the first time; one whose midnight is skipped begins at the gap's end.
-        instant = datetime(instant.year, instant.month, instant.day)
+        instant = datetime.combine(instant, time.min)
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=ZoneInfo(zone))
     return (instant.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)

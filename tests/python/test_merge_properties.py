@@ -87,10 +87,10 @@ def test_snapshots_in_any_order_give_the_history_of_the_model(connection, runnin
                 continue
             said = {key: {c: row[c] for c in stated} for key, row in said.items()}
             rows = [{"part": key[0], "number": key[1], **row} for key, row in said.items()]
-            dim.load(table(rows, stated), day, overwritten=[c for c in overwritten])
+            dim.load(table(rows, stated), day, overwritten=list(overwritten))
             model.load(day, said)
             before = dim.rows("part, number")
-            assert dim.load(table(rows[::-1], stated), day, overwritten=[c for c in overwritten]).unchanged
+            assert dim.load(table(rows[::-1], stated), day, overwritten=list(overwritten)).unchanged
             assert dim.rows("part, number") == before
         check(dim, model)
 

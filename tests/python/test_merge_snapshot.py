@@ -252,7 +252,7 @@ def test_a_rewind_forgets_later_days_exactly(dim):
 def test_one_mode_one_key_and_one_naming_a_table(dim):
     dim.load(ids(1), 1)
     stamped = pa.table({"id": [0], "name": ["a"], "at": pa.array([start(1)], pa.timestamp("us", "UTC"))})
-    with pytest.raises(mp.ConfigError, match="a change feed .* keeps its history with full snapshots"):
+    with pytest.raises(mp.ConfigError, match=r"a change feed .* keeps its history with full snapshots"):
         dim.load(stamped, effective_column="at")
     with pytest.raises(mp.ConfigError, match=r'key is \["name"\], but this table keeps its history with \["id"\]'):
         dim.load(ids(1), 1, key="name")

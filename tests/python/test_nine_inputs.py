@@ -68,7 +68,7 @@ def test_1_a_late_older_version_of_a_key_splits_the_interval(dim, feed):
 def test_2_two_versions_of_a_key_in_one_batch_are_chained_or_refused(dim, feed):
     feed.load([change("later", 4), change("earlier", 2)], schema=CHANGE)
     assert feed.spans("id, name") == [("r", "earlier", 2, 4), ("r", "later", 4, None)]
-    with pytest.raises(mp.DataError, match="id='r' has two rows in one snapshot that differ.*effective_column"):
+    with pytest.raises(mp.DataError, match=r"id='r' has two rows in one snapshot that differ.*effective_column"):
         dim.load([*named(r="a"), *named(r="b")], 1)
     with pytest.raises(mp.DataError, match="id='r' has two rows with one effective time that differ"):
         feed.load([change("a", 9), change("b", 9)], schema=CHANGE)

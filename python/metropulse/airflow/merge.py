@@ -35,7 +35,7 @@ class MergeSnapshotOperator(MetropulseOperator):
         absent: What a key's absence from a full snapshot means: ``close``, ``ignore`` or ``error``.
         allow_vanishing: Let a snapshot pass although it is empty or misses many keys.
         dry_run: Show what would change, write nothing.
-        names: Names of the columns that the merge keeps itself: ``surrogate``, ``valid_from``, ``valid_to``, ``current``.
+        names: Names for ``surrogate``, ``valid_from``, ``valid_to`` and ``current``, the columns that a merge keeps itself.
         **kwargs: Those of `MetropulseOperator`.
     """
 
@@ -54,7 +54,7 @@ class MergeSnapshotOperator(MetropulseOperator):
         absent: str = "close",
         allow_vanishing: bool = False,
         dry_run: bool = False,
-        names: dict[str, str | None] | None = None,
+        names: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

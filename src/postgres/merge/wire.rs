@@ -93,12 +93,12 @@ pub(super) fn canonical(kind: PgType, bytes: &[u8]) -> Cow<'_, [u8]> {
             Cow::Owned(owned)
         }
         PgType::Float4 => match bytes.try_into().map(f32::from_be_bytes) {
-            Ok(value) if value == 0.0 => Cow::Borrowed(&[0; 4]),
+            Ok(0.0) => Cow::Borrowed(&[0; 4]),
             Ok(value) if value.is_nan() => Cow::Owned(f32::NAN.to_be_bytes().to_vec()),
             _ => Cow::Borrowed(bytes),
         },
         PgType::Float8 => match bytes.try_into().map(f64::from_be_bytes) {
-            Ok(value) if value == 0.0 => Cow::Borrowed(&[0; 8]),
+            Ok(0.0) => Cow::Borrowed(&[0; 8]),
             Ok(value) if value.is_nan() => Cow::Owned(f64::NAN.to_be_bytes().to_vec()),
             _ => Cow::Borrowed(bytes),
         },
