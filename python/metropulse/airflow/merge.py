@@ -35,7 +35,7 @@ class MergeSnapshotOperator(MetropulseOperator):
         absent: What a key's absence from a full snapshot means: ``close``, ``ignore`` or ``error``.
         allow_vanishing: Let a snapshot pass although it is empty or misses many keys.
         dry_run: Show what would change, write nothing.
-        names: Names for ``surrogate``, ``valid_from``, ``valid_to`` and ``current``, the columns that a merge keeps itself.
+        names: Names of the merge's own columns, by ``surrogate``, ``valid_from``, ``valid_to`` and ``current``.
         **kwargs: Those of `MetropulseOperator`.
     """
 

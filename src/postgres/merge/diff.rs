@@ -110,37 +110,51 @@ pub(super) async fn stream(
     let failed = |e| wrong(e, "reading the history failed");
     let chunks = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT BINARY)")).await.map_err(failed)?;
     let mut chunks = std::pin::pin!(chunks);
-    let (mut pending, mut count) = (BytesMut::new(), 0_u64);
-    let mut is_open = false;
+    let mut rows = Cut { pending: BytesMut::new(), is_open: false, count: 0 };
     while let Some(chunk) = chunks.next().await {
-        let chunk: Bytes = chunk.map_err(failed)?;
-        pending.extend_from_slice(&chunk);
+        rows.take(chunk.map_err(failed)?, cancel, row)?;
+    }
+    Ok(())
+}
+
+/// Cuts a COPY stream into rows. The server sends a row a message, so mostly nothing is left over or copied.
+struct Cut {
+    pending: BytesMut,
+    is_open: bool,
+    count: u64,
+}
+
+impl Cut {
+    fn take(
+        &mut self,
+        chunk: Bytes,
+        cancel: &Cancel,
+        row: &mut (dyn FnMut(&[Field<'_>]) -> Result<()> + Send),
+    ) -> Result<()> {
+        let chunk = if self.pending.is_empty() {
+            chunk
+        } else {
+            self.pending.extend_from_slice(&chunk);
+            self.pending.split().freeze()
+        };
         let mut at = 0;
-        if !is_open {
-            if pending.len() < HEADER.len() {
-                continue;
-            }
-            (is_open, at) = (true, HEADER.len());
+        if !self.is_open && chunk.len() >= HEADER.len() {
+            (self.is_open, at) = (true, HEADER.len());
         }
-        let mut fields = Vec::new();
-        while let Some(length) = split(&pending[at..], &mut fields) {
+        let mut fields = Vec::with_capacity(16);
+        while let Some(length) = split(&chunk[at..], &mut fields).filter(|_| self.is_open) {
             at += length;
             if !fields.is_empty() {
                 row(&fields)?;
             }
-            count += 1;
-            if count.is_multiple_of(65_536) {
+            self.count += 1;
+            if self.count.is_multiple_of(65_536) {
                 cancel.check()?;
             }
         }
-        if at == pending.len() {
-            pending.clear();
-        } else {
-            let rest = pending.split_off(at);
-            pending = rest;
-        }
+        self.pending.extend_from_slice(&chunk[at..]);
+        Ok(())
     }
-    Ok(())
 }
 
 /// Holds a snapshot, or a feed, against the stored history.
