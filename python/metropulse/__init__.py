@@ -60,11 +60,11 @@ __all__ = [
 _HOMES = {
     "Pipeline": "metropulse.pipeline",
     "Report": "metropulse.results",
-    "copy_parquet": "metropulse.copy",
     "merge_rollups": "metropulse.rollup",
     "merge_snapshot": "metropulse.merge",
     "rewind_snapshot": "metropulse.merge",
     "rollup_hourly": "metropulse.rollup",
+    "copy_parquet": "metropulse.copy",
     **{name: "metropulse.exceptions" for name in __all__ if name.endswith("Error")},
 }
 

@@ -5,7 +5,7 @@ from typing import Any, Protocol, final, type_check_only
 
 from metropulse.results import Progress
 
-__all__ = ["ArrowTable", "Pipeline"]
+__all__ = ["ArrowTable", "Pipeline", "merge_rollups", "rollup_hourly"]
 
 @type_check_only
 class ArrowStream(Protocol):

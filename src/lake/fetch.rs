@@ -17,7 +17,7 @@ use super::failure::file_error;
 use super::manifest::MANIFEST;
 use super::open::{Lake, stoppable};
 use super::partition::Part;
-use super::read::{dataset_hint, open_metadata};
+use super::read::open_metadata;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::model::Dataset;
@@ -56,7 +56,7 @@ impl Lake {
         let (file, spooled, digest) = match self.local_file(&location)? {
             Some(file) => (file, None, None),
             None => {
-                let (temp, digest) = self.spool(&part.path, spool, cancel).await?;
+                let (temp, digest) = self.spool(part, spool, cancel).await?;
                 (temp.to_path_buf(), Some(Arc::new(temp)), Some(digest))
             }
         };
@@ -65,21 +65,15 @@ impl Lake {
         tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal("hashing a part broke off").because(e))?
     }
 
-    /// Copies a remote object into a temporary file; its size and SHA-256 come with it.
-    pub(super) async fn spool(
-        &self,
-        path: &str,
-        spool: Option<&FilePath>,
-        cancel: &Cancel,
-    ) -> Result<(TempPath, (u64, String))> {
+    async fn spool(&self, part: &Part, spool: Option<&FilePath>, cancel: &Cancel) -> Result<(TempPath, (u64, String))> {
         let folder = spool.map_or_else(std::env::temp_dir, FilePath::to_path_buf);
-        let failed = |e| file_error(e, "spooling to", folder.display()).with("file", path);
+        let failed = |e| file_error(e, "spooling to", folder.display()).with("file", &part.path);
         std::fs::create_dir_all(&folder).map_err(failed)?;
         let mut temp =
             tempfile::Builder::new().prefix("metropulse-").suffix(".parquet").tempfile_in(&folder).map_err(failed)?;
-        let lost = |e| self.failed(e, "reading", path);
+        let lost = |e| self.failed(e, "reading", &part.path);
         let store = self.store()?;
-        let location = self.location(path)?;
+        let location = self.location(&part.path)?;
         let object = stoppable(cancel, store.get(&location)).await?.map_err(lost)?;
         let expected = object.meta.size;
         let mut stream = object.into_stream();
@@ -93,9 +87,8 @@ impl Lake {
         }
         temp.flush().map_err(failed)?;
         if size != expected {
-            return Err(
-                Error::storage(format!("{} broke off after {size} of {expected} bytes", path)).with("file", path)
-            );
+            return Err(Error::storage(format!("{} broke off after {size} of {expected} bytes", part.path))
+                .with("file", &part.path));
         }
         Ok((temp.into_temp_path(), (size, hex(&digest.finalize()))))
     }
@@ -114,12 +107,12 @@ fn inspect(
     let (size_bytes, sha256) = match digest {
         Some(known) => known,
         None => {
-            check_format(&file, &part.path)?;
+            check_format(&file, part)?;
             hash(&file, part, cancel)?
         }
     };
     if spooled.is_some() {
-        check_format(&file, &part.path)?;
+        check_format(&file, part)?;
     }
     if let Some(expected) = part.manifest_sha256.as_ref().filter(|expected| **expected != sha256) {
         let day = part.path.split('/').next().unwrap_or_default();
@@ -129,7 +122,7 @@ fn inspect(
         ))
         .with("file", &part.path));
     }
-    let metadata = open_metadata(&file, &part.path, |field, int96| dataset_hint(part.dataset, field, int96))?;
+    let metadata = open_metadata(&file, part)?;
     let rows = u64::try_from(metadata.metadata().file_metadata().num_rows())
         .map_err(|_| Error::data(format!("{} states a negative number of rows", part.path)).with("file", &part.path))?;
     if let Some(expected) = part.manifest_rows.filter(|expected| *expected != rows) {
@@ -175,10 +168,10 @@ fn hash(file: &FilePath, part: &Part, cancel: &Cancel) -> Result<(u64, String)> 
 }
 
 /// Says early and plainly what is wrong with a file that is no whole Parquet file.
-pub(super) fn check_format(file: &FilePath, path: &str) -> Result<()> {
+fn check_format(file: &FilePath, part: &Part) -> Result<()> {
     const MAGIC: &[u8; 4] = b"PAR1";
-    let failed = |e| file_error(e, "reading", path);
-    let bad = |what: String| Error::data(format!("{} {what}", path)).with("file", path);
+    let failed = |e| file_error(e, "reading", &part.path);
+    let bad = |what: String| Error::data(format!("{} {what}", part.path)).with("file", &part.path);
     let mut input = File::open(file).map_err(failed)?;
     let size = input.metadata().map_err(failed)?.len();
     if size == 0 {

@@ -1,283 +1,321 @@
-//! Parquet files outside the layout of a lake: paths, folders, globs and URLs, as a caller names them.
+//! Parquet files of any place, named by path, folder, URL or glob: read by row group, with projection.
+//!
+//! Unlike a partition's parts they follow no layout and are neither hashed nor copied: a remote file is read in ranges,
+//! of the projected columns alone.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
-use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
-use tempfile::TempPath;
-use url::Url;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::{Compression, Encoding, Type as Physical, ZstdLevel};
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::properties::WriterProperties;
 
 use super::failure::file_error;
-use super::fetch::check_format;
-use super::open::{Lake, stoppable};
-use super::read::{PartReader, int96_hint, open_metadata, read_groups};
+use super::open::Lake;
+use super::ranges::{Remote, read_footer};
+use super::read::{PartReader, corrupt, load_metadata};
 use crate::config::Secret;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 
-const SUFFIX: &str = ".parquet";
-const GLOB: [char; 3] = ['*', '?', '['];
-/// A wildcard stays within its folder; `**` crosses folders. Hidden names are matched only by name.
-const MATCHING: MatchOptions =
+const GLOB: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
-/// A Parquet file that can be read from this machine. Clones share a spooled copy, which goes with the last of them.
+/// One Parquet file whose footer is read.
 #[derive(Clone, Debug)]
 pub struct ParquetFile {
-    /// How messages call it: the path or URL.
+    /// Its path or URL, without secrets.
     pub name: String,
     /// Size in bytes.
     pub size_bytes: u64,
-    file: PathBuf,
+    place: Place,
     metadata: ArrowReaderMetadata,
-    _spooled: Option<Arc<TempPath>>,
 }
 
-impl ParquetFile {
-    /// The schema of its batches.
-    pub fn schema(&self) -> SchemaRef {
-        self.metadata.schema().clone()
-    }
-
-    /// Rows by the footer.
-    pub fn rows(&self) -> u64 {
-        self.metadata.metadata().file_metadata().num_rows().unsigned_abs()
-    }
-
-    /// The number of row groups: the unit by which several threads may share a file.
-    pub fn row_groups(&self) -> usize {
-        self.metadata.metadata().num_row_groups()
-    }
-
-    /// The number, from 1, of the first row of a row group.
-    pub fn first_row(&self, row_group: usize) -> u64 {
-        let groups = self.metadata.metadata().row_groups();
-        1 + groups.iter().take(row_group).map(|g| g.num_rows().unsigned_abs()).sum::<u64>()
-    }
-
-    /// Streams some row groups, all columns or the named ones. Each reader has a file handle of its own, so several
-    /// may run side by side.
-    pub fn read(&self, groups: Range<usize>, columns: Option<&[&str]>, batch_rows: usize) -> Result<PartReader> {
-        let schema = self.metadata.schema();
-        let mask = columns.map_or_else(ProjectionMask::all, |columns| {
-            let roots = (0..schema.fields().len()).filter(|i| columns.contains(&schema.field(*i).name().as_str()));
-            ProjectionMask::roots(self.metadata.parquet_schema(), roots)
-        });
-        read_groups(&self.file, &self.name, &self.metadata, groups, mask, batch_rows)
-    }
-
-    fn open(name: String, file: PathBuf, spooled: Option<TempPath>) -> Result<Self> {
-        check_format(&file, &name)?;
-        let size_bytes = std::fs::metadata(&file).map_err(|e| file_error(e, "reading", &name))?.len();
-        let metadata = open_metadata(&file, &name, int96_hint)?;
-        Ok(Self { name, size_bytes, file, metadata, _spooled: spooled.map(Arc::new) })
-    }
+#[derive(Clone, Debug)]
+enum Place {
+    Local(PathBuf),
+    Remote(Remote),
 }
 
-/// Opens every file that `sources` name, in their order and each once; what one source names is sorted by name.
-///
-/// A source is a file, a folder (its `*.parquet`, hidden ones left out), or a glob (`*`, `?`, `[..]`, `**` across
-/// folders), as a path, a `file://` URL, or the URL of an object store that `options` give access to. Remote files are
-/// spooled into `spool` (the system's folder when unset).
+/// The files behind names: each a path, a folder (all `*.parquet` below it), a URL or a glob of either. In the order
+/// of the names, and of the paths within each.
 ///
 /// # Errors
-/// `NotFound` when a source names nothing; `Data` when a file is no whole Parquet file; `Config` for a URL of an unknown
-/// kind; `Storage` as the store says.
-pub async fn open_files(
-    sources: &[String],
+/// `NotFound` when a name stands for no file; `Data` for a file that is not Parquet; `Config` for a malformed name.
+pub async fn parquet_files(
+    names: &[String],
     options: &BTreeMap<String, Secret>,
-    spool: Option<&FilePath>,
     cancel: &Cancel,
 ) -> Result<Vec<ParquetFile>> {
-    let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
-    for source in sources {
-        if let Some(path) = local_path(source)? {
-            for file in local_files(source, &path)? {
-                let name = file.display().to_string();
-                if seen.insert(name.clone()) {
-                    files.push(ParquetFile::open(name, file, None)?);
-                }
-            }
-            continue;
+    let mut files = Vec::new();
+    for name in names {
+        let before = files.len();
+        match name.split_once("://") {
+            Some(("file", path)) => local(path, cancel, &mut files)?,
+            Some(_) => remote(name, options, cancel, &mut files).await?,
+            None => local(name, cancel, &mut files)?,
         }
-        let (lake, paths) = remote_files(source, options, cancel).await?;
-        for path in paths {
-            let name = format!("{}/{path}", lake.url());
-            if seen.insert(name.clone()) {
-                let (temp, _) = lake.spool(&path, spool, cancel).await?;
-                files.push(ParquetFile::open(name, temp.to_path_buf(), Some(temp))?);
-            }
+        if files.len() == before {
+            return Err(Error::not_found(format!("{name} names no Parquet file")).with("source", name));
         }
     }
     Ok(files)
 }
 
-fn nothing(source: &str) -> Error {
-    Error::not_found(format!("{source} names no Parquet file")).with("source", source)
+fn is_glob(name: &str) -> bool {
+    name.contains(['*', '?', '['])
 }
 
-fn is_glob(text: &str) -> bool {
-    text.contains(GLOB)
-}
-
-/// The path of a local source; `None` for a URL of an object store.
-fn local_path(source: &str) -> Result<Option<PathBuf>> {
-    if source.is_empty() {
-        return Err(Error::config("the source is empty, expected a path, a URL or a glob"));
-    }
-    if !source.contains("://") {
-        return Ok(Some(PathBuf::from(source)));
-    }
-    let Some(path) = source.strip_prefix("file://") else { return Ok(None) };
-    if is_glob(path) {
-        return Ok(Some(PathBuf::from(path)));
-    }
-    let url = Url::parse(source).map_err(|e| Error::config(format!("the source is no URL: {e}")))?;
-    url.to_file_path().map(Some).map_err(|()| Error::config("a file:// source needs an absolute path"))
-}
-
-fn local_files(source: &str, path: &FilePath) -> Result<Vec<PathBuf>> {
-    if path.is_file() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut found = Vec::new();
+fn local(name: &str, cancel: &Cancel, files: &mut Vec<ParquetFile>) -> Result<()> {
+    let path = FilePath::new(name);
+    let mut paths = Vec::new();
     if path.is_dir() {
-        let failed = |e| file_error(e, "listing", path.display());
-        for entry in std::fs::read_dir(path).map_err(failed)? {
-            let entry = entry.map_err(failed)?.path();
-            let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if is_visible(&name) && entry.is_file() {
-                found.push(entry);
-            }
-        }
-    } else if is_glob(source) {
-        let wrong = |e| Error::config(format!("{source} is no glob: {e}"));
-        for entry in glob::glob_with(&path.to_string_lossy(), MATCHING).map_err(wrong)? {
-            let entry = entry.map_err(|e| file_error(e.into(), "listing", source))?;
-            if entry.is_file() {
-                found.push(entry);
-            }
+        let inner = format!("{}/**/*.parquet", Pattern::escape(name.trim_end_matches('/')));
+        expand(&inner, &mut paths)?;
+    } else if is_glob(name) && !path.exists() {
+        expand(name, &mut paths)?;
+    } else {
+        paths.push(path.to_path_buf());
+    }
+    for path in paths {
+        cancel.check()?;
+        files.push(ParquetFile::local(path)?);
+    }
+    Ok(())
+}
+
+fn expand(pattern: &str, paths: &mut Vec<PathBuf>) -> Result<()> {
+    let found = glob::glob_with(pattern, GLOB).map_err(|e| bad_glob(pattern, &e))?;
+    for path in found {
+        let path =
+            path.map_err(|e| file_error(std::io::Error::new(e.error().kind(), e.to_string()), "listing", pattern))?;
+        if path.is_file() {
+            paths.push(path);
         }
     }
-    found.sort();
-    if found.is_empty() { Err(nothing(source)) } else { Ok(found) }
+    Ok(())
 }
 
-fn is_visible(name: &str) -> bool {
-    name.ends_with(SUFFIX) && !name.starts_with(['.', '_'])
+fn bad_glob(pattern: &str, cause: &glob::PatternError) -> Error {
+    Error::config(format!("{pattern} is no glob: {cause}")).with("source", pattern)
 }
 
-/// The store of a URL, opened at the folder before the first wildcard, and the paths below it that the URL names.
-async fn remote_files(
-    source: &str,
+async fn remote(
+    name: &str,
     options: &BTreeMap<String, Secret>,
     cancel: &Cancel,
-) -> Result<(Lake, Vec<String>)> {
-    let plain_end = source.find(GLOB).unwrap_or(source.trim_end_matches('/').len());
-    let cut = source[..plain_end].rfind('/').unwrap_or(0);
-    // `s3://bucket` has no slash after its authority: the bucket itself is the folder.
-    let (folder, rest) =
-        if source[..cut].ends_with('/') { (source, "") } else { (&source[..cut], source[cut + 1..].trim_matches('/')) };
-    let lake = Lake::open(folder, options)?;
+    files: &mut Vec<ParquetFile>,
+) -> Result<()> {
+    // The part before the first segment with a wildcard is a place; the rest is matched below it.
+    let wild = name.find(['*', '?', '[']).map(|at| name[..at].rfind('/').map_or(0, |slash| slash + 1));
+    let (place, pattern) = name.split_at(wild.unwrap_or(name.len()));
+    let lake = Lake::open(place.trim_end_matches('/'), options)?;
     let store = lake.store()?;
-    if rest.is_empty() {
-        return list(source, lake, &store, "", None, cancel).await;
+    let mut found: Vec<(Path, u64)> = Vec::new();
+    if pattern.is_empty() && !lake.root.is_root() {
+        match store.head(&lake.root).await {
+            Ok(object) => found.push((object.location, object.size)),
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(e) => return Err(lake.failed(e, "reading", name)),
+        }
     }
-    if is_glob(rest) {
-        let pattern = Pattern::new(rest).map_err(|e| Error::config(format!("{source} is no glob: {e}")))?;
-        return list(source, lake, &store, "", Some(pattern), cancel).await;
+    if found.is_empty() {
+        let pattern = if pattern.is_empty() { "**/*.parquet" } else { pattern };
+        let pattern = Pattern::new(pattern).map_err(|e| bad_glob(name, &e))?;
+        let listed = store.list(Some(&lake.root)).try_collect::<Vec<_>>().await;
+        for object in listed.map_err(|e| lake.failed(e, "listing", name))? {
+            let below = object
+                .location
+                .prefix_match(&lake.root)
+                .map(|parts| parts.map(|p| p.as_ref().to_owned()).collect::<Vec<_>>().join("/"));
+            if below.is_some_and(|below| pattern.matches_with(&below, GLOB)) {
+                found.push((object.location, object.size));
+            }
+        }
+        found.sort();
     }
-    let location = lake.location(rest)?;
-    match stoppable(cancel, store.head(&location)).await? {
-        Ok(_) => Ok((lake, vec![rest.to_owned()])),
-        Err(StoreError::NotFound { .. }) => list(source, lake, &store, rest, None, cancel).await,
-        Err(e) => Err(lake.failed(e, "reading", source)),
+    for (location, size_bytes) in found {
+        files.push(ParquetFile::remote(&lake, &store, location, size_bytes, cancel).await?);
+    }
+    Ok(())
+}
+
+/// Writes batches of one schema, metadata included, into a file: the whole of it or nothing.
+pub fn write_parquet_file(path: &FilePath, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<()> {
+    let failed = |e: std::io::Error| file_error(e, "writing", path.display());
+    let bad = |e: parquet::errors::ParquetError| {
+        Error::data(format!("{} cannot be written: {e}", path.display())).with("file", path.display()).because(e)
+    };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(FilePath::new("."));
+    let unfinished = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let settings = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+    let mut writer = ArrowWriter::try_new(unfinished.as_file(), schema.clone(), Some(settings)).map_err(bad)?;
+    for batch in batches {
+        writer.write(batch).map_err(bad)?;
+    }
+    writer.close().map_err(bad)?;
+    unfinished.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+impl ParquetFile {
+    fn local(path: PathBuf) -> Result<Self> {
+        let name = path.display().to_string();
+        let file = File::open(&path).map_err(|e| file_error(e, "reading", &name))?;
+        let size_bytes = file.metadata().map_err(|e| file_error(e, "reading", &name))?.len();
+        let metadata = load_metadata(&name, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
+        Ok(Self { name, size_bytes, place: Place::Local(path), metadata: hinted(&metadata).unwrap_or(metadata) })
+    }
+
+    async fn remote(
+        lake: &Lake,
+        store: &Arc<dyn ObjectStore>,
+        location: Path,
+        size_bytes: u64,
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        let below = location.prefix_match(&lake.root).map(|p| p.map(|p| p.as_ref().to_owned()).collect::<Vec<_>>());
+        let name = below
+            .filter(|b| !b.is_empty())
+            .map_or_else(|| lake.url().to_owned(), |below| format!("{}/{}", lake.url(), below.join("/")));
+        let remote = Remote::new(lake.clone(), Arc::clone(store), location, size_bytes, name.clone(), cancel.clone());
+        let footer = read_footer(&remote).await?;
+        let load = || ArrowReaderMetadata::try_new(footer.clone(), ArrowReaderOptions::new());
+        let metadata = load_metadata(&name, load)?;
+        let metadata = hinted(&metadata).unwrap_or(metadata);
+        Ok(Self { name, size_bytes, place: Place::Remote(remote), metadata })
+    }
+
+    /// The schema as batches will have it: text that repeats is a dictionary, other text a view, INT96 counts
+    /// microseconds; all else has the file's own types.
+    pub fn schema(&self) -> &SchemaRef {
+        self.metadata.schema()
+    }
+
+    /// The number of row groups, by which threads share a file.
+    pub fn row_groups(&self) -> usize {
+        self.metadata.metadata().num_row_groups()
+    }
+
+    /// Rows of all row groups.
+    pub fn total_rows(&self) -> u64 {
+        self.metadata.metadata().file_metadata().num_rows().unsigned_abs()
+    }
+
+    /// The number, from 1, of the first row of a row group.
+    pub fn first_row(&self, row_group: usize) -> u64 {
+        1 + (0..row_group).map(|group| self.rows(group)).sum::<u64>()
+    }
+
+    /// Rows of a row group.
+    pub fn rows(&self, row_group: usize) -> u64 {
+        self.metadata.metadata().row_groups().get(row_group).map_or(0, |g| g.num_rows().unsigned_abs())
+    }
+
+    /// Bytes of some columns of all row groups, as stored.
+    pub fn stored_bytes(&self, columns: &[&str]) -> u64 {
+        let groups = self.metadata.metadata().row_groups().iter();
+        let chunks = groups
+            .flat_map(|g| g.columns())
+            .filter(|chunk| chunk.column_path().parts().first().is_some_and(|root| columns.contains(&root.as_str())));
+        chunks.map(|chunk| chunk.compressed_size().unsigned_abs()).sum()
+    }
+
+    /// Streams the named columns of a row group. Every reader is on its own, so threads may have one each; it blocks,
+    /// and for a remote file must not be called from a thread that drives the async runtime.
+    pub fn read(&self, row_group: usize, columns: &[&str], batch_rows: usize) -> Result<PartReader> {
+        let schema = self.metadata.schema();
+        let roots = (0..schema.fields().len()).filter(|i| columns.contains(&schema.field(*i).name().as_str()));
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots);
+        let metadata = self.metadata.clone();
+        let built = match &self.place {
+            Place::Local(path) => {
+                // Clones of one handle share its position, so threads must not share a handle.
+                let file = File::open(path).map_err(|e| file_error(e, "reading", &self.name))?;
+                ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+                    .with_projection(mask)
+                    .with_row_groups(vec![row_group])
+                    .with_batch_size(batch_rows)
+                    .build()
+            }
+            Place::Remote(remote) => {
+                let chunks = self.metadata.metadata().row_groups().get(row_group).map(|g| g.columns());
+                let ranges = chunks.unwrap_or_default().iter().map(ColumnChunkMetaData::byte_range);
+                ParquetRecordBatchReaderBuilder::new_with_metadata(remote.chunks(ranges.collect()), metadata)
+                    .with_projection(mask)
+                    .with_row_groups(vec![row_group])
+                    .with_batch_size(batch_rows)
+                    .build()
+            }
+        };
+        let inner = built.map_err(|e| corrupt(&self.name, Some(row_group), &e))?;
+        Ok(PartReader::new(inner, &self.name, vec![(row_group, self.rows(row_group))]))
     }
 }
 
-async fn list(
-    source: &str,
-    lake: Lake,
-    store: &Arc<dyn ObjectStore>,
-    folder: &str,
-    pattern: Option<Pattern>,
-    cancel: &Cancel,
-) -> Result<(Lake, Vec<String>)> {
-    let prefix = if folder.is_empty() { lake.root.clone() } else { lake.location(folder)? };
-    let listed = stoppable(cancel, store.list(Some(&prefix)).try_collect::<Vec<_>>()).await?;
-    let mut found = Vec::new();
-    for object in listed.map_err(|e| lake.failed(e, "listing", source))? {
-        let below = |from| {
-            let parts = object.location.prefix_match(from)?;
-            Some(parts.map(|p| p.as_ref().to_owned()).collect::<Vec<_>>().join("/"))
-        };
-        let Some(path) = below(&lake.root) else { continue };
-        let wanted = match &pattern {
-            Some(pattern) => pattern.matches_with(&path, MATCHING),
-            None => below(&prefix).is_some_and(|name| !name.contains('/') && is_visible(&name)),
-        };
-        if wanted {
-            found.push(path);
-        }
+/// The same footer under hints, or `None` where there is nothing to hint or the reader refuses.
+fn hinted(plain: &ArrowReaderMetadata) -> Option<ArrowReaderMetadata> {
+    let schema = plain.schema();
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let hint = hint(plain, field).unwrap_or_else(|| field.data_type().clone());
+            field.as_ref().clone().with_data_type(hint)
+        })
+        .collect();
+    if fields.iter().zip(schema.fields()).all(|(hinted, plain)| hinted == plain.as_ref()) {
+        return None;
     }
-    found.sort();
-    if found.is_empty() { Err(nothing(source)) } else { Ok((lake, found)) }
+    let hinted = Schema::new_with_metadata(fields, schema.metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(hinted));
+    ArrowReaderMetadata::try_new(plain.metadata().clone(), options).ok()
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use arrow::array::{Int64Array, RecordBatch};
-    use parquet::arrow::ArrowWriter;
-
-    use super::*;
-
-    fn put(file: &FilePath, rows: i64) {
-        let column: arrow::array::ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
-        let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        let mut writer = ArrowWriter::try_new(fs::File::create(file).unwrap(), batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
-    }
-
-    fn open(sources: &[String]) -> Result<Vec<ParquetFile>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(open_files(sources, &BTreeMap::new(), None, &Cancel::default()))
-    }
-
-    #[test]
-    fn files_folders_globs_and_urls_name_files_in_order_and_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name).display().to_string();
-        for (name, rows) in [("b.parquet", 2), ("a.parquet", 1), ("_hidden.parquet", 9), ("in/c.parquet", 3)] {
-            put(&folder.path().join(name), rows);
+fn hint(plain: &ArrowReaderMetadata, field: &Field) -> Option<DataType> {
+    let is_text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let mut chunks = plain
+        .metadata()
+        .row_groups()
+        .iter()
+        .flat_map(|g| g.columns())
+        .filter(|chunk| chunk.column_path().parts() == [field.name().as_str()]);
+    match field.data_type() {
+        text if is_text(text) || matches!(text, DataType::Dictionary(_, value) if is_text(value)) => {
+            let text = if chunks.all(is_dictionary) {
+                DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+            } else {
+                DataType::Utf8View
+            };
+            Some(text)
         }
-        fs::write(folder.path().join("notes.txt"), "x").unwrap();
-        let rows = |sources: &[String]| open(sources).unwrap().iter().map(ParquetFile::rows).collect::<Vec<_>>();
-        assert_eq!(rows(&[at("")]), [1, 2]);
-        assert_eq!(rows(&[at("b.parquet"), at("*.parquet")]), [2, 9, 1]);
-        assert_eq!(rows(&[at("**/[ac].parquet")]), [1, 3]);
-        assert_eq!(rows(&[format!("file://{}", at("in"))]), [3]);
+        // Nanoseconds end in 2262 and would wrap; INT96 reaches further.
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => chunks
+            .any(|chunk| chunk.column_descr().physical_type() == Physical::INT96)
+            .then(|| DataType::Timestamp(TimeUnit::Microsecond, zone.clone())),
+        _ => None,
     }
+}
 
-    #[test]
-    fn a_source_that_names_nothing_or_no_parquet_file_says_so() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name).display().to_string();
-        fs::write(folder.path().join("notes.txt"), "x").unwrap();
-        for source in [at("none.parquet"), at("*.parquet"), at("")] {
-            assert_eq!(open(&[source]).unwrap_err().kind(), "not_found");
-        }
-        assert!(open(&[at("notes.txt")]).unwrap_err().to_string().contains("is not a Parquet file"));
-        assert_eq!(open(&["ftp://host/x.parquet".into()]).unwrap_err().kind(), "config");
+/// Whether all values of a chunk are numbers into its dictionary.
+fn is_dictionary(chunk: &ColumnChunkMetaData) -> bool {
+    if chunk.dictionary_page_offset().is_none() {
+        return chunk.num_values() == 0;
+    }
+    match chunk.page_encoding_stats_mask() {
+        Some(pages) => pages.is_only(Encoding::PLAIN_DICTIONARY) || pages.is_only(Encoding::RLE_DICTIONARY),
+        // The writer does not say. A plain text takes four bytes for its length alone.
+        None => chunk.uncompressed_size() < 4 * chunk.num_values(),
     }
 }

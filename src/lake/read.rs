@@ -18,6 +18,7 @@ use parquet::errors::ParquetError;
 
 use super::failure::file_error;
 use super::fetch::LocalPart;
+use super::partition::Part;
 use crate::error::{Error, Result};
 use crate::model::{Dataset, Kind};
 
@@ -57,37 +58,28 @@ impl LocalPart {
     /// Streams the named columns of some row groups. Each reader has a file handle of its own, so several may run
     /// side by side.
     pub fn read_row_groups(&self, groups: Range<usize>, columns: &[&str], batch_rows: usize) -> Result<PartReader> {
+        let file = File::open(&self.file).map_err(|e| file_error(e, "reading", &self.path))?;
+        let metadata = self.metadata.metadata();
+        let mut ahead: Vec<(usize, u64)> = metadata
+            .row_groups()
+            .iter()
+            .enumerate()
+            .take(groups.end)
+            .skip(groups.start)
+            .map(|(number, group)| (number, group.num_rows().unsigned_abs()))
+            .collect();
+        ahead.reverse();
         let schema = self.metadata.schema();
         let roots = (0..schema.fields().len()).filter(|i| columns.contains(&schema.field(*i).name().as_str()));
         let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots);
-        read_groups(&self.file, &self.path, &self.metadata, groups, mask, batch_rows)
+        let inner = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+            .with_projection(mask)
+            .with_row_groups(groups.collect())
+            .with_batch_size(batch_rows.max(1))
+            .build()
+            .map_err(|e| corrupt(&self.path, None, &e))?;
+        Ok(PartReader::new(inner, &self.path, ahead))
     }
-}
-
-/// Streams some row groups of a file that messages call `path`.
-pub(super) fn read_groups(
-    file: &FilePath,
-    path: &str,
-    metadata: &ArrowReaderMetadata,
-    groups: Range<usize>,
-    mask: ProjectionMask,
-    batch_rows: usize,
-) -> Result<PartReader> {
-    let input = File::open(file).map_err(|e| file_error(e, "reading", path))?;
-    let all = metadata.metadata().row_groups().iter().enumerate();
-    let mut ahead: Vec<_> = all
-        .take(groups.end)
-        .skip(groups.start)
-        .map(|(number, group)| (number, group.num_rows().unsigned_abs()))
-        .collect();
-    ahead.reverse();
-    let inner = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata.clone())
-        .with_projection(mask)
-        .with_row_groups(groups.collect())
-        .with_batch_size(batch_rows.max(1))
-        .build()
-        .map_err(|e| corrupt(path, None, &e))?;
-    Ok(PartReader::new(inner, path, ahead))
 }
 
 impl Iterator for PartReader {
@@ -157,16 +149,11 @@ pub(super) fn corrupt(path: &str, row_group: Option<usize>, cause: &dyn std::fmt
     }
 }
 
-/// Reads a file's footer, with the hints under which its batches are decoded. `hint` may choose another type for a
-/// column; it is told whether the column is INT96.
-pub(super) fn open_metadata(
-    file: &FilePath,
-    path: &str,
-    hint: impl Fn(&Field, bool) -> Option<DataType>,
-) -> Result<ArrowReaderMetadata> {
-    let input = File::open(file).map_err(|e| file_error(e, "reading", path))?;
-    let plain = load_metadata(path, || ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()))?;
-    Ok(hinted(&plain, hint).unwrap_or(plain))
+/// Reads a file's footer, with the hints under which its batches are decoded.
+pub(super) fn open_metadata(file: &FilePath, part: &Part) -> Result<ArrowReaderMetadata> {
+    let input = File::open(file).map_err(|e| file_error(e, "reading", &part.path))?;
+    let plain = load_metadata(&part.path, || ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()))?;
+    Ok(hinted(&plain, part.dataset).unwrap_or(plain))
 }
 
 /// A footer as `load` reads it, with errors that name the file.
@@ -185,7 +172,7 @@ pub(super) fn load_metadata(
 }
 
 /// The same footer under hints, or `None` where there is nothing to hint or the reader refuses.
-fn hinted(plain: &ArrowReaderMetadata, hint: impl Fn(&Field, bool) -> Option<DataType>) -> Option<ArrowReaderMetadata> {
+fn hinted(plain: &ArrowReaderMetadata, dataset: Dataset) -> Option<ArrowReaderMetadata> {
     let parquet_schema = plain.parquet_schema();
     let mut changed = false;
     let fields: Vec<Field> = plain
@@ -196,7 +183,7 @@ fn hinted(plain: &ArrowReaderMetadata, hint: impl Fn(&Field, bool) -> Option<Dat
             let int96 = (0..parquet_schema.num_columns()).map(|i| parquet_schema.column(i)).any(|column| {
                 column.path().parts() == [field.name().as_str()] && column.physical_type() == Physical::INT96
             });
-            let hint = hint(field, int96);
+            let hint = hint(dataset, field, int96);
             changed |= hint.is_some();
             hint.map_or_else(|| field.as_ref().clone(), |t| field.as_ref().clone().with_data_type(t))
         })
@@ -208,18 +195,11 @@ fn hinted(plain: &ArrowReaderMetadata, hint: impl Fn(&Field, bool) -> Option<Dat
     ArrowReaderMetadata::try_new(plain.metadata().clone(), ArrowReaderOptions::new().with_schema(schema)).ok()
 }
 
-/// The type under which a column of a dataset is decoded, when it is not the file's own.
-pub(super) fn dataset_hint(dataset: Dataset, field: &Field, int96: bool) -> Option<DataType> {
+fn hint(dataset: Dataset, field: &Field, int96: bool) -> Option<DataType> {
     let kind = dataset.index(field.name()).and_then(|i| dataset.columns().get(i)).map(|c| c.kind)?;
     match field.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if kind == Kind::Code => Some(Kind::Code.arrow()),
-        _ => int96_hint(field, int96),
-    }
-}
-
-/// Nanoseconds end in 2262 and would wrap; INT96 reaches further.
-pub(super) fn int96_hint(field: &Field, int96: bool) -> Option<DataType> {
-    match field.data_type() {
+        // Nanoseconds end in 2262 and would wrap; INT96 reaches further.
         DataType::Timestamp(TimeUnit::Nanosecond, zone) if int96 => {
             Some(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
         }

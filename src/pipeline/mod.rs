@@ -43,7 +43,6 @@ pub use copy::CopyOptions;
 pub use mart::MartFrom;
 pub use report::{Report, TableReport};
 pub use requeue::RepairedRow;
-pub use rollup::RollupSource;
 pub use source::Source;
 pub use status::{State, Status};
 

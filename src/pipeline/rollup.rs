@@ -9,47 +9,40 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::Pipeline;
 use super::Table;
 use super::input::on_thread;
+use super::source::Source;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
-use crate::lake::{ScanFile, scan_files};
+use crate::lake::{ParquetFile, parquet_files};
 use crate::rollup::{Hourly, Spec};
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 8_192;
 
-/// Where the rows of a table come from.
-pub enum RollupSource {
-    /// Parquet files by path, folder, URL or glob.
-    Files(Vec<String>),
-    /// Batches of one schema, from any Arrow library.
-    Stream(Box<dyn RecordBatchReader + Send>),
-}
-
 impl Pipeline {
     /// Groups a table by keys and hour. With `partial` the result is a state for [`Self::merge_rollups`] instead.
-    pub async fn rollup_hourly(&self, source: RollupSource, spec: Spec, partial: bool) -> Result<Table> {
+    pub async fn rollup_hourly(&self, source: Source, spec: Spec, partial: bool) -> Result<Table> {
         let (cancel, progress) = (self.cancel.clone(), self.progress.clone());
         let threads = self.settings.threads().max(1);
         let share = usize::try_from(self.settings.memory_bytes).unwrap_or(usize::MAX) / threads;
         let work = Work { spec, threads, share, cancel, failed: Cancel::default(), progress };
         let found = match source {
-            RollupSource::Files(names) => {
-                let files = scan_files(&names, &self.settings.lake_options, &self.cancel).await?;
+            Source::Paths(names) => {
+                let files = parquet_files(&names, &self.settings.lake_options, &self.cancel).await?;
                 on_thread(move || work.files(&files, partial)).await?
             }
-            RollupSource::Stream(stream) => on_thread(move || work.stream(stream, partial)).await?,
+            Source::Stream(stream) => on_thread(move || work.stream(stream, partial)).await?,
         };
         Ok((found.schema(), vec![found]))
     }
 
     /// Puts partial results together: the finished rollup, or with `partial` their common state.
-    pub async fn merge_rollups(&self, states: Vec<RollupSource>, partial: bool) -> Result<Table> {
+    pub async fn merge_rollups(&self, states: Vec<Source>, partial: bool) -> Result<Table> {
         let mut sources: Vec<Batches> = Vec::new();
         for state in states {
             match state {
-                RollupSource::Stream(stream) => sources.push(batches_of(stream)),
-                RollupSource::Files(names) => {
-                    let files = scan_files(&names, &self.settings.lake_options, &self.cancel).await?;
+                Source::Stream(stream) => sources.push(batches_of(stream)),
+                Source::Paths(names) => {
+                    let files = parquet_files(&names, &self.settings.lake_options, &self.cancel).await?;
                     sources.extend(files.into_iter().map(batches_of_file));
                 }
             }
@@ -86,7 +79,7 @@ fn batches_of(stream: Box<dyn RecordBatchReader + Send>) -> Batches {
     (stream.schema(), Box::new(stream.map(|batch| batch.map_err(broken))))
 }
 
-fn batches_of_file(file: ScanFile) -> Batches {
+fn batches_of_file(file: ParquetFile) -> Batches {
     let schema = file.schema().clone();
     let names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
     let groups = (0..file.row_groups()).flat_map(move |group| {
@@ -121,7 +114,7 @@ impl Work {
         Ok(Hourly::new(self.spec.clone(), schema)?.bounded(self.share).on_threads(self.threads))
     }
 
-    fn files(&self, files: &[ScanFile], partial: bool) -> Result<RecordBatch> {
+    fn files(&self, files: &[ParquetFile], partial: bool) -> Result<RecordBatch> {
         let first = files.first().ok_or_else(|| Error::config("no source is given, expected at least one file"))?;
         for file in files {
             let rollup = self.begin(file.schema()).map_err(|e| e.with("file", &file.name))?;

@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{RecordBatch, RecordBatchReader};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 
 use super::Pipeline;
 use super::report::Report;
 use crate::error::{Error, Result};
-use crate::lake::{ParquetFile, open_files};
+use crate::lake::{ParquetFile, parquet_files};
 use crate::postgres::{Feed, Origin, Unit};
 
 /// Rows decoded at once.
@@ -36,13 +36,13 @@ impl FileRows {
     }
 
     pub(super) fn origins(&self) -> Vec<Origin> {
-        self.files.iter().map(|f| Origin { name: f.name.clone(), schema: f.schema() }).collect()
+        self.files.iter().map(|f| Origin { name: f.name.clone(), schema: f.schema().clone() }).collect()
     }
 }
 
 impl Feed for FileRows {
     fn schema(&self) -> SchemaRef {
-        self.files.first().map_or_else(|| SchemaRef::new(arrow::datatypes::Schema::empty()), ParquetFile::schema)
+        self.files.first().map_or_else(|| SchemaRef::new(Schema::empty()), |file| file.schema().clone())
     }
 
     fn units(&self) -> usize {
@@ -52,7 +52,8 @@ impl Feed for FileRows {
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
         let (file, group) = self.units[unit];
         let file = &self.files[file];
-        for batch in file.read(group..group + 1, None, BATCH_ROWS)? {
+        let names: Vec<&str> = file.schema().fields().iter().map(|field| field.name().as_str()).collect();
+        for batch in file.read(group, &names, BATCH_ROWS)? {
             sink(batch?).map_err(|e| e.with("file", &file.name))?;
         }
         Ok(())
@@ -61,7 +62,7 @@ impl Feed for FileRows {
     fn origin(&self, unit: Unit) -> Option<(SchemaRef, u64)> {
         let (file, group) = self.units[unit];
         let file = &self.files[file];
-        Some((file.schema(), file.first_row(group) - 1))
+        Some((file.schema().clone(), file.first_row(group) - 1))
     }
 }
 
@@ -113,11 +114,10 @@ impl Pipeline {
     ) -> Result<(Arc<dyn Feed>, Vec<Origin>, u64)> {
         match source {
             Source::Paths(paths) => {
-                let settings = &self.settings;
-                let files = open_files(&paths, &settings.lake_options, settings.spool.as_deref(), &self.cancel).await?;
+                let files = parquet_files(&paths, &self.settings.lake_options, &self.cancel).await?;
                 report.files = files.len() as u64;
                 report.bytes = files.iter().map(|f| f.size_bytes).sum();
-                let rows = files.iter().map(ParquetFile::rows).sum();
+                let rows = files.iter().map(ParquetFile::total_rows).sum();
                 let feed = FileRows::new(files);
                 let origins = feed.origins();
                 Ok((Arc::new(feed), origins, rows))

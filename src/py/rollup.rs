@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatchReader;
-use arrow::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
 use pyo3::prelude::*;
-use pyo3::types::PyCapsule;
 use serde::Deserialize;
 
 use super::errors::raise;
 use super::runtime::block_on;
+use super::source::source as source_of;
 use super::table::ArrowTable;
 use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::model::Zone;
-use crate::pipeline::{Pipeline as Core, RollupSource};
+use crate::pipeline::Pipeline as Core;
 use crate::rollup::{Measure, Spec};
 
 /// Keys, time and measures, as the facade writes them.
@@ -40,7 +38,7 @@ pub(super) fn rollup_hourly(
 ) -> PyResult<ArrowTable> {
     let settings = Settings::from_json(settings_json).map_err(|e| raise(py, &e))?;
     let spec = spec(&settings, spec_json).map_err(|e| raise(py, &e))?;
-    let source = table(py, source)?;
+    let source = source_of(source)?;
     let core = Core::new(Arc::new(settings), Cancel::default(), Progress::default());
     let (schema, batches) = block_on(py, &core, progress.as_ref(), core.rollup_hourly(source, spec, partial))?;
     Ok(ArrowTable::new(schema, batches))
@@ -56,7 +54,7 @@ pub(super) fn merge_rollups(
     partial: bool,
 ) -> PyResult<ArrowTable> {
     let settings = Settings::from_json(settings_json).map_err(|e| raise(py, &e))?;
-    let states = states.iter().map(|state| table(py, state)).collect::<PyResult<_>>()?;
+    let states = states.iter().map(source_of).collect::<PyResult<_>>()?;
     let core = Core::new(Arc::new(settings), Cancel::default(), Progress::default());
     let (schema, batches) = block_on(py, &core, None, core.merge_rollups(states, partial))?;
     Ok(ArrowTable::new(schema, batches))
@@ -67,24 +65,4 @@ fn spec(settings: &Settings, json: &str) -> Result<Spec> {
         serde_json::from_str(json).map_err(|e| Error::config(format!("the rollup cannot be read: {e}")))?;
     let zone = Zone(settings.zone()?);
     Ok(Spec { keys: asked.keys, time: asked.time, measures: asked.measures, zone })
-}
-
-/// A list of names, or anything with `__arrow_c_stream__`.
-fn table(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<RollupSource> {
-    if let Ok(names) = source.extract::<Vec<String>>() {
-        return Ok(RollupSource::Files(names));
-    }
-    Ok(RollupSource::Stream(stream(py, source)?))
-}
-
-/// Takes over the stream of an Arrow producer.
-pub(super) fn stream(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Box<dyn RecordBatchReader + Send>> {
-    let capsule = source.call_method0("__arrow_c_stream__")?.cast_into::<PyCapsule>()?;
-    let pointer = capsule.pointer_checked(Some(c"arrow_array_stream"))?.cast::<FFI_ArrowArrayStream>();
-    // SAFETY: by the interface the capsule of this name points to a stream; taking it leaves a released one behind,
-    // which the capsule's destructor knows to leave alone.
-    let stream = unsafe { FFI_ArrowArrayStream::from_raw(pointer.as_ptr()) };
-    let reader = RecordBatchStreamReader::try_new(stream)
-        .map_err(|e| raise(py, &Error::schema(format!("the stream has no schema that can be read: {e}")).because(e)))?;
-    Ok(Box::new(reader))
 }

@@ -71,6 +71,11 @@ pub(super) fn columns(table: &Table, origins: &[Origin]) -> Result<Vec<(String, 
 }
 
 fn misfit(column: Option<&Column>, name: &str, arrow: &DataType) -> Option<String> {
+    // How text is encoded is the file's own business, and no reason to refuse it.
+    let arrow = match arrow {
+        DataType::Dictionary(_, value) => value,
+        other => other,
+    };
     let Some(column) = column else {
         return Some(format!("column {name:?} ({arrow}) is not in the table: add it there, or leave it out"));
     };
@@ -85,10 +90,6 @@ fn misfit(column: Option<&Column>, name: &str, arrow: &DataType) -> Option<Strin
 
 /// What to do about an Arrow type that a PostgreSQL type (`None`: none that COPY BINARY is known for here) does not take.
 pub(super) fn advice(arrow: &DataType, pg: Option<PgType>) -> &'static str {
-    let arrow = match arrow {
-        DataType::Dictionary(_, value) => value,
-        other => other,
-    };
     match arrow {
         DataType::Struct(_) | DataType::Map(..) | DataType::Union(..) => "turn it into JSON text",
         DataType::List(_)
