@@ -41,6 +41,7 @@ impl Pipeline {
         for (load, judged) in pending {
             report.table(load.dimension.table, self.publish_dimension(load, &judged).await?);
         }
+        report.nothing_is_unchanged();
         Ok(report.took(started))
     }
 

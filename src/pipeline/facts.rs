@@ -35,6 +35,7 @@ impl Pipeline {
         for (fact, judged) in pending {
             report.table(fact.table, self.publish_fact(dt, fact, judged).await?);
         }
+        report.nothing_is_unchanged();
         Ok(report.took(started))
     }
 

@@ -92,6 +92,11 @@ impl Report {
         self.details.insert(name, value.into());
     }
 
+    /// A day without files for any of a step's tables has nothing to write, and so is unchanged.
+    pub(super) fn nothing_is_unchanged(&mut self) {
+        self.unchanged |= self.tables.is_empty();
+    }
+
     /// Adds a table and sums it up.
     pub(super) fn table(&mut self, name: &str, table: TableReport) {
         self.rows += table.rows_written;

@@ -41,6 +41,7 @@ impl Pipeline {
         if !ignored.is_empty() {
             report.detail("ignored_files", ignored);
         }
+        report.nothing_is_unchanged();
         Ok(report.took(started))
     }
 

@@ -205,3 +205,13 @@ def test_a_stopped_server_is_a_retryable_error_and_the_next_run_completes(state_
     with mp.Pipeline.embedded(state_dir, lake=DATA) as again:
         assert again.warehouse.query("select count(*) as n from dwh.load_ledger").to_pylist() == counts
         assert not again.run(DT).unchanged
+
+
+def test_a_day_without_files_for_a_step_is_unchanged(pipeline_on, lake):
+    """A partition may lack datasets: a step that finds none of its own wrote nothing, and says so."""
+    for name in ("trips", "payments", "vehicle_positions"):
+        (lake / f"dt={DT}" / f"{name}.parquet").unlink()
+    p = pipeline_on(lake)
+    assert not p.load_dimensions(DT).unchanged
+    report = p.load_facts(DT)
+    assert (report.rows, report.unchanged) == (0, True)

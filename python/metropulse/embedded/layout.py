@@ -76,11 +76,16 @@ class Layout:
 
 def _make(folder: Path, mode: int) -> None:
     """Make a folder that is not there yet."""
-    if not folder.exists():
+    try:
         folder.mkdir(mode=mode)
-        adopt(folder)
-        if os.geteuid() == 0:
-            folder.chmod(mode)
+    except FileExistsError:
+        # It was there, or a process that starts the same engines made it a moment ago.
+        if not folder.is_dir():
+            raise
+        return
+    adopt(folder)
+    if os.geteuid() == 0:
+        folder.chmod(mode)
 
 
 def adopt(path: Path) -> None:

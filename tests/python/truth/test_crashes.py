@@ -93,11 +93,18 @@ def stop_in(pid: int, wanted: str, delay: float, connection: psycopg.Connection)
     deadline = time.monotonic() + 20
     time.sleep(delay)
     while time.monotonic() < deadline:
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+        try:
+            ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            ended = True  # and its parent has noticed already
+        if ended:
             return "ended"
         if wanted in ("any", phase(connection)):
             break
-    os.kill(pid, signal.SIGSTOP)
+    try:
+        os.kill(pid, signal.SIGSTOP)
+    except ProcessLookupError:
+        return "ended"
     return phase(connection)
 
 
