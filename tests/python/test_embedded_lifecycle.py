@@ -108,6 +108,21 @@ def test_start_share_stop(new_state_dir: Path) -> None:
     assert not embedded.status(new_state_dir)["mart"]["running"]  # type: ignore[index]
 
 
+def test_the_last_user_ends_what_the_first_one_started(state_dir: Path) -> None:
+    """Who started the engines may leave first: others go on, and the last one turns the lights off."""
+    first = embedded.start(state_dir)
+    assert first.started == {"warehouse", "mart"}
+    second = embedded.start(state_dir)
+    assert second.started == frozenset()
+    first.close()
+    first.close()
+    fill(second)
+    assert rows(second) == ((42,), "42\n"), "the first user's leaving ended the engines under the second"
+    second.close()
+    status = embedded.status(state_dir)
+    assert [status[name]["running"] for name in ("warehouse", "mart")] == [False, False]  # type: ignore[index]
+
+
 def test_settings_of_the_warehouse(state_dir: Path) -> None:
     """The server is tuned for analytics, and stays durable."""
     engines = embedded.start(state_dir)

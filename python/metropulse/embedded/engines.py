@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from metropulse.embedded.clickhouse import ClickHouse
-from metropulse.embedded.layout import Layout, exclusive
+from metropulse.embedded.layout import Layout, Use, exclusive, write_private
 from metropulse.embedded.postgres import Postgres
 from metropulse.exceptions import InternalError
 
@@ -18,7 +18,7 @@ class Engines:
     """Both engines of one state folder, running.
 
     Made by `Engines.start`. As a context manager it ends, on leaving, what it started itself, and nothing that was
-    running before.
+    running before; while another process or pipeline uses the engines they go on, and the last user ends them.
 
     Attributes:
         state: The state folder.
@@ -37,6 +37,7 @@ class Engines:
         if mart_url is None:
             raise InternalError("the mart runs but its port is unknown", {"folder": str(layout.run)})
         self._layout = layout
+        self._use = Use(layout.run)
         self.state = layout.state
         self.lake = layout.lake
         self.warehouse_url = postgres.url
@@ -85,11 +86,20 @@ class Engines:
         stop(self.state)
 
     def close(self) -> None:
-        """Stop the engines that this object started; calling it again does nothing."""
+        """Stop the engines that this object, or a user that left before it, started, unless others still use them.
+
+        Calling it again does nothing.
+        """
         started, self.started = self.started, frozenset()
-        if started:
-            with exclusive(self._layout.run / "lock", _LOCK_SECONDS):
-                _stop(self._layout, started)
+        with exclusive(self._layout.run / "lock", _LOCK_SECONDS):
+            left_behind = self._layout.run / "left_behind"
+            names = started | (set(left_behind.read_text().split()) if left_behind.exists() else set())
+            if not self._use.end():
+                if started:
+                    write_private(left_behind, " ".join(sorted(names)))
+            elif names:
+                left_behind.unlink(missing_ok=True)
+                _stop(self._layout, names)
 
     def status(self) -> dict[str, object]:
         """Return what `status` returns for this state folder."""
@@ -172,6 +182,8 @@ def status(state_dir: str | Path) -> dict[str, object]:
 def _stop(layout: Layout, names: set[str] | frozenset[str]) -> dict[str, bool]:
     """Stop the engines of these names, the second even when the first fails."""
     ended = {"warehouse": False, "mart": False}
+    if names >= {"warehouse", "mart"}:
+        (layout.run / "left_behind").unlink(missing_ok=True)
     try:
         if "mart" in names:
             ended["mart"] = ClickHouse(layout).stop()

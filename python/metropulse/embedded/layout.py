@@ -154,6 +154,39 @@ def tail(path: Path, lines: int = 12, *, since: int = 0) -> str:
         return ""
 
 
+class Use:
+    """A mark that this process uses the engines of a state folder; it goes with the process at the latest."""
+
+    def __init__(self, run: Path) -> None:
+        """Take the mark.
+
+        Args:
+            run: The folder of locks and process records.
+        """
+        self._path = run / "in_use"
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        adopt(self._path)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        self._handle: int | None = handle
+
+    def end(self) -> bool:
+        """Give the mark back; ending twice is fine.
+
+        Returns:
+            Whether nobody else uses the engines.
+        """
+        handle, self._handle = self._handle, None
+        if handle is None:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(handle)
+        return True
+
+
 @contextlib.contextmanager
 def exclusive(path: Path, timeout_seconds: float) -> Iterator[None]:
     """Hold a file lock, so that two processes never start or stop the same engines at once.
