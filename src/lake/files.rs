@@ -9,21 +9,21 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
-use parquet::basic::{Compression, Encoding, Type as Physical, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::properties::WriterProperties;
 
 use super::failure::file_error;
 use super::open::Lake;
 use super::ranges::{Remote, read_footer};
-use super::read::{PartReader, corrupt, load_metadata};
+use super::read::{PartReader, corrupt, hinted, load_metadata};
 use crate::config::Secret;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
@@ -175,7 +175,7 @@ impl ParquetFile {
         let file = File::open(&path).map_err(|e| file_error(e, "reading", &name))?;
         let size_bytes = file.metadata().map_err(|e| file_error(e, "reading", &name))?.len();
         let metadata = load_metadata(&name, || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))?;
-        Ok(Self { name, size_bytes, place: Place::Local(path), metadata: hinted(&metadata).unwrap_or(metadata) })
+        Ok(Self { name, size_bytes, place: Place::Local(path), metadata: fast(metadata) })
     }
 
     async fn remote(
@@ -192,8 +192,7 @@ impl ParquetFile {
         let remote = Remote::new(lake.clone(), Arc::clone(store), location, size_bytes, name.clone(), cancel.clone());
         let footer = read_footer(&remote).await?;
         let load = || ArrowReaderMetadata::try_new(footer.clone(), ArrowReaderOptions::new());
-        let metadata = load_metadata(&name, load)?;
-        let metadata = hinted(&metadata).unwrap_or(metadata);
+        let metadata = fast(load_metadata(&name, load)?);
         Ok(Self { name, size_bytes, place: Place::Remote(remote), metadata })
     }
 
@@ -264,26 +263,13 @@ impl ParquetFile {
     }
 }
 
-/// The same footer under hints, or `None` where there is nothing to hint or the reader refuses.
-fn hinted(plain: &ArrowReaderMetadata) -> Option<ArrowReaderMetadata> {
-    let schema = plain.schema();
-    let fields: Vec<Field> = schema
-        .fields()
-        .iter()
-        .map(|field| {
-            let hint = hint(plain, field).unwrap_or_else(|| field.data_type().clone());
-            field.as_ref().clone().with_data_type(hint)
-        })
-        .collect();
-    if fields.iter().zip(schema.fields()).all(|(hinted, plain)| hinted == plain.as_ref()) {
-        return None;
-    }
-    let hinted = Schema::new_with_metadata(fields, schema.metadata().clone());
-    let options = ArrowReaderOptions::new().with_schema(Arc::new(hinted));
-    ArrowReaderMetadata::try_new(plain.metadata().clone(), options).ok()
+/// The footer under the hints of [`text_hint`].
+fn fast(plain: ArrowReaderMetadata) -> ArrowReaderMetadata {
+    hinted(&plain, |field| text_hint(&plain, field)).unwrap_or(plain)
 }
 
-fn hint(plain: &ArrowReaderMetadata, field: &Field) -> Option<DataType> {
+/// Text whose every value is a number into a dictionary comes as one, other text as a view.
+fn text_hint(plain: &ArrowReaderMetadata, field: &Field) -> Option<DataType> {
     let is_text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let mut chunks = plain
         .metadata()
@@ -300,10 +286,6 @@ fn hint(plain: &ArrowReaderMetadata, field: &Field) -> Option<DataType> {
             };
             Some(text)
         }
-        // Nanoseconds end in 2262 and would wrap; INT96 reaches further.
-        DataType::Timestamp(TimeUnit::Nanosecond, zone) => chunks
-            .any(|chunk| chunk.column_descr().physical_type() == Physical::INT96)
-            .then(|| DataType::Timestamp(TimeUnit::Microsecond, zone.clone())),
         _ => None,
     }
 }

@@ -153,7 +153,7 @@ pub(super) fn corrupt(path: &str, row_group: Option<usize>, cause: &dyn std::fmt
 pub(super) fn open_metadata(file: &FilePath, part: &Part) -> Result<ArrowReaderMetadata> {
     let input = File::open(file).map_err(|e| file_error(e, "reading", &part.path))?;
     let plain = load_metadata(&part.path, || ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()))?;
-    Ok(hinted(&plain, part.dataset).unwrap_or(plain))
+    Ok(hinted(&plain, |field| dataset_hint(part.dataset, field)).unwrap_or(plain))
 }
 
 /// A footer as `load` reads it, with errors that name the file.
@@ -171,38 +171,43 @@ pub(super) fn load_metadata(
         .map_err(unreadable)
 }
 
-/// The same footer under hints, or `None` where there is nothing to hint or the reader refuses.
-fn hinted(plain: &ArrowReaderMetadata, dataset: Dataset) -> Option<ArrowReaderMetadata> {
-    let parquet_schema = plain.parquet_schema();
+/// The same footer under hints, or `None` where there is nothing to hint or the reader refuses. `hint` may choose another
+/// type for a column; INT96 comes as microseconds where it chooses none.
+pub(super) fn hinted(
+    plain: &ArrowReaderMetadata,
+    hint: impl Fn(&Field) -> Option<DataType>,
+) -> Option<ArrowReaderMetadata> {
+    let schema = plain.schema();
     let mut changed = false;
-    let fields: Vec<Field> = plain
-        .schema()
+    let fields: Vec<Field> = schema
         .fields()
         .iter()
         .map(|field| {
-            let int96 = (0..parquet_schema.num_columns()).map(|i| parquet_schema.column(i)).any(|column| {
-                column.path().parts() == [field.name().as_str()] && column.physical_type() == Physical::INT96
-            });
-            let hint = hint(dataset, field, int96);
-            changed |= hint.is_some();
+            let hint = hint(field).or_else(|| int96_hint(plain, field));
+            changed |= hint.as_ref().is_some_and(|hint| hint != field.data_type());
             hint.map_or_else(|| field.as_ref().clone(), |t| field.as_ref().clone().with_data_type(t))
         })
         .collect();
     if !changed {
         return None;
     }
-    let schema = Arc::new(Schema::new(fields));
+    let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
     ArrowReaderMetadata::try_new(plain.metadata().clone(), ArrowReaderOptions::new().with_schema(schema)).ok()
 }
 
-fn hint(dataset: Dataset, field: &Field, int96: bool) -> Option<DataType> {
+/// Nanoseconds end in 2262 and would wrap; INT96 reaches further.
+fn int96_hint(plain: &ArrowReaderMetadata, field: &Field) -> Option<DataType> {
+    let DataType::Timestamp(TimeUnit::Nanosecond, zone) = field.data_type() else { return None };
+    let columns = plain.parquet_schema().columns();
+    let is_int96 = columns
+        .iter()
+        .any(|column| column.path().parts() == [field.name().as_str()] && column.physical_type() == Physical::INT96);
+    is_int96.then(|| DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
+}
+
+/// Text that repeats comes as a dictionary.
+fn dataset_hint(dataset: Dataset, field: &Field) -> Option<DataType> {
     let kind = dataset.index(field.name()).and_then(|i| dataset.columns().get(i)).map(|c| c.kind)?;
-    match field.data_type() {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if kind == Kind::Code => Some(Kind::Code.arrow()),
-        // Nanoseconds end in 2262 and would wrap; INT96 reaches further.
-        DataType::Timestamp(TimeUnit::Nanosecond, zone) if int96 => {
-            Some(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
-        }
-        _ => None,
-    }
+    let is_text = matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    (is_text && kind == Kind::Code).then(|| Kind::Code.arrow())
 }

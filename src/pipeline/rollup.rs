@@ -9,7 +9,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::Pipeline;
 use super::Table;
 use super::input::on_thread;
-use super::source::Source;
+use super::source::{Source, broken};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::lake::{ParquetFile, parquet_files};
@@ -91,10 +91,6 @@ fn batches_of_file(file: ParquetFile) -> Batches {
         batches.into_iter().flatten().chain(failed)
     });
     (schema, Box::new(groups))
-}
-
-fn broken(error: arrow::error::ArrowError) -> Error {
-    Error::data(format!("the stream of batches broke off: {error}")).because(error)
 }
 
 /// One rollup over threads.

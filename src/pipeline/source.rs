@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
 
 use super::Pipeline;
 use super::report::Report;
@@ -98,10 +99,15 @@ impl Feed for StreamRows {
             match batch {
                 None => return Ok(()),
                 Some(Ok(batch)) => sink(batch)?,
-                Some(Err(e)) => return Err(Error::data(format!("the Arrow stream broke off: {e}")).because(e)),
+                Some(Err(e)) => return Err(broken(e)),
             }
         }
     }
+}
+
+/// The error of a stream whose producer fails on the way.
+pub(super) fn broken(error: ArrowError) -> Error {
+    Error::data(format!("the Arrow stream broke off: {error}")).because(error)
 }
 
 impl Pipeline {

@@ -49,36 +49,42 @@ impl Lock {
 pub(super) async fn hold(session: &Session, locks: &[Lock], deadline_seconds: u64) -> Result<()> {
     let mut ordered = locks.to_vec();
     ordered.sort_unstable();
-    session.run(&format!("SET lock_timeout = '{}s'", deadline_seconds.max(1))).await?;
+    limit_waits(session, deadline_seconds).await?;
     for lock in ordered {
         let (class, object) = lock.key();
-        session.touch("SELECT pg_advisory_lock($1, $2)", &[&class, &object]).await.map_err(|e| {
-            if is_lock_timeout(&e) {
+        let taken = session.touch("SELECT pg_advisory_lock($1, $2)", &[&class, &object]).await;
+        taken.map_err(|e| {
+            held(e, || {
                 Error::conflict(format!(
                     "another run has held {} for {deadline_seconds} s; run again when it has ended",
                     lock.name()
                 ))
-            } else {
-                e
-            }
+            })
         })?;
     }
     session.run("SET lock_timeout = 0").await
 }
 
-/// Takes the session lock of one table with history, within the deadline.
+/// Takes the session lock of one table with history, within the deadline, which goes on holding for what comes after.
 pub(super) async fn hold_table(session: &Session, table: &str, deadline_seconds: u64) -> Result<()> {
-    session.run(&format!("SET lock_timeout = '{}s'", deadline_seconds.max(1))).await?;
-    let sql = "SELECT pg_advisory_lock($1, hashtext($2))";
-    session.touch(sql, &[&(CLASS + 2), &table]).await.map_err(|e| {
-        if is_lock_timeout(&e) {
+    limit_waits(session, deadline_seconds).await?;
+    let taken = session.touch("SELECT pg_advisory_lock($1, hashtext($2))", &[&(CLASS + 2), &table]).await;
+    taken.map_err(|e| {
+        held(e, || {
             Error::conflict(format!(
                 "another run has been merging into {table} for {deadline_seconds} s; run again when it has ended"
             ))
             .with("table", table)
-        } else {
-            e
-        }
+        })
     })?;
     Ok(())
+}
+
+async fn limit_waits(session: &Session, deadline_seconds: u64) -> Result<()> {
+    session.run(&format!("SET lock_timeout = '{}s'", deadline_seconds.max(1))).await
+}
+
+/// The error of a wait that came to its deadline, or the error as it was.
+fn held(error: Error, too_long: impl FnOnce() -> Error) -> Error {
+    if is_lock_timeout(&error) { too_long() } else { error }
 }

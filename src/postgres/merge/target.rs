@@ -317,39 +317,18 @@ fn reserved(spec: &MergeSpec, schema: &Schema) -> Result<()> {
     }
 }
 
-/// The PostgreSQL type that a new column gets.
+/// The PostgreSQL type that a new column gets: as for any table made, but a negative scale makes no promise on digits.
 fn made_for(arrow: &DataType) -> Option<PgType> {
-    Some(match arrow {
-        DataType::Boolean => PgType::Bool,
-        DataType::Int8 | DataType::Int16 | DataType::UInt8 => PgType::Int2,
-        DataType::Int32 | DataType::UInt16 => PgType::Int4,
-        DataType::Int64 | DataType::UInt32 => PgType::Int8,
-        DataType::UInt64 => PgType::Decimal(20, 0),
-        DataType::Float16 | DataType::Float32 => PgType::Float4,
-        DataType::Float64 => PgType::Float8,
-        DataType::Decimal32(p, s)
-        | DataType::Decimal64(p, s)
-        | DataType::Decimal128(p, s)
-        | DataType::Decimal256(p, s)
-            if *s >= 0 =>
+    match arrow {
+        DataType::Decimal32(_, scale)
+        | DataType::Decimal64(_, scale)
+        | DataType::Decimal128(_, scale)
+        | DataType::Decimal256(_, scale)
+            if *scale < 0 =>
         {
-            PgType::Decimal(u16::from(*p), i16::from(*s))
+            Some(PgType::Numeric)
         }
-        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
-            PgType::Numeric
-        }
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => PgType::Text,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => PgType::Bytea,
-        DataType::Date32 | DataType::Date64 => PgType::Date,
-        DataType::Time32(_) | DataType::Time64(_) => PgType::Time,
-        DataType::Timestamp(_, Some(_)) => PgType::Timestamptz,
-        DataType::Timestamp(_, None) => PgType::Timestamp,
-        DataType::List(item) | DataType::LargeList(item) => match item.data_type() {
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => PgType::TextArray,
-            t if t.is_integer() => PgType::Int8Array,
-            _ => return None,
-        },
-        DataType::Dictionary(_, value) => return made_for(value),
-        _ => return None,
-    })
+        DataType::Dictionary(_, value) => made_for(value),
+        other => PgType::of_arrow(other),
+    }
 }
