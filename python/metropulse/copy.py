@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from metropulse.config import resolve
 from metropulse.exceptions import ConfigError
 from metropulse.results import Report
+from metropulse.sources import first_url, stream_or_paths
 
 if TYPE_CHECKING:
-    from metropulse._core import ArrowStream
     from metropulse.pipeline import Pipeline
     from metropulse.results import Progress
+    from metropulse.sources import Source
 
-    PathSource: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-    Source: TypeAlias = PathSource | ArrowStream
-
-__all__ = ["copy_into", "copy_parquet", "first_url"]
+__all__ = ["copy_into", "copy_parquet"]
 
 
 def copy_parquet(
@@ -103,29 +100,5 @@ def copy_into(
     """
     if connections < 1:
         raise ConfigError(f"connections is {connections}, expected 1 or more")
-    given: Any = source if hasattr(source, "__arrow_c_stream__") else _paths(source)
-    core = pipeline._core
+    given, core = stream_or_paths(source), pipeline._core
     return Report.from_json(core.copy_parquet(given, table, create, truncate, connections, progress=progress))
-
-
-def first_url(source: Source) -> str | None:
-    """Return the first URL among the paths of a source, or None.
-
-    Args:
-        source: As for `copy_parquet`.
-
-    Returns:
-        The URL.
-    """
-    if hasattr(source, "__arrow_c_stream__"):
-        return None
-    return next((path for path in _paths(source) if "://" in path), None)
-
-
-def _paths(source: PathSource) -> list[str]:
-    if isinstance(source, (str, os.PathLike)):
-        return [os.fspath(source)]
-    paths = [os.fspath(path) for path in source]
-    if not paths:
-        raise ConfigError("the source is an empty list, expected at least one path or URL")
-    return paths

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from metropulse.config import resolve
-from metropulse.copy import first_url
 from metropulse.exceptions import ConfigError
 from metropulse.results import Report
+from metropulse.sources import first_url, stream_or_paths
 
 if TYPE_CHECKING:
-    from metropulse.copy import Source
     from metropulse.pipeline import Pipeline
     from metropulse.results import Progress
+    from metropulse.sources import Source
 
     Instant: TypeAlias = str | date | datetime
 
@@ -134,7 +133,7 @@ def merge_into(
         "dry_run": dry_run,
         "names": {"surrogate": surrogate, "valid_from": valid_from, "valid_to": valid_to, "current": current},
     }
-    given: Any = snapshot if hasattr(snapshot, "__arrow_c_stream__") else _paths(snapshot)
+    given = stream_or_paths(snapshot)
     return Report.from_json(pipeline._core.merge_snapshot(given, json.dumps(spec), progress=progress))
 
 
@@ -204,10 +203,3 @@ def _micros(instant: Instant, zone: str) -> int:
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=ZoneInfo(zone))
     return (instant.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
-
-
-def _paths(source: Any) -> list[str]:
-    paths = [source] if isinstance(source, (str, os.PathLike)) else list(source)
-    if not paths:
-        raise ConfigError("the snapshot is an empty list, expected at least one path or URL")
-    return [os.fspath(path) for path in paths]

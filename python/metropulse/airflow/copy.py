@@ -58,8 +58,8 @@ class CopyParquetOperator(MetropulseOperator):
         Yields:
             The pipeline.
         """
-        from metropulse.copy import first_url
         from metropulse.pipeline import Pipeline
+        from metropulse.sources import first_url
 
         with self.hook.pipeline() as pipeline:
             settings, url = pipeline.settings, first_url(self.source)

@@ -61,9 +61,9 @@ Examples:
 @target_options(skip=("mart",))
 def merge_snapshot(target: Target, sources: tuple[str, ...], table: str, current: str, **merge: Any) -> None:
     """Merge a snapshot or changes (Parquet) into a table that keeps their history."""
-    from metropulse.copy import first_url
     from metropulse.merge import merge_into
     from metropulse.pipeline import Pipeline
+    from metropulse.sources import first_url
 
     merge["tracked"] = merge["tracked"] or None
     with target.pipeline() as opened:

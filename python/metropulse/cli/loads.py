@@ -33,8 +33,9 @@ def copy_parquet(
     target: Target, sources: tuple[str, ...], table: str, create: bool, truncate: bool, connections: int
 ) -> None:
     """Copy Parquet files (paths, folders, globs, URLs) into a table of PostgreSQL."""
-    from metropulse.copy import copy_into, first_url
+    from metropulse.copy import copy_into
     from metropulse.pipeline import Pipeline
+    from metropulse.sources import first_url
 
     with target.pipeline() as opened:
         options = resolve(lake=first_url(sources)).lake_options if first_url(sources) else {}
