@@ -3,6 +3,8 @@
 //! Needs `METROPULSE_TEST_PG_URL`; without it the tests are skipped, unless `METROPULSE_REQUIRE_SERVICES=1`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod live;
+
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -10,20 +12,9 @@ use arrow::array::*;
 use arrow::datatypes::*;
 use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
+use live::connect;
 use metropulse::postgres::copy::{Decoder, Encoder, PgType, Selection};
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
-
-async fn connect() -> Option<Client> {
-    let Ok(url) = std::env::var("METROPULSE_TEST_PG_URL") else {
-        let required = std::env::var("METROPULSE_REQUIRE_SERVICES").is_ok_and(|v| v == "1");
-        assert!(!required, "METROPULSE_TEST_PG_URL is not set, but METROPULSE_REQUIRE_SERVICES=1");
-        eprintln!("skipped: METROPULSE_TEST_PG_URL is not set");
-        return None;
-    };
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("PostgreSQL answers");
-    tokio::spawn(connection);
-    Some(client)
-}
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 async fn copy_in(client: &Client, table: &str, bytes: BytesMut) -> u64 {
     let sink = client.copy_in(&format!("COPY {table} FROM STDIN (FORMAT binary)")).await.expect("COPY begins");

@@ -4,6 +4,8 @@
 //! Needs `METROPULSE_TEST_PG_URL`; without it the test is skipped, unless `METROPULSE_REQUIRE_SERVICES=1`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod live;
+
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -12,8 +14,9 @@ use arrow::compute::cast;
 use arrow::datatypes::*;
 use bytes::BytesMut;
 use futures::{SinkExt, StreamExt};
+use live::connect;
 use metropulse::postgres::copy::{Decoder, Encoder, PgType, Selection};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 /// What is sent, as which types, and what comes back.
 struct Case {
@@ -185,18 +188,6 @@ fn lists(cases: &mut Vec<Case>) {
         let nothing: ArrayRef = Arc::new(NullArray::new(3));
         cases.push(case(nothing, pg, new_null_array(&pg.arrow(), 3)));
     }
-}
-
-async fn connect() -> Option<Client> {
-    let Ok(url) = std::env::var("METROPULSE_TEST_PG_URL") else {
-        let required = std::env::var("METROPULSE_REQUIRE_SERVICES").is_ok_and(|v| v == "1");
-        assert!(!required, "METROPULSE_TEST_PG_URL is not set, but METROPULSE_REQUIRE_SERVICES=1");
-        eprintln!("skipped: METROPULSE_TEST_PG_URL is not set");
-        return None;
-    };
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("PostgreSQL answers");
-    tokio::spawn(connection);
-    Some(client)
 }
 
 async fn round_trip(client: &Client, sent: &ArrayRef, pg: PgType) -> ArrayRef {

@@ -136,6 +136,7 @@ def minio(folder: Path) -> Iterator[str | None]:
             raise SystemExit(f"minio is neither on the PATH nor in {TOOLS}, but METROPULSE_REQUIRE_SERVICES=1")
         yield None
         return
+    folder.mkdir(parents=True, exist_ok=True)
     url = f"127.0.0.1:{free_port()}"
     environment = {**os.environ, "MINIO_ROOT_USER": "metropulse", "MINIO_ROOT_PASSWORD": "s3-secret-key"}
     command = [

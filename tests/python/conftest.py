@@ -10,6 +10,7 @@ import tempfile
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -172,37 +173,22 @@ def state_dir(new_state_dir: Path, empty_engines: Path) -> Path:
 @pytest.fixture(scope="session")
 def clickhouse_18_url() -> Iterator[str]:
     """Debian's ClickHouse 18.16, the oldest server that is promised."""
-    services = _services()
-    folder = _reachable_folder()
-    with services.clickhouse_18(folder / "clickhouse18") as url:
-        if url is None:
-            pytest.skip("clickhouse-server is not installed")
+    with _service("clickhouse_18", "clickhouse-server is not installed") as (url, _):
         yield url
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def debian_postgres() -> Iterator[str]:
     """The distribution's PostgreSQL, over TCP with a password."""
-    services = _services()
-    folder = _reachable_folder()
-    with services.debian_postgres(folder / "postgres") as url:
-        if url is None:
-            pytest.skip("no PostgreSQL server of the distribution is installed")
+    with _service("debian_postgres", "no PostgreSQL server of the distribution is installed") as (url, _):
         yield url
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def minio_server() -> Iterator[tuple[str, Path]]:
     """MinIO over a folder whose children are its buckets."""
-    services = _services()
-    folder = _reachable_folder()
-    with services.minio(folder) as url:
-        if url is None:
-            pytest.skip("MinIO is not installed (tests/services.py says where it is looked for)")
-        yield url, folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with _service("minio", "MinIO is not installed (tests/services.py says where it is looked for)") as found:
+        yield found
 
 
 @pytest.fixture
@@ -225,9 +211,15 @@ def minio_put(minio_server: tuple[str, Path]) -> Callable[[str, str, bytes], Non
     return put
 
 
-def _services() -> Any:
-    """The module that starts servers, which the Rust tests use too."""
+@contextmanager
+def _service(name: str, missing: str) -> Iterator[tuple[str, Path]]:
+    """Run a server of tests/services.py, which the Rust tests use too; gives its URL and its folder."""
     sys.path.insert(0, str(ROOT / "tests"))
     import services
 
-    return services
+    folder = _reachable_folder()
+    with getattr(services, name)(folder / name) as url:
+        if url is None:
+            pytest.skip(missing)
+        yield url, folder / name
+    shutil.rmtree(folder, ignore_errors=True)

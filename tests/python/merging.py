@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
+import psycopg
 import pyarrow as pa
 
 import metropulse as mp
+
+
+@contextmanager
+def empty_schema(engines, name: str):
+    """A connection to the session's PostgreSQL, with an empty schema of this name as long as it lasts."""
+    with psycopg.connect(engines.warehouse_url, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}")
+        yield connection
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 def day(number: int) -> date:

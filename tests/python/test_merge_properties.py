@@ -9,13 +9,12 @@ import pytest
 pytest.importorskip("metropulse._core")
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
 
-import psycopg
 import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from history_model import FeedModel, SnapshotModel
-from merging import Dim, start
+from merging import Dim, empty_schema, start
 
 EXAMPLES = 1_000 if os.environ.get("METROPULSE_SOAK") else 60
 COLUMNS = ("colour", "size")
@@ -42,10 +41,8 @@ feed_steps = st.lists(
 
 @pytest.fixture
 def connection(running_engines):
-    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA IF EXISTS random CASCADE; CREATE SCHEMA random")
+    with empty_schema(running_engines, "random") as connection:
         yield connection
-        connection.execute("DROP SCHEMA random CASCADE")
 
 
 def fresh(connection, dsn: str, **options) -> Dim:

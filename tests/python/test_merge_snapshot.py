@@ -19,15 +19,13 @@ import pyarrow.parquet as pq
 from click.testing import CliRunner
 
 import metropulse as mp
-from merging import Dim, day, start
+from merging import Dim, day, empty_schema, start
 
 
 @pytest.fixture
 def connection(running_engines):
-    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA IF EXISTS merged CASCADE; CREATE SCHEMA merged")
+    with empty_schema(running_engines, "merged") as connection:
         yield connection
-        connection.execute("DROP SCHEMA merged CASCADE")
 
 
 @pytest.fixture

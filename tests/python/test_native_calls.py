@@ -85,16 +85,16 @@ def settings_of(p: mp.Pipeline, lake: Path) -> dict[str, str]:
     }
 
 
+def run_apart(code: str, p: mp.Pipeline) -> subprocess.CompletedProcess[str]:
+    """Run a program that makes the same pipeline, in a process of its own."""
+    command = [sys.executable, "-c", code, json.dumps(settings_of(p, DATA))]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
 def test_forked_children_work_after_the_parent_used_the_core(pipeline_on):
     p = pipeline_on(DATA)
     p.apply_schema()
-    done = subprocess.run(
-        [sys.executable, "-c", FORK, json.dumps(settings_of(p, DATA))],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_apart(FORK, p)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [0, 0], done.stderr
     assert p.warehouse.query("select count(distinct dt) as n from dwh.load_ledger").to_pylist() == [{"n": 2}]
@@ -288,11 +288,5 @@ stop.set()
 for t in threads: t.join()
 print(json.dumps(codes))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(settings_of(p, DATA))],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_apart(code, p)
     assert json.loads(done.stdout) == [0] * 10, done.stderr

@@ -11,7 +11,7 @@ import psycopg
 import pyarrow as pa
 
 import metropulse as mp
-from merging import Dim, start
+from merging import Dim, empty_schema, start
 
 ROUTE = pa.schema([("id", pa.string()), ("name", pa.string())])
 CHANGE = pa.schema([("id", pa.string()), ("name", pa.string()), ("changed_at", pa.timestamp("us", "UTC"))])
@@ -19,10 +19,8 @@ CHANGE = pa.schema([("id", pa.string()), ("name", pa.string()), ("changed_at", p
 
 @pytest.fixture
 def connection(running_engines):
-    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA IF EXISTS nine CASCADE; CREATE SCHEMA nine")
+    with empty_schema(running_engines, "nine") as connection:
         yield connection
-        connection.execute("DROP SCHEMA nine CASCADE")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -21,26 +22,28 @@ if TYPE_CHECKING:
 _NUMBERS = itertools.count(1)
 
 
+@contextmanager
+def _empty_database(engines: Engines) -> Iterator[str]:
+    name = f"life_{next(_NUMBERS)}"
+    with psycopg.connect(engines.warehouse_url, autocommit=True) as link:
+        link.execute(f"CREATE DATABASE {name}")
+    yield urlunsplit(urlsplit(engines.warehouse_url)._replace(path=f"/{name}"))
+    with psycopg.connect(engines.warehouse_url, autocommit=True) as link:
+        link.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def database(running_engines: Engines) -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
-    name = f"life_{next(_NUMBERS)}"
-    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as link:
-        link.execute(f"CREATE DATABASE {name}")
-    yield urlunsplit(urlsplit(running_engines.warehouse_url)._replace(path=f"/{name}"))
-    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as link:
-        link.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with _empty_database(running_engines) as url:
+        yield url
 
 
 @pytest.fixture
 def other_database(running_engines: Engines) -> Iterator[str]:
     """One more, to compare with."""
-    name = f"life_{next(_NUMBERS)}"
-    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as link:
-        link.execute(f"CREATE DATABASE {name}")
-    yield urlunsplit(urlsplit(running_engines.warehouse_url)._replace(path=f"/{name}"))
-    with psycopg.connect(running_engines.warehouse_url, autocommit=True) as link:
-        link.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with _empty_database(running_engines) as url:
+        yield url
 
 
 @pytest.fixture
