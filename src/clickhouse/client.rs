@@ -27,6 +27,9 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// From here on Arrow output is complete and its settings are known.
 const ARROW_SINCE: Version = Version { major: 23, minor: 8 };
 
+/// Refuses what would change data or tables; 1 would refuse other settings beside it too.
+const READ_ONLY: (&str, &str) = ("readonly", "2");
+
 /// A server's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
@@ -95,16 +98,19 @@ impl Mart {
         self.guarded(id, "run a statement", query.execute()).await
     }
 
-    /// Runs one query and holds its whole answer in memory. Current servers answer in Arrow; older ones (18.16) in
+    /// Runs one query, which may change nothing, and holds its whole answer in memory. Current servers answer in Arrow; older ones (18.16) in
     /// text, converted by the declared types, where arrays, tuples and other nested types stay text. A `DateTime` is a
     /// timestamp in seconds in its own zone, or the server's.
     pub async fn query(&self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         if self.version < ARROW_SINCE {
-            let answer = self.fetch(sql, "TabSeparatedWithNamesAndTypes", &[]).await?;
+            let answer = self.fetch(sql, "TabSeparatedWithNamesAndTypes", &[READ_ONLY]).await?;
             return text::table(&answer, &self.time_zone);
         }
-        let settings =
-            [("output_format_arrow_compression_method", "none"), ("output_format_arrow_string_as_string", "1")];
+        let settings = [
+            READ_ONLY,
+            ("output_format_arrow_compression_method", "none"),
+            ("output_format_arrow_string_as_string", "1"),
+        ];
         let answer = self.fetch(sql, "ArrowStream", &settings).await?;
         let (schema, batches) = arrow_stream(answer)?;
         if !schema.fields().iter().any(|f| *f.data_type() == DataType::UInt32) {

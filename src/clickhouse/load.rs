@@ -1,5 +1,6 @@
 //! Replacing whole service dates.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
@@ -64,6 +65,18 @@ impl Mart {
             .with("service_date", date));
         }
         self.execute(&format!("ALTER TABLE {TABLE} REPLACE PARTITION '{date}' FROM {shadow}")).await
+    }
+
+    /// How many rows the mart holds of each service date.
+    pub async fn rows_by_service_date(&self) -> Result<BTreeMap<NaiveDate, u64>> {
+        let sql = format!("SELECT toString(service_date), count() FROM {TABLE} GROUP BY service_date");
+        let unreadable =
+            || Error::database("ClickHouse's answer to a count of rows cannot be read").with("table", TABLE);
+        let count = |row: Vec<String>| match row.as_slice() {
+            [date, rows] => Some((date.parse().ok()?, rows.parse().ok()?)),
+            _ => None,
+        };
+        self.rows(&sql).await?.into_iter().map(|row| count(row).ok_or_else(unreadable)).collect()
     }
 
     /// Removes a service date; `false` when it had no rows.

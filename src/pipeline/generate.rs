@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use chrono::{Days, NaiveDate};
+use chrono::{Datelike, Days, NaiveDate};
 
 use super::Pipeline;
 use super::report::{Report, TableReport};
@@ -13,6 +13,8 @@ use crate::model::{Dataset, Zone};
 
 /// The most days one call makes: a typing error should not fill a disk.
 const MOST_DAYS: u64 = 3_660;
+/// The last year whose dates read as `yyyy-mm-dd`.
+const LAST_YEAR: i32 = 9_999;
 
 impl Pipeline {
     /// Makes `days` raw days from `start` on; a day is a function of seed, scale, zone and date alone.
@@ -28,7 +30,8 @@ impl Pipeline {
         for offset in 0..days {
             let dt = start
                 .checked_add_days(Days::new(offset))
-                .ok_or_else(|| Error::config(format!("{offset} days after {start} is no date")))?;
+                .filter(|dt| dt.year() <= LAST_YEAR)
+                .ok_or_else(|| Error::config(format!("{offset} days after {start} lies beyond the year {LAST_YEAR}")))?;
             self.generate_day(&lake, &city, dt, &mut report).await?;
             made.push(dt.to_string());
         }

@@ -21,6 +21,8 @@ use crate::postgres::{Line, Part, Repair, Rows, Unit};
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 16_384;
+/// How much of a rejected row a message shows.
+const SHOWN_CHARS: usize = 300;
 
 /// For whom rows are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,16 +198,39 @@ impl Judged {
             counts.rejected_by_reason.iter().map(|(reason, rows)| format!("{} {rows}", reason.code())).collect();
         let files: Vec<&str> = self.parts.iter().map(|r| r.part.path.as_str()).collect();
         Err(Error::data(format!(
-            "{} of {} rows of {} are rejected ({:.1} %), the limit is {:.1} % ({}); nothing was written; repair the \
+            "{} of {} rows of {} are rejected ({:.1} %), the limit is {:.1} % ({}){}; nothing was written; repair the \
              files or raise reject_limit",
             counts.rejected,
             counts.rows_read,
             self.dataset,
             share * 100.0,
             limit * 100.0,
-            reasons.join(", ")
+            reasons.join(", "),
+            self.first_reject()?.map_or_else(String::new, |reject| format!("; the first: {reject}"))
         ))
         .with("file", files.join(", ")))
+    }
+
+    /// The first rejected row, in words: nothing of it is written anywhere when a step stops.
+    fn first_reject(&self) -> Result<Option<String>> {
+        let mut found = None;
+        for readable in &self.parts {
+            for group in 0..readable.part.row_groups() {
+                readable.read_group(group, &mut |cleaned| {
+                    if let (None, Some(reject)) = (&found, cleaned.rejects.first()) {
+                        let reasons: Vec<&str> = reject.reasons.iter().map(|reason| reason.code()).collect();
+                        let row: String = reject.row_json.chars().take(SHOWN_CHARS).collect();
+                        let file = &readable.part.path;
+                        found = Some(format!("row {} of {file}, {}, {row}", reject.row_number, reasons.join(" and ")));
+                    }
+                    Ok(())
+                })?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// The ledger lines for staging, where superseded rows stay, or for the warehouse.

@@ -1,5 +1,6 @@
 //! Step 4: dirty service dates from the facts into the mart.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
@@ -41,8 +42,8 @@ impl std::str::FromStr for MartFrom {
 }
 
 impl Pipeline {
-    /// Rebuilds service dates of the mart: from the warehouse the dirty ones, all of them or those of the half-open
-    /// range, with `force` the clean ones of the range too; from the lake those of the range, or all that its days
+    /// Rebuilds service dates of the mart: from the warehouse the dirty ones and those whose rows the mart lost, all of
+    /// them or those of the half-open range, with `force` the clean ones of the range too; from the lake those of the range, or all that its days
     /// touch. Readers see a date's rows before or after, never between.
     pub async fn build_route_hourly(
         &self,
@@ -86,7 +87,8 @@ impl Pipeline {
         let mart = self.mart().await?;
         mart.apply_schema().await?;
         let source = warehouse.mart_source().await?;
-        let builds = source.builds(from, to, force).await?;
+        let lost = lost(source.built().await?, &mart.rows_by_service_date().await?);
+        let builds = source.builds(from, to, &lost, force).await?;
         let routes = if builds.is_empty() { Vec::new() } else { source.routes().await? };
         let zone = Zone(self.settings.zone()?);
         self.progress.begin("build mart", builds.len() as u64);
@@ -103,7 +105,11 @@ impl Pipeline {
         for (build, rows) in &written {
             source.record(build, *rows).await?;
         }
-        Ok(done.report(MartFrom::Warehouse))
+        let mut report = done.report(MartFrom::Warehouse);
+        if !lost.is_empty() {
+            report.detail("service_dates_lost", lost.iter().map(ToString::to_string).collect::<Vec<_>>());
+        }
+        Ok(report)
     }
 
     async fn build_from_lake(&self, range: Option<(NaiveDate, NaiveDate)>) -> Result<Report> {
@@ -174,6 +180,12 @@ impl Done {
         report.detail("service_dates_same", self.same);
         report
     }
+}
+
+/// The dates whose rows somebody else took away or added to: a dropped table or partition, another server.
+fn lost(built: Vec<(NaiveDate, u64)>, held: &BTreeMap<NaiveDate, u64>) -> Vec<NaiveDate> {
+    let differs = |(date, rows): &(NaiveDate, u64)| held.get(date).copied().unwrap_or_default() != *rows;
+    built.into_iter().filter(differs).map(|(date, _)| date).collect()
 }
 
 /// The mart's rows of one service date.

@@ -76,15 +76,30 @@ impl Warehouse {
 }
 
 impl MartSource {
-    /// The dates to build: dirty ones within the half-open range, with `force` clean ones of the range too.
-    pub async fn builds(&self, from: Option<NaiveDate>, to: Option<NaiveDate>, force: bool) -> Result<Vec<Build>> {
+    /// The dates that were built and are clean, with the rows that the mart had of them then.
+    pub async fn built(&self) -> Result<Vec<(NaiveDate, u64)>> {
+        let sql = "SELECT service_date, rows FROM dwh.mart_build b \
+                   WHERE NOT EXISTS (SELECT FROM dwh.mart_dirty d WHERE d.service_date = b.service_date) ORDER BY 1";
+        let rows = self.session.rows(sql, &[]).await?;
+        rows.iter().map(|row| Ok((get(row, 0)?, get::<i64>(row, 1)?.unsigned_abs()))).collect()
+    }
+
+    /// The dates to build within the half-open range: dirty ones and `lost` ones, with `force` clean ones too.
+    pub async fn builds(
+        &self,
+        from: Option<NaiveDate>,
+        to: Option<NaiveDate>,
+        lost: &[NaiveDate],
+        force: bool,
+    ) -> Result<Vec<Build>> {
         let sql = "SELECT service_date, coalesce(array_agg(id) FILTER (WHERE id IS NOT NULL), '{}') FROM ( \
                      SELECT service_date, id FROM dwh.mart_dirty \
+                     UNION ALL SELECT unnest($4::date[]), NULL \
                      UNION ALL SELECT service_date, NULL FROM dwh.mart_build WHERE $3 \
                      UNION ALL SELECT service_date, NULL FROM dwh.fact_service_date WHERE $3) d \
                    WHERE ($1::date IS NULL OR service_date >= $1) AND ($2::date IS NULL OR service_date < $2) \
                    GROUP BY 1 ORDER BY 1";
-        let rows = self.session.rows(sql, &[&from, &to, &force]).await?;
+        let rows = self.session.rows(sql, &[&from, &to, &force, &lost]).await?;
         rows.iter().map(|row| Ok(Build { service_date: get(row, 0)?, marks: get(row, 1)? })).collect()
     }
 

@@ -17,6 +17,8 @@ from metropulse import exceptions
 from metropulse.cli import app
 from metropulse.cli.failure import EXIT_CODES
 
+
+
 VERBS = sorted(app.cli.commands)
 FAKES = Path(__file__).parent
 
@@ -117,6 +119,7 @@ def test_wrong_usage_exits_with_two_and_no_traceback(call, words):
     assert code == 2
     assert "rror: " in err
     assert "Traceback" not in err
+    assert json.loads(call(*words, "--json")[1])["error"] == "config"
 
 
 def test_generate_writes_a_folder_and_uploads(call, core, engines, monkeypatch):
@@ -172,6 +175,12 @@ def test_queries_ask_warehouse_or_mart(call):
     code, out, _ = call("query", "select 1")
     assert (code, "R003" in out, "45.5" in out) == (0, True, True)
     assert json.loads(call("query", "--mart", "--json", "select 1")[1])["trip_cnt"] == 7
+
+
+def test_numbers_that_json_has_not_are_text_as_postgresql_writes_them(call, core, monkeypatch):
+    row = {"a": float("nan"), "b": [1.5, float("-inf")]}
+    monkeypatch.setattr(core, "warehouse_query", lambda _self, _sql: sys.modules[core.__module__].Table([row]))
+    assert json.loads(call("query", "--json", "select 1")[1]) == {"a": "NaN", "b": [1.5, "-Infinity"]}
 
 
 def test_start_and_stop_speak_of_engines_and_hide_passwords(call):

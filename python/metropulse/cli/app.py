@@ -9,8 +9,9 @@ from typing import NoReturn
 import click
 
 from metropulse.cli import engines, history, life, loads, rejected, rollup, verbs
-from metropulse.cli.failure import EXIT_CODES, fail, stop_on_terminate
+from metropulse.cli.failure import EXIT_CODES, fail, print_error, stop_on_terminate
 from metropulse.cli.target import Target, target_options
+from metropulse.exceptions import CancelledError, ConfigError
 
 __all__ = ["cli", "main"]
 
@@ -75,12 +76,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     stop_on_terminate()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in words
     try:
         result = cli.main(words, prog_name="metropulse", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
+        if as_json:
+            print_error(CancelledError("stopped; nothing of the step that ran was published"))
         print("stopped", file=sys.stderr)
         sys.exit(EXIT_CODES["cancelled"])
     except click.ClickException as error:
+        if as_json:
+            print_error(ConfigError(error.format_message()))
         error.show()
         sys.exit(error.exit_code)
     except BrokenPipeError:
@@ -88,5 +94,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stderr.close()
         sys.exit(0)
     except Exception as error:
-        sys.exit(fail(error, as_json="--json" in words, debug="--debug" in words))
+        sys.exit(fail(error, as_json=as_json, debug="--debug" in words))
     sys.exit(result if isinstance(result, int) else 0)

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from metropulse.exceptions import ConfigError, InternalError, MetropulseError
 
-__all__ = ["EXIT_CODES", "fail", "stop_on_terminate"]
+__all__ = ["EXIT_CODES", "fail", "print_error", "stop_on_terminate"]
 
 EXIT_CODES = {
     "internal": 1,
@@ -29,7 +29,7 @@ EXIT_CODES = {
 _HINTS = {
     "not_found": "`metropulse status` lists the days that are there; `metropulse generate` makes some",
     "schema": "change the producer, or the file; nothing was written",
-    "data": "the rows and reasons are in staging.rejected; nothing of this day was published",
+    "data": "`metropulse rejected list` shows what days already staged left out; of this one nothing was published",
     "quality": "the results are in dwh.quality_result",
     "conflict": "another run is at work; run again when it is done",
     "storage": "check the lake's address and credentials with `metropulse doctor`",
@@ -53,11 +53,20 @@ def fail(error: BaseException, *, as_json: bool, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     if as_json:
-        print(json.dumps(known.to_dict(), default=str))
+        print_error(known)
     print(f"error: {known}", file=sys.stderr)
     if hint := _HINTS.get(known.kind):
         print(f"hint: {hint}", file=sys.stderr)
     return EXIT_CODES.get(known.kind, 1)
+
+
+def print_error(error: MetropulseError) -> None:
+    """Print an error as one line of JSON on standard output.
+
+    Args:
+        error: The error.
+    """
+    print(json.dumps(error.to_dict(), default=str), flush=True)
 
 
 def stop_on_terminate() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
@@ -161,9 +162,16 @@ def query(target: Target, sql: str, on_mart: bool, limit: int) -> None:
         columns, rows = answer.column_names, answer.to_pylist()
     if target.as_json:
         for row in rows:
-            click.echo(json.dumps(row, default=str))
+            click.echo(json.dumps({name: _plain(value) for name, value in row.items()}, default=str))
     else:
         print_rows(columns, rows, limit=limit)
+
+
+def _plain(value: Any) -> Any:
+    """Return NaN and the infinities as text, as PostgreSQL's `to_json` does: JSON has no such numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 COMMANDS: tuple[click.Command, ...] = (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -46,21 +47,31 @@ def other_database(running_engines: Engines) -> Iterator[str]:
         yield url
 
 
+def _run_on_mart(engines: Engines, url: str, sql: str) -> None:
+    import urllib.request
+
+    call = urllib.request.Request(url, data=sql.encode(), method="POST")
+    call.add_header("X-ClickHouse-User", engines.mart_user)
+    call.add_header("X-ClickHouse-Key", engines.mart_password)
+    urllib.request.urlopen(call, timeout=60).read()
+
+
+@pytest.fixture
+def run_on_mart(running_engines: Engines, mart: dict[str, str]) -> Callable[[str], None]:
+    """Run a statement in the mart's database, as anybody might."""
+    database = urlsplit(mart["mart"]).path.strip("/")
+    root = urlunsplit(urlsplit(mart["mart"])._replace(path="/", query=f"database={database}"))
+    return partial(_run_on_mart, running_engines, root)
+
+
 @pytest.fixture
 def mart(running_engines: Engines, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """The settings of an empty ClickHouse database."""
-    import urllib.request
-
     name = f"life_{next(_NUMBERS)}"
 
     root = urlunsplit(urlsplit(running_engines.mart_url)._replace(path="/"))
 
-    def run(sql: str) -> None:
-        call = urllib.request.Request(root, data=sql.encode(), method="POST")
-        call.add_header("X-ClickHouse-User", running_engines.mart_user)
-        call.add_header("X-ClickHouse-Key", running_engines.mart_password)
-        urllib.request.urlopen(call, timeout=60).read()
-
+    run = partial(_run_on_mart, running_engines, root)
     run(f"CREATE DATABASE {name}")
     url = urlunsplit(urlsplit(running_engines.mart_url)._replace(path=f"/{name}"))
     yield {"mart": url, "mart_user": running_engines.mart_user, "mart_password": running_engines.mart_password}

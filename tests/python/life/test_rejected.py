@@ -48,6 +48,14 @@ def test_rejected_rows_are_listed_by_dataset_day_and_reason(bad):
     assert bad.rejected(limit=1).total == 3
 
 
+def test_too_many_rejects_stop_a_step_and_the_first_is_shown(database, lake):
+    write_day(lake, DAYS[0], BAD)
+    p = mp.Pipeline(lake=lake, warehouse=database)
+    with pytest.raises(mp.DataError, match=r"2 of 4 rows of trips .* the first: row 2 of dt=\S+trips.parquet, negative, .*T2"):
+        p.stage(DAYS[0])
+    assert ask(database, "SELECT count(*) FROM staging.rejected") == [(0,)]
+
+
 def test_a_repaired_row_is_loaded_as_if_its_file_had_held_it(bad, database, other_database, lake):
     report = bad.requeue([{"file": FILE, "row_number": 2, "row": {"fare": "3.00"}}])
     assert report.rows_passed == 1

@@ -116,6 +116,30 @@ def test_the_mart_is_dirty_then_fresh(database, lake, mart):
     assert ask(database, "SELECT count(*) FROM dwh.mart_dirty") == [(0,)]
 
 
+def test_what_the_mart_lost_is_built_again(database, lake, mart, run_on_mart):
+    p = mp.Pipeline(lake=lake, warehouse=database, reject_limit=0.5, allow_vanishing=True, **mart)
+    load(p, *DAYS)
+    p.build_route_hourly()
+    rows = "SELECT * EXCEPT (snapshot_ts, vehicles, riders) FROM mart_route_hourly ORDER BY route_id, hour_bucket"
+    before = p.mart.query(rows).to_pylist()
+    assert p.build_route_hourly().unchanged
+    for loss in (f"ALTER TABLE mart_route_hourly DROP PARTITION '{DAYS[1]}'", "DROP TABLE mart_route_hourly"):
+        run_on_mart(loss)
+        report = p.build_route_hourly()
+        assert DAYS[1] in report.details["service_dates_lost"]
+        assert report.details["service_dates_rebuilt"] == report.details["service_dates_lost"]
+        assert p.mart.query(rows).to_pylist() == before
+    assert p.build_route_hourly().unchanged
+
+
+def test_a_question_to_the_mart_changes_nothing(database, lake, mart):
+    p = mp.Pipeline(lake=lake, warehouse=database, **mart)
+    for statement in ("CREATE TABLE mine (x Int32) ENGINE = Memory", "DROP TABLE mart_route_hourly"):
+        with pytest.raises(mp.ConfigError, match="readonly"):
+            p.mart.query(statement)
+    assert p.mart.query("SELECT count() AS n FROM system.tables WHERE name = 'mine'").to_pylist() == [{"n": 0}]
+
+
 def test_freshness_tells_days_rows_and_lag_of_every_table(pipeline):
     load(pipeline, *DAYS)
     report = pipeline.status()

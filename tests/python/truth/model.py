@@ -257,6 +257,11 @@ class Model:
                 kept = fates(dataset, day, files.get(dataset, ())).kept
                 self.codes |= {k.row["payment_method"] for k in kept} - {None, ""}
 
+    def forget(self, day: Day) -> None:
+        """Take a day out; a payment method that it named first stays known."""
+        for days in self.loaded.values():
+            days.pop(day, None)
+
     def fates(self, dataset: str) -> dict[Day, Fates]:
         """Return what became of the rows of every loaded day, oldest first."""
         return {day: fates(dataset, day, parts) for day, parts in sorted(self.loaded[dataset].items())}

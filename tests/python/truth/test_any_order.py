@@ -1,4 +1,4 @@
-"""Whatever the order, the repeats, the corrections: the warehouse and the mart are what the model says."""
+"""Whatever the order, the repeats, the corrections, the days taken out: the warehouse and the mart are what the model says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from .model import DIMENSIONS, FACTS, Model
+import metropulse as mp
+
+from .model import DIMENSIONS, FACTS, Day, Model
 from .warehouse import Truth
 from .worlds import World, worlds
 
@@ -36,9 +38,16 @@ def play(truth: Truth, world: World) -> Model:
         elif step.what == "dimensions":
             pipeline.load_dimensions(day)
             model.load(DIMENSIONS, day, lake[step.day])
-        else:
+        elif step.what == "facts":
             pipeline.load_facts(day)
             model.load(FACTS, day, lake[step.day])
+        elif step.what == "undo":
+            take_out(pipeline, model, day)
+        else:
+            after = sorted({loaded for days in model.loaded.values() for loaded in days if loaded > day}, reverse=True)
+            assert pipeline.rewind(day).details["days"] == [str(undone) for undone in after]
+            for undone in after:
+                model.forget(undone)
         if _EACH_STEP:
             truth.check(model)
     truth.check(model)
@@ -53,6 +62,16 @@ def play(truth: Truth, world: World) -> Model:
                 assert (report.rows, report.unchanged) == (0, True)
             break
     return model
+
+
+def take_out(pipeline: mp.Pipeline, model: Model, day: Day) -> None:
+    """Undo a day; one that is not loaded is told so."""
+    if any(day in days for days in model.loaded.values()):
+        pipeline.undo(day)
+        model.forget(day)
+        return
+    with pytest.raises(mp.NotFoundError, match="not loaded"):
+        pipeline.undo(day)
 
 
 @settings(_RELAXED, max_examples=200)

@@ -34,7 +34,7 @@ _REFERRED = {
 
 @dataclass(frozen=True)
 class Step:
-    """What is done: ``dimensions`` or ``facts`` of a day, or files that change in the lake first."""
+    """What is done: ``dimensions`` or ``facts`` of a day, ``undo`` of it, ``rewind`` to it, or ``write``: new files for it."""
 
     what: str
     day: int
@@ -189,4 +189,8 @@ def worlds(draw: Callable[[Any], Any]) -> World:
         steps += [Step("write", number, dataset, changed), Step(step, number)]
     if draw(st.booleans()):
         steps.append(Step(*draw(st.sampled_from(order))))
+    for _ in range(draw(st.sampled_from((0, 0, 1, 2)))):
+        # Anywhere: what is loaded after it meets what it left.
+        place = draw(st.integers(1, len(steps)))
+        steps.insert(place, Step(draw(st.sampled_from(("undo", "undo", "rewind"))), draw(st.integers(0, count - 1))))
     return World(days, zone, absent, lake, tuple(steps))
