@@ -45,7 +45,7 @@ def play(truth: Truth, world: World) -> Model:
             take_out(pipeline, model, day)
         else:
             after = sorted({loaded for days in model.loaded.values() for loaded in days if loaded > day}, reverse=True)
-            assert pipeline.rewind(day).details["days"] == [str(undone) for undone in after]
+            assert list(pipeline.rewind(day).days) == [str(undone) for undone in after]
             for undone in after:
                 model.forget(undone)
         if _EACH_STEP:
