@@ -28,10 +28,10 @@ impl Pipeline {
         let mut report = Report::new("generate", None);
         let mut made = Vec::new();
         for offset in 0..days {
-            let dt = start
-                .checked_add_days(Days::new(offset))
-                .filter(|dt| dt.year() <= LAST_YEAR)
-                .ok_or_else(|| Error::config(format!("{offset} days after {start} lies beyond the year {LAST_YEAR}")))?;
+            let dt =
+                start.checked_add_days(Days::new(offset)).filter(|dt| dt.year() <= LAST_YEAR).ok_or_else(|| {
+                    Error::config(format!("{offset} days after {start} lies beyond the year {LAST_YEAR}"))
+                })?;
             self.generate_day(&lake, &city, dt, &mut report).await?;
             made.push(dt.to_string());
         }

@@ -157,26 +157,26 @@ impl Groups {
         let first = slot(min, residue);
         let stride = table.keys;
         let cells = &mut table.cells[(first - table.first_slot) as usize * stride..];
-        let (places, rows) = (&mut self.places, &mut self.rows);
-        let mut meet = |key: u32, slot: u32| -> Result<u32> {
-            let cell = &mut cells[slot as usize * stride + key as usize];
-            if *cell == NOWHERE {
-                *cell = push(places, rows, (key, (first + i64::from(slot)) * HOUR_MICROS - residue))?;
-            }
-            rows[*cell as usize] += 1;
-            Ok(*cell)
-        };
+        self.slots.clear();
+        if slot(max, residue) != first {
+            slots(instants, first * HOUR_MICROS - residue, max, &mut self.slots);
+        }
+        groups.clear();
         groups.resize(keys.len(), NOWHERE);
-        if slot(max, residue) == first {
-            for (group, key) in groups.iter_mut().zip(keys) {
-                *group = meet(*key, 0)?;
+        if look_up(cells, stride, keys, &self.slots, groups) {
+            // Some rows are the first of their group.
+            for (row, group) in groups.iter_mut().enumerate().filter(|(_, group)| **group == NOWHERE) {
+                let (key, slot) = (keys[row], self.slots.get(row).copied().unwrap_or_default());
+                let cell = &mut cells[slot as usize * stride + key as usize];
+                if *cell == NOWHERE {
+                    let hour = (first + i64::from(slot)) * HOUR_MICROS - residue;
+                    *cell = push(&mut self.places, &mut self.rows, (key, hour))?;
+                }
+                *group = *cell;
             }
-            return Ok(());
         }
-        slots(instants, first * HOUR_MICROS - residue, max, &mut self.slots);
-        for ((group, key), slot) in groups.iter_mut().zip(keys).zip(&self.slots) {
-            *group = meet(*key, *slot)?;
-        }
+        let rows = self.rows.as_mut_slice();
+        groups.iter().for_each(|group| rows[*group as usize] += 1);
         Ok(())
     }
 
@@ -231,13 +231,30 @@ impl Groups {
     }
 }
 
+/// The group of each key in its slot, without slots in the first one; tells whether there is none yet for some. A pass
+/// without a branch by row.
+fn look_up(cells: &[u32], stride: usize, keys: &[u32], slots: &[u32], groups: &mut [u32]) -> bool {
+    let mut least = u32::MAX;
+    if slots.is_empty() {
+        for (group, key) in groups.iter_mut().zip(keys) {
+            *group = cells[*key as usize];
+            least = least.min(*group);
+        }
+    } else {
+        for ((group, key), slot) in groups.iter_mut().zip(keys).zip(slots) {
+            *group = cells[*slot as usize * stride + *key as usize];
+            least = least.min(*group);
+        }
+    }
+    least == NOWHERE
+}
+
 fn slot(instant: i64, residue: i64) -> i64 {
     (instant + residue).div_euclid(HOUR_MICROS)
 }
 
 /// Hours since `base` of instants at or after it and up to `max`.
 fn slots(instants: &[i64], base: i64, max: i64, slots: &mut Vec<u32>) {
-    slots.clear();
     if u32::try_from((max.wrapping_sub(base)) >> HOUR_SHIFT).is_ok() {
         // 50 days: a multiplication in 32 bits, several at once.
         slots.extend(instants.iter().map(|at| (at.wrapping_sub(base) >> HOUR_SHIFT) as u32 / HOUR_SHIFTED));
