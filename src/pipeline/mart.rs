@@ -12,7 +12,7 @@ use super::lake_mart::WINDOW_DATES;
 use super::report::{Report, TableReport};
 use crate::clickhouse::Mart;
 use crate::error::{Error, Result};
-use crate::model::Zone;
+use crate::model::{Dataset, Zone};
 use crate::postgres::{MartSource, RouteName};
 use crate::rollup::mart::{HourlyMart, RouteVersion, RouteVersions, schema};
 
@@ -190,17 +190,14 @@ fn lost(built: Vec<(NaiveDate, u64)>, held: &BTreeMap<NaiveDate, u64>) -> Vec<Na
 
 /// The mart's rows of one service date.
 async fn rows_of(source: &MartSource, zone: Zone, routes: &[RouteName], date: NaiveDate) -> Result<RecordBatch> {
-    let facts = source.date(date).await?;
     let mut mart = HourlyMart::new(zone, versions(routes));
-    for batch in &facts.trips {
-        mart.add_trips(batch)?;
-    }
-    for batch in &facts.payments {
-        mart.add_payments(batch)?;
-    }
-    for batch in &facts.positions {
-        mart.add_positions(batch)?;
-    }
+    source
+        .date(date, &mut |dataset, batch| match dataset {
+            Dataset::Trips => mart.add_trips(&batch),
+            Dataset::Payments => mart.add_payments(&batch),
+            _ => mart.add_positions(&batch),
+        })
+        .await?;
     let next = date + Days::new(1);
     let mut days = mart.finish(date..next)?;
     Ok(days.pop().map_or_else(|| RecordBatch::new_empty(schema()), |(_, rows)| rows))

@@ -1,7 +1,7 @@
-//! What the mart is built from: pre-aggregates of the facts of one service date, and which dates are dirty.
+//! What the mart is built from: the facts of one service date, and which dates are dirty.
 //!
-//! The server groups by route, hour and vehicle or rider; that is a few per cent of the rows, and all that exact
-//! distinct counts need. Everything of one build is read in one snapshot, and the dirty marks that the snapshot saw
+//! The server groups positions by route, hour and vehicle, payments by route and hour: that is a few per cent of the
+//! rows, and all that exact distinct counts need. Everything of one build is read in one snapshot, and the dirty marks that the snapshot saw
 //! are the only ones that its end takes away.
 
 use arrow::array::RecordBatch;
@@ -12,7 +12,7 @@ use super::lock::Lock;
 use super::query::read;
 use super::warehouse::Warehouse;
 use crate::error::Result;
-use crate::model::{Fact, Zone};
+use crate::model::{Dataset, Fact, Zone};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
 const QUARTER_MICROS: i64 = HOUR_MICROS / 4;
@@ -24,18 +24,6 @@ pub struct Build {
     pub service_date: NaiveDate,
     /// The marks seen.
     pub marks: Vec<i64>,
-}
-
-/// The facts of one service date, pre-aggregated by the server.
-#[derive(Debug, Default)]
-pub struct DateSource {
-    /// route_id, hour_bucket, user_id, vehicle_id, trip_cnt, fare_sum, fare_cnt, duration_sum_sec, duration_cnt,
-    /// distance_sum_m, distance_cnt.
-    pub trips: Vec<RecordBatch>,
-    /// route_id, hour_bucket, payment_cnt, amount_sum, amount_cnt.
-    pub payments: Vec<RecordBatch>,
-    /// route_id, hour_bucket, vehicle_id, position_cnt, speed_sum, speed_cnt.
-    pub positions: Vec<RecordBatch>,
 }
 
 /// One version of a route, for the names of its hours.
@@ -69,7 +57,11 @@ impl Warehouse {
         let tables: Vec<&str> = Fact::ALL.iter().map(|fact| fact.table).collect();
         let tables = tables.join(", ");
         session
-            .run(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE {tables} IN ACCESS SHARE MODE"))
+            // The planner takes every event time for an hour of its own, and so workers for too dear.
+            .run(&format!(
+                "SET parallel_tuple_cost = 0.001; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+                 LOCK TABLE {tables} IN ACCESS SHARE MODE"
+            ))
             .await?;
         Ok(MartSource { session, zone: self.zone, run_id: self.run_id.clone() })
     }
@@ -122,25 +114,24 @@ impl MartSource {
             .collect()
     }
 
-    /// The pre-aggregates of one service date. Hours of neighbouring dates at its edges may be among them.
-    pub async fn date(&self, service_date: NaiveDate) -> Result<DateSource> {
-        let mut source = DateSource::default();
-        for (fact, batches) in [
-            (Fact::TRIP, &mut source.trips),
-            (Fact::PAYMENT, &mut source.payments),
-            (Fact::VEHICLE_POSITION, &mut source.positions),
-        ] {
+    /// Gives `sink` the facts of one service date, as partial results of [`crate::rollup::mart`]. Hours of neighbouring
+    /// dates at its edges may be among them.
+    ///
+    /// Trips come one by one: with their rider and vehicle hardly two of them share a group. The others are grouped by
+    /// the server.
+    pub async fn date(
+        &self,
+        service_date: NaiveDate,
+        sink: &mut (dyn FnMut(Dataset, RecordBatch) -> Result<()> + Send),
+    ) -> Result<()> {
+        for fact in Fact::ALL {
             let days = self.raw_days(&fact, service_date).await?;
-            if days.is_empty() {
-                continue;
+            if !days.is_empty() {
+                let sql = self.sql(&fact, service_date, &days);
+                read(&self.session, &sql, &mut |batch| sink(fact.dataset, batch)).await?;
             }
-            read(&self.session, &self.sql(&fact, service_date, &days), &mut |batch| {
-                batches.push(batch);
-                Ok(())
-            })
-            .await?;
         }
-        Ok(source)
+        Ok(())
     }
 
     async fn raw_days(&self, fact: &Fact, service_date: NaiveDate) -> Result<Vec<NaiveDate>> {
@@ -157,34 +148,32 @@ impl MartSource {
         let filter =
             format!("f.dt IN ({}) AND {time} >= {} AND {time} < {}", days.join(", "), instant(from), instant(to));
         let bucket = hour_sql(self.zone, &time, from, to);
-        let name = |member: &str, table: &str, key: &str| {
-            format!("(SELECT m.{key} FROM dwh.{table} m WHERE m.{member} = g.{member})")
-        };
-        let route = format!("coalesce({}, '') AS route_id", name("route_sk", "dim_route", "route_id"));
-        match fact.surrogate {
-            "trip_sk" => format!(
-                "SELECT {route}, hour_bucket, {user} AS user_id, {vehicle} AS vehicle_id, trip_cnt, fare_sum, fare_cnt, \
-                   duration_sum_sec, duration_cnt, distance_sum_m, distance_cnt \
-                 FROM (SELECT f.route_sk, {bucket} AS hour_bucket, f.user_sk, f.vehicle_sk, count(*) AS trip_cnt, \
-                   coalesce(sum(f.fare_amount), 0)::numeric(38,2) AS fare_sum, count(f.fare_amount) AS fare_cnt, \
-                   coalesce(sum(f.duration_sec), 0)::bigint AS duration_sum_sec, count(f.duration_sec) AS duration_cnt, \
-                   coalesce(sum(f.distance_m), 0) AS distance_sum_m, count(f.distance_m) AS distance_cnt \
-                   FROM dwh.fact_trip f WHERE {filter} GROUP BY 1, 2, 3, 4) g",
-                user = name("user_sk", "dim_user", "user_id"),
-                vehicle = name("vehicle_sk", "dim_vehicle", "vehicle_id"),
+        let route = "coalesce(r.route_id, '') AS route_id";
+        match fact.dataset {
+            Dataset::Trips => format!(
+                "SELECT {route}, {bucket} AS hour_bucket, u.user_id, v.vehicle_id, 1::bigint AS trip_cnt, \
+                   coalesce(f.fare_amount, 0)::numeric(38,2) AS fare_sum, {fare_cnt} AS fare_cnt, \
+                   coalesce(f.duration_sec, 0) AS duration_sum_sec, {duration_cnt} AS duration_cnt, \
+                   coalesce(f.distance_m, 0) AS distance_sum_m, {distance_cnt} AS distance_cnt \
+                 FROM dwh.fact_trip f LEFT JOIN dwh.dim_route r USING (route_sk) \
+                   LEFT JOIN dwh.dim_user u USING (user_sk) LEFT JOIN dwh.dim_vehicle v USING (vehicle_sk) \
+                 WHERE {filter}",
+                fare_cnt = one_if_known("fare_amount"),
+                duration_cnt = one_if_known("duration_sec"),
+                distance_cnt = one_if_known("distance_m"),
             ),
-            "payment_sk" => format!(
+            Dataset::Payments => format!(
                 "SELECT {route}, hour_bucket, payment_cnt, amount_sum, amount_cnt \
                  FROM (SELECT f.route_sk, {bucket} AS hour_bucket, count(*) AS payment_cnt, \
                    coalesce(sum(f.amount), 0)::numeric(38,2) AS amount_sum, count(f.amount) AS amount_cnt \
-                   FROM dwh.fact_payment f WHERE {filter} GROUP BY 1, 2) g"
+                   FROM dwh.fact_payment f WHERE {filter} GROUP BY 1, 2) g LEFT JOIN dwh.dim_route r USING (route_sk)"
             ),
             _ => format!(
-                "SELECT {route}, hour_bucket, {vehicle} AS vehicle_id, position_cnt, speed_sum, speed_cnt \
+                "SELECT {route}, hour_bucket, v.vehicle_id, position_cnt, speed_sum, speed_cnt \
                  FROM (SELECT f.route_sk, {bucket} AS hour_bucket, f.vehicle_sk, count(*) AS position_cnt, \
                    coalesce(sum(f.speed), 0) AS speed_sum, count(f.speed) AS speed_cnt \
-                   FROM dwh.fact_vehicle_position f WHERE {filter} GROUP BY 1, 2, 3) g",
-                vehicle = name("vehicle_sk", "dim_vehicle", "vehicle_id"),
+                   FROM dwh.fact_vehicle_position f WHERE {filter} GROUP BY 1, 2, 3) g \
+                   LEFT JOIN dwh.dim_route r USING (route_sk) LEFT JOIN dwh.dim_vehicle v USING (vehicle_sk)"
             ),
         }
     }
@@ -208,6 +197,10 @@ impl MartSource {
         self.session.touch(sql, &[&build.marks, &build.service_date, &rows, &self.run_id]).await?;
         Ok(())
     }
+}
+
+fn one_if_known(column: &str) -> String {
+    format!("(f.{column} IS NOT NULL)::int::bigint")
 }
 
 fn instant(micros: i64) -> String {

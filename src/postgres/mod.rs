@@ -40,7 +40,7 @@ pub use dimensions::{DimensionLoad, DimensionLoaded};
 pub use facts::{FactLoad, FactLoaded};
 pub use failure::Failure;
 pub use ledger::{Line, Part};
-pub use mart_source::{Build, DateSource, MartSource, RouteName};
+pub use mart_source::{Build, MartSource, RouteName};
 pub use merge::{Effective, MergeSpec, Merged, Names, RewindSpec};
 pub use migrate::{Migrated, Moved};
 pub use purge::{Purge, Purged};
