@@ -163,17 +163,23 @@ class AdbcOut(_Out):
             self.table = cursor.fetch_arrow_table()
 
 
+def made(rows: int, folder: Path) -> Path:
+    """Return a file of positions, made at first use."""
+    path = folder / f"positions_{rows}.parquet"
+    if not path.exists():
+        partial = Path(f"{path}.partial")
+        subprocess.run([str(python_of("duckdb")), "-c", MAKE, str(partial), str(rows)], check=True)
+        partial.rename(path)
+    return path
+
+
 def main() -> None:
     """Run the rows."""
     from servers import postgres
 
     chosen = options(__doc__)
     rows = chosen.pick(1_000_000, 4_000_000)
-    path = chosen.data / f"positions_{rows}.parquet"
-    if not path.exists():
-        partial = Path(f"{path}.partial")
-        subprocess.run([str(python_of("duckdb")), "-c", MAKE, str(partial), str(rows)], check=True)
-        partial.rename(path)
+    path = made(rows, chosen.data)
     size = path.stat().st_size
     with postgres() as server:
         server.recreate("copy")

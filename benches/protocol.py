@@ -183,6 +183,7 @@ def measure(
     repeats: int = REPEATS,
     before: Callable[[Arm], None] | None = None,
     note: str = "",
+    bounded_by: str = "",
 ) -> dict[str, Any]:
     """Compare the results of both, then time them in turn, and print the row.
 
@@ -193,21 +194,24 @@ def measure(
         ours: This project.
         peer: What a user would pick instead.
         required: How many times as fast as the peer ours must be.
-        repeats: Timed runs of each, after one that is only compared.
+        repeats: Timed runs of each, after one that is only compared; where both are cold that one is timed too.
         before: Called before every run, untimed, in this process (to empty the target, say).
         note: What a reader of the row must know.
+        bounded_by: What keeps the ratio from growing, as a profile shows it.
 
     Returns:
         The row that was printed.
     """
     arms = (ours, peer)
+    last = repeats - 1 if ours.cold and peer.cold else repeats
     seconds: dict[str, list[float]] = {arm.name: [] for arm in arms}
     results: dict[str, Any] = {}
     versions: dict[str, str] = {}
     peak: dict[str, int] = {}
     with contextlib.ExitStack() as stack:
         warm = {arm.name: stack.enter_context(running(arm)) for arm in arms if not arm.cold}
-        for turn in range(repeats + 1):
+        for turn in range(last + 1):
+            is_timed = turn > 0 or last < repeats
             for arm in arms:
                 if before is not None:
                     before(arm)
@@ -217,11 +221,11 @@ def measure(
                     if turn == 0:
                         results[arm.name] = process.ask("result")["result"]
                         versions |= process.versions
-                    else:
+                    if is_timed:
                         seconds[arm.name].append(took)
-                    if turn == repeats:
+                    if turn == last:
                         peak[arm.name] = process.ask("peak")["bytes"]
-                say(f"{work}: {arm.name} {took:.3f} s{' (compared, not counted)' if turn == 0 else ''}")
+                say(f"{work}: {arm.name} {took:.3f} s{'' if is_timed else ' (compared, not counted)'}")
             if turn == 0 and not equal(results[ours.name], results[peer.name]):
                 for line in list(differences(results[ours.name], results[peer.name]))[:10]:
                     say(f"{work}: {peer.name} differs: {line}")
@@ -238,6 +242,7 @@ def measure(
         "versions": versions,
         "peak_bytes": peak,
         "note": note,
+        "bounded_by": bounded_by,
     }
     print(json.dumps(row), flush=True)
     return row

@@ -123,6 +123,12 @@ def _series(lines: list[Line]) -> str:
     return "\n\n".join(parts)
 
 
+def _why(line: Line) -> str:
+    reached, bound = ratio(line), line.get("bounded_by")
+    shown = f"{reached:.2f} x" if reached and line["equal"] else verdict(line).strip("*")
+    return f"{shown}; {bound}" if bound else shown
+
+
 def _spread(line: Line) -> list[str]:
     def runs(values: list[float]) -> str:
         return " ".join(seconds(value) for value in values)
@@ -155,7 +161,7 @@ def write(path: Path, lines: list[Line], size: str, took: float) -> None:
     text += [f"The suite `{line['suite']}` did not finish: {line['failed']}." for line in lines if "failed" in line]
     if missed:
         text += ["## What falls short", ""]
-        text += [f"- {line['work']}, beside {line['peer']}: {verdict(line).strip('*')}." for line in missed]
+        text += [f"- {line['work']}, beside {line['peer']}: {_why(line)}." for line in missed]
         text += [""]
     notes = {line["note"]: line["work"] for line in rows if line.get("note")}
     if notes:

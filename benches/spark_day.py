@@ -82,7 +82,7 @@ def main() -> None:
     from spark_peer import ddl
 
     chosen = options(__doc__)
-    positions, trips = chosen.pick((200_000, 20_000), (2_000_000, 200_000))
+    positions, trips = chosen.pick((100_000, 10_000), (2_000_000, 200_000))
     lake = day_of(chosen.data, positions, trips)
     jars = drivers(chosen.data.parent / "jars")
     size_bytes = sum(path.stat().st_size for path in (lake / f"dt={SECOND}").iterdir())
@@ -124,10 +124,9 @@ def main() -> None:
 
         rows = positions + 2 * trips
         work = f"a whole day, warm: {positions:,} positions, {trips:,} trips"
-        repeats = chosen.pick(3, 5)
-        for name, pair, required in (
-            (work, (ours, spark), 10.0),
-            (work.replace("warm", "cold"), arms(cold=True), 20.0),
+        for name, pair, required, repeats in (
+            (work, (ours, spark), 10.0, chosen.pick(2, 5)),
+            (work.replace("warm", "cold"), arms(cold=True), 20.0, chosen.pick(1, 5)),
         ):
             measure(
                 name, rows=rows, size_bytes=size_bytes, ours=pair[0], peer=pair[1], required=required,
@@ -138,7 +137,7 @@ def main() -> None:
         ours, spark = arms(only_mart=True)
         measure(
             f"mart of one day from the warehouse: {positions:,} positions, {trips:,} trips",
-            rows=rows, size_bytes=size_bytes, ours=ours, peer=spark, required=10.0,
+            rows=rows, size_bytes=size_bytes, ours=ours, peer=spark, required=10.0, repeats=chosen.pick(3, 5),
             before=lambda _: forget_mart(), note=NOTE,
         )  # fmt: skip
 

@@ -166,7 +166,7 @@ class _Draw:
 def worlds(draw: Callable[[Any], Any]) -> World:
     """Three to five days; the order of loading is any, steps repeat, files change and vanish in between."""
     first, zone = draw(st.sampled_from(PLACES))
-    count = draw(st.integers(3, 5))
+    count = draw(st.sampled_from((3, 3, 3, 4, 5)))
     days = tuple(first + dt.timedelta(days=n) for n in range(count))
     files = _Draw(draw, days)
     absent = draw(st.sampled_from(((), (("routes", "ignore"), ("users", "close")))))
