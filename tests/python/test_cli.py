@@ -17,8 +17,6 @@ from metropulse import exceptions
 from metropulse.cli import app
 from metropulse.cli.failure import EXIT_CODES
 
-
-
 VERBS = sorted(app.cli.commands)
 FAKES = Path(__file__).parent
 

@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import psycopg
+import pyarrow.parquet as pq
 import pytest
 
 import metropulse as mp
@@ -113,7 +114,7 @@ def test_the_same_dag_on_other_servers(debian_postgres, clickhouse_18_url, tmp_p
     check_prototype(mp.Pipeline(lake=DATA / "prototype_raw", warehouse=debian_postgres, mart=clickhouse_18_url))
 
 
-TIMED_OUT = textwrap.dedent("""
+OWN_DAG = textwrap.dedent("""
     import json, os, sys, time
     from datetime import timedelta
     from pathlib import Path
@@ -122,22 +123,74 @@ TIMED_OUT = textwrap.dedent("""
     home, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
     local.configure(home, {})
     os.environ.update(METROPULSE_LAKE=settings["lake"], PG_URL=settings["warehouse"], CH_JDBC_URL=settings["mart"])
+    os.environ.update(CH_USER=settings.get("mart_user", ""), CH_PASSWORD=settings.get("mart_password", ""))
     local.prepare()
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.sdk import DAG
+    from metropulse.airflow.copy import CopyParquetOperator
+    from metropulse.airflow.merge import MergeSnapshotOperator
     from metropulse.airflow.operators import LoadFactsOperator
+    from metropulse.airflow.telemetry import LoadTelemetryOperator
 
-    with DAG(dag_id="timed", schedule=None) as dag:
-        LoadFactsOperator(task_id="facts", dt="2024-05-01", execution_timeout=timedelta(seconds=2))
+    with DAG(dag_id="own", schedule=None) as dag:
+        TASKS
     bag = DagBag(dag_folder=os.devnull, collect_dags=False)
     bag.bag_dag(dag)
     DagBundlesManager().sync_bundles_to_db()
     sync_bag_to_db(bag, "dags-folder", None)
     run = dag.test()
-    (task,) = run.get_task_instances()
-    print("RESULT", json.dumps({"state": str(task.state), "seconds": task.duration}))
+    tasks = {t.task_id: {"state": str(t.state), "seconds": t.duration} for t in run.get_task_instances()}
+    print("RESULT", json.dumps(tasks))
 """)
+
+
+def run_own_dag(home: Path, settings: dict[str, str], *tasks: str) -> tuple[dict[str, dict], str]:
+    """Run tasks as a DAG in a process of its own; return what became of each, and all that was printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", OWN_DAG.replace("TASKS", "\n    ".join(tasks)), str(home), json.dumps(settings)],
+        capture_output=True, text=True, timeout=120, check=False,
+        env={k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")},
+    )  # fmt: skip
+    printed = done.stdout + done.stderr
+    results = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    assert results, printed[-5000:]
+    return json.loads(results[0].removeprefix("RESULT ")), printed
+
+
+def test_loads_of_ones_own_run_as_tasks(pipeline_on, tmp_path):
+    """A copy, two days of a snapshot and the telemetry, by their operators, into real servers."""
+    lake = DATA / "prototype_raw"
+    p = pipeline_on(lake)
+    names = ("lake", "warehouse", "mart", "mart_user", "mart_password")
+    settings = {name: str(getattr(p.settings, name) or "") for name in names}
+    days = PROTOTYPE_DAYS[:2]
+    merges = [
+        f"""m{number} = MergeSnapshotOperator(task_id="merge_{number}", snapshot="{lake}/dt={day}/users.parquet",
+            table="public.user_history", key="user_id", effective="{day}")"""
+        for number, day in enumerate(days)
+    ]
+    tasks, printed = run_own_dag(
+        tmp_path / "airflow",
+        settings,
+        f"""CopyParquetOperator(task_id="copy", source="{lake}/dt={days[0]}/trips.parquet", table="public.trip_copy",
+            create=True)""",
+        *merges,
+        "m0 >> m1",
+        f'LoadTelemetryOperator(task_id="telemetry", dt="{days[0]}")',
+    )
+    assert {task["state"] for task in tasks.values()} == {"success"}, printed[-5000:]
+    p.stage(days[0])
+    with psycopg.connect(p.settings.warehouse) as link:
+        read = "SELECT sum(rows_read), sum(rows_loaded) FROM dwh.load_ledger WHERE target = %s"
+        trips, _ = link.execute(read, ["staging.trips_raw"]).fetchone()
+        _, positions = link.execute(read, ["staging.vehicle_positions_raw"]).fetchone()
+        assert link.execute("SELECT count(*) FROM trip_copy").fetchone() == (trips,)
+        merged = "SELECT effective::date::text FROM user_history_loads WHERE effective IS NOT NULL ORDER BY 1"
+        assert link.execute(merged).fetchall() == [(day,) for day in days]
+        current = link.execute("SELECT count(*) FROM user_history WHERE is_current").fetchone()
+        assert current == (pq.read_metadata(lake / f"dt={days[1]}" / "users.parquet").num_rows,)
+    assert p.mart.query("SELECT count() AS n FROM vehicle_position").to_pylist() == [{"n": int(positions)}]
 
 
 def test_execution_timeout_stops_a_native_step(pipeline_on, tmp_path):
@@ -146,16 +199,13 @@ def test_execution_timeout_stops_a_native_step(pipeline_on, tmp_path):
     p = pipeline_on(lake)
     p.stage("2024-05-01")
     settings = {"lake": str(lake), "warehouse": p.settings.warehouse, "mart": p.settings.mart}
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
     with psycopg.connect(p.settings.warehouse, autocommit=True) as holder:
         holder.execute("select pg_advisory_lock(19792, 3)")
-        done = subprocess.run(
-            [sys.executable, "-c", TIMED_OUT, str(tmp_path / "airflow"), json.dumps(settings)],
-            capture_output=True, text=True, timeout=120, check=False, env=environment,
-        )  # fmt: skip
-    results = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
-    assert results, done.stdout[-3000:] + done.stderr[-3000:]
-    result = json.loads(results[0].removeprefix("RESULT "))
-    assert result["state"] == "failed"
-    assert 2 <= result["seconds"] < 3.2, result
-    assert "AirflowTaskTimeout" in done.stdout + done.stderr
+        tasks, printed = run_own_dag(
+            tmp_path / "airflow",
+            settings,
+            f'LoadFactsOperator(task_id="facts", dt="{PROTOTYPE_DAYS[0]}", execution_timeout=timedelta(seconds=2))',
+        )
+    assert tasks["facts"]["state"] == "failed"
+    assert 2 <= tasks["facts"]["seconds"] < 3.2, tasks
+    assert "AirflowTaskTimeout" in printed

@@ -51,7 +51,9 @@ def test_rejected_rows_are_listed_by_dataset_day_and_reason(bad):
 def test_too_many_rejects_stop_a_step_and_the_first_is_shown(database, lake):
     write_day(lake, DAYS[0], BAD)
     p = mp.Pipeline(lake=lake, warehouse=database)
-    with pytest.raises(mp.DataError, match=r"2 of 4 rows of trips .* the first: row 2 of dt=\S+trips.parquet, negative, .*T2"):
+    with pytest.raises(
+        mp.DataError, match=r"2 of 4 rows of trips .* the first: row 2 of dt=\S+trips.parquet, negative, .*T2"
+    ):
         p.stage(DAYS[0])
     assert ask(database, "SELECT count(*) FROM staging.rejected") == [(0,)]
 
