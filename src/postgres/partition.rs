@@ -1,7 +1,8 @@
 //! A day's partition, filled aside and swapped in.
 //!
-//! A side table has the parent's columns and defaults and nothing else, so COPY runs at full speed. Then it gets the
-//! parent's constraints and indexes, read from the catalog, and takes the old partition's place. The swap waits for
+//! A side table has the parent's columns and defaults and no index, so COPY runs at full speed. What all rows of a day
+//! have in common is a default of the side table, not a value of each row. Then it gets the parent's constraints and
+//! indexes, read from the catalog, and takes the old partition's place. The swap waits for
 //! readers only a moment at a time: a queued ACCESS EXCLUSIVE lock would block every later reader behind one long
 //! query.
 
@@ -51,28 +52,29 @@ impl Side {
         format!("{}_{}", self.parent, self.dt.format("%Y%m%d"))
     }
 
-    /// Drops what a crashed run left behind and makes the empty side table.
-    pub(super) async fn create(&self, session: &Session) -> Result<()> {
+    /// Drops what a crashed run left behind and makes the empty side table, whose rows are of this day and load.
+    ///
+    /// The bound that makes attaching instant is there from the start: checking it costs a row less than a scan later.
+    pub(super) async fn create(&self, session: &Session, load_id: &str) -> Result<()> {
         drop_orphans(session, &self.schema, &self.final_name()).await?;
         session
             .run(&format!(
-                "CREATE TABLE {side} (LIKE {parent} INCLUDING DEFAULTS)",
+                "CREATE TABLE {side} (LIKE {parent} INCLUDING DEFAULTS, \
+                   CONSTRAINT {bound} CHECK (dt IS NOT NULL AND dt >= '{from}' AND dt < '{to}')); \
+                 ALTER TABLE {side} ALTER dt SET DEFAULT '{from}', ALTER load_id SET DEFAULT '{load_id}'",
                 side = self.name(),
-                parent = self.parent_name()
+                parent = self.parent_name(),
+                bound = self.bound(),
+                from = self.dt,
+                to = self.dt + Days::new(1),
             ))
             .await
     }
 
-    /// Gives the filled side table the parent's constraints and indexes, and the bound that makes attaching instant.
+    /// Gives the filled side table the parent's constraints and indexes.
     pub(super) async fn finish(&self, session: &Session) -> Result<()> {
         let parent = self.parent_name();
-        let mut sql = format!(
-            "ALTER TABLE {side} ADD CONSTRAINT {bound} CHECK (dt IS NOT NULL AND dt >= '{from}' AND dt < '{to}');",
-            side = self.name(),
-            bound = self.bound(),
-            from = self.dt,
-            to = self.dt + Days::new(1),
-        );
+        let mut sql = format!("ALTER TABLE {} ALTER dt DROP DEFAULT, ALTER load_id DROP DEFAULT;", self.name());
         let constraints = session
             .rows(
                 "SELECT pg_get_constraintdef(oid) FROM pg_constraint \

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use chrono::NaiveDate;
 
 use super::client::Session;
@@ -52,29 +52,13 @@ fn columns(list: &[(&str, PgType)]) -> Vec<(String, PgType)> {
     list.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect()
 }
 
-/// Cleaned rows with the two columns that say where they came from.
-struct Stamped {
+/// Cleaned rows as they are.
+struct Plain {
     rows: Arc<dyn Rows>,
     schema: SchemaRef,
-    load_id: String,
-    dt: NaiveDate,
 }
 
-impl Stamped {
-    fn new(load: &StageLoad) -> Self {
-        let mut fields = load.dataset.schema().fields().to_vec();
-        fields.push(Arc::new(Field::new("load_id", DataType::Utf8, false)));
-        fields.push(Arc::new(Field::new("dt", DataType::Date32, false)));
-        Self {
-            rows: Arc::clone(&load.rows),
-            schema: Arc::new(Schema::new(fields)),
-            load_id: Warehouse::load_id(load.dt),
-            dt: load.dt,
-        }
-    }
-}
-
-impl Feed for Stamped {
+impl Feed for Plain {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -84,12 +68,7 @@ impl Feed for Stamped {
     }
 
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        self.rows.read(unit, &mut |batch, _| {
-            let mut columns = batch.columns().to_vec();
-            columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&self.load_id, batch.num_rows()))));
-            columns.push(Arc::new(Date32Array::from_value(Date32Type::from_naive_date(self.dt), batch.num_rows())));
-            sink(batch_of(&self.schema, columns)?)
-        })
+        self.rows.read(unit, &mut |batch, _| sink(batch))
     }
 }
 
@@ -105,7 +84,7 @@ impl Warehouse {
         let table = load.dataset.staging_table();
         let session = self.locked(&[Lock::Staging(load.dt)]).await?;
         let side = Side::new(table, load.dt, &self.run_id);
-        side.create(&session).await?;
+        side.create(&session, &Self::load_id(load.dt)).await?;
         let published = self.fill_and_publish(&session, &side, &load).await;
         session.end(published.is_ok(), &side.undo_sql()).await;
         published.map(|()| load.lines)
@@ -113,14 +92,12 @@ impl Warehouse {
 
     async fn fill_and_publish(&self, session: &Session, side: &Side, load: &StageLoad) -> Result<()> {
         let table = load.dataset.staging_table();
-        let mut named: Vec<(String, PgType)> =
-            load.dataset.columns().iter().map(|c| (c.name.to_owned(), pg_type(c.kind))).collect();
-        named.extend(columns(&[("load_id", PgType::Varchar), ("dt", PgType::Date)]));
+        let named = load.dataset.columns().iter().map(|c| (c.name.to_owned(), pg_type(c.kind))).collect();
         let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
         self.progress.begin(&format!("stage {}", load.dataset), expected);
         let target = Target::new(side.name(), named);
         let connections = self.settings.connections;
-        let feed = Arc::new(Stamped::new(load));
+        let feed = Arc::new(Plain { rows: Arc::clone(&load.rows), schema: load.dataset.schema() });
         let copied = copy_parallel(&self.address, &target, feed, connections, &self.cancel, &self.progress).await?;
         expect_rows(copied, expected, table)?;
         session.run("BEGIN").await?;

@@ -16,6 +16,7 @@ use super::super::stage::expect_rows;
 use super::super::warehouse::Warehouse;
 use super::rows::{FactRows, Seen};
 use super::supersede::{Moves, Settled, Settlement};
+use super::trips::TripKeys;
 use crate::error::{Error, Result};
 use crate::history::Misses;
 use crate::model::{Dataset, Fact};
@@ -50,7 +51,7 @@ impl Warehouse {
     pub async fn load_fact(&self, load: FactLoad) -> Result<FactLoaded> {
         let session = self.locked(&[Lock::Dimensions, Lock::Facts]).await?;
         let side = Side::new(load.fact.table, load.dt, &self.run_id);
-        side.create(&session).await?;
+        side.create(&session, &Self::load_id(load.dt)).await?;
         let published = self.fill_and_publish_fact(&session, &side, load).await;
         session.end(published.is_ok(), &side.undo_sql()).await;
         published
@@ -61,7 +62,11 @@ impl Warehouse {
         let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
         let members = Arc::new(Members::read(session, self.address.clone(), &fact).await?);
         let first_key = reserve(session, fact.surrogate, expected).await?;
-        let rows = FactRows::new(fact, load.dt, load.rows, Arc::clone(&members), self.zone, first_key)?;
+        let trips = match fact.dataset {
+            Dataset::Payments => TripKeys::read(session, load.dt, self.settings.memory_bytes / 2).await?,
+            _ => TripKeys::default(),
+        };
+        let rows = FactRows::new(fact, load.rows, Arc::clone(&members), trips, self.zone, first_key)?;
         let feed = Arc::new(rows);
         let target = Target::new(side.name(), feed.columns());
         self.progress.begin(&format!("load {}", fact.table), expected);
@@ -117,7 +122,7 @@ impl Publication<'_> {
         if let Some(settlement) = Settlement::new(&fact, side.clone(), dt, zone) {
             settled = settlement.settle(session, old).await?;
         }
-        self.resolve_trips(&side).await?;
+        self.resolve_trips(&side, seen.open_trips > 0).await?;
         self.adjust_ledger(lines, &settled).await?;
         schema::fix_zone(session, zone).await?;
         let fingerprint = self.warehouse.fingerprint(&[]);
@@ -126,12 +131,13 @@ impl Publication<'_> {
         Ok((settled, dirty))
     }
 
-    /// Payments find their trip by its key, whichever of the two came first.
-    async fn resolve_trips(&self, side: &str) -> Result<()> {
+    /// Payments find their trip by its key, whichever of the two came first. `open`: some have not found it yet.
+    async fn resolve_trips(&self, side: &str, open: bool) -> Result<()> {
         let sql = match self.fact.dataset {
-            Dataset::Payments => {
-                format!("UPDATE {side} p SET trip_sk = k.trip_sk FROM dwh.trip_key k WHERE k.trip_id = p.trip_id")
-            }
+            Dataset::Payments if open => format!(
+                "UPDATE {side} p SET trip_sk = k.trip_sk FROM dwh.trip_key k \
+                 WHERE p.trip_sk IS NULL AND k.trip_id = p.trip_id"
+            ),
             Dataset::Trips => format!(
                 "UPDATE dwh.fact_payment f SET trip_sk = p.trip_sk FROM {side} p \
                  WHERE f.trip_sk IS NULL AND f.trip_id = p.trip_id"
@@ -210,7 +216,7 @@ pub(in crate::postgres) async fn take_out(
     dt: NaiveDate,
 ) -> Result<TakenOut> {
     let side = Side::new(fact.table, dt, &warehouse.run_id);
-    side.create(session).await?;
+    side.create(session, &Warehouse::load_id(dt)).await?;
     let publication = Publication { warehouse, session, side: &side, fact, dt };
     let old = current(session, fact.table, dt).await?;
     let (settled, dirty_dates) = publication.settle(&mut [], &Seen::default(), old.as_deref()).await?;

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, AsArray, Date32Array, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimestampMicrosecondType};
-use chrono::NaiveDate;
+use arrow::array::{ArrayRef, AsArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 
 use super::super::copy::PgType;
 use super::super::copy_in::{Feed, Rows, Unit};
 use super::super::members::Shared;
 use super::super::stage::{batch_of, pg_type};
-use super::super::warehouse::Warehouse;
+use super::trips::TripKeys;
 use crate::error::{Error, Result};
 use crate::history::Misses;
 use crate::model::{Clock, Dataset, Fact, Zone};
@@ -24,7 +23,8 @@ enum Computed {
     Duration,
     /// `yyyymmdd` and second of the day of the event in the service zone.
     DateAndTime,
-    Nothing,
+    /// The trip that a payment names.
+    Trip,
 }
 
 /// What the rows of a day showed on the way.
@@ -34,6 +34,8 @@ pub(super) struct Seen {
     pub(super) misses: BTreeMap<&'static str, Misses>,
     /// Service dates touched, as days since the epoch.
     pub(super) service_days: BTreeSet<i32>,
+    /// Payments that name a trip which is not among the day's own.
+    pub(super) open_trips: u64,
 }
 
 /// Turns cleaned rows into rows of one fact table.
@@ -41,9 +43,8 @@ pub(super) struct FactRows {
     fact: Fact,
     rows: Arc<dyn Rows>,
     members: Shared,
+    trips: TripKeys,
     zone: Zone,
-    dt: NaiveDate,
-    load_id: String,
     computed: Computed,
     next_key: AtomicI64,
     schema: SchemaRef,
@@ -54,25 +55,24 @@ pub(super) struct FactRows {
 impl FactRows {
     pub(super) fn new(
         fact: Fact,
-        dt: NaiveDate,
         rows: Arc<dyn Rows>,
         members: Shared,
+        trips: TripKeys,
         zone: Zone,
         first_key: i64,
     ) -> Result<Self> {
         let computed = match fact.dataset {
             Dataset::Trips => Computed::Duration,
             Dataset::VehiclePositions => Computed::DateAndTime,
-            _ => Computed::Nothing,
+            _ => Computed::Trip,
         };
         let (fields, columns) = shape(&fact, computed)?;
         Ok(Self {
             fact,
             rows,
             members,
+            trips,
             zone,
-            dt,
-            load_id: Warehouse::load_id(dt),
             computed,
             next_key: AtomicI64::new(first_key),
             schema: Arc::new(Schema::new(fields)),
@@ -123,10 +123,12 @@ impl FactRows {
                 columns.push(Arc::new(Int32Array::from(dates)));
                 columns.push(Arc::new(Int32Array::from(seconds)));
             }
-            Computed::Nothing => {}
+            Computed::Trip => {
+                let (trips, open) = self.trips.resolve(&without_empty(raw("trip_id")?));
+                seen.open_trips += open;
+                columns.push(Arc::new(trips));
+            }
         }
-        columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&self.load_id, rows))));
-        columns.push(Arc::new(Date32Array::from_value(Date32Type::from_naive_date(self.dt), rows)));
         columns.push(Arc::new(Int16Array::from_value(file_no, rows)));
         batch_of(&self.schema, columns)
     }
@@ -147,6 +149,7 @@ impl Feed for FactRows {
         self.rows.read(unit, &mut |batch, file_no| sink(self.make(&batch, file_no, &mut clock, &mut seen)?))?;
         let mut total = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         total.service_days.append(&mut seen.service_days);
+        total.open_trips += seen.open_trips;
         for (table, misses) in seen.misses {
             total.misses.entry(table).or_default().add(misses);
         }
@@ -182,10 +185,8 @@ fn shape(fact: &Fact, computed: Computed) -> Result<Shape> {
             list.push(("event_date_sk", DataType::Int32, PgType::Int4));
             list.push(("event_time_sk", DataType::Int32, PgType::Int4));
         }
-        Computed::Nothing => {}
+        Computed::Trip => list.push(("trip_sk", DataType::Int64, PgType::Int8)),
     }
-    list.push(("load_id", DataType::Utf8, PgType::Varchar));
-    list.push(("dt", DataType::Date32, PgType::Date));
     list.push(("file_no", DataType::Int16, PgType::Int2));
     let fields = list.iter().map(|(name, arrow, _)| Field::new(*name, arrow.clone(), true)).collect();
     Ok((fields, list.into_iter().map(|(name, _, pg)| (name.to_owned(), pg)).collect()))

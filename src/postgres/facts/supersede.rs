@@ -80,30 +80,40 @@ impl<'a> Settlement<'a> {
     /// Settles the day's keys: call with the side table filled and bare, the old partition still attached.
     pub(super) async fn settle(&self, session: &Session, old: Option<&str>) -> Result<Settled> {
         let mut settled = Settled::default();
-        self.meet(session).await?;
-        self.yield_to_newer(session, &mut settled).await?;
-        self.displace_older(session, &mut settled).await?;
+        let any_met = self.meet(session).await?;
+        if any_met {
+            self.keep_numbers(session).await?;
+            self.yield_to_newer(session, &mut settled).await?;
+            self.displace_older(session, &mut settled).await?;
+        }
         self.give_back(session, old, &mut settled).await?;
-        self.register(session).await?;
+        self.register(session, any_met).await?;
         settled.touched.sort_unstable();
         settled.touched.dedup();
         Ok(settled)
     }
 
-    /// Finds the keys that are known already; they keep their surrogate keys.
-    async fn meet(&self, session: &Session) -> Result<()> {
+    /// Finds the keys that are known already, and says whether there are any.
+    async fn meet(&self, session: &Session) -> Result<bool> {
         let Registry { key, keys, superseded } = self.registry;
         let (side, sk, dt) = (&self.side, self.fact.surrogate, self.dt);
+        // Of the side table only its size and its keys matter to the plans.
         session
             .run(&format!(
-                "ANALYZE {side}; \
+                "ANALYZE {side} ({key}); \
                  DELETE FROM {superseded} WHERE dt = '{dt}'; \
                  CREATE TEMP TABLE met ON COMMIT DROP AS \
                    SELECT p.{key} AS id, k.{sk} AS sk, k.dt FROM {side} p JOIN {keys} k ON k.{key} = p.{key}; \
-                 ANALYZE pg_temp.met; \
-                 UPDATE {side} p SET {sk} = m.sk FROM pg_temp.met m WHERE m.id = p.{key}"
+                 ANALYZE pg_temp.met"
             ))
-            .await
+            .await?;
+        get(&session.row("SELECT EXISTS (SELECT FROM pg_temp.met)", &[]).await?, 0)
+    }
+
+    /// Known keys keep their surrogate keys.
+    async fn keep_numbers(&self, session: &Session) -> Result<()> {
+        let (side, sk, key) = (&self.side, self.fact.surrogate, self.registry.key);
+        session.run(&format!("UPDATE {side} p SET {sk} = m.sk FROM pg_temp.met m WHERE m.id = p.{key}")).await
     }
 
     /// Rows of this day that a newer day has too wait at once.
@@ -228,13 +238,14 @@ impl<'a> Settlement<'a> {
     }
 
     /// Registers the keys nobody knew. In key order: a B-tree grows best that way.
-    async fn register(&self, session: &Session) -> Result<()> {
+    async fn register(&self, session: &Session, any_met: bool) -> Result<()> {
         let Registry { key, keys, .. } = self.registry;
         let (side, sk, dt) = (&self.side, self.fact.surrogate, self.dt);
+        let unknown = format!("WHERE NOT EXISTS (SELECT FROM pg_temp.met m WHERE m.id = p.{key})");
         session
             .run(&format!(
-                "INSERT INTO {keys} ({key}, {sk}, dt) SELECT p.{key}, p.{sk}, '{dt}' FROM {side} p \
-                 WHERE NOT EXISTS (SELECT FROM pg_temp.met m WHERE m.id = p.{key}) ORDER BY p.{key}"
+                "INSERT INTO {keys} ({key}, {sk}, dt) SELECT p.{key}, p.{sk}, '{dt}' FROM {side} p {} ORDER BY p.{key}",
+                if any_met { &unknown } else { "" }
             ))
             .await
     }
