@@ -59,7 +59,7 @@ pub struct Settings {
     pub memory_bytes: u64,
     /// Threads for decoding and aggregation; 0 means one for each core.
     pub threads: usize,
-    /// Connections that load one partition side by side.
+    /// Connections that load and index side by side: of one partition, or of a day's facts.
     pub connections: usize,
     /// How long a swap waits for readers in all, in seconds.
     pub swap_deadline_seconds: u64,

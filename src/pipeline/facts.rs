@@ -11,7 +11,7 @@ use super::input::{Audience, Judged, KeptRows};
 use super::report::{Report, TableReport};
 use crate::error::Result;
 use crate::model::{Dataset, Fact};
-use crate::postgres::FactLoad;
+use crate::postgres::{FactLoad, FactLoaded};
 
 impl Pipeline {
     /// Loads one day's trips, payments and positions with the keys of the versions that held at their time.
@@ -32,36 +32,49 @@ impl Pipeline {
                 None => pending.push((fact, Arc::new(self.judge(input).await?))),
             }
         }
-        for (fact, judged) in pending {
-            report.table(fact.table, self.publish_fact(dt, fact, judged).await?);
+        if !pending.is_empty() {
+            self.publish_facts(dt, pending, &mut report).await?;
         }
         report.nothing_is_unchanged();
         Ok(report.took(started))
     }
 
-    /// Publishes one judged day of one fact.
-    pub(super) async fn publish_fact(&self, dt: NaiveDate, fact: Fact, judged: Arc<Judged>) -> Result<TableReport> {
-        let load = FactLoad {
-            fact,
+    /// Publishes one judged day of some facts, in the order of [`Fact::ALL`].
+    pub(super) async fn publish_facts(
+        &self,
+        dt: NaiveDate,
+        facts: Vec<(Fact, Arc<Judged>)>,
+        report: &mut Report,
+    ) -> Result<()> {
+        let load = |(fact, judged): &(Fact, Arc<Judged>)| FactLoad {
+            fact: *fact,
             dt,
             lines: judged.lines(Audience::Warehouse),
-            rows: Arc::new(KeptRows::new(Arc::clone(&judged), Audience::Warehouse)),
+            rows: Arc::new(KeptRows::new(Arc::clone(judged), Audience::Warehouse)),
         };
-        let loaded = self.warehouse()?.load_fact(load).await?;
-        let mut table = TableReport::of(&loaded.lines);
-        judged.describe(&mut table);
-        table.rows_written = table.rows_loaded + loaded.moved_rows;
-        let misses: serde_json::Map<_, _> = loaded
-            .misses
-            .iter()
-            .filter(|(_, m)| m.total() > 0)
-            .map(|(name, m)| ((*name).to_owned(), json!({"before_first": m.before_first, "gap": m.gap})))
-            .collect();
-        table.detail("as_of_misses", misses);
-        if loaded.moved_rows > 0 {
-            table.detail("rows_of_other_days_moved", loaded.moved_rows);
+        let loaded = self.warehouse()?.load_facts(facts.iter().map(load).collect()).await?;
+        for ((fact, judged), loaded) in facts.iter().zip(loaded) {
+            report.table(fact.table, fact_report(judged, &loaded));
         }
-        table.detail("dirty_dates", loaded.dirty_dates.iter().map(ToString::to_string).collect::<Vec<_>>());
-        Ok(table)
+        Ok(())
     }
+}
+
+/// What the report tells of one fact.
+fn fact_report(judged: &Judged, loaded: &FactLoaded) -> TableReport {
+    let mut table = TableReport::of(&loaded.lines);
+    judged.describe(&mut table);
+    table.rows_written = table.rows_loaded + loaded.moved_rows;
+    let misses: serde_json::Map<_, _> = loaded
+        .misses
+        .iter()
+        .filter(|(_, m)| m.total() > 0)
+        .map(|(name, m)| ((*name).to_owned(), json!({"before_first": m.before_first, "gap": m.gap})))
+        .collect();
+    table.detail("as_of_misses", misses);
+    if loaded.moved_rows > 0 {
+        table.detail("rows_of_other_days_moved", loaded.moved_rows);
+    }
+    table.detail("dirty_dates", loaded.dirty_dates.iter().map(ToString::to_string).collect::<Vec<_>>());
+    table
 }

@@ -116,7 +116,7 @@ impl Pipeline {
     async fn publish_warehouse(&self, dt: NaiveDate, judged: Arc<Judged>, report: &mut Report) -> Result<()> {
         let dataset = judged.dataset;
         if let Some(fact) = Fact::of(dataset) {
-            report.table(fact.table, self.publish_fact(dt, fact, judged).await?);
+            self.publish_facts(dt, vec![(fact, judged)], report).await?;
         } else if let Some(dimension) = Dimension::ALL.into_iter().find(|d| d.dataset == dataset) {
             let load = self.prepare_dimension(dimension, dt, Arc::clone(&judged)).await?;
             report.table(dimension.table, self.publish_dimension(load, &judged).await?);

@@ -1,10 +1,10 @@
 //! The members that facts refer to: their keys in memory while a day loads, and inferred ones for keys nobody described.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Int32Type};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
@@ -17,13 +17,22 @@ use crate::model::{Fact, Member, Reference};
 /// The unknown member: what a NULL key refers to.
 pub(super) const UNKNOWN: i64 = 0;
 
-/// The members of one kind, and those added for this load.
+/// Surrogate keys by kind.
+pub(super) type Numbers = BTreeMap<Member, HashSet<i64>>;
+
+/// The members that a publication has written and not committed yet.
+pub(super) type Written = Numbers;
+
+/// The members of one kind.
 struct Kind {
     index: RwLock<AsOfIndex>,
-    added: Mutex<Vec<(String, i64)>>,
+    /// Members that the dimension does not hold (yet, or any more), though rows of this load may refer to them: each goes
+    /// in with the first publication whose rows do.
+    absent: Mutex<BTreeMap<i64, String>>,
 }
 
-/// All members a fact refers to, shared by the threads that load it.
+/// All members that the facts of one load refer to, shared by the threads that load them, so that a key has one number
+/// whichever fact meets it first.
 pub(super) struct Members {
     kinds: BTreeMap<Member, Kind>,
     address: Address,
@@ -33,25 +42,27 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Reads the members that one fact refers to.
-    pub(super) async fn read(session: &Session, address: Address, fact: &Fact) -> Result<Self> {
+    /// Reads the members that some facts refer to.
+    pub(super) async fn read(session: &Session, address: Address, facts: &[Fact]) -> Result<Self> {
         let mut kinds = BTreeMap::new();
-        for reference in fact.references {
+        for reference in facts.iter().flat_map(|fact| fact.references) {
             if let Entry::Vacant(place) = kinds.entry(reference.member) {
                 let index = RwLock::new(read_index(session, reference.member).await?);
-                place.insert(Kind { index, added: Mutex::default() });
+                place.insert(Kind { index, absent: Mutex::default() });
             }
         }
         Ok(Self { kinds, address, numbers: OnceCell::new(), runtime: Handle::current() })
     }
 
-    /// The surrogate keys of one reference for a batch, as of the rows' times. Blocking: may draw numbers.
+    /// The surrogate keys of one reference for a batch, as of the rows' times; those that exist for facts alone are noted
+    /// as `inferred`. Blocking: may draw numbers.
     pub(super) fn resolve(
         &self,
         reference: &Reference,
         keys: &ArrayRef,
         times: &[i64],
         misses: &mut Misses,
+        inferred: &mut Numbers,
     ) -> Result<Int64Array> {
         let kind = self
             .kinds
@@ -64,11 +75,13 @@ impl Members {
                 let mut used = vec![false; codes.values().len()];
                 codes.keys().iter().flatten().for_each(|code| used[code as usize] = true);
                 let ids = self.ids(reference.member, kind, codes.values(), &|row| used[row])?;
+                note_inferred(reference.member, kind, &ids, inferred);
                 let rows = codes.keys().iter().map(|code| code.and_then(|c| ids[c as usize]));
                 Ok(look_up(kind, rows, times, misses))
             }
             _ => {
                 let ids = self.ids(reference.member, kind, keys, &|_| true)?;
+                note_inferred(reference.member, kind, &ids, inferred);
                 Ok(look_up(kind, ids.into_iter(), times, misses))
             }
         }
@@ -107,10 +120,11 @@ impl Members {
             unseen.sort_unstable();
             unseen.dedup();
             let numbers = self.draw(member, unseen.len())?;
-            let mut added = kind.added.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut absent = kind.absent.lock().unwrap_or_else(PoisonError::into_inner);
             for (key, number) in unseen.into_iter().zip(numbers) {
-                index.insert(key, number, member.is_inferred());
-                added.push((key.to_owned(), number));
+                // Also a new way of paying is there for facts alone, as far as this load goes.
+                index.insert(key, number, true);
+                absent.insert(number, key.to_owned());
             }
             for row in missing {
                 ids[row] = text(row).and_then(|key| index.resolve(key));
@@ -128,29 +142,98 @@ impl Members {
         rows.iter().map(|row| get(row, 0)).collect()
     }
 
-    /// Writes the members that this load added, within its publication.
-    pub(super) async fn publish(&self, session: &Session, load_id: &str) -> Result<()> {
-        for (member, kind) in &self.kinds {
-            let added = std::mem::take(&mut *kind.added.lock().unwrap_or_else(PoisonError::into_inner));
-            let (keys, numbers): (Vec<String>, Vec<i64>) = added.into_iter().unzip();
-            if keys.is_empty() {
-                continue;
-            }
-            let (table, key, surrogate) = (member.table(), member.key(), member.surrogate());
-            let sql = if member.is_inferred() {
-                format!(
-                    "INSERT INTO {table} ({surrogate}, {key}, is_inferred, load_id) \
-                     SELECT n, k, true, $3 FROM unnest($1::bigint[], $2::text[]) AS added (n, k)"
-                )
-            } else {
-                format!(
-                    "INSERT INTO {table} ({surrogate}, {key}, name) \
-                     SELECT n, k, k FROM unnest($1::bigint[], $2::text[]) AS added (n, k) WHERE $3::text IS NOT NULL"
-                )
+    /// Writes the members that rows refer to and the dimensions do not hold, within the rows' publication.
+    pub(super) async fn publish(&self, session: &Session, load_id: &str, referred: &Numbers) -> Result<Written> {
+        let mut written = Written::new();
+        for (&member, numbers) in referred {
+            let Some(kind) = self.kinds.get(&member) else { continue };
+            let missing: Vec<(i64, String)> = {
+                let absent = kind.absent.lock().unwrap_or_else(PoisonError::into_inner);
+                absent.iter().filter(|(n, _)| numbers.contains(n)).map(|(n, key)| (*n, key.clone())).collect()
             };
-            session.touch(&sql, &[&numbers, &keys, &load_id]).await?;
+            write(session, member, &missing, load_id).await?;
+            written.entry(member).or_default().extend(missing.iter().map(|(number, _)| *number));
         }
+        Ok(written)
+    }
+
+    /// Writes members for keys that the dimension does not hold, under the numbers that other facts of this load may have
+    /// given them already.
+    pub(super) async fn infer(
+        self: &Arc<Self>,
+        session: &Session,
+        member: Member,
+        keys: Vec<String>,
+        load_id: &str,
+        written: &mut Written,
+    ) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let members = Arc::clone(self);
+        let numbered = tokio::task::spawn_blocking(move || members.number(member, keys))
+            .await
+            .map_err(|e| Error::internal("a working thread ended early").because(e))??;
+        write(session, member, &numbered, load_id).await?;
+        written.entry(member).or_default().extend(numbered.iter().map(|(number, _)| *number));
         Ok(())
+    }
+
+    fn number(&self, member: Member, keys: Vec<String>) -> Result<Vec<(i64, String)>> {
+        let Some(kind) = self.kinds.get(&member) else {
+            return Ok(self.draw(member, keys.len())?.into_iter().zip(keys).collect());
+        };
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(&keys));
+        let ids = self.ids(member, kind, &texts, &|_| true)?;
+        let index = kind.index.read().unwrap_or_else(PoisonError::into_inner);
+        let numbers = ids.into_iter().flatten().map(|id| index.lookup(id, 0).0);
+        Ok(numbers.zip(keys).collect())
+    }
+
+    /// A publication is committed: what it wrote is there, what it removed is not.
+    pub(super) fn published(&self, written: &Written, removed: Vec<(Member, i64, String)>) {
+        let absent = |member| self.kinds.get(&member).map(|kind| &kind.absent);
+        for (&member, numbers) in written {
+            if let Some(absent) = absent(member) {
+                absent.lock().unwrap_or_else(PoisonError::into_inner).retain(|number, _| !numbers.contains(number));
+            }
+        }
+        for (member, number, key) in removed {
+            if let Some(absent) = absent(member) {
+                absent.lock().unwrap_or_else(PoisonError::into_inner).insert(number, key);
+            }
+        }
+    }
+}
+
+async fn write(session: &Session, member: Member, numbered: &[(i64, String)], load_id: &str) -> Result<()> {
+    if numbered.is_empty() {
+        return Ok(());
+    }
+    let (numbers, keys): (Vec<i64>, Vec<&str>) = numbered.iter().map(|(number, key)| (*number, key.as_str())).unzip();
+    let (table, key, surrogate) = (member.table(), member.key(), member.surrogate());
+    let sql = if member.is_inferred() {
+        format!(
+            "INSERT INTO {table} ({surrogate}, {key}, is_inferred, load_id) \
+             SELECT n, k, true, $3 FROM unnest($1::bigint[], $2::text[]) AS added (n, k)"
+        )
+    } else {
+        format!(
+            "INSERT INTO {table} ({surrogate}, {key}, name) \
+             SELECT n, k, k FROM unnest($1::bigint[], $2::text[]) AS added (n, k) WHERE $3::text IS NOT NULL"
+        )
+    };
+    session.touch(&sql, &[&numbers, &keys, &load_id]).await?;
+    Ok(())
+}
+
+/// Notes which of some keys exist for facts alone.
+fn note_inferred(member: Member, kind: &Kind, ids: &[Option<KeyId>], inferred: &mut Numbers) {
+    let index = kind.index.read().unwrap_or_else(PoisonError::into_inner);
+    for &id in ids.iter().flatten() {
+        if let (number, Hit::Inferred) = index.lookup(id, 0) {
+            inferred.entry(member).or_default().insert(number);
+        }
     }
 }
 
@@ -219,13 +302,17 @@ pub(super) async fn unreferenced(
     Ok(found)
 }
 
-/// Deletes members found by [`unreferenced`].
-pub(super) async fn remove(session: &Session, members: &[(Member, Vec<i64>)]) -> Result<()> {
+/// Deletes members found by [`unreferenced`]; their numbers and keys.
+pub(super) async fn remove(session: &Session, members: &[(Member, Vec<i64>)]) -> Result<Vec<(Member, i64, String)>> {
+    let mut removed = Vec::new();
     for (member, surrogates) in members {
-        let sql = format!("DELETE FROM {} WHERE {} = ANY ($1)", member.table(), member.surrogate());
-        session.touch(&sql, &[surrogates]).await?;
+        let (table, surrogate, key) = (member.table(), member.surrogate(), member.key());
+        let sql = format!("DELETE FROM {table} WHERE {surrogate} = ANY ($1) RETURNING {surrogate}, {key}");
+        for row in session.rows(&sql, &[surrogates]).await? {
+            removed.push((*member, get(&row, 0)?, get(&row, 1)?));
+        }
     }
-    Ok(())
+    Ok(removed)
 }
 
 /// An SQL expression for the surrogate key of `raw` as of `time`: the version with the latest start not after it, else

@@ -6,11 +6,12 @@
 //! readers only a moment at a time: a queued ACCESS EXCLUSIVE lock would block every later reader behind one long
 //! query.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{Days, NaiveDate};
 
-use super::client::{Session, get, is_lock_timeout};
+use super::client::{Address, Session, get, is_lock_timeout};
 use crate::error::{Error, Result};
 
 /// How long one attempt at the swap waits for readers.
@@ -23,6 +24,15 @@ pub(super) struct Side {
     parent: String,
     dt: NaiveDate,
     table: String,
+}
+
+/// What of its parent a side table has before [`Side::finish`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Built {
+    /// Keys and indexes.
+    pub(super) indexes: bool,
+    /// Foreign keys, checked.
+    pub(super) foreign_keys: bool,
 }
 
 impl Side {
@@ -39,9 +49,11 @@ impl Side {
         format!("{}.{}", self.schema, self.table)
     }
 
-    /// Takes back an unfinished publication.
-    pub(super) fn undo_sql(&self) -> String {
-        format!("ROLLBACK; DROP TABLE IF EXISTS {}", self.name())
+    /// Takes back unfinished publications. Dropping a table with foreign keys needs its dimensions, so this too waits for
+    /// readers only a moment; what stays then goes at the next run.
+    pub(super) fn undo_sql(sides: &[Self]) -> String {
+        let names: Vec<String> = sides.iter().map(Self::name).collect();
+        format!("ROLLBACK; SET lock_timeout = '500ms'; DROP TABLE IF EXISTS {}; SET lock_timeout = 0", names.join(", "))
     }
 
     fn parent_name(&self) -> String {
@@ -55,8 +67,9 @@ impl Side {
     /// Drops what a crashed run left behind and makes the empty side table, whose rows are of this day and load.
     ///
     /// The bound that makes attaching instant is there from the start: checking it costs a row less than a scan later.
-    pub(super) async fn create(&self, session: &Session, load_id: &str) -> Result<()> {
-        drop_orphans(session, &self.schema, &self.final_name()).await?;
+    /// Inside the caller's transaction.
+    pub(super) async fn create(&self, session: &Session, load_id: &str, deadline: Duration) -> Result<()> {
+        drop_orphans(session, &self.schema, &self.final_name(), deadline).await?;
         session
             .run(&format!(
                 "CREATE TABLE {side} (LIKE {parent} INCLUDING DEFAULTS, \
@@ -71,20 +84,98 @@ impl Side {
             .await
     }
 
-    /// Gives the filled side table the parent's constraints and indexes.
-    pub(super) async fn finish(&self, session: &Session) -> Result<()> {
-        let parent = self.parent_name();
-        let mut sql = format!("ALTER TABLE {} ALTER dt DROP DEFAULT, ALTER load_id DROP DEFAULT;", self.name());
-        let constraints = session
-            .rows(
-                "SELECT pg_get_constraintdef(oid) FROM pg_constraint \
-                 WHERE conrelid = $1::text::regclass AND contype IN ('p', 'u', 'f') ORDER BY contype DESC, conname",
-                &[&parent],
-            )
-            .await?;
-        for row in &constraints {
-            sql.push_str(&format!("ALTER TABLE {} ADD {};", self.name(), get::<String>(row, 0)?));
+    /// Gives the filled side table what it lacks of the parent's constraints and indexes.
+    pub(super) async fn finish(&self, session: &Session, built: Built) -> Result<()> {
+        let mut sql = self.ordinary_sql();
+        if !built.indexes {
+            for key in self.keys(session).await? {
+                sql.push_str(&format!("ALTER TABLE {} ADD {key};", self.name()));
+            }
+            for index in self.indexes(session).await? {
+                sql.push_str(&format!("{index};"));
+            }
         }
+        if !built.foreign_keys {
+            for (_, key) in self.foreign_keys(session).await? {
+                sql.push_str(&format!("ALTER TABLE {} ADD {key};", self.name()));
+            }
+        }
+        session.run(&sql).await
+    }
+
+    /// Builds keys and indexes ahead of [`Side::finish`], several at once: for a side table whose rows stay as they are.
+    pub(super) async fn index(&self, address: &Address, connections: usize) -> Result<()> {
+        let session = address.session().await?;
+        let (keys, mut builds) = (self.keys(&session).await?, self.indexes(&session).await?);
+        // The primary key's index comes up like the others; making it the key is an entry in the catalog.
+        let primary = format!("{}_pkey", self.table);
+        let (mut primary_sql, mut others) = (String::new(), String::new());
+        for key in keys {
+            if let Some(columns) = key.strip_prefix("PRIMARY KEY ") {
+                builds.insert(0, format!("CREATE UNIQUE INDEX {primary} ON {} {columns}", self.name()));
+                primary_sql = format!("ALTER TABLE {} ADD PRIMARY KEY USING INDEX {primary};", self.name());
+            } else {
+                others.push_str(&format!("ALTER TABLE {} ADD {key};", self.name()));
+            }
+        }
+        session.run(&self.ordinary_sql()).await?;
+        // A BRIN index is made in no time and fills the gap at the end.
+        builds.sort_by_key(|sql| sql.contains(" USING brin "));
+        let queue = Mutex::new(builds.into_iter());
+        let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let workers = (0..connections.max(1)).map(|_| async {
+            let session = address.session().await?;
+            while let Some(sql) = take() {
+                session.run(&sql).await?;
+            }
+            session.release().await;
+            Ok::<_, Error>(())
+        });
+        futures::future::try_join_all(workers).await?;
+        session.run(&format!("{primary_sql}{others}")).await?;
+        session.release().await;
+        Ok(())
+    }
+
+    /// Adds and checks the foreign keys ahead of [`Side::finish`]: for a side table whose members are all in place.
+    ///
+    /// A key is added unchecked first, which holds one dimension for an instant, and then checked while `quiet`.
+    pub(super) async fn refer(&self, address: &Address, quiet: &tokio::sync::Mutex<()>) -> Result<()> {
+        let session = address.session().await?;
+        let keys = self.foreign_keys(&session).await?;
+        for (name, key) in &keys {
+            session.run(&format!("ALTER TABLE {} ADD CONSTRAINT {name} {key} NOT VALID", self.name())).await?;
+        }
+        for (name, _) in &keys {
+            let _quiet = quiet.lock().await;
+            session.run(&format!("ALTER TABLE {} VALIDATE CONSTRAINT {name}", self.name())).await?;
+        }
+        session.release().await;
+        Ok(())
+    }
+
+    /// The rows are in: what they have in common is no default any more.
+    fn ordinary_sql(&self) -> String {
+        format!("ALTER TABLE {} ALTER dt DROP DEFAULT, ALTER load_id DROP DEFAULT;", self.name())
+    }
+
+    /// The parent's primary and unique keys, as definitions.
+    async fn keys(&self, session: &Session) -> Result<Vec<String>> {
+        let sql = "SELECT pg_get_constraintdef(oid) FROM pg_constraint \
+                   WHERE conrelid = $1::text::regclass AND contype IN ('p', 'u') ORDER BY contype, conname";
+        session.rows(sql, &[&self.parent_name()]).await?.iter().map(|row| get(row, 0)).collect()
+    }
+
+    /// The parent's foreign keys, as quoted names and definitions.
+    async fn foreign_keys(&self, session: &Session) -> Result<Vec<(String, String)>> {
+        let sql = "SELECT quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint \
+                   WHERE conrelid = $1::text::regclass AND contype = 'f' ORDER BY conname";
+        let rows = session.rows(sql, &[&self.parent_name()]).await?;
+        rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+    }
+
+    /// Statements that make the parent's indexes, but for those of its keys.
+    async fn indexes(&self, session: &Session) -> Result<Vec<String>> {
         let indexes = session
             .rows(
                 "SELECT am.amname::text, string_agg(pg_get_indexdef(i.indexrelid, k, true), ', ' ORDER BY k), \
@@ -94,15 +185,15 @@ impl Side {
                  WHERE i.indrelid = $1::text::regclass \
                  AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u')) \
                  GROUP BY c.relname, am.amname, i.indpred, i.indrelid ORDER BY c.relname",
-                &[&parent],
+                &[&self.parent_name()],
             )
             .await?;
-        for row in &indexes {
+        let make = |row: &tokio_postgres::Row| {
             let predicate = get::<Option<String>>(row, 2)?.map(|p| format!(" WHERE {p}")).unwrap_or_default();
             let (method, columns) = (get::<String>(row, 0)?, get::<String>(row, 1)?);
-            sql.push_str(&format!("CREATE INDEX ON {} USING {method} ({columns}){predicate};", self.name()));
-        }
-        session.run(&sql).await
+            Ok(format!("CREATE INDEX ON {} USING {method} ({columns}){predicate}", self.name()))
+        };
+        indexes.iter().map(make).collect()
     }
 
     fn bound(&self) -> String {
@@ -178,7 +269,7 @@ pub(super) async fn current(session: &Session, parent: &str, dt: NaiveDate) -> R
 }
 
 /// Drops side tables of one day that no run owns any more; the caller holds the lock that covers them.
-async fn drop_orphans(session: &Session, schema: &str, partition: &str) -> Result<()> {
+async fn drop_orphans(session: &Session, schema: &str, partition: &str, deadline: Duration) -> Result<()> {
     let rows = session
         .rows(
             "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c \
@@ -189,7 +280,8 @@ async fn drop_orphans(session: &Session, schema: &str, partition: &str) -> Resul
         )
         .await?;
     for row in &rows {
-        session.run(&format!("DROP TABLE {}", get::<String>(row, 0)?)).await?;
+        let orphan: String = get(row, 0)?;
+        patiently(session, &format!("DROP TABLE {orphan}"), deadline, &orphan).await?;
     }
     Ok(())
 }

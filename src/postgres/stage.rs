@@ -11,7 +11,7 @@ use super::copy::PgType;
 use super::copy_in::{Feed, Rows, Target, Unit, copy_here, copy_parallel};
 use super::ledger::{self, Line};
 use super::lock::Lock;
-use super::partition::{Side, current};
+use super::partition::{Built, Side, current};
 use super::rejected::{self, Repair};
 use super::schema;
 use super::warehouse::Warehouse;
@@ -84,14 +84,16 @@ impl Warehouse {
         let table = load.dataset.staging_table();
         let session = self.locked(&[Lock::Staging(load.dt)]).await?;
         let side = Side::new(table, load.dt, &self.run_id);
-        side.create(&session, &Self::load_id(load.dt)).await?;
         let published = self.fill_and_publish(&session, &side, &load).await;
-        session.end(published.is_ok(), &side.undo_sql()).await;
+        session.end(published.is_ok(), &Side::undo_sql(&[side])).await;
         published.map(|()| load.lines)
     }
 
     async fn fill_and_publish(&self, session: &Session, side: &Side, load: &StageLoad) -> Result<()> {
         let table = load.dataset.staging_table();
+        session.run("BEGIN").await?;
+        side.create(session, &Self::load_id(load.dt), self.swap_deadline()).await?;
+        session.run("COMMIT").await?;
         let named = load.dataset.columns().iter().map(|c| (c.name.to_owned(), pg_type(c.kind))).collect();
         let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
         self.progress.begin(&format!("stage {}", load.dataset), expected);
@@ -101,7 +103,7 @@ impl Warehouse {
         let copied = copy_parallel(&self.address, &target, feed, connections, &self.cancel, &self.progress).await?;
         expect_rows(copied, expected, table)?;
         session.run("BEGIN").await?;
-        side.finish(session).await?;
+        side.finish(session, Built::default()).await?;
         self.replace_rejects(session, load).await?;
         rejected::keep(session, &load.repairs, &self.run_id).await?;
         schema::fix_zone(session, &self.settings.time_zone).await?;

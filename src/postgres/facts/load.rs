@@ -1,21 +1,24 @@
-//! The publication of one raw day of one fact table.
+//! Loading raw days of facts: what needs no other fact is built aside while the facts with business keys come in.
+//!
+//! Trips, then payments, then positions are published, each in a transaction of its own; that order is what readers
+//! and a run after a crash see. One session holds the locks for all of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, TimeDelta};
+use chrono::NaiveDate;
+use futures::future::{Either, select};
 
 use super::super::client::{Session, get};
 use super::super::copy_in::{Rows, Target, copy_parallel};
-use super::super::ledger::{self, Line};
+use super::super::ledger::Line;
 use super::super::lock::Lock;
-use super::super::members::{self, Members};
-use super::super::partition::{Side, current};
-use super::super::schema;
+use super::super::members::{Members, Shared};
+use super::super::partition::{Built, Side};
 use super::super::stage::expect_rows;
 use super::super::warehouse::Warehouse;
-use super::rows::{FactRows, Seen};
-use super::supersede::{Moves, Settled, Settlement};
+use super::publish::{Filled, Publication};
+use super::rows::FactRows;
 use super::trips::TripKeys;
 use crate::error::{Error, Result};
 use crate::history::Misses;
@@ -46,183 +49,140 @@ pub struct FactLoaded {
     pub dirty_dates: Vec<NaiveDate>,
 }
 
-impl Warehouse {
-    /// Replaces what one raw day contributes to one fact table.
-    pub async fn load_fact(&self, load: FactLoad) -> Result<FactLoaded> {
-        let session = self.locked(&[Lock::Dimensions, Lock::Facts]).await?;
-        let side = Side::new(load.fact.table, load.dt, &self.run_id);
-        side.create(&session, &Self::load_id(load.dt)).await?;
-        let published = self.fill_and_publish_fact(&session, &side, load).await;
-        session.end(published.is_ok(), &side.undo_sql()).await;
-        published
-    }
-
-    async fn fill_and_publish_fact(&self, session: &Session, side: &Side, load: FactLoad) -> Result<FactLoaded> {
-        let fact = load.fact;
-        let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
-        let members = Arc::new(Members::read(session, self.address.clone(), &fact).await?);
-        let first_key = reserve(session, fact.surrogate, expected).await?;
-        let trips = match fact.dataset {
-            Dataset::Payments => TripKeys::read(session, load.dt, self.settings.memory_bytes / 2).await?,
-            _ => TripKeys::default(),
-        };
-        let rows = FactRows::new(fact, load.rows, Arc::clone(&members), trips, self.zone, first_key)?;
-        let feed = Arc::new(rows);
-        let target = Target::new(side.name(), feed.columns());
-        self.progress.begin(&format!("load {}", fact.table), expected);
-        let connections = self.settings.connections;
-        let copied =
-            copy_parallel(&self.address, &target, Arc::clone(&feed) as _, connections, &self.cancel, &self.progress)
-                .await?;
-        expect_rows(copied, expected, fact.table)?;
-        self.progress.begin(&format!("publish {}", fact.table), 0);
-        let publication = Publication { warehouse: self, session, side, fact, dt: load.dt };
-        publication.publish(load.lines, &members, feed.take_seen(), copied > 0).await
-    }
+/// A fact whose rows can be sent.
+struct Ready {
+    side: Side,
+    fact: Fact,
+    dt: NaiveDate,
+    lines: Vec<Line>,
+    feed: Arc<FactRows>,
+    expected: u64,
 }
 
-/// One transaction: business keys, members, indexes, ledger, dirty dates, and the swap as its last act.
-struct Publication<'a> {
+/// What the facts of one load share.
+struct Round<'a> {
     warehouse: &'a Warehouse,
     session: &'a Session,
-    side: &'a Side,
-    fact: Fact,
-    dt: NaiveDate,
+    members: Shared,
+    /// Held while a foreign key is checked aside, and from a swap to its commit: both need the dimensions, and the one
+    /// would make the other wait attempt after attempt.
+    swapping: tokio::sync::Mutex<()>,
 }
 
-impl Publication<'_> {
-    async fn publish(&self, mut lines: Vec<Line>, members: &Members, seen: Seen, any: bool) -> Result<FactLoaded> {
-        let (session, fact, dt) = (self.session, self.fact, self.dt);
-        let side = self.side.name();
+impl Warehouse {
+    /// Replaces what one raw day contributes to each of these fact tables, in the order of [`Fact::ALL`].
+    pub async fn load_facts(&self, loads: Vec<FactLoad>) -> Result<Vec<FactLoaded>> {
+        let session = self.locked(&[Lock::Dimensions, Lock::Facts]).await?;
+        let sides: Vec<Side> = loads.iter().map(|load| Side::new(load.fact.table, load.dt, &self.run_id)).collect();
+        let total = loads.iter().flat_map(|load| &load.lines).map(|line| line.rows_loaded).sum();
+        let names: Vec<&str> = loads.iter().map(|load| load.fact.table).collect();
+        self.progress.begin(&format!("load {}", names.join(", ")), total);
+        let loaded = self.load_in_order(&session, loads.into_iter().zip(sides.iter().cloned()).collect()).await;
+        session.end(loaded.is_ok(), &Side::undo_sql(&sides)).await;
+        loaded
+    }
+
+    async fn load_in_order(&self, session: &Session, loads: Vec<(FactLoad, Side)>) -> Result<Vec<FactLoaded>> {
+        let facts: Vec<Fact> = loads.iter().map(|(load, _)| load.fact).collect();
+        let members = Arc::new(Members::read(session, self.address.clone(), &facts).await?);
+        let round = Round { warehouse: self, session, members, swapping: tokio::sync::Mutex::default() };
+        let (keyed, alone): (Vec<_>, Vec<_>) = loads.into_iter().partition(|(load, _)| load.fact.registry.is_some());
+        let connections = self.settings.connections.max(1);
+        let (for_keyed, for_alone) =
+            if keyed.is_empty() { (0, connections) } else { split(connections, !alone.is_empty()) };
+        let mut ready = Vec::with_capacity(alone.len());
+        for (load, side) in alone {
+            ready.push(round.prepare(load, side).await?);
+        }
+        let aside = Box::pin(async {
+            let mut built = Vec::with_capacity(ready.len());
+            for fact in ready {
+                built.push(round.build(fact, for_alone).await?);
+            }
+            Ok::<_, Error>(built)
+        });
+        let in_order = Box::pin(async {
+            let mut loaded = Vec::with_capacity(keyed.len());
+            for (load, side) in keyed {
+                let filled = round.fill(round.prepare(load, side).await?, for_keyed).await?;
+                loaded.push(round.publish(filled).await?);
+            }
+            Ok::<_, Error>(loaded)
+        });
+        // What is built aside may fail without taking back or holding up what is published before it.
+        let (mut loaded, built) = match select(in_order, aside).await {
+            Either::Left((loaded, aside)) => (loaded?, aside.await?),
+            Either::Right((built, in_order)) => (in_order.await?, built?),
+        };
+        self.progress.begin("publish facts", 0);
+        for filled in built {
+            loaded.push(round.publish(filled).await?);
+        }
+        Ok(loaded)
+    }
+}
+
+/// Connections for the facts with business keys, which come in one after the other, and for those without.
+fn split(connections: usize, both: bool) -> (usize, usize) {
+    if both { (1, connections.saturating_sub(1).max(1)) } else { (connections, 0) }
+}
+
+impl Round<'_> {
+    /// Makes the side table and all that its rows need.
+    async fn prepare(&self, load: FactLoad, side: Side) -> Result<Ready> {
+        let (warehouse, session) = (self.warehouse, self.session);
+        let FactLoad { fact, dt, lines, rows } = load;
         session.run("BEGIN").await?;
-        let old = current(session, fact.table, dt).await?;
-        members.publish(session, &Warehouse::load_id(dt)).await?;
-        let (settled, dirty) = self.settle(&mut lines, &seen, old.as_deref()).await?;
-        self.side.finish(session).await?;
-        let check_members = old.is_some() || !settled.lost.is_empty();
-        let leaving =
-            if check_members { members::unreferenced(session, Some((&fact, dt, &side))).await? } else { Vec::new() };
-        if any || old.is_some() {
-            self.side.swap(session, any, self.warehouse.swap_deadline()).await?;
-        } else {
-            session.run(&format!("DROP TABLE {side}")).await?;
-        }
-        members::remove(session, &leaving).await?;
+        side.create(session, &Warehouse::load_id(dt), warehouse.swap_deadline()).await?;
         session.run("COMMIT").await?;
-        let moved = settled.lost.iter().chain(&settled.returned).filter(|(day, ..)| *day != dt);
-        let moved_rows = moved.map(|(_, _, rows)| rows.unsigned_abs()).sum();
-        Ok(FactLoaded { lines, misses: seen.misses, moved_rows, dirty_dates: dirty })
-    }
-
-    /// Business keys, ledger and dirty dates: all but the rows of the day itself.
-    async fn settle(&self, lines: &mut [Line], seen: &Seen, old: Option<&str>) -> Result<(Settled, Vec<NaiveDate>)> {
-        let (session, fact, dt) = (self.session, self.fact, self.dt);
-        let (side, zone) = (self.side.name(), &self.warehouse.settings.time_zone);
-        let mut settled = Settled::default();
-        if let Some(settlement) = Settlement::new(&fact, side.clone(), dt, zone) {
-            settled = settlement.settle(session, old).await?;
-        }
-        self.resolve_trips(&side, seen.open_trips > 0).await?;
-        self.adjust_ledger(lines, &settled).await?;
-        schema::fix_zone(session, zone).await?;
-        let fingerprint = self.warehouse.fingerprint(&[]);
-        ledger::write(session, fact.table, dt, lines, &fingerprint, &self.warehouse.run_id).await?;
-        let dirty = self.note_dates(seen, &settled).await?;
-        Ok((settled, dirty))
-    }
-
-    /// Payments find their trip by its key, whichever of the two came first. `open`: some have not found it yet.
-    async fn resolve_trips(&self, side: &str, open: bool) -> Result<()> {
-        let sql = match self.fact.dataset {
-            Dataset::Payments if open => format!(
-                "UPDATE {side} p SET trip_sk = k.trip_sk FROM dwh.trip_key k \
-                 WHERE p.trip_sk IS NULL AND k.trip_id = p.trip_id"
-            ),
-            Dataset::Trips => format!(
-                "UPDATE dwh.fact_payment f SET trip_sk = p.trip_sk FROM {side} p \
-                 WHERE f.trip_sk IS NULL AND f.trip_id = p.trip_id"
-            ),
-            _ => return Ok(()),
+        let expected: u64 = lines.iter().map(|l| l.rows_loaded).sum();
+        let first_key = reserve(session, fact.surrogate, expected).await?;
+        let trips = match fact.dataset {
+            Dataset::Payments => TripKeys::read(session, dt, warehouse.settings.memory_bytes / 2).await?,
+            _ => TripKeys::default(),
         };
-        self.session.run(&sql).await
+        let feed = FactRows::new(fact, rows, Arc::clone(&self.members), trips, warehouse.zone, first_key)?;
+        Ok(Ready { side, fact, dt, lines, feed: Arc::new(feed), expected })
     }
 
-    /// Rows that moved between days change the counts of both.
-    async fn adjust_ledger(&self, lines: &mut [Line], settled: &Settled) -> Result<()> {
-        let moves = |moves: &Moves, sign: i64| -> Vec<(NaiveDate, i16, i64)> {
-            moves.iter().map(|(dt, file_no, rows)| (*dt, *file_no, sign * rows)).collect()
-        };
-        let mut all = moves(&settled.lost, 1);
-        all.extend(moves(&settled.returned, -1));
-        for (dt, file_no, rows) in all {
-            if dt == self.dt {
-                let line = lines
-                    .get_mut(usize::try_from(file_no).unwrap_or(usize::MAX))
-                    .ok_or_else(|| Error::internal(format!("file number {file_no} has no ledger line")))?;
-                line.rows_loaded = line.rows_loaded.saturating_add_signed(-rows);
-                line.rows_superseded = line.rows_superseded.saturating_add_signed(rows);
-                continue;
-            }
-            let sql = "UPDATE dwh.load_ledger SET rows_loaded = rows_loaded - $4, rows_superseded = rows_superseded + $4 \
-                       WHERE target = $1 AND dt = $2 AND file_no = $3";
-            let touched = self.session.touch(sql, &[&self.fact.table, &dt, &file_no, &rows]).await?;
-            if touched != 1 {
-                return Err(Error::internal(format!("the ledger has no line for file {file_no} of {dt}"))
-                    .with("table", self.fact.table));
+    /// Sends the rows.
+    async fn fill(&self, ready: Ready, connections: usize) -> Result<Filled> {
+        let Ready { side, fact, dt, lines, feed, expected } = ready;
+        let Warehouse { address, cancel, progress, .. } = self.warehouse;
+        let target = Target::new(side.name(), feed.columns());
+        let copied = copy_parallel(address, &target, Arc::clone(&feed) as _, connections, cancel, progress).await?;
+        expect_rows(copied, expected, fact.table)?;
+        let built = Built::default();
+        Ok(Filled { side, built, fact, dt, lines, seen: feed.take_seen(), any: copied > 0 })
+    }
+
+    /// Sends the rows of a fact that no publication changes any more, and builds what its partition needs.
+    async fn build(&self, ready: Ready, connections: usize) -> Result<Filled> {
+        let mut filled = self.fill(ready, connections).await?;
+        let address = &self.warehouse.address;
+        if filled.any {
+            filled.side.index(address, self.warehouse.settings.connections).await?;
+            filled.built.indexes = true;
+            // A key that exists for facts alone is not in its dimension before the publication.
+            if filled.seen.inferred.values().all(|numbers| numbers.is_empty()) {
+                filled.side.refer(address, &self.swapping).await?;
+                filled.built.foreign_keys = true;
             }
         }
-        Ok(())
+        Ok(filled)
     }
 
-    /// Marks every service date that the old or the new rows touch.
-    async fn note_dates(&self, seen: &Seen, settled: &Settled) -> Result<Vec<NaiveDate>> {
-        let (session, table, dt) = (self.session, self.fact.table, self.dt);
-        let epoch = DateTime::UNIX_EPOCH.date_naive();
-        let new: Vec<NaiveDate> =
-            seen.service_days.iter().map(|&days| epoch + TimeDelta::days(i64::from(days))).collect();
-        for (other, ..) in settled.returned.iter().filter(|(other, ..)| *other != dt) {
-            let sql = "INSERT INTO dwh.fact_service_date (target, dt, service_date) \
-                       SELECT $1, $2, unnest($3::date[]) ON CONFLICT DO NOTHING";
-            session.touch(sql, &[&table, other, &settled.touched]).await?;
-        }
-        let sql = "WITH old AS (DELETE FROM dwh.fact_service_date WHERE target = $1 AND dt = $2 RETURNING service_date), \
-                   dirty AS (SELECT service_date FROM old UNION SELECT unnest($3::date[]) UNION SELECT unnest($4::date[])) \
-                   INSERT INTO dwh.mart_dirty (service_date, reason, run_id) \
-                   SELECT service_date, $5, $6 FROM dirty ORDER BY 1 RETURNING service_date";
-        let reason = format!("{table} {dt}");
-        let run_id = &self.warehouse.run_id;
-        let rows = session.rows(sql, &[&table, &dt, &new, &settled.touched, &reason, run_id]).await?;
-        let sql = "INSERT INTO dwh.fact_service_date (target, dt, service_date) SELECT $1, $2, unnest($3::date[])";
-        session.touch(sql, &[&table, &dt, &new]).await?;
-        rows.iter().map(|row| get(row, 0)).collect()
+    async fn publish(&self, filled: Filled) -> Result<FactLoaded> {
+        let publication = Publication {
+            warehouse: self.warehouse,
+            session: self.session,
+            members: &self.members,
+            side: &filled.side,
+            fact: filled.fact,
+            dt: filled.dt,
+        };
+        publication.publish(filled.built, filled.lines, filled.seen, filled.any, &self.swapping).await
     }
-}
-
-/// What a day's leaving changes beside the rows that go with its partition.
-#[derive(Debug)]
-pub(in crate::postgres) struct TakenOut {
-    /// Rows of older days that came back.
-    pub(in crate::postgres) returned_rows: u64,
-    /// Service dates that the mart must build again.
-    pub(in crate::postgres) dirty_dates: Vec<NaiveDate>,
-}
-
-/// Takes a day out of a fact's keys, ledger and dates, inside the caller's transaction. Its partition is the caller's
-/// to drop, last of all.
-pub(in crate::postgres) async fn take_out(
-    warehouse: &Warehouse,
-    session: &Session,
-    fact: Fact,
-    dt: NaiveDate,
-) -> Result<TakenOut> {
-    let side = Side::new(fact.table, dt, &warehouse.run_id);
-    side.create(session, &Warehouse::load_id(dt)).await?;
-    let publication = Publication { warehouse, session, side: &side, fact, dt };
-    let old = current(session, fact.table, dt).await?;
-    let (settled, dirty_dates) = publication.settle(&mut [], &Seen::default(), old.as_deref()).await?;
-    session.run(&format!("DROP TABLE {}", side.name())).await?;
-    let returned_rows = settled.returned.iter().map(|(_, _, rows)| rows.unsigned_abs()).sum();
-    Ok(TakenOut { returned_rows, dirty_dates })
 }
 
 /// Draws a block of surrogate keys; the caller holds the lock of the facts.

@@ -1,12 +1,13 @@
 //! Facts: one raw day of one fact table, built aside with as-of keys and swapped in.
 //!
 //! `rows` makes fact rows of cleaned ones, `trips` finds a payment's trip, `supersede` settles business keys that several
-//! raw days claim, `load` puts them into one publication.
+//! raw days claim, `publish` puts them into one publication, `load` has several facts come in side by side.
 
 mod load;
+mod publish;
 mod rows;
 mod supersede;
 mod trips;
 
-pub(super) use load::take_out;
 pub use load::{FactLoad, FactLoaded};
+pub(super) use publish::take_out;

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondT
 
 use super::super::copy::PgType;
 use super::super::copy_in::{Feed, Rows, Unit};
-use super::super::members::Shared;
+use super::super::members::{Numbers, Shared};
 use super::super::stage::{batch_of, pg_type};
 use super::trips::TripKeys;
 use crate::error::{Error, Result};
@@ -34,6 +34,8 @@ pub(super) struct Seen {
     pub(super) misses: BTreeMap<&'static str, Misses>,
     /// Service dates touched, as days since the epoch.
     pub(super) service_days: BTreeSet<i32>,
+    /// Members its rows refer to that exist for facts alone.
+    pub(super) inferred: Numbers,
     /// Payments that name a trip which is not among the day's own.
     pub(super) open_trips: u64,
 }
@@ -104,7 +106,13 @@ impl FactRows {
         let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(first..first + rows as i64))];
         for reference in self.fact.references {
             let misses = seen.misses.entry(reference.member.table()).or_default();
-            columns.push(Arc::new(self.members.resolve(reference, raw(reference.raw)?, times, misses)?));
+            columns.push(Arc::new(self.members.resolve(
+                reference,
+                raw(reference.raw)?,
+                times,
+                misses,
+                &mut seen.inferred,
+            )?));
         }
         for (name, _) in self.fact.taken {
             let column = raw(name)?;
@@ -150,6 +158,9 @@ impl Feed for FactRows {
         let mut total = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         total.service_days.append(&mut seen.service_days);
         total.open_trips += seen.open_trips;
+        for (member, numbers) in seen.inferred {
+            total.inferred.entry(member).or_default().extend(numbers);
+        }
         for (table, misses) in seen.misses {
             total.misses.entry(table).or_default().add(misses);
         }

@@ -3,10 +3,13 @@
 //! All of it is set-based SQL inside the publication, between filling the side table and building its indexes. The
 //! rows that lost are kept by business keys, because the versions they pointed to may be gone when they come back.
 
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 
 use super::super::client::{Session, get};
-use super::super::members::as_of_sql;
+use super::super::members::{Members, Written, as_of_sql};
+use super::super::warehouse::Warehouse;
 use crate::error::Result;
 use crate::model::{Dataset, Fact, Registry};
 
@@ -78,7 +81,13 @@ impl<'a> Settlement<'a> {
     }
 
     /// Settles the day's keys: call with the side table filled and bare, the old partition still attached.
-    pub(super) async fn settle(&self, session: &Session, old: Option<&str>) -> Result<Settled> {
+    pub(super) async fn settle(
+        &self,
+        session: &Session,
+        old: Option<&str>,
+        members: &Arc<Members>,
+        written: &mut Written,
+    ) -> Result<Settled> {
         let mut settled = Settled::default();
         let any_met = self.meet(session).await?;
         if any_met {
@@ -86,7 +95,11 @@ impl<'a> Settlement<'a> {
             self.yield_to_newer(session, &mut settled).await?;
             self.displace_older(session, &mut settled).await?;
         }
-        self.give_back(session, old, &mut settled).await?;
+        if let Some(old) = old {
+            self.leave_behind(session, old).await?;
+            self.infer(session, members, written).await?;
+            self.give_back(session, &mut settled).await?;
+        }
         self.register(session, any_met).await?;
         settled.touched.sort_unstable();
         settled.touched.dedup();
@@ -158,10 +171,9 @@ impl<'a> Settlement<'a> {
     }
 
     /// Keys that this day had and has no more go back to the newest day that waits, or are forgotten.
-    async fn give_back(&self, session: &Session, old: Option<&str>, settled: &mut Settled) -> Result<()> {
-        let Some(old) = old else { return Ok(()) };
+    async fn leave_behind(&self, session: &Session, old: &str) -> Result<()> {
         let Registry { key, keys, superseded } = self.registry;
-        let (side, sk, table) = (&self.side, self.fact.surrogate, self.fact.table);
+        let (side, sk) = (&self.side, self.fact.surrogate);
         session
             .run(&format!(
                 "CREATE TEMP TABLE left_over ON COMMIT DROP AS \
@@ -185,8 +197,12 @@ impl<'a> Settlement<'a> {
                 ))
                 .await?;
         }
-        self.infer(session).await?;
-        session.run(&self.return_sql(table)).await?;
+        Ok(())
+    }
+
+    /// The rows that come back go into the fact table.
+    async fn give_back(&self, session: &Session, settled: &mut Settled) -> Result<()> {
+        session.run(&self.return_sql(self.fact.table)).await?;
         let counts = session
             .rows(
                 &format!(
@@ -201,16 +217,16 @@ impl<'a> Settlement<'a> {
     }
 
     /// Members that only returning rows name are inferred anew.
-    async fn infer(&self, session: &Session) -> Result<()> {
+    async fn infer(&self, session: &Session, members: &Arc<Members>, written: &mut Written) -> Result<()> {
         for reference in self.fact.references.iter().filter(|r| r.member.is_inferred()) {
             let (dimension, business, raw) = (reference.member.table(), reference.member.key(), reference.raw);
-            session
-                .run(&format!(
-                    "INSERT INTO {dimension} ({business}, is_inferred) \
-                     SELECT DISTINCT c.{raw}, true FROM pg_temp.coming_back c WHERE c.{raw} <> '' \
-                     AND NOT EXISTS (SELECT FROM {dimension} m WHERE m.{business} = c.{raw})"
-                ))
-                .await?;
+            let sql = format!(
+                "SELECT DISTINCT c.{raw} FROM pg_temp.coming_back c WHERE c.{raw} <> '' \
+                 AND NOT EXISTS (SELECT FROM {dimension} m WHERE m.{business} = c.{raw})"
+            );
+            let rows = session.rows(&sql, &[]).await?;
+            let keys = rows.iter().map(|row| get(row, 0)).collect::<Result<Vec<String>>>()?;
+            members.infer(session, reference.member, keys, &Warehouse::load_id(self.dt), written).await?;
         }
         Ok(())
     }
