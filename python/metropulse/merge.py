@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from zoneinfo import ZoneInfo
 
 from metropulse.config import resolve
@@ -30,10 +30,21 @@ def merge_snapshot(
     dsn: str,
     table: str,
     *,
+    key: str | Sequence[str],
+    tracked: Sequence[str] | None = None,
+    overwritten: Sequence[str] = (),
+    effective: Instant | None = None,
+    effective_column: str | None = None,
+    absent: str = "close",
+    allow_vanishing: bool = False,
+    dry_run: bool = False,
+    surrogate: str | None = None,
+    valid_from: str = "valid_from",
+    valid_to: str = "valid_to",
+    current: str | None = "is_current",
     lake_options: Mapping[str, str] | None = None,
     time_zone: str | None = None,
     progress: Progress | None = None,
-    **merge: Any,
 ) -> Report:
     """Merge a full snapshot, or a batch of changes, into a type 2 table of any PostgreSQL database.
 
@@ -51,17 +62,29 @@ def merge_snapshot(
         snapshot: A path, URL, folder or glob of Parquet files, a list of them, or anything with ``__arrow_c_stream__``.
         dsn: PostgreSQL, as a ``postgresql://`` or ``jdbc:postgresql://`` URL.
         table: The table as SQL names it.
+        key: The column or columns that tell the rows apart. Parts may be NULL, not all of them.
+        tracked: The columns whose changes open a version (type 2); by default all others of the snapshot.
+        overwritten: The columns that show their newest value in every version (type 1).
+        effective: The instant of a full snapshot: a date, an instant, or their ISO text.
+        effective_column: Instead: the column that gives each row of a change feed its instant.
+        absent: What a key's absence from a full snapshot means: ``close``, ``ignore`` or ``error``.
+        allow_vanishing: Let a snapshot pass although it is empty or misses more than 30 % of the keys (and 10 of them).
+        dry_run: Work everything out, show counts and sample rows, write nothing.
+        surrogate: Name of the surrogate key; by default ``<table>_sk``.
+        valid_from: Name of the first instant of a version.
+        valid_to: Name of the first instant after it.
+        current: Name of the flag of open versions; None for no such column.
         lake_options: Options of the object store for URLs; else those of the environment.
         time_zone: The zone of dates and of times without one; else METROPULSE_TIME_ZONE, else UTC.
         progress: Told about rows done.
-        **merge: ``key`` and how to merge; see `merge_into`.
 
     Returns:
         The report: rows_read, rows_duplicate, keys_read, keys_new, keys_changed, keys_vanished, versions_inserted,
         versions_updated, versions_deleted, rows, unchanged, created, ...
 
     Raises:
-        ConfigError: The call contradicts itself, or the rules that the table was made with.
+        ConfigError: `merge_snapshot` was given neither or both of `effective` and `effective_column`, a value has the
+            wrong form, or the call contradicts the rules that the table was made with.
         SchemaError: Columns or types do not fit.
         DataError: Rows contradict each other or have no key, or too many keys vanished; nothing was written.
         ConflictError: Another run holds the table's lock.
@@ -69,7 +92,24 @@ def merge_snapshot(
     from metropulse.pipeline import Pipeline
 
     settings = resolve(lake=first_url(snapshot), lake_options=lake_options, warehouse=dsn, time_zone=time_zone)
-    return merge_into(Pipeline.from_settings(settings), snapshot, table, progress=progress, **merge)
+    return merge_into(
+        Pipeline.from_settings(settings),
+        snapshot,
+        table,
+        key=key,
+        tracked=tracked,
+        overwritten=overwritten,
+        effective=effective,
+        effective_column=effective_column,
+        absent=absent,
+        allow_vanishing=allow_vanishing,
+        dry_run=dry_run,
+        surrogate=surrogate,
+        valid_from=valid_from,
+        valid_to=valid_to,
+        current=current,
+        progress=progress,
+    )
 
 
 def merge_into(
@@ -97,18 +137,18 @@ def merge_into(
         pipeline: Names the database, the zone, and the access to remote sources.
         snapshot: As for `merge_snapshot`.
         table: As for `merge_snapshot`.
-        key: The column or columns that tell the rows apart. Parts may be NULL, not all of them.
-        tracked: The columns whose changes open a version (type 2); by default all others of the snapshot.
-        overwritten: The columns that show their newest value in every version (type 1).
-        effective: The instant of a full snapshot: a date, an instant, or their ISO text.
-        effective_column: Instead: the column that gives each row of a change feed its instant.
-        absent: What a key's absence from a full snapshot means: ``close``, ``ignore`` or ``error``.
-        allow_vanishing: Let a snapshot pass although it is empty or misses more than 30 % of the keys (and 10 of them).
-        dry_run: Work everything out, show counts and sample rows, write nothing.
-        surrogate: Name of the surrogate key.
-        valid_from: Name of the first instant of a version.
-        valid_to: Name of the first instant after it.
-        current: Name of the flag of open versions; None for no such column.
+        key: As for `merge_snapshot`.
+        tracked: As for `merge_snapshot`.
+        overwritten: As for `merge_snapshot`.
+        effective: As for `merge_snapshot`.
+        effective_column: As for `merge_snapshot`.
+        absent: As for `merge_snapshot`.
+        allow_vanishing: As for `merge_snapshot`.
+        dry_run: As for `merge_snapshot`.
+        surrogate: As for `merge_snapshot`.
+        valid_from: As for `merge_snapshot`.
+        valid_to: As for `merge_snapshot`.
+        current: As for `merge_snapshot`.
         progress: Told about rows done.
 
     Returns:

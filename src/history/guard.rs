@@ -44,7 +44,10 @@ pub fn guard(census: &Census<'_>, absent: Absent, allow_vanishing: bool) -> Resu
             .with("snapshot_rows", snapshot_rows)
     };
     if snapshot_rows == 0 {
-        let message = format!("the snapshot has no row and would close every key ({previous_keys} before it); {hint}");
+        let message = match previous_keys {
+            0 => format!("the snapshot has no row, and no earlier one has brought any key; {hint}"),
+            _ => format!("the snapshot has no row and would close every key ({previous_keys} before it); {hint}"),
+        };
         return Err(refuse(message));
     }
     let percent = vanished as f64 * 100.0 / previous_keys.max(1) as f64;

@@ -116,7 +116,7 @@ def test_5_changed_content_of_the_same_time_replaces_it(dim, feed):
 
 def test_6_an_empty_extract_is_refused(dim, feed):
     for absent in ("close", "error"):
-        with pytest.raises(mp.DataError, match="the snapshot has no row"):
+        with pytest.raises(mp.DataError, match="the snapshot has no row, and no earlier one has brought any key"):
             dim.load([], 1, schema=ROUTE, absent=absent)
     dim.load(named(r="a"), 1)
     for absent in ("close", "error"):
