@@ -14,9 +14,6 @@ use chrono::{Days, NaiveDate};
 use super::client::{Address, Session, get, is_lock_timeout};
 use crate::error::{Error, Result};
 
-/// How long one attempt at the swap waits for readers.
-const ATTEMPT: &str = "150ms";
-
 /// One day of one partitioned table, being built aside.
 #[derive(Clone, Debug)]
 pub(super) struct Side {
@@ -229,13 +226,23 @@ impl Side {
     }
 }
 
+/// How long one attempt at the swap waits for readers; who comes later waits as long.
+///
+/// Readers that follow one another without a gap, each slower than the first attempts, are met by the later ones.
+fn attempt(waited: Duration) -> &'static str {
+    match waited.as_secs() {
+        0..10 => "150ms",
+        10..25 => "500ms",
+        _ => "1s",
+    }
+}
+
 /// Runs statements that need an exclusive lock, a moment at a time, until the deadline.
 pub(super) async fn patiently(session: &Session, sql: &str, deadline: Duration, table: &str) -> Result<()> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(20);
-    session.run(&format!("SET LOCAL lock_timeout = '{ATTEMPT}'")).await?;
     loop {
-        session.run("SAVEPOINT swap").await?;
+        session.run(&format!("SET LOCAL lock_timeout = '{}'; SAVEPOINT swap", attempt(started.elapsed()))).await?;
         match session.run(sql).await {
             Ok(()) => return session.run("RELEASE SAVEPOINT swap; SET LOCAL lock_timeout = 0").await,
             Err(e) if is_lock_timeout(&e) => {
@@ -284,4 +291,15 @@ async fn drop_orphans(session: &Session, schema: &str, partition: &str, deadline
         patiently(session, &format!("DROP TABLE {orphan}"), deadline, &orphan).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_at_the_swap_grow_with_the_wait_and_stay_within_a_second() {
+        let waits = [0, 9, 10, 24, 25, 3_600].map(|seconds| attempt(Duration::from_secs(seconds)));
+        assert_eq!(waits, ["150ms", "150ms", "500ms", "500ms", "1s", "1s"]);
+    }
 }
