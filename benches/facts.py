@@ -204,6 +204,11 @@ def main() -> None:
                 repeats=chosen.pick(3, 3),
                 before=forget,
                 note="the peer's rows are finished and lie on the server as a binary file",
+                bounded_by=(
+                    "the index builds and the checks of foreign keys are the peer's too, and two cores are busy through "
+                    "both; on top ours reads and judges Parquet, looks keys up, encodes, and writes the registries of trip "
+                    "and payment keys, which the peer has not"
+                ),
             )
 
 
