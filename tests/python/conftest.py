@@ -99,6 +99,15 @@ def empty_engines() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _forget_durability(url: str) -> None:
+    """Let a server that no test crashes write at the pace of its memory; thousands of small loads wait for the disk."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("ALTER SYSTEM SET fsync = off")
+        admin.execute("SELECT pg_reload_conf()")
+
+
 @pytest.fixture(scope="session")
 def running_engines(empty_engines: Path) -> Iterator[Engines]:
     """Engines that run for the whole session, for tests that use tables of their own."""
@@ -107,6 +116,7 @@ def running_engines(empty_engines: Path) -> Iterator[Engines]:
     folder = _reachable_folder()
     subprocess.run(["cp", "-a", str(empty_engines), str(folder / "state")], check=True)
     with embedded.start(folder / "state") as engines:
+        _forget_durability(engines.warehouse_url)
         yield engines
     shutil.rmtree(folder, ignore_errors=True)
 
