@@ -98,9 +98,9 @@ impl Mart {
         self.guarded(id, "run a statement", query.execute()).await
     }
 
-    /// Runs one query, which may change nothing, and holds its whole answer in memory. Current servers answer in Arrow; older ones (18.16) in
-    /// text, converted by the declared types, where arrays, tuples and other nested types stay text. A `DateTime` is a
-    /// timestamp in seconds in its own zone, or the server's.
+    /// Runs one query, which may change nothing, and holds its whole answer in memory. Current servers answer in Arrow;
+    /// older ones (18.16) in text, converted by the declared types, where arrays, tuples and other nested types stay text.
+    /// A `DateTime` is a timestamp in seconds in its own zone, or the server's.
     pub async fn query(&self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         if self.version < ARROW_SINCE {
             let answer = self.fetch(sql, "TabSeparatedWithNamesAndTypes", &[READ_ONLY]).await?;

@@ -43,8 +43,8 @@ impl std::str::FromStr for MartFrom {
 
 impl Pipeline {
     /// Rebuilds service dates of the mart: from the warehouse the dirty ones and those whose rows the mart lost, all of
-    /// them or those of the half-open range, with `force` the clean ones of the range too; from the lake those of the range, or all that its days
-    /// touch. Readers see a date's rows before or after, never between.
+    /// them or those of the half-open range, with `force` the clean ones of the range too; from the lake those of the
+    /// range, or all that its days touch. Readers see a date's rows before or after, never between.
     pub async fn build_route_hourly(
         &self,
         source: MartFrom,

@@ -89,7 +89,7 @@ impl Warehouse {
         for one in moved {
             sql.push_str(&format!("ALTER TABLE {} SET SCHEMA {ASIDE};", one.table));
         }
-        patiently(session, &sql, self.swap_deadline(), "the tables of the prototype").await
+        patiently(session, &[sql], self.swap_deadline(), "the tables of the prototype").await
     }
 }
 

@@ -227,13 +227,13 @@ impl Side {
         } else {
             sql.push_str(&format!("DROP TABLE {};", self.name()));
         }
-        if dimensions.is_empty() {
-            return patiently(session, &sql, deadline, &self.parent_name()).await;
+        let mut ways = vec![sql];
+        if !dimensions.is_empty() {
+            // Dropping a table locks the dimensions that it refers to. Readers take facts and dimensions in either order,
+            // and one without a gap between its queries would meet the same order each time.
+            ways.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; {}", dimensions.join(", "), ways[0]));
         }
-        // Dropping a table locks the dimensions that it refers to. Readers take facts and dimensions in either order, and
-        // one without a gap between its queries would meet the same order each time.
-        let dimensions_first = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; {sql}", dimensions.join(", "));
-        patiently_in_turn(session, &[&sql, &dimensions_first], deadline, &self.parent_name()).await
+        patiently(session, &ways, deadline, &self.parent_name()).await
     }
 }
 
@@ -246,13 +246,9 @@ fn attempt(waited: Duration) -> &'static str {
     if waited < Duration::from_secs(10) { "150ms" } else { "500ms" }
 }
 
-/// Runs statements that need an exclusive lock, a moment at a time, until the deadline.
-pub(super) async fn patiently(session: &Session, sql: &str, deadline: Duration, table: &str) -> Result<()> {
-    patiently_in_turn(session, &[sql], deadline, table).await
-}
-
-/// Like [`patiently`] with several ways to the same end, tried in turn.
-async fn patiently_in_turn(session: &Session, ways: &[&str], deadline: Duration, table: &str) -> Result<()> {
+/// Runs statements that need an exclusive lock, a moment at a time, until the deadline; of several ways to the same end
+/// one after the other.
+pub(super) async fn patiently(session: &Session, ways: &[String], deadline: Duration, table: &str) -> Result<()> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(20);
     for sql in ways.iter().cycle() {
@@ -275,7 +271,7 @@ async fn patiently_in_turn(session: &Session, ways: &[&str], deadline: Duration,
             Err(e) => return Err(e),
         }
     }
-    Err(Error::internal("there is no way to swap"))
+    Ok(())
 }
 
 /// The attached partition of one day, if there is one.
@@ -303,7 +299,7 @@ async fn drop_orphans(session: &Session, schema: &str, partition: &str, deadline
         .await?;
     for row in &rows {
         let orphan: String = get(row, 0)?;
-        patiently(session, &format!("DROP TABLE {orphan}"), deadline, &orphan).await?;
+        patiently(session, &[format!("DROP TABLE {orphan}")], deadline, &orphan).await?;
     }
     Ok(())
 }

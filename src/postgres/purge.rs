@@ -109,7 +109,7 @@ impl Warehouse {
         }
         if !dry_run && !partitions.is_empty() {
             let names = partitions.join(", ");
-            patiently(session, &format!("DROP TABLE {names}"), self.swap_deadline(), &names).await?;
+            patiently(session, &[format!("DROP TABLE {names}")], self.swap_deadline(), &names).await?;
         }
         Ok(gone)
     }

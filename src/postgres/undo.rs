@@ -116,7 +116,7 @@ impl Warehouse {
             }
             if !partitions.is_empty() {
                 let sql = format!("DROP TABLE {}", partitions.join(", "));
-                patiently(session, &sql, self.swap_deadline(), &partitions.join(", ")).await?;
+                patiently(session, &[sql], self.swap_deadline(), &partitions.join(", ")).await?;
             }
             members::remove(session, &leaving).await?;
         }

@@ -153,9 +153,9 @@ def pipeline_on(running_engines: Engines) -> Iterator[Callable[..., Pipeline]]:
             execute_on_mart(running_engines, f"DROP DATABASE IF EXISTS {name}")
 
 
-def execute_on_mart(engines: Engines, sql: str) -> str:
+def execute_on_mart(engines: Engines, sql: str, database: str = "default") -> str:
     """Run one statement on the session's ClickHouse."""
-    request = urllib.request.Request(urljoin(engines.mart_url, "/"), sql.encode())
+    request = urllib.request.Request(urljoin(engines.mart_url, f"/?database={database}"), sql.encode())
     request.add_header("X-ClickHouse-User", engines.mart_user)
     request.add_header("X-ClickHouse-Key", engines.mart_password)
     with urllib.request.urlopen(request, timeout=60) as reply:

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 import metropulse as mp
+from conftest import execute_on_mart
 
 from .city import write_world
 
@@ -47,35 +48,20 @@ def other_database(running_engines: Engines) -> Iterator[str]:
         yield url
 
 
-def _run_on_mart(engines: Engines, url: str, sql: str) -> None:
-    import urllib.request
-
-    call = urllib.request.Request(url, data=sql.encode(), method="POST")
-    call.add_header("X-ClickHouse-User", engines.mart_user)
-    call.add_header("X-ClickHouse-Key", engines.mart_password)
-    urllib.request.urlopen(call, timeout=60).read()
-
-
 @pytest.fixture
 def run_on_mart(running_engines: Engines, mart: dict[str, str]) -> Callable[[str], None]:
     """Run a statement in the mart's database, as anybody might."""
-    database = urlsplit(mart["mart"]).path.strip("/")
-    root = urlunsplit(urlsplit(mart["mart"])._replace(path="/", query=f"database={database}"))
-    return partial(_run_on_mart, running_engines, root)
+    return partial(execute_on_mart, running_engines, database=urlsplit(mart["mart"]).path.strip("/"))
 
 
 @pytest.fixture
-def mart(running_engines: Engines, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+def mart(running_engines: Engines) -> Iterator[dict[str, str]]:
     """The settings of an empty ClickHouse database."""
     name = f"life_{next(_NUMBERS)}"
-
-    root = urlunsplit(urlsplit(running_engines.mart_url)._replace(path="/"))
-
-    run = partial(_run_on_mart, running_engines, root)
-    run(f"CREATE DATABASE {name}")
+    execute_on_mart(running_engines, f"CREATE DATABASE {name}")
     url = urlunsplit(urlsplit(running_engines.mart_url)._replace(path=f"/{name}"))
     yield {"mart": url, "mart_user": running_engines.mart_user, "mart_password": running_engines.mart_password}
-    run(f"DROP DATABASE {name}")
+    execute_on_mart(running_engines, f"DROP DATABASE {name}")
 
 
 @pytest.fixture
