@@ -4,8 +4,7 @@ use serde_json::Value;
 
 use super::super::client::{Session, get};
 use super::ddl::list;
-use super::sheet::{AFFECTED, Op, SHEET, of_affected};
-use super::spec::Merged;
+use super::sheet::{AFFECTED, Op, SHEET, Sheet, of_affected};
 use super::target::{Target, quote};
 use crate::error::{Error, Result};
 
@@ -13,42 +12,61 @@ use crate::error::{Error, Result};
 const SAMPLE_ROWS: usize = 20;
 
 /// Applies the sheet; only one row of a key may be open at any time, so rows that close come before rows that open.
-pub(super) async fn apply(session: &Session, target: &Target, has_null: bool, report: &Merged) -> Result<()> {
+pub(super) async fn apply(session: &Session, target: &Target, has_null: bool, sheet: &Sheet) -> Result<()> {
     let table = target.place.table();
-    let surrogate = quote(&target.surrogate);
-    session.run(&format!("ANALYZE {SHEET}; SET CONSTRAINTS ALL DEFERRED")).await?;
-    if report.said_rows > 0 {
+    // The columns that are joined and filtered by; statistics on the values would cost more than all the joins.
+    session.run(&format!("ANALYZE {SHEET} (op, kid, id); SET CONSTRAINTS ALL DEFERRED")).await?;
+    if sheet.count(Op::Say) + sheet.count(Op::Forget) > 0 {
         apply_log(session, target).await?;
     }
-    let delete =
-        format!("DELETE FROM {table} m USING {SHEET} s WHERE s.op = {} AND s.id = m.{surrogate}", Op::Delete as i16);
-    expect(session.touch(&delete, &[]).await?, report.versions_deleted, target)?;
-    let mut updated = 0;
-    if report.versions_updated > 0 {
-        let set: Vec<String> =
-            assignments(target).into_iter().map(|(name, value)| format!("{name} = {value}")).collect();
-        for condition in ["at_to IS NOT NULL", "at_to IS NULL"] {
-            let sql = format!(
-                "UPDATE {table} m SET {} FROM {SHEET} s WHERE s.op = {} AND s.{condition} AND s.id = m.{surrogate}",
-                set.join(", "),
-                Op::Update as i16
-            );
-            updated += session.touch(&sql, &[]).await?;
-        }
+    if sheet.count(Op::Delete) > 0 {
+        let sql = format!(
+            "DELETE FROM {table} m USING {SHEET} s WHERE s.op = {} AND s.id = m.{}",
+            Op::Delete as i16,
+            quote(&target.surrogate)
+        );
+        expect(session.touch(&sql, &[]).await?, sheet.count(Op::Delete), target)?;
     }
-    expect(updated, report.versions_updated, target)?;
-    let (names, values): (Vec<_>, Vec<_>) = assignments(target).into_iter().unzip();
-    let insert = format!(
-        "INSERT INTO {table} ({keys}, {}) SELECT {its_keys}, {} FROM {SHEET} s JOIN {AFFECTED} a USING (kid) \
-         WHERE s.op = {} ORDER BY s.kid, s.at_from",
-        names.join(", "),
-        values.join(", "),
-        Op::Insert as i16,
-        keys = list(&target.keys, ""),
-        its_keys = its_keys(target),
-    );
-    expect(session.touch(&insert, &[]).await?, report.versions_inserted, target)?;
+    update(session, target, sheet).await?;
+    if sheet.count(Op::Insert) > 0 {
+        let (names, values): (Vec<_>, Vec<_>) = values(target).chain(bounds(target)).unzip();
+        let sql = format!(
+            "INSERT INTO {table} ({keys}, {}) SELECT {its_keys}, {} FROM {SHEET} s JOIN {AFFECTED} a USING (kid) \
+             WHERE s.op = {} ORDER BY s.kid, s.at_from",
+            names.join(", "),
+            values.join(", "),
+            Op::Insert as i16,
+            keys = list(&target.keys, ""),
+            its_keys = its_keys(target),
+        );
+        expect(session.touch(&sql, &[]).await?, sheet.count(Op::Insert), target)?;
+    }
     check_overlaps(session, target, has_null).await
+}
+
+/// Updates versions: those that close, then those that are open.
+async fn update(session: &Session, target: &Target, sheet: &Sheet) -> Result<()> {
+    let bounds: Vec<_> = bounds(target).collect();
+    let all: Vec<_> = values(target).chain(bounds.iter().cloned()).collect();
+    let steps = [
+        (Op::Close, "TRUE", &bounds),
+        (Op::Update, "s.at_to IS NOT NULL", &all),
+        (Op::Open, "TRUE", &bounds),
+        (Op::Update, "s.at_to IS NULL", &all),
+    ];
+    let mut updated = 0;
+    for (op, condition, columns) in steps.into_iter().filter(|(op, ..)| sheet.count(*op) > 0) {
+        let set: Vec<String> = columns.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let sql = format!(
+            "UPDATE {} m SET {} FROM {SHEET} s WHERE s.op = {} AND {condition} AND s.id = m.{}",
+            target.place.table(),
+            set.join(", "),
+            op as i16,
+            quote(&target.surrogate)
+        );
+        updated += session.touch(&sql, &[]).await?;
+    }
+    expect(updated, sheet.count(Op::Close) + sheet.count(Op::Open) + sheet.count(Op::Update), target)
 }
 
 /// A row that is not there although it was read: somebody else writes to the table.
@@ -82,17 +100,17 @@ fn its_keys(target: &Target) -> String {
     (0..target.keys.len()).map(|i| format!("a.k{i}")).collect::<Vec<_>>().join(", ")
 }
 
-/// (column, expression over the sheet's row `s`) for every column that a version fills.
-fn assignments(target: &Target) -> Vec<(String, String)> {
-    let attributes = target.attributes.iter().enumerate();
-    let mut list: Vec<_> = attributes.map(|(i, c)| (quote(&c.name), format!("s.a{i}"))).collect();
+/// (column, expression over the sheet's row `s`) for what a version shows.
+fn values(target: &Target) -> impl Iterator<Item = (String, String)> {
+    target.attributes.iter().enumerate().map(|(i, c)| (quote(&c.name), format!("s.a{i}")))
+}
+
+/// (column, expression over the sheet's row `s`) for when it holds.
+fn bounds(target: &Target) -> impl Iterator<Item = (String, String)> {
     let names = &target.rules.names;
-    list.push((quote(&names.valid_from), "s.at_from".to_owned()));
-    list.push((quote(&names.valid_to), "s.at_to".to_owned()));
-    if let Some(current) = names.current.as_ref().filter(|_| target.sets_current) {
-        list.push((quote(current), "s.at_to IS NULL".to_owned()));
-    }
-    list
+    let flag = names.current.as_ref().filter(|_| target.sets_current);
+    let bounds = [(quote(&names.valid_from), "s.at_from".to_owned()), (quote(&names.valid_to), "s.at_to".to_owned())];
+    bounds.into_iter().chain(flag.map(|current| (quote(current), "s.at_to IS NULL".to_owned())))
 }
 
 /// No two versions of a key may hold at one time; looked at in the same transaction, before the commit.
@@ -123,11 +141,10 @@ pub(super) async fn sample(session: &Session, target: &Target) -> Result<Vec<Val
     };
     let names = &target.rules.names;
     let sql = format!(
-        "SELECT to_jsonb(x)::text FROM (SELECT CASE s.op WHEN {delete} THEN 'delete' WHEN {update} THEN 'update' ELSE 'insert' END \
+        "SELECT to_jsonb(x)::text FROM (SELECT CASE s.op WHEN {delete} THEN 'delete' WHEN {insert} THEN 'insert' ELSE 'update' END \
            AS change{keys}, s.id AS {surrogate}, s.at_from AS {from}, s.at_to AS {to}{attributes} \
          FROM {SHEET} s JOIN {AFFECTED} a USING (kid) WHERE s.op <= {insert} ORDER BY s.kid, s.at_from LIMIT {SAMPLE_ROWS}) x",
         delete = Op::Delete as i16,
-        update = Op::Update as i16,
         insert = Op::Insert as i16,
         keys = columns(&target.keys, "a.k"),
         attributes = columns(&target.attributes, "s.a"),

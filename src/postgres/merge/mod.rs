@@ -317,7 +317,7 @@ impl Work<'_> {
         rows: Option<(&mut rows::Rows, Layout, u64)>,
         report: Merged,
     ) -> Result<Merged> {
-        let mut report = Merged { table: self.target.place.table(), dry_run: self.is_dry, ..report };
+        let report = Merged { table: self.target.place.table(), dry_run: self.is_dry, ..report };
         if affected.len() == 0 {
             return Ok(report);
         }
@@ -334,16 +334,17 @@ impl Work<'_> {
             affected,
             rows,
             has_said: self.has_said,
+            is_dry: self.is_dry,
             report,
             sheet: Sheet::new(self.target.attributes.len()),
             lexicon: Lexicon::default(),
         };
         planner.run().await?;
-        report = planner.report;
+        let (sheet, mut report) = (planner.sheet, planner.report);
         if self.is_dry {
             report.sample = apply::sample(self.session, self.target).await?;
         } else if report.versions_written() + report.said_rows > 0 {
-            apply::apply(self.session, self.target, affected.has_null, &report).await?;
+            apply::apply(self.session, self.target, affected.has_null, &sheet).await?;
         }
         Ok(report)
     }

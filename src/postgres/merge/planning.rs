@@ -65,6 +65,7 @@ pub(super) struct Planner<'a> {
     pub(super) affected: &'a Affected,
     pub(super) rows: Option<(&'a mut Rows, Layout, Columns)>,
     pub(super) has_said: bool,
+    pub(super) is_dry: bool,
     pub(super) report: Merged,
     pub(super) sheet: Sheet,
     pub(super) lexicon: Lexicon,
@@ -162,18 +163,16 @@ impl Planner<'_> {
         self.change(number, &mut runs)?;
         let wanted = derive(&runs, &self.new.days(), &self.rules)?;
         let plan = plan(&known.stored, &wanted, false);
-        let entry = |op, id, version: Option<&Version>| {
-            let (from, to) = version.map_or((None, None), |v| (v.from, v.to));
-            (op, id, from, to, version.map(|v| v.values.clone()))
-        };
-        let mut entries = Vec::new();
-        entries.extend(plan.deletes.iter().map(|&id| entry(Op::Delete, Some(id), None)));
-        entries.extend(plan.updates.iter().map(|u| entry(Op::Update, Some(u.surrogate), wanted.get(u.version))));
-        entries.extend(plan.inserts.iter().map(|&version| entry(Op::Insert, None, wanted.get(version))));
-        for (op, id, from, to, values) in &entries {
-            let entry =
-                Entry { op: *op, key: number, id: *id, from: *from, to: *to, stated: None, values: values.as_ref() };
-            self.sheet.push(&entry, &self.lexicon);
+        for &id in &plan.deletes {
+            self.put(number, Op::Delete, Some(id), None);
+        }
+        for update in &plan.updates {
+            let version = wanted.get(update.version);
+            let op = self.update_op(known.stored.iter().find(|row| row.surrogate == update.surrogate), version);
+            self.put(number, op, Some(update.surrogate), version);
+        }
+        for &version in &plan.inserts {
+            self.put(number, Op::Insert, None, wanted.get(version));
         }
         self.report.versions_deleted += plan.deletes.len() as u64;
         self.report.versions_updated += plan.updates.len() as u64;
@@ -181,6 +180,23 @@ impl Planner<'_> {
         let kept = if is_plain(&runs, &wanted, &self.new) { Vec::new() } else { runs };
         self.keep_log(number, &known.said, &kept);
         Ok(())
+    }
+
+    /// A version whose values stay needs only its bounds; a dry run shows the whole of it.
+    fn update_op(&self, stored: Option<&Stored>, version: Option<&Version>) -> Op {
+        match (stored, version) {
+            (Some(stored), Some(version)) if !self.is_dry && stored.values == version.values => {
+                if version.to.is_some() { Op::Close } else { Op::Open }
+            }
+            _ => Op::Update,
+        }
+    }
+
+    fn put(&mut self, key: i32, op: Op, id: Option<i64>, version: Option<&Version>) {
+        let (from, to) = version.map_or((None, None), |version| (version.from, version.to));
+        let sends_values = matches!(op, Op::Update | Op::Insert);
+        let values = version.filter(|_| sends_values).map(|version| &version.values);
+        self.sheet.push(&Entry { op, key, id, from, to, stated: None, values }, &self.lexicon);
     }
 
     /// Writes the difference of the log rows.

@@ -20,14 +20,18 @@ pub(super) const AFFECTED: &str = "pg_temp.merge_affected";
 pub(super) enum Op {
     /// A version that goes.
     Delete = 1,
-    /// A version that changes.
-    Update = 2,
+    /// A version of which only the bounds change, and that is closed then; its values are not sent.
+    Close = 2,
+    /// A version of which only the bounds change, and that is open then.
+    Open = 3,
+    /// A version whose values change.
+    Update = 4,
     /// A new version.
-    Insert = 3,
+    Insert = 5,
     /// A row of the log that goes.
-    Forget = 4,
+    Forget = 6,
     /// A row of the log that comes.
-    Say = 5,
+    Say = 7,
 }
 
 /// One row; what an operation does not need stays empty.
@@ -47,12 +51,18 @@ pub(super) struct Entry<'a> {
 pub(super) struct Sheet {
     out: BytesMut,
     columns: usize,
+    counts: [u64; 8],
 }
 
 impl Sheet {
     /// A sheet for values over so many columns.
     pub(super) fn new(columns: usize) -> Self {
-        Self { out: BytesMut::new(), columns }
+        Self { columns, ..Self::default() }
+    }
+
+    /// How many rows ask for this.
+    pub(super) fn count(&self, op: Op) -> u64 {
+        self.counts[op as usize]
     }
 
     /// Adds a row.
@@ -60,6 +70,7 @@ impl Sheet {
         if self.out.is_empty() {
             self.out.put_slice(HEADER);
         }
+        self.counts[entry.op as usize] += 1;
         let out = &mut self.out;
         out.put_i16(6 + self.columns as i16);
         put_field(out, Some(&(entry.op as i16).to_be_bytes()));
