@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from metropulse.config import Settings, resolve
-from metropulse.database import Database
+from metropulse.database import Database, WarehouseDatabase
 from metropulse.days import REQUIRED_DATASETS, Day, dataset_names, iso_day
 from metropulse.exceptions import ConfigError
 from metropulse.life import LifeVerbs
@@ -148,9 +148,9 @@ class Pipeline(LifeVerbs):
         return self._settings
 
     @property
-    def warehouse(self) -> Database:
+    def warehouse(self) -> WarehouseDatabase:
         """PostgreSQL, for questions."""
-        return Database(self._core.warehouse_query)
+        return WarehouseDatabase(self._core)
 
     @property
     def mart(self) -> Database:

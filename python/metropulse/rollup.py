@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from metropulse.config import resolve
 from metropulse.exceptions import ConfigError
+from metropulse.results import Report
 
 if TYPE_CHECKING:
     from metropulse._core import ArrowTable
+    from metropulse.pipeline import Pipeline
     from metropulse.results import Progress
 
-__all__ = ["merge_rollups", "rollup_hourly"]
+__all__ = ["merge_rollups", "rollup_hourly", "rollup_into"]
 
 OPERATIONS = ("count", "sum", "avg", "min", "max", "count_distinct")
 
@@ -83,8 +85,7 @@ def rollup_hourly(
 
     found = _source(source)
     settings = _settings([found], time_zone, lake_options, threads, memory_bytes)
-    asked = {"keys": _columns(keys), "time": time, "measures": [_measure(n, m) for n, m in measures.items()]}
-    return _core.rollup_hourly(settings, found, json.dumps(asked), partial, progress=progress)
+    return _core.rollup_hourly(settings, found, _spec(keys, time, measures), partial, progress=progress)
 
 
 def merge_rollups(
@@ -118,6 +119,50 @@ def merge_rollups(
     found = [_source(state) for state in states]
     settings = _settings(found, "UTC", lake_options, threads, memory_bytes)
     return _core.merge_rollups(settings, found, partial)
+
+
+def rollup_into(
+    pipeline: Pipeline,
+    source: Source,
+    output: Name,
+    *,
+    keys: Sequence[str] = (),
+    time: str | None = None,
+    measures: Mapping[str, Measure] | None = None,
+    partial: bool = False,
+    merge: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Write what `rollup_hourly`, or with `merge` what `merge_rollups` returns, to one Parquet file.
+
+    Args:
+        pipeline: Names the zone on whose wall clock hours are cut, and the access to remote files.
+        source: As for `rollup_hourly`; states with `merge`.
+        output: The path or URL of the file; it is replaced as a whole, missing folders are made.
+        keys: As for `rollup_hourly`.
+        time: As for `rollup_hourly`.
+        measures: As for `rollup_hourly`.
+        partial: Write a state for a later merge.
+        merge: Put states together instead; neither keys, time nor measures are given then.
+        progress: Told the rows done and the rows in all.
+
+    Returns:
+        The report: rows, seconds, output.
+
+    Raises:
+        ConfigError: Time or measures are missing, or given with `merge`.
+    """
+    if merge and (keys or time or measures):
+        raise ConfigError("states are merged as they are, expected no keys, time or measures")
+    if not merge and not (time and measures):
+        raise ConfigError("name the time and at least one measure")
+    spec = None if merge else _spec(keys, time or "", measures or {})
+    core, found = pipeline._core, _source(source)
+    return Report.from_json(core.rollup_hourly(found, spec, partial, os.fspath(output), progress=progress))
+
+
+def _spec(keys: Sequence[str], time: str, measures: Mapping[str, Measure]) -> str:
+    return json.dumps({"keys": _columns(keys), "time": time, "measures": [_measure(n, m) for n, m in measures.items()]})
 
 
 def _settings(

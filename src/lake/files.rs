@@ -21,7 +21,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::properties::WriterProperties;
 
 use super::failure::file_error;
-use super::open::Lake;
+use super::open::{Lake, stoppable};
 use super::ranges::{Remote, read_footer};
 use super::read::{PartReader, corrupt, hinted, load_metadata};
 use crate::config::Secret;
@@ -154,19 +154,50 @@ async fn remote(
 /// Writes batches of one schema, metadata included, into a file: the whole of it or nothing.
 pub fn write_parquet_file(path: &FilePath, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<()> {
     let failed = |e: std::io::Error| file_error(e, "writing", path.display());
-    let bad = |e: parquet::errors::ParquetError| {
-        Error::data(format!("{} cannot be written: {e}", path.display())).with("file", path.display()).because(e)
-    };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(FilePath::new("."));
     let unfinished = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    encode(unfinished.as_file(), &path.display().to_string(), schema, batches)?;
+    unfinished.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// Like [`write_parquet_file`] at a path or a URL; missing folders are made. Returns the name without secrets.
+pub async fn write_parquet(
+    name: &str,
+    options: &BTreeMap<String, Secret>,
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    cancel: &Cancel,
+) -> Result<String> {
+    if !name.contains("://") {
+        let path = FilePath::new(name);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|e| file_error(e, "making the folder", folder.display()))?;
+        }
+        return write_parquet_file(path, schema, batches).map(|()| name.to_owned());
+    }
+    let lake = Lake::open(name, options)?;
+    let shown = lake.url().to_owned();
+    if lake.root.is_root() {
+        return Err(Error::config(format!("{shown} names no file, expected a URL such as s3://bucket/rollup.parquet")));
+    }
+    let mut bytes = Vec::new();
+    encode(&mut bytes, &shown, schema, batches)?;
+    let store = lake.store()?;
+    let put = stoppable(cancel, store.put(&lake.root, bytes.into())).await?;
+    put.map_err(|e| lake.failed(e, "writing", &shown)).map(|_| shown)
+}
+
+fn encode(out: impl std::io::Write + Send, name: &str, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<()> {
+    let bad = |e: parquet::errors::ParquetError| {
+        Error::data(format!("{name} cannot be written: {e}")).with("file", name).because(e)
+    };
     let settings = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
-    let mut writer = ArrowWriter::try_new(unfinished.as_file(), schema.clone(), Some(settings)).map_err(bad)?;
+    let mut writer = ArrowWriter::try_new(out, schema.clone(), Some(settings)).map_err(bad)?;
     for batch in batches {
         writer.write(batch).map_err(bad)?;
     }
-    writer.close().map_err(bad)?;
-    unfinished.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
+    writer.close().map_err(bad).map(|_| ())
 }
 
 impl ParquetFile {

@@ -23,7 +23,7 @@ mod ready;
 mod write;
 
 pub use fetch::LocalPart;
-pub use files::{ParquetFile, parquet_files, write_parquet_file};
+pub use files::{ParquetFile, parquet_files, write_parquet, write_parquet_file};
 pub use manifest::{MANIFEST, Manifest, ManifestFile};
 pub use open::Lake;
 pub use partition::{Part, Partition};

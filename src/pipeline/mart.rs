@@ -84,9 +84,11 @@ impl Pipeline {
         force: bool,
     ) -> Result<Report> {
         let warehouse = self.warehouse()?;
-        let mart = self.mart().await?;
-        mart.apply_schema().await?;
-        let source = warehouse.mart_source().await?;
+        let ready = async {
+            let mart = self.mart().await?;
+            mart.apply_schema().await.map(|()| mart)
+        };
+        let (mart, source) = futures::future::try_join(ready, warehouse.mart_source()).await?;
         let lost = lost(source.built().await?, &mart.rows_by_service_date().await?);
         let builds = source.builds(from, to, &lost, force).await?;
         let routes = if builds.is_empty() { Vec::new() } else { source.routes().await? };

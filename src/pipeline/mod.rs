@@ -162,6 +162,17 @@ impl Pipeline {
         self.warehouse()?.query(sql).await
     }
 
+    /// Reads a table of the warehouse, in parts by several connections; see [`Warehouse::read_table`].
+    pub async fn warehouse_table(
+        &self,
+        table: &str,
+        columns: Option<&[String]>,
+        connections: Option<usize>,
+    ) -> Result<Table> {
+        let connections = connections.unwrap_or(self.settings.connections);
+        self.warehouse()?.read_table(table, columns, connections.max(1)).await
+    }
+
     /// Runs a query on the mart.
     pub async fn mart_query(&self, sql: &str) -> Result<Table> {
         self.mart().await?.query(sql).await

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -9,10 +10,11 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::Pipeline;
 use super::Table;
 use super::input::on_thread;
+use super::report::Report;
 use super::source::{Source, broken};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
-use crate::lake::{ParquetFile, parquet_files};
+use crate::lake::{ParquetFile, parquet_files, write_parquet};
 use crate::rollup::{Hourly, Spec};
 
 /// Rows decoded at once.
@@ -33,6 +35,26 @@ impl Pipeline {
             Source::Stream(stream) => on_thread(move || work.stream(stream, partial)).await?,
         };
         Ok((found.schema(), vec![found]))
+    }
+
+    /// Writes a rollup to a Parquet file at a path or URL; without a spec the sources are partial results.
+    pub async fn write_rollup(
+        &self,
+        source: Source,
+        spec: Option<Spec>,
+        partial: bool,
+        output: &str,
+    ) -> Result<Report> {
+        let started = Instant::now();
+        let (schema, batches) = match spec {
+            Some(spec) => self.rollup_hourly(source, spec, partial).await?,
+            None => self.merge_rollups(vec![source], partial).await?,
+        };
+        let mut report = Report::new("rollup_hourly", None);
+        report.rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+        let written = write_parquet(output, &self.settings.lake_options, &schema, &batches, &self.cancel).await?;
+        report.detail("output", written);
+        Ok(report.took(started))
     }
 
     /// Puts partial results together: the finished rollup, or with `partial` their common state.

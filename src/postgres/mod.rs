@@ -23,6 +23,7 @@ mod partition;
 mod purge;
 mod quality;
 mod query;
+mod read_table;
 mod rejected;
 mod rekey;
 mod schema;

@@ -14,6 +14,9 @@ use chrono::{Days, NaiveDate};
 use super::client::{Address, Session, get, is_lock_timeout};
 use crate::error::{Error, Result};
 
+/// Of `default_statistics_target`: 300 times as many rows are looked at.
+const SAMPLE_TARGET: u32 = 30;
+
 /// One day of one partitioned table, being built aside.
 #[derive(Clone, Debug)]
 pub(super) struct Side {
@@ -79,6 +82,22 @@ impl Side {
                 to = self.dt + Days::new(1),
             ))
             .await
+    }
+
+    /// Tells the planner about some columns of the filled side table: without, whatever reads the new partition before
+    /// autovacuum does would be planned for an empty one.
+    ///
+    /// A small sample does. It leaves the rest to autovacuum, which counts a table as looked at only when all columns are.
+    pub(super) async fn sample(&self, address: &Address, columns: &[&str]) -> Result<()> {
+        let session = address.session().await?;
+        let sql = format!(
+            "BEGIN; SET LOCAL default_statistics_target = {SAMPLE_TARGET}; ANALYZE {} ({}); COMMIT",
+            self.name(),
+            columns.join(", ")
+        );
+        session.run(&sql).await?;
+        session.release().await;
+        Ok(())
     }
 
     /// Gives the filled side table what it lacks of the parent's constraints and indexes.

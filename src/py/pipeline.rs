@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use serde::Serialize;
 
 use super::errors::raise;
+use super::rollup::spec as rollup_spec;
 use super::runtime::{block_on, coroutine};
 use super::source::source as rows_of;
 use super::table::ArrowTable;
@@ -191,6 +192,23 @@ impl Pipeline {
         self.call(py, progress.as_ref(), |core| async move { json(&core.rewind_snapshot(&spec).await?) })
     }
 
+    #[pyo3(signature = (source, spec_json, partial, output, *, progress = None))]
+    fn rollup_hourly(
+        &self,
+        py: Python<'_>,
+        source: &Bound<'_, PyAny>,
+        spec_json: Option<&str>,
+        partial: bool,
+        output: &str,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
+        let spec = spec_json.map(|json| rollup_spec(&self.settings, json)).transpose().map_err(|e| raise(py, &e))?;
+        let source = rows_of(source)?;
+        self.call(py, progress.as_ref(), |core| async move {
+            json(&core.write_rollup(source, spec, partial, output).await?)
+        })
+    }
+
     fn partition_ready(&self, py: Python<'_>, dt: &str, required: Vec<String>) -> PyResult<String> {
         let (dt, required) = (day(py, dt)?, datasets(py, &required)?);
         self.call(py, None, |core| async move { json(&core.partition_ready(dt, &required).await?) })
@@ -213,6 +231,19 @@ impl Pipeline {
 
     fn warehouse_query(&self, py: Python<'_>, sql: String) -> PyResult<ArrowTable> {
         self.call(py, None, |core| async move { Ok(table(core.warehouse_query(&sql).await?)) })
+    }
+
+    #[pyo3(signature = (name, columns = None, connections = None))]
+    fn warehouse_table(
+        &self,
+        py: Python<'_>,
+        name: String,
+        columns: Option<Vec<String>>,
+        connections: Option<usize>,
+    ) -> PyResult<ArrowTable> {
+        self.call(py, None, |core| async move {
+            Ok(table(core.warehouse_table(&name, columns.as_deref(), connections).await?))
+        })
     }
 
     fn mart_query(&self, py: Python<'_>, sql: String) -> PyResult<ArrowTable> {

@@ -60,7 +60,8 @@ pub(super) fn merge_rollups(
     Ok(ArrowTable::new(schema, batches))
 }
 
-fn spec(settings: &Settings, json: &str) -> Result<Spec> {
+/// Reads what is asked for; hours are cut in the zone of the settings.
+pub(super) fn spec(settings: &Settings, json: &str) -> Result<Spec> {
     let asked: Asked =
         serde_json::from_str(json).map_err(|e| Error::config(format!("the rollup cannot be read: {e}")))?;
     let zone = Zone(settings.zone()?);

@@ -131,6 +131,7 @@ OWN_DAG = textwrap.dedent("""
     from metropulse.airflow.copy import CopyParquetOperator
     from metropulse.airflow.merge import MergeSnapshotOperator
     from metropulse.airflow.operators import LoadFactsOperator
+    from metropulse.airflow.rollup import RollupHourlyOperator
     from metropulse.airflow.telemetry import LoadTelemetryOperator
 
     with DAG(dag_id="own", schedule=None) as dag:
@@ -191,6 +192,31 @@ def test_loads_of_ones_own_run_as_tasks(pipeline_on, tmp_path):
         current = link.execute("SELECT count(*) FROM user_history WHERE is_current").fetchone()
         assert current == (pq.read_metadata(lake / f"dt={days[1]}" / "users.parquet").num_rows,)
     assert p.mart.query("SELECT count() AS n FROM vehicle_position").to_pylist() == [{"n": int(positions)}]
+
+
+def test_rollups_of_mapped_files_are_put_together(pipeline_on, tmp_path):
+    """A state a file by mapped tasks, then one rollup, equal to that of all files at once."""
+    lake = DATA / "prototype_raw"
+    settings = {"lake": str(lake), "warehouse": "", "mart": ""}
+    files = [str(lake / f"dt={day}" / "vehicle_positions.parquet") for day in PROTOTYPE_DAYS[:2]]
+    pairs = [{"source": file, "target": f"{tmp_path}/states/{n}.parquet"} for n, file in enumerate(files)]
+    tasks, printed = run_own_dag(
+        tmp_path / "airflow",
+        settings,
+        f"""states = RollupHourlyOperator.partial(task_id="states", keys=["route_id"], time="event_ts", time_zone="Europe/Moscow",
+            measures={{"n": "count", "vehicles": ("count_distinct", "vehicle_id")}}, partial=True).expand_kwargs({pairs})""",
+        f"""states >> RollupHourlyOperator(task_id="whole", source="{tmp_path}/states", merge=True,
+            target="{tmp_path}/whole/rollup.parquet")""",
+    )
+    assert {task["state"] for task in tasks.values()} == {"success"}, printed[-5000:]
+    wanted = mp.rollup_hourly(
+        files,
+        keys=["route_id"],
+        time="event_ts",
+        measures={"n": "count", "vehicles": ("count_distinct", "vehicle_id")},
+        time_zone="Europe/Moscow",
+    )
+    assert pq.read_table(tmp_path / "whole" / "rollup.parquet").to_pylist() == wanted.to_pylist()
 
 
 def test_execution_timeout_stops_a_native_step(pipeline_on, tmp_path):

@@ -461,3 +461,27 @@ def test_objects_are_read_in_ranges_of_the_columns_asked_for(large, minio_server
     with pytest.raises(mp.StorageError) as caught:
         roll("s3://rollup/dt=*/*.parquet", lake_options={**options, "aws_secret_access_key": "wrong-secret-key"})
     assert "secret-key" not in str(caught.value)
+
+
+def test_a_rollup_is_written_to_an_object(large, minio_server, monkeypatch):
+    from click.testing import CliRunner
+
+    from metropulse.cli import app
+
+    endpoint, folder = minio_server
+    (folder / "rollups").mkdir(exist_ok=True)
+    monkeypatch.setenv("MINIO_ENDPOINT", endpoint)
+    monkeypatch.setenv("MINIO_ACCESS_KEY", "metropulse")
+    monkeypatch.setenv("MINIO_SECRET_KEY", "s3-secret-key")
+    output = "s3://rollups/by/lane.parquet"
+    words = ["rollup-hourly", str(large), "--time", "at", "--key", "lane", "--measure", "n=count"]
+    result = CliRunner().invoke(app.cli, [*words, "--output", output, "--json", "--quiet"])
+    assert result.exit_code == 0, result.output
+    written = json.loads(result.output)
+    whole = mp.rollup_hourly(large, keys=["lane"], time="at", measures={"n": "count"}).to_pylist()
+    assert (written["output"], written["rows"]) == (output, len(whole))
+    again = mp.rollup_hourly(output, keys=["lane"], time="hour_bucket", measures={"n": ("sum", "n")}).to_pylist()
+    assert [row["n"] for row in again] == [row["n"] for row in whole]
+    result = CliRunner().invoke(app.cli, [*words, "--output", "s3://rollups", "--quiet"])
+    assert isinstance(result.exception, mp.ConfigError)
+    assert "names no file" in str(result.exception)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from metropulse.airflow._compat import AirflowSkipException, BaseOperator
@@ -16,13 +17,14 @@ from metropulse.airflow.hooks import (
     MetropulseHook,
 )
 from metropulse.airflow.partitions import resolve_partition
+from metropulse.config import resolve
 
 if TYPE_CHECKING:
     from metropulse.airflow._compat import Context
     from metropulse.pipeline import Pipeline
     from metropulse.results import Report
 
-__all__ = ["COMMON_FIELDS", "MetropulseOperator", "PartitionOperator"]
+__all__ = ["COMMON_FIELDS", "FileOperator", "MetropulseOperator", "PartitionOperator"]
 
 COMMON_FIELDS = (
     "lake",
@@ -166,3 +168,34 @@ class PartitionOperator(MetropulseOperator):
             ConfigError: Nothing names it.
         """
         return resolve_partition(context, self.dt)
+
+
+class FileOperator(MetropulseOperator):
+    """Base of the operators that read or write files of any place.
+
+    Remote files are reached with the access of the lake's connection, or of the environment.
+    """
+
+    def places(self) -> list[str]:
+        """Name the files.
+
+        Returns:
+            Paths and URLs.
+        """
+        raise NotImplementedError
+
+    @contextmanager
+    def open(self) -> Iterator[Pipeline]:
+        """Open the pipeline with access to the files.
+
+        Yields:
+            The pipeline.
+        """
+        from metropulse.pipeline import Pipeline
+        from metropulse.sources import first_url
+
+        with self.hook.pipeline() as pipeline:
+            settings, url = pipeline.settings, first_url(self.places())
+            if url and not settings.lake_options:
+                settings = replace(settings, lake_options=resolve(lake=url).lake_options)
+            yield Pipeline.from_settings(settings)

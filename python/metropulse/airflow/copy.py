@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from metropulse.airflow.base import COMMON_FIELDS, MetropulseOperator
-from metropulse.config import resolve
+from metropulse.airflow.base import COMMON_FIELDS, FileOperator
 
 if TYPE_CHECKING:
     from metropulse.airflow._compat import Context
@@ -18,10 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["CopyParquetOperator"]
 
 
-class CopyParquetOperator(MetropulseOperator):
+class CopyParquetOperator(FileOperator):
     """Copy Parquet files into a table of PostgreSQL, by COPY BINARY; see `metropulse.copy_parquet`.
-
-    Remote files are read with the access of the lake's connection, or of the environment.
 
     Args:
         source: A path, URL, folder or glob, or a list of them.
@@ -51,21 +46,13 @@ class CopyParquetOperator(MetropulseOperator):
         self.truncate = truncate
         self.connections = connections
 
-    @contextmanager
-    def open(self) -> Iterator[Pipeline]:
-        """Open the pipeline with access to the source.
+    def places(self) -> list[str]:
+        """Name the files.
 
-        Yields:
-            The pipeline.
+        Returns:
+            The sources.
         """
-        from metropulse.pipeline import Pipeline
-        from metropulse.sources import first_url
-
-        with self.hook.pipeline() as pipeline:
-            settings, url = pipeline.settings, first_url(self.source)
-            if url and not settings.lake_options:
-                settings = replace(settings, lake_options=resolve(lake=url).lake_options)
-            yield Pipeline.from_settings(settings)
+        return [self.source] if isinstance(self.source, str) else list(self.source)
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Copy the files."""

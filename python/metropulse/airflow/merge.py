@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from metropulse.airflow.base import COMMON_FIELDS, MetropulseOperator
+from metropulse.airflow.base import COMMON_FIELDS, FileOperator
 from metropulse.airflow.partitions import resolve_partition
-from metropulse.config import resolve
 
 if TYPE_CHECKING:
     from metropulse.airflow._compat import Context
@@ -19,10 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["MergeSnapshotOperator"]
 
 
-class MergeSnapshotOperator(MetropulseOperator):
+class MergeSnapshotOperator(FileOperator):
     """Merge Parquet files into a type 2 table of PostgreSQL; see `metropulse.merge_snapshot`.
-
-    Remote files are read with the access of the lake's connection, or of the environment.
 
     Args:
         snapshot: A path, URL, folder or glob, or a list of them.
@@ -70,21 +65,13 @@ class MergeSnapshotOperator(MetropulseOperator):
         self.dry_run_only = dry_run
         self.names = names
 
-    @contextmanager
-    def open(self) -> Iterator[Pipeline]:
-        """Open the pipeline with access to the snapshot.
+    def places(self) -> list[str]:
+        """Name the files.
 
-        Yields:
-            The pipeline.
+        Returns:
+            The snapshots.
         """
-        from metropulse.pipeline import Pipeline
-        from metropulse.sources import first_url
-
-        with self.hook.pipeline() as pipeline:
-            settings, url = pipeline.settings, first_url(self.snapshot)
-            if url and not settings.lake_options:
-                settings = replace(settings, lake_options=resolve(lake=url).lake_options)
-            yield Pipeline.from_settings(settings)
+        return [self.snapshot] if isinstance(self.snapshot, str) else list(self.snapshot)
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Merge the files."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
 from metropulse.cli.output import print_rows
 from metropulse.cli.progress import progress
-from metropulse.rollup import Measure, merge_rollups
+from metropulse.config import resolve
+from metropulse.pipeline import Pipeline
+from metropulse.rollup import Measure, merge_rollups, rollup_into
 from metropulse.rollup import rollup_hourly as roll_up
+from metropulse.sources import first_url
 
 __all__ = ["rollup_hourly"]
 
@@ -44,7 +46,7 @@ def _measures(texts: tuple[str, ...]) -> dict[str, Measure]:
 @click.option("--time-zone", metavar="NAME", default="UTC", show_default=True, help="Whose wall clock cuts the hours.")
 @click.option("--partial", is_flag=True, help="Make a state for --merge instead of the result.")
 @click.option("--merge", is_flag=True, help="The sources are such states: put them together.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write Parquet instead of printing.")
+@click.option("--output", metavar="PATH", help="Write Parquet to a path or URL instead of printing.")
 @click.option("--limit", type=click.IntRange(min=0), default=100, show_default=True, help="Rows to print; 0: all.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document a row.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -56,33 +58,47 @@ def rollup_hourly(
     time_zone: str,
     partial: bool,
     merge: bool,
-    output: Path | None,
+    output: str | None,
     limit: int,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Group Parquet files (paths, folders, URLs, globs) by columns and hour."""
-    if merge:
-        if keys or measures or time:
-            raise click.UsageError("--merge takes states as they are, expected no --key, --time or --measure")
-        found = merge_rollups(list(source), partial=partial)
-    else:
-        if not time or not measures:
-            raise click.UsageError("name the time with --time and at least one --measure")
-        with progress(quiet=quiet) as show:
-            found = roll_up(
-                list(source),
-                keys=list(keys),
+    if merge and (keys or measures or time):
+        raise click.UsageError("--merge takes states as they are, expected no --key, --time or --measure")
+    if not merge and not (time and measures):
+        raise click.UsageError("name the time with --time and at least one --measure")
+    asked = _measures(measures)
+    with progress(quiet=quiet) as show:
+        if output is not None:
+            settings = resolve(lake=first_url([*source, output]), time_zone=time_zone)
+            report = rollup_into(
+                Pipeline.from_settings(settings),
+                source,
+                output,
+                keys=keys,
                 time=time,
-                measures=_measures(measures),
+                measures=asked,
+                partial=partial,
+                merge=merge,
+                progress=show,
+            )
+        elif merge:
+            found = merge_rollups(list(source), partial=partial)
+        else:
+            found = roll_up(
+                source,
+                keys=keys,
+                time=time or "",
+                measures=asked,
                 time_zone=time_zone,
                 partial=partial,
                 progress=show,
             )
     if output is not None:
-        found.write_parquet(str(output))
-        click.echo(f"{found.num_rows:,} rows in {output}")
-    elif as_json:
+        click.echo(json.dumps(report) if as_json else f"{report.rows:,} rows in {report.output}")
+        return
+    if as_json:
         for row in found.to_pylist():
             click.echo(json.dumps(row, default=str))
     else:

@@ -6,6 +6,7 @@
 
 mod apply;
 mod load;
+mod planning;
 mod sheet;
 
 pub(super) use load::take_out;

@@ -152,6 +152,12 @@ impl Round<'_> {
         let target = Target::new(side.name(), feed.columns());
         let copied = copy_parallel(address, &target, Arc::clone(&feed) as _, connections, cancel, progress).await?;
         expect_rows(copied, expected, fact.table)?;
+        if copied > 0 {
+            let references = fact.references.iter().map(|reference| reference.surrogate);
+            let key = fact.registry.map(|registry| registry.key);
+            let columns: Vec<&str> = ["dt", fact.time].into_iter().chain(references).chain(key).collect();
+            side.sample(address, &columns).await?;
+        }
         let built = Built::default();
         Ok(Filled { side, built, fact, dt, lines, seen: feed.take_seen(), any: copied > 0 })
     }

@@ -110,11 +110,9 @@ impl<'a> Settlement<'a> {
     async fn meet(&self, session: &Session) -> Result<bool> {
         let Registry { key, keys, superseded } = self.registry;
         let (side, sk, dt) = (&self.side, self.fact.surrogate, self.dt);
-        // Of the side table only its size and its keys matter to the plans.
         session
             .run(&format!(
-                "ANALYZE {side} ({key}); \
-                 DELETE FROM {superseded} WHERE dt = '{dt}'; \
+                "DELETE FROM {superseded} WHERE dt = '{dt}'; \
                  CREATE TEMP TABLE met ON COMMIT DROP AS \
                    SELECT p.{key} AS id, k.{sk} AS sk, k.dt FROM {side} p JOIN {keys} k ON k.{key} = p.{key}; \
                  ANALYZE pg_temp.met"

@@ -1,0 +1,159 @@
+//! Whole tables into Arrow, in parts, over several connections that share one snapshot.
+//!
+//! A part is a range of a heap's blocks (`ctid`), of which PostgreSQL reads no other block. What has no such blocks to
+//! itself, or must be read through its parent, is one part.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use tokio::task::JoinSet;
+
+use super::client::{Address, Session, get};
+use super::copy_in::quoted;
+use super::query::read;
+use super::warehouse::Warehouse;
+use crate::error::{Error, Result};
+
+/// Blocks of one part: 16 MiB at PostgreSQL's usual size.
+const PART_BLOCKS: i64 = 2_048;
+
+impl Warehouse {
+    /// Reads columns of a table (all of them when none are named), as one snapshot shows them, in the order of its blocks.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a table that is not there, [`Error::Schema`] for a column that is not there or has no Arrow
+    /// counterpart.
+    pub async fn read_table(
+        &self,
+        table: &str,
+        columns: Option<&[String]>,
+        connections: usize,
+    ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+        let first = open(&self.address).await?;
+        let found = Found::look_up(&first, table, columns).await?;
+        let is_table = ["r", "p"].contains(&found.kind.as_str());
+        // A swap is no row that a snapshot could hide, so the lock comes before the snapshot.
+        let lock = if is_table { format!("; LOCK TABLE {} IN ACCESS SHARE MODE", found.name) } else { String::new() };
+        first.run(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{lock}")).await?;
+        let parts = match is_table && connections > 1 {
+            true => found.parts(&first).await?,
+            false => vec![found.sql(&found.name, "")],
+        };
+        let snapshot: String = get(&first.row("SELECT pg_export_snapshot()", &[]).await?, 0)?;
+        let mut sessions = vec![first];
+        for _ in 1..connections.min(parts.len()) {
+            let session = open(&self.address).await?;
+            let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT";
+            session.run(&format!("{begin} '{snapshot}'")).await?;
+            sessions.push(session);
+        }
+        let (parts, next) = (Arc::new(parts), Arc::new(AtomicUsize::new(0)));
+        let mut workers: JoinSet<Result<Vec<Read>>> = JoinSet::new();
+        for session in sessions {
+            workers.spawn(work(session, Arc::clone(&parts), Arc::clone(&next)));
+        }
+        let mut done = Vec::with_capacity(parts.len());
+        while let Some(read) = workers.join_next().await {
+            done.extend(read.map_err(|e| Error::internal("reading a table ended early").because(e))??);
+        }
+        done.sort_by_key(|read| read.part);
+        let schema = done.first().map(|read| Arc::clone(&read.schema));
+        let schema = schema.ok_or_else(|| Error::internal("a table was read in no part"))?;
+        Ok((schema, done.into_iter().flat_map(|read| read.batches).collect()))
+    }
+}
+
+/// One part of a table.
+struct Read {
+    part: usize,
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+}
+
+async fn open(address: &Address) -> Result<Session> {
+    let session = address.session().await?;
+    session.run("RESET search_path").await?;
+    Ok(session)
+}
+
+/// Reads parts until none is left.
+async fn work(session: Session, parts: Arc<Vec<String>>, next: Arc<AtomicUsize>) -> Result<Vec<Read>> {
+    let mut done = Vec::new();
+    loop {
+        let part = next.fetch_add(1, Ordering::Relaxed);
+        let Some(sql) = parts.get(part) else { return Ok(done) };
+        let mut batches = Vec::new();
+        let schema = read(&session, sql, &mut |batch| {
+            batches.push(batch);
+            Ok(())
+        })
+        .await?;
+        done.push(Read { part, schema, batches });
+    }
+}
+
+/// A table, or whatever else a query may name.
+struct Found {
+    name: String,
+    kind: String,
+    columns: String,
+}
+
+impl Found {
+    async fn look_up(session: &Session, table: &str, columns: Option<&[String]>) -> Result<Self> {
+        let sql = "SELECT format('%I.%I', n.nspname, c.relname), c.relkind::text, \
+                     array(SELECT attname::text FROM pg_attribute a \
+                           WHERE a.attrelid = c.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum) \
+                   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)";
+        let rows = session.rows(sql, &[&table]).await?;
+        let missing = || Error::not_found(format!("there is no table {table} in the warehouse")).with("table", table);
+        let row = rows.first().ok_or_else(missing)?;
+        let (name, kind, all) = (get(row, 0)?, get(row, 1)?, get::<Vec<String>>(row, 2)?);
+        let wanted = columns.unwrap_or(&all);
+        if let Some(unknown) = wanted.iter().find(|column| !all.contains(column)) {
+            let message = format!("table {table} has no column {unknown}; it has {}", all.join(", "));
+            return Err(Error::schema(message).with("table", table).with("column", unknown));
+        }
+        let columns = wanted.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
+        Ok(Self { name, kind, columns })
+    }
+
+    fn sql(&self, from: &str, condition: &str) -> String {
+        format!("SELECT {} FROM {from}{condition}", self.columns)
+    }
+
+    /// The queries whose rows together are the table's.
+    async fn parts(&self, session: &Session) -> Result<Vec<String>> {
+        // Rows behind a policy, of a partition that only its parent opens to this user, or of heirs, come through the table
+        // itself.
+        let sql = "SELECT format('%I.%I', n.nspname, c.relname), \
+                     pg_relation_size(c.oid) / current_setting('block_size')::int8, \
+                     coalesce(am.amname = 'heap', false) AND NOT (c.relkind = 'r' AND c.relhassubclass) \
+                       AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active($1::text::regclass) \
+                   FROM (SELECT relid FROM pg_partition_tree($1::text::regclass) WHERE isleaf \
+                         UNION SELECT $1::text::regclass) t \
+                     JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
+                     LEFT JOIN pg_am am ON am.oid = c.relam \
+                   WHERE c.relkind <> 'p' ORDER BY 1";
+        let rows = session.rows(sql, &[&self.name]).await?;
+        let mut parts = Vec::new();
+        for row in &rows {
+            let (leaf, blocks): (String, i64) = (get(row, 0)?, get(row, 1)?);
+            if !get::<bool>(row, 2)? {
+                return Ok(vec![self.sql(&self.name, "")]);
+            }
+            for from in (0..blocks.max(1)).step_by(PART_BLOCKS as usize) {
+                let to = from + PART_BLOCKS;
+                // The last part has no end: nothing that the snapshot shows may lie beyond a size that was looked at.
+                let end = if to < blocks { format!(" AND ctid < '({to},0)'") } else { String::new() };
+                parts.push(self.sql(&leaf, &format!(" WHERE ctid >= '({from},0)'{end}")));
+            }
+        }
+        if parts.is_empty() {
+            parts.push(self.sql(&self.name, ""));
+        }
+        Ok(parts)
+    }
+}
