@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+const DEFAULT_PORT: u16 = 5432;
 
 /// The address of a warehouse, and the sessions that are open on it.
 ///
@@ -46,16 +47,22 @@ impl Address {
         Ok(Self { config, tls, open: Arc::default(), idle: Arc::default() })
     }
 
-    /// Host and database, for messages.
+    /// Hosts with their ports, and the database, for messages.
     pub fn shown(&self) -> String {
+        let ports = self.config.get_ports();
         let hosts: Vec<String> = self
             .config
             .get_hosts()
             .iter()
-            .map(|host| match host {
-                tokio_postgres::config::Host::Tcp(name) => name.clone(),
-                #[cfg(unix)]
-                tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+            .enumerate()
+            .map(|(number, host)| {
+                // One port stands for all hosts.
+                let port = ports.get(number).or(ports.first()).copied().unwrap_or(DEFAULT_PORT);
+                match host {
+                    tokio_postgres::config::Host::Tcp(name) => format!("{name}:{port}"),
+                    #[cfg(unix)]
+                    tokio_postgres::config::Host::Unix(path) => format!("{}:{port}", path.display()),
+                }
             })
             .collect();
         format!("{}/{}", hosts.join(","), self.config.get_dbname().unwrap_or(""))

@@ -215,3 +215,11 @@ def test_a_day_without_files_for_a_step_is_unchanged(pipeline_on, lake):
     assert not p.load_dimensions(DT).unchanged
     report = p.load_facts(DT)
     assert (report.rows, report.unchanged) == (0, True)
+
+
+def test_a_server_that_is_not_there_is_named_with_its_port():
+    with pytest.raises(mp.DatabaseError) as caught:
+        mp.Pipeline(warehouse="postgresql://me:hunter2@127.0.0.1:1/city").warehouse.query("select 1")
+    assert "127.0.0.1:1/city" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.retryable

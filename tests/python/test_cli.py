@@ -184,7 +184,10 @@ def test_numbers_that_json_has_not_are_text_as_postgresql_writes_them(call, core
 def test_start_and_stop_speak_of_engines_and_hide_passwords(call):
     code, out, _ = call("start", "--state", "s")
     assert (code, "engine-secret" in out, "http://127.0.0.1:18123/default" in out) == (0, False, True)
+    Path("metropulse_state").mkdir()
     assert json.loads(call("stop", "--json")[1])["stopped"] == {"warehouse": True, "mart": False}
+    code, _, err = call("stop", "--state", "metropulse_stat")
+    assert (code, "no state folder" in err) == (3, True)
 
 
 def test_commands_about_the_engines_need_no_address(call, engines, monkeypatch):

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from metropulse.cli.target import Target, target_options
-from metropulse.exceptions import MetropulseError
+from metropulse.exceptions import MetropulseError, NotFoundError
 from metropulse.urls import redact
 
 __all__ = ["COMMANDS"]
@@ -87,6 +87,8 @@ def stop(target: Target) -> None:
     from metropulse import embedded
 
     folder = target.own_state()
+    if not Path(folder).is_dir():
+        raise NotFoundError(f"there is no state folder {os.fspath(Path(folder).absolute())}")
     stopped = embedded.stop(folder)
     if target.as_json:
         click.echo(json.dumps({"state": os.fspath(Path(folder).absolute()), "stopped": stopped}))

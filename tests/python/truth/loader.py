@@ -1,4 +1,4 @@
-"""A process to be killed: on each line of its input it forks a child that loads a day, and tells its number and end.
+"""A process to be killed: for each verb on its input it forks a child that does it, and tells its number and end.
 
 Forking from a process that has only imported the package costs milliseconds, where starting one costs a second.
 """
@@ -12,9 +12,12 @@ import sys
 import metropulse as mp
 
 
-def load(settings: dict[str, object], day: str) -> None:
-    """Everything of one day that touches the warehouse."""
+def do(verb: str, settings: dict[str, object], day: str) -> None:
+    """Load everything of one day that touches the warehouse, or take it out."""
     pipeline = mp.Pipeline(**settings)  # type: ignore[arg-type]
+    if verb == "undo":
+        pipeline.undo(day)
+        return
     pipeline.stage(day)
     pipeline.load_dimensions(day)
     pipeline.load_facts(day)
@@ -23,11 +26,11 @@ def load(settings: dict[str, object], day: str) -> None:
 def main() -> None:
     """Serve until the input ends."""
     settings, day = json.loads(sys.argv[1]), sys.argv[2]
-    for _ in sys.stdin:
+    for verb in sys.stdin:
         pid = os.fork()
         if pid == 0:
             try:
-                load(settings, day)
+                do(verb.strip(), settings, day)
             except BaseException as error:
                 print(repr(error), file=sys.stderr, flush=True)
                 os._exit(1)

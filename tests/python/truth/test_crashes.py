@@ -53,15 +53,15 @@ class Loader:
             text=True,
         )
 
-    def start(self) -> int:
-        """Start a load and return its process."""
+    def start(self, verb: str = "load") -> int:
+        """Start a verb and return its process."""
         assert self.process.stdin is not None
-        self.process.stdin.write("\n")
+        self.process.stdin.write(f"{verb}\n")
         self.process.stdin.flush()
         return int(self._line())
 
     def end(self) -> int:
-        """Wait for the load's end and return its exit status."""
+        """Wait for the verb's end and return its exit status."""
         return int(self._line())
 
     def _line(self) -> str:
@@ -224,6 +224,36 @@ def test_a_killed_load_leaves_the_state_before_or_after_and_runs_again(truth: Tr
     hit = kill_many(truth, tmp_path, KILLS)
     # Else this test would prove less than it says.
     assert min(hit["copy"], hit["transaction"] + hit["commit"], hit["swap"]) > 0, hit
+
+
+def test_a_killed_undo_takes_out_all_of_a_day_or_nothing(truth: Truth, tmp_path: Path):
+    rounds = Rounds(truth, tmp_path)
+    before = sample(truth.reader)
+    begin = time.monotonic()
+    truth.pipeline.undo(DAYS[1])
+    seconds, after = time.monotonic() - begin, sample(truth.reader)
+    assert before != after
+    dice, seen, loader = random.Random(20240503), Counter(), Loader(truth)
+    with psycopg.connect(truth.url, autocommit=True) as watcher:
+        for _ in range(KILLS):
+            rounds._load()
+            assert sample(truth.reader) == before
+            pid = loader.start("undo")
+            time.sleep(dice.uniform(0, seconds))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            assert loader.end() in (-signal.SIGKILL, 0)
+            wait_until_gone(watcher)
+            found = sample(truth.reader)
+            assert found in (before, after)
+            seen["before" if found == before else "after"] += 1
+            loader.start("undo")
+            assert loader.end() == 0
+            wait_until_gone(watcher)
+            assert sample(truth.reader) == after
+            truth.check_house()
+    assert loader.close() == ""
+    assert seen["before"] > 0, seen
 
 
 @pytest.mark.soak
