@@ -339,9 +339,8 @@ def test_a_new_partition_has_statistics(days: Days) -> None:
     """Without them whatever reads it before autovacuum's round is planned for an empty table, as the mart once was."""
     many = [trip(f"T{n}", at(D1, 6) + dt.timedelta(minutes=n)) for n in range(300)]
     days.write(D1, routes=[route()], trips=many, payments=[payment(f"P{n}", at(D1, 7)) for n in range(300)])
-    days.write(
-        D1, vehicle_positions=[{"vehicle_id": "V1", "route_id": "R1", "event_ts": row["start_ts"]} for row in many]
-    )
+    place = {"vehicle_id": "V1", "route_id": "R1", "lat": 55.5, "lon": 37.5}
+    days.write(D1, vehicle_positions=[place | {"event_ts": row["start_ts"]} for row in many])
     days.load(D1)
     seen = "SELECT attname::text FROM pg_stats WHERE schemaname = 'dwh' AND tablename = '{}_20240501'"
     for fact, time in (("fact_trip", "start_ts"), ("fact_payment", "paid_at"), ("fact_vehicle_position", "event_ts")):
