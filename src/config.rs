@@ -57,6 +57,8 @@ pub struct Settings {
     pub reject_limit: f64,
     /// Bound on what the core keeps in memory for one step, in bytes.
     pub memory_bytes: u64,
+    /// Keys from which on a merge keeps digests beside its table, so that the next one need not read the table.
+    pub digest_keys: u64,
     /// Threads for decoding and aggregation; 0 means one for each core.
     pub threads: usize,
     /// Connections that load and index side by side: of one partition, or of a day's facts.
@@ -85,6 +87,7 @@ impl Default for Settings {
             time_zone: "UTC".into(),
             reject_limit: 0.05,
             memory_bytes: 256 << 20,
+            digest_keys: 20_000,
             threads: 0,
             connections: 2,
             swap_deadline_seconds: 60,

@@ -27,6 +27,7 @@ DATASETS = ("routes", "stops", "users", "vehicles", "trips", "payments", "vehicl
 TUNING: dict[str, tuple[type, ...]] = {
     "reject_limit": (float, int),
     "memory_bytes": (int,),
+    "digest_keys": (int,),
     "threads": (int,),
     "connections": (int,),
     "swap_deadline_seconds": (int,),

@@ -9,6 +9,7 @@ import psycopg
 import pyarrow as pa
 
 import metropulse as mp
+from metropulse.merge import merge_into
 
 
 @contextmanager
@@ -33,14 +34,18 @@ def start(number: int | None) -> datetime | None:
 class Dim:
     """One table of a test, merged into by the public function."""
 
-    def __init__(self, connection, dsn: str, name: str, **options) -> None:
+    def __init__(self, connection, dsn: str, name: str, digest_keys: int | None = None, **options) -> None:
         self.connection, self.dsn, self.name, self.options = connection, dsn, name, options
+        self.pipeline = None if digest_keys is None else mp.Pipeline(warehouse=dsn, digest_keys=digest_keys)
 
     def load(self, rows, number: int | None = None, schema: pa.Schema | None = None, **more):
         """Merge a snapshot of a day of May 2024, or a feed when no day is given."""
         table = rows if hasattr(rows, "__arrow_c_stream__") else pa.Table.from_pylist(rows, schema=schema)
         when = {} if number is None else {"effective": day(number)}
-        return mp.merge_snapshot(table, self.dsn, self.name, **{**self.options, **when, **more})
+        options = {**self.options, **when, **more}
+        if self.pipeline:
+            return merge_into(self.pipeline, table, self.name, **options)
+        return mp.merge_snapshot(table, self.dsn, self.name, **options)
 
     def rewind(self, number: int, **more):
         """Rewind to a day of May 2024."""

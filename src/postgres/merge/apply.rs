@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::super::client::{Session, get};
 use super::ddl::list;
+use super::digests::OWN_MARK;
 use super::sheet::{AFFECTED, Op, SHEET, Sheet, of_affected};
 use super::target::{Target, quote};
 use crate::error::{Error, Result};
@@ -11,8 +12,15 @@ use crate::error::{Error, Result};
 /// Rows that a dry run shows.
 const SAMPLE_ROWS: usize = 20;
 
-/// Applies the sheet; only one row of a key may be open at any time, so rows that close come before rows that open.
-pub(super) async fn apply(session: &Session, target: &Target, has_null: bool, sheet: &Sheet) -> Result<()> {
+/// Applies the sheet, and gives the marks of the rows it wrote if they are asked for; only one row of a key may be open at any time, so rows that close come before rows that open.
+pub(super) async fn apply(
+    session: &Session,
+    target: &Target,
+    has_null: bool,
+    sheet: &Sheet,
+    has_marks: bool,
+) -> Result<i64> {
+    let mut writer = Writer { session, target, has_marks, marks: 0 };
     let table = target.place.table();
     // The columns that are joined and filtered by; statistics on the values would cost more than all the joins.
     session.run(&format!("ANALYZE {SHEET} (op, kid, id); SET CONSTRAINTS ALL DEFERRED")).await?;
@@ -27,7 +35,7 @@ pub(super) async fn apply(session: &Session, target: &Target, has_null: bool, sh
         );
         expect(session.touch(&sql, &[]).await?, sheet.count(Op::Delete), target)?;
     }
-    update(session, target, sheet).await?;
+    update(&mut writer, sheet).await?;
     if sheet.count(Op::Insert) > 0 {
         let (names, values): (Vec<_>, Vec<_>) = values(target).chain(bounds(target)).unzip();
         let sql = format!(
@@ -39,13 +47,39 @@ pub(super) async fn apply(session: &Session, target: &Target, has_null: bool, sh
             keys = list(&target.keys, ""),
             its_keys = its_keys(target),
         );
-        expect(session.touch(&sql, &[]).await?, sheet.count(Op::Insert), target)?;
+        expect(writer.write(&sql, "ctid").await?, sheet.count(Op::Insert), target)?;
     }
-    check_overlaps(session, target, has_null).await
+    check_overlaps(session, target, has_null).await?;
+    Ok(writer.marks)
+}
+
+/// Writes to the table, and sums up the marks of the rows it writes.
+struct Writer<'a> {
+    session: &'a Session,
+    target: &'a Target,
+    has_marks: bool,
+    marks: i64,
+}
+
+impl Writer<'_> {
+    /// Runs an INSERT or UPDATE; the number of rows.
+    async fn write(&mut self, sql: &str, place: &str) -> Result<u64> {
+        if !self.has_marks {
+            return self.session.touch(sql, &[]).await;
+        }
+        let sql = format!(
+            "WITH written AS ({sql} RETURNING {place} AS place) \
+             SELECT count(*), coalesce(bit_xor({OWN_MARK}), 0) FROM written"
+        );
+        let row = self.session.row(&sql, &[]).await?;
+        self.marks ^= get::<i64>(&row, 1)?;
+        Ok(get::<i64>(&row, 0)?.cast_unsigned())
+    }
 }
 
 /// Updates versions: those that close, then those that are open.
-async fn update(session: &Session, target: &Target, sheet: &Sheet) -> Result<()> {
+async fn update(writer: &mut Writer<'_>, sheet: &Sheet) -> Result<()> {
+    let target = writer.target;
     let bounds: Vec<_> = bounds(target).collect();
     let all: Vec<_> = values(target).chain(bounds.iter().cloned()).collect();
     let steps = [
@@ -64,7 +98,7 @@ async fn update(session: &Session, target: &Target, sheet: &Sheet) -> Result<()>
             op as i16,
             quote(&target.surrogate)
         );
-        updated += session.touch(&sql, &[]).await?;
+        updated += writer.write(&sql, "m.ctid").await?;
     }
     expect(updated, sheet.count(Op::Close) + sheet.count(Op::Open) + sheet.count(Op::Update), target)
 }

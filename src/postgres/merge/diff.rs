@@ -2,76 +2,25 @@
 
 use std::collections::HashSet;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
 use futures::StreamExt;
 
 use super::super::client::{Session, wrong};
-use super::super::copy_in::CHUNK_BYTES;
+use super::affected::Affected;
 use super::ddl::list;
-use super::intake::{Digest, Digester, Intake, key_text};
+use super::digest::{Digest, Digester};
+use super::digests::open_keys;
+use super::intake::{Intake, key_text};
 use super::rows::Place;
+use super::stored::Stored;
 use super::target::{Target, quote};
-use super::wire::{Column, Field, HEADER, integer, put_field, split};
+use super::wire::{Column, Field, HEADER, integer, split};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 
 /// How many vanished keys a message names.
 const KEYS_NAMED: usize = 5;
-
-/// The keys whose history has to be worked out anew, numbered from 0, and what the snapshot says of each.
-#[derive(Default)]
-pub(super) struct Affected {
-    /// By key, where its statements end in `statements`.
-    ends: Vec<u32>,
-    statements: Vec<Place>,
-    /// Rows of number and key.
-    chunks: Vec<Bytes>,
-    open: BytesMut,
-    /// Whether a part of a key is NULL.
-    pub(super) has_null: bool,
-}
-
-impl Affected {
-    /// Adds a key.
-    pub(super) fn push(&mut self, key: &[Field<'_>], statements: &[Place]) -> Result<()> {
-        let number = i32::try_from(self.ends.len()).map_err(|_| Error::data("the snapshot changes too many keys"))?;
-        if self.open.is_empty() && self.chunks.is_empty() {
-            self.open.put_slice(HEADER);
-        }
-        self.open.put_i16(1 + key.len() as i16);
-        put_field(&mut self.open, Some(&number.to_be_bytes()));
-        for field in key {
-            self.has_null |= field.is_none();
-            put_field(&mut self.open, *field);
-        }
-        if self.open.len() > CHUNK_BYTES {
-            self.chunks.push(self.open.split().freeze());
-        }
-        self.statements.extend_from_slice(statements);
-        self.ends.push(self.statements.len() as u32);
-        Ok(())
-    }
-
-    /// How many keys there are.
-    pub(super) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// What the snapshot says of a key.
-    pub(super) fn statements(&self, number: usize) -> &[Place] {
-        let end = |number: usize| self.ends.get(number).copied().unwrap_or_default() as usize;
-        let start = if number == 0 { 0 } else { end(number - 1) };
-        &self.statements[start..end(number)]
-    }
-
-    /// The rows of number and key, as one COPY stream.
-    pub(super) fn take_chunks(&mut self) -> Vec<Bytes> {
-        self.open.put_i16(-1);
-        self.chunks.push(self.open.split().freeze());
-        std::mem::take(&mut self.chunks)
-    }
-}
 
 /// The keys of the loaded day before, held against the snapshot.
 #[derive(Debug, Default)]
@@ -85,10 +34,14 @@ impl Vanished {
     fn see(&mut self, is_gone: bool, keys: &[Column], fields: &[Field<'_>]) {
         self.previous += 1;
         if is_gone {
-            self.count += 1;
-            if self.names.len() < KEYS_NAMED {
-                self.names.push(key_text(keys, fields));
-            }
+            self.see_gone(keys, fields);
+        }
+    }
+
+    fn see_gone(&mut self, keys: &[Column], fields: &[Field<'_>]) {
+        self.count += 1;
+        if self.names.len() < KEYS_NAMED {
+            self.names.push(key_text(keys, fields));
         }
     }
 }
@@ -225,6 +178,30 @@ impl Diff<'_> {
         if all { self.add_others(&done).await } else { Ok(()) }
     }
 
+    /// The same from the digests of the table: the rows that are left say something new. Only to name the keys that
+    /// vanished is the table read.
+    pub(super) async fn snapshot_of_stored(&mut self, stored: &Stored) -> Result<()> {
+        self.vanished.previous = stored.len() as u64;
+        if stored.unseen() > 0 {
+            let (digester, columns) = (self.intake.digester.clone(), self.target.keys.clone());
+            let (session, cancel) = (self.session, self.cancel);
+            let mut scratch = Vec::new();
+            stream(session, &open_keys(self.target), cancel, &mut |key| {
+                if stored.is_unseen(digester.digest(&columns, key, &mut scratch)) {
+                    self.vanished.see_gone(&columns, key);
+                    self.affected.push(key, &[])?;
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        if self.vanished.count != stored.unseen() as u64 {
+            return Err(Error::internal("the digests beside the table name other keys than the table")
+                .with("table", self.target.place.digests()));
+        }
+        self.add_unmatched()
+    }
+
     /// A key that is observed at the snapshot's instant, with what is known of it unless that is to be looked at anyway.
     fn meet(&mut self, identity: Digest, key: &[Field<'_>], known: Option<Digest>) -> Result<()> {
         let found = self.intake.find(identity);
@@ -291,7 +268,7 @@ impl Diff<'_> {
         let (session, cancel) = (self.session, self.cancel);
         stream(session, &sql, cancel, &mut |key| {
             let identity = digester.digest(&columns, key, &mut scratch);
-            self.vanished.see(self.intake.find(identity).is_none(), &columns, key);
+            self.vanished.see(!self.intake.has(identity), &columns, key);
             Ok(())
         })
         .await

@@ -1,21 +1,23 @@
 //! Reading a snapshot once: encoded, digested, duplicates collapsed, contradictions refused.
 //!
-//! A row is remembered by two digests of 128 bits, of its key and of what it says. They are keyed at random, live as long as
-//! the call and are stored nowhere.
+//! A row is remembered by two digests of 128 bits, of its key and of what it says. Where digests of the table itself are
+//! at hand, a row that says what the table shows is counted and forgotten.
 
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use arrow::array::RecordBatch;
 use bytes::{Bytes, BytesMut};
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 
 use super::super::copy::{Encoder, PgType, Selection};
 use super::super::copy_in::Feed;
 use super::adapt::Fit;
+use super::awaited::Awaited;
+use super::digest::{Digest, Digester};
 use super::rows::{Place, Rows};
-use super::wire::{Column, Field, put_canonical, split};
+use super::stored::{Met, Stored};
+use super::wire::{Column, Field, split};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 
@@ -23,26 +25,6 @@ use crate::error::{Error, Result};
 const BLOCK_ROWS: usize = 8_192;
 /// Blocks that may wait for the table of keys.
 const BLOCKS_WAITING: usize = 8;
-
-/// A digest of 128 bits.
-pub(super) type Digest = [u64; 2];
-
-/// Makes digests; two hash functions with random keys of their own.
-#[derive(Clone, Default)]
-pub(super) struct Digester {
-    lanes: [DefaultHashBuilder; 2],
-}
-
-impl Digester {
-    /// The digest of some fields. `scratch` saves allocations.
-    pub(super) fn digest(&self, columns: &[Column], fields: &[Field<'_>], scratch: &mut Vec<u8>) -> Digest {
-        scratch.clear();
-        for (column, field) in columns.iter().zip(fields) {
-            put_canonical(scratch, column, *field);
-        }
-        self.lanes.each_ref().map(|lane| lane.hash_one(&scratch[..]))
-    }
-}
 
 /// The columns of the encoded rows: the key, of a change feed the instant, and what the snapshot states.
 #[derive(Clone)]
@@ -83,12 +65,34 @@ struct Block {
     rows: Vec<Seen>,
 }
 
+/// Blocks that were read before it was known what they are compared with.
+#[derive(Default)]
+struct Held {
+    blocks: Vec<Block>,
+    bytes: usize,
+    /// How many of them are compared already.
+    taken: usize,
+}
+
+/// What the table shows, and whether that can be trusted: its rows may be others than those that the digests were made for.
+pub(super) struct Coming {
+    pub(super) stored: Awaited<Option<Stored>>,
+    pub(super) is_trusted: Awaited<bool>,
+}
+
 /// A snapshot that was read.
 pub(super) struct Intake {
     pub(super) layout: Layout,
     pub(super) digester: Digester,
+    /// The rows, but for those that are stored already.
     pub(super) entries: Vec<Entry>,
     index: HashTable<u32>,
+    /// What the table shows, if its digests can be trusted.
+    pub(super) stored: Option<Stored>,
+    /// Where [`Self::stored`] comes from, until it can be trusted.
+    coming: Option<Coming>,
+    /// Bytes that may be held until then.
+    waiting_limit: usize,
     pub(super) rows: Rows,
     pub(super) row_count: u64,
     pub(super) duplicate_count: u64,
@@ -105,10 +109,28 @@ impl Intake {
             digester: Digester::default(),
             entries: Vec::new(),
             index: HashTable::new(),
+            stored: None,
+            coming: None,
+            waiting_limit: memory_bytes / 2,
             rows: Rows::new(memory_bytes),
             row_count: 0,
             duplicate_count: 0,
         }
+    }
+
+    /// Makes digests by this digester and holds the rows against what comes.
+    pub(super) fn expect(&mut self, digester: Digester, coming: Option<Coming>) {
+        (self.digester, self.coming) = (digester, coming);
+    }
+
+    /// How many keys were read.
+    pub(super) fn key_count(&self) -> u64 {
+        self.entries.len() as u64 + self.stored.as_ref().map_or(0, Stored::same)
+    }
+
+    /// Whether a row has this identity.
+    pub(super) fn has(&self, identity: Digest) -> bool {
+        self.find(identity).is_some() || self.stored.as_ref().is_some_and(|stored| stored.is_seen(identity))
     }
 
     /// Where the row of an identity is remembered.
@@ -159,27 +181,93 @@ impl Intake {
         progress: &Progress,
         forward: &mut Option<Forward<'_>>,
     ) -> Result<()> {
-        let mut fresh = Vec::with_capacity(BLOCK_ROWS);
+        let mut held = Held::default();
         for block in receiver {
             let block = block?;
-            let number = if forward.is_none() { self.rows.push(block.bytes.clone())? } else { 0 };
-            fresh.clear();
-            for row in &block.rows {
-                if self.take(row, number, &block.bytes)? {
-                    fresh.push(row.at);
-                }
-            }
             self.row_count += block.rows.len() as u64;
             progress.add(block.rows.len() as u64);
-            if let Some(forward) = forward {
-                forward(&block.bytes, &fresh)?;
+            if self.coming.is_none() {
+                self.take_block(&block, forward)?;
+            } else {
+                held.bytes += block.bytes.len();
+                held.blocks.push(block);
+                let waits = held.bytes > self.waiting_limit;
+                self.take_held(&mut held, waits, forward)?;
             }
+        }
+        self.take_held(&mut held, true, forward)
+    }
+
+    /// Takes blocks as far as it is known what is stored. Until it is also known that it can be trusted they are held, to be
+    /// taken anew without it. With `waits` all that is known later.
+    fn take_held(&mut self, held: &mut Held, waits: bool, forward: &mut Option<Forward<'_>>) -> Result<()> {
+        let Some(coming) = &mut self.coming else { return Ok(()) };
+        if self.stored.is_none() {
+            self.stored = coming.stored.look(waits)?.flatten();
+        }
+        if self.stored.is_some() {
+            for block in &held.blocks[held.taken..] {
+                self.take_block(block, forward)?;
+            }
+            held.taken = held.blocks.len();
+        }
+        let Some(coming) = &mut self.coming else { return Ok(()) };
+        let Some(is_trusted) = coming.is_trusted.look(waits)? else { return Ok(()) };
+        self.coming = None;
+        if !is_trusted {
+            (self.stored, held.taken, self.duplicate_count) = (None, 0, 0);
+            self.entries.clear();
+            self.index.clear();
+            self.rows.clear();
+        }
+        for block in held.blocks.drain(..).skip(held.taken) {
+            self.take_block(&block, forward)?;
         }
         Ok(())
     }
 
+    fn take_block(&mut self, block: &Block, forward: &mut Option<Forward<'_>>) -> Result<()> {
+        if self.stored.is_some() {
+            return self.take_new(block);
+        }
+        let number = if forward.is_none() { self.rows.push(block.bytes.clone())? } else { 0 };
+        let mut fresh = Vec::with_capacity(block.rows.len());
+        for row in &block.rows {
+            if self.take(row, Place { block: number, at: row.at }, &block.bytes)? {
+                fresh.push(row.at);
+            }
+        }
+        match forward {
+            Some(forward) => forward(&block.bytes, &fresh),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the rows of a block that say something new, and keeps only their bytes.
+    fn take_new(&mut self, block: &Block) -> Result<()> {
+        let mut new = BytesMut::new();
+        let number = self.rows.next_number()?;
+        for (index, row) in block.rows.iter().enumerate() {
+            let met = self.stored.as_mut().map_or(Met::New, |stored| stored.meet(row.identity, row.says[0]));
+            match met {
+                Met::Same => continue,
+                Met::Again => {
+                    self.duplicate_count += 1;
+                    continue;
+                }
+                Met::Contradicts => return Err(self.contradiction(&block.bytes[row.at as usize..])),
+                Met::New => {}
+            }
+            if self.take(row, Place { block: number, at: new.len() as u32 }, &block.bytes)? {
+                let end = block.rows.get(index + 1).map_or(block.bytes.len(), |next| next.at as usize);
+                new.extend_from_slice(&block.bytes[row.at as usize..end]);
+            }
+        }
+        if new.is_empty() { Ok(()) } else { self.rows.push(new.freeze()).map(drop) }
+    }
+
     /// Remembers a row; tells whether it is the first of its identity.
-    fn take(&mut self, row: &Seen, block: u32, bytes: &Bytes) -> Result<bool> {
+    fn take(&mut self, row: &Seen, place: Place, bytes: &Bytes) -> Result<bool> {
         if let Some(known) = self.find(row.identity) {
             if self.entries[known].says == row.says {
                 self.duplicate_count += 1;
@@ -188,7 +276,6 @@ impl Intake {
             return Err(self.contradiction(&bytes[row.at as usize..]));
         }
         let position = u32::try_from(self.entries.len()).map_err(|_| Error::data("the snapshot has too many keys"))?;
-        let place = Place { block, at: row.at };
         self.entries.push(Entry { identity: row.identity, says: row.says, place, is_matched: false });
         let entries = &self.entries;
         self.index.insert_unique(row.identity[0], position, |&other| entries[other as usize].identity[0]);

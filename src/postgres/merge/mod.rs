@@ -1,10 +1,11 @@
 //! History for any table: full snapshots and change feeds merged into a type 2 dimension.
 //!
 //! ```text
-//! rows ─ Intake (digests) ─ Diff (the table streams past) ─► affected keys ─ Planner (history room) ─► sheet ─ apply
+//! rows ─ Intake (digests) ─ Diff (digests kept, or the table streams past) ─► affected keys ─ Planner (history room) ─► sheet ─ apply
 //! ```
 //!
-//! Only keys of which the rows say something new are worked out; the others cost one comparison of digests. The log of what
+//! Only keys of which the rows say something new are worked out; the others cost one comparison of digests. Of a large table
+//! the digests are kept beside it (`<table>_digests`), so that the next full snapshot need not read the table. The log of what
 //! every load said, which corrections, late rows and rewinds need, is kept only for the keys whose versions do not tell it
 //! by themselves (`<table>_said`); the loads and the rules stand in `<table>_loads`. A first load therefore writes the table
 //! and nothing else, straight by COPY.
@@ -13,16 +14,22 @@
 //! product's own schema is read or written.
 
 mod adapt;
+mod affected;
 mod apply;
+mod awaited;
 mod ddl;
 mod diff;
+mod digest;
+mod digests;
 mod first;
 mod intake;
 mod planning;
+mod question;
 mod rows;
 mod rules;
 mod sheet;
 mod spec;
+mod stored;
 mod target;
 mod wire;
 
@@ -36,9 +43,13 @@ use crate::error::{Error, Result};
 use crate::history::{Calendar, Census, guard};
 use crate::model::Absent;
 use adapt::Fit;
-use diff::{Affected, Diff, Vanished, literal};
-use intake::{Intake, Layout};
+use affected::Affected;
+use awaited::Awaited;
+use diff::{Diff, Vanished, literal};
+use digests::{Digests, Effect};
+use intake::{Coming, Intake, Layout};
 use planning::{Ask, Planner};
+use question::Question;
 use sheet::Sheet;
 use target::{Place, Target, time_column};
 use wire::{Column, Lexicon};
@@ -98,8 +109,10 @@ impl Warehouse {
         let sql = if all { diff::all_keys(&target) } else { touched };
         diff::stream(session, &sql, &self.cancel, &mut |key| affected.push(key, &[])).await?;
         let new = if target.rules.is_feed { target.calendar() } else { Calendar::Snapshots(kept) };
-        let work = Work { warehouse: self, session, target: &target, has_said: true, is_dry: spec.dry_run };
-        let mut report = work.publish(&mut affected, Ask::Rewind { to: spec.to }, new, None, Merged::default()).await?;
+        let work =
+            Work { warehouse: self, session, target: &target, has_said: true, is_dry: spec.dry_run, has_marks: false };
+        let (mut report, _) =
+            work.publish(&mut affected, Ask::Rewind { to: spec.to }, new, None, Merged::default()).await?;
         let mut gone = 0;
         if !spec.dry_run {
             gone = session.touch(&format!("DELETE FROM {} WHERE effective > {to}", place.loads()), &[]).await?;
@@ -152,94 +165,125 @@ impl Merge<'_> {
                 self.first_load(&target, layout, feed, fit, at, report).await
             }
             _ => {
-                let intake = self.read(layout, feed, fit).await?;
-                self.merge(&target, intake, report).await
+                let question = self.question(&target, &layout).await?;
+                let digests = match question.ask {
+                    Ask::Snapshot { at, .. } if question.suits_digests(&target, at) => {
+                        Digests::find(self.session, &target, at).await?
+                    }
+                    _ => None,
+                };
+                let intake = self.read(layout, feed, fit, digests.as_ref()).await?;
+                self.merge(&target, question, intake, digests, report).await
             }
         }
     }
 
-    async fn read(&self, layout: Layout, feed: Arc<dyn Feed>, fit: Fit) -> Result<Intake> {
+    /// Reads the rows while the digests are looked at.
+    async fn read(
+        &self,
+        layout: Layout,
+        feed: Arc<dyn Feed>,
+        fit: Fit,
+        digests: Option<&Digests<'_>>,
+    ) -> Result<Intake> {
         let warehouse = self.warehouse;
         let (threads, cancel, progress) =
             (warehouse.settings.threads(), warehouse.cancel.clone(), warehouse.progress.clone());
         let mut intake = Intake::new(layout, warehouse.settings.memory_bytes as usize / 2);
-        let read = move || {
+        let (give_stored, stored) = Awaited::new();
+        let (give_trust, is_trusted) = Awaited::new();
+        if let Some(digests) = digests {
+            intake.expect(digests.digester(), digests.is_promising().then_some(Coming { stored, is_trusted }));
+        }
+        let read = tokio::task::spawn_blocking(move || {
             intake.read(&*feed, &fit, threads, &cancel, &progress, None)?;
             Ok(intake)
+        });
+        let read = async { read.await.map_err(|e| Error::internal("reading ended early").because(e))? };
+        let look = async {
+            match digests {
+                Some(digests) => digests.look(give_stored, give_trust).await,
+                None => Ok(()),
+            }
         };
-        tokio::task::spawn_blocking(read).await.map_err(|e| Error::internal("reading ended early").because(e))?
+        Ok(tokio::try_join!(read, look)?.0)
     }
 
-    async fn merge(&self, target: &Target, mut intake: Intake, mut report: Merged) -> Result<Merged> {
+    async fn merge(
+        &self,
+        target: &Target,
+        question: Question,
+        mut intake: Intake,
+        digests: Option<Digests<'_>>,
+        mut report: Merged,
+    ) -> Result<Merged> {
         report.rows_read = intake.row_count;
         report.rows_duplicate = intake.duplicate_count;
-        report.keys_read = intake.entries.len() as u64;
+        report.keys_read = intake.key_count();
         report.empty_snapshot = intake.row_count == 0 && target.rules.absent == Absent::Ignore;
         if report.empty_snapshot {
             report.is_unchanged = true;
             return Ok(report);
         }
-        let said = format!("SELECT EXISTS (SELECT FROM {})", target.place.said());
-        let has_said = get(&self.session.row(&said, &[]).await?, 0)?;
-        let stated = target.rules.mask(|column| intake.layout.stated().iter().any(|c| c.name == *column));
-        let (ask, new, all) = self.ask(target, stated);
-        let compares = self.is_worth_comparing(target, &intake).await?;
+        let Question { stated, ask, new, .. } = question.clone();
+        let (mut affected, vanished) = self.differ(target, &question, &mut intake).await?;
+        if let (Ask::Snapshot { .. }, true) = (ask, affected.len() > 0 || report.rows_read == 0) {
+            self.guard(target, &vanished, report.rows_read)?;
+        }
+        let work = Work {
+            warehouse: self.warehouse,
+            session: self.session,
+            target,
+            has_said: question.has_said,
+            is_dry: self.spec.dry_run,
+            has_marks: intake.stored.is_some(),
+        };
+        let layout = intake.layout.clone();
+        let rows = Some((&mut intake.rows, layout, stated));
+        let is_quiet = affected.len() == 0;
+        let (mut report, effect) = work.publish(&mut affected, ask, new, rows, report).await?;
+        let is_noted = !self.spec.dry_run && self.remember(target, stated, report.rows_read, is_quiet).await?;
+        report.is_unchanged = !is_noted && report.versions_written() + report.said_rows == 0;
+        if let Some(digests) = digests.filter(|_| !self.spec.dry_run && !report.is_unchanged) {
+            digests.keep(&intake, effect, self.warehouse.settings.digest_keys).await?;
+        }
+        Ok(report)
+    }
+
+    /// The keys that the rows say something new of, and those that they miss.
+    async fn differ(&self, target: &Target, question: &Question, intake: &mut Intake) -> Result<(Affected, Vanished)> {
+        let has_rows = intake.row_count > 0;
+        let compares = self.is_worth_comparing(target, intake).await?;
+        // Read-only from here on; the rest of the intake is not.
+        let stored = intake.stored.take();
         let mut diff = Diff {
             session: self.session,
             cancel: &self.warehouse.cancel,
             target,
-            intake: &mut intake,
-            stated,
-            has_said,
+            intake,
+            stated: question.stated,
+            has_said: question.has_said,
             affected: Affected::default(),
             vanished: Vanished::default(),
         };
-        match ask {
-            Ask::Snapshot { at, .. } => {
-                diff.snapshot(at, all).await?;
-                let is_loaded = target.loads.iter().any(|(day, _)| *day == at);
-                let earlier = target.loads.iter().rev().map(|(day, _)| *day).find(|day| *day < at);
-                match earlier {
-                    _ if diff.affected.len() == 0 && report.rows_read > 0 => {}
-                    Some(earlier) if is_loaded => diff.vanished_since(earlier).await?,
-                    None => diff.vanished = Vanished::default(),
-                    Some(_) => {}
-                }
+        if let Ask::Snapshot { at, .. } = question.ask {
+            match &stored {
+                Some(stored) => diff.snapshot_of_stored(stored).await?,
+                None => diff.snapshot(at, question.all).await?,
             }
-            _ => diff.feed(compares, all).await?,
+            diff.intake.stored = stored;
+            let is_loaded = target.loads.iter().any(|(day, _)| *day == at);
+            let earlier = target.loads.iter().rev().map(|(day, _)| *day).find(|day| *day < at);
+            match earlier {
+                _ if diff.affected.len() == 0 && has_rows => {}
+                Some(earlier) if is_loaded => diff.vanished_since(earlier).await?,
+                None => diff.vanished = Vanished::default(),
+                Some(_) => {}
+            }
+        } else {
+            diff.feed(compares, question.all).await?;
         }
-        let (mut affected, vanished) = (diff.affected, diff.vanished);
-        if let (Ask::Snapshot { .. }, true) = (ask, affected.len() > 0 || report.rows_read == 0) {
-            self.guard(target, &vanished, report.rows_read)?;
-        }
-        let work =
-            Work { warehouse: self.warehouse, session: self.session, target, has_said, is_dry: self.spec.dry_run };
-        let layout = intake.layout.clone();
-        let rows = Some((&mut intake.rows, layout, stated));
-        let is_quiet = affected.len() == 0;
-        let mut report = work.publish(&mut affected, ask, new, rows, report).await?;
-        let is_noted = !self.spec.dry_run && self.remember(target, stated, report.rows_read, is_quiet).await?;
-        report.is_unchanged = !is_noted && report.versions_written() + report.said_rows == 0;
-        Ok(report)
-    }
-
-    /// What is asked for, how the history will read, and whether every key has to be looked at.
-    fn ask(&self, target: &Target, stated: u64) -> (Ask, Calendar, bool) {
-        let changes_rules = target.old_rules.as_ref().is_some_and(|old| !old.derives_like(&target.rules));
-        let Effective::At(at) = self.spec.effective else {
-            return (Ask::Feed, Calendar::Feed(target.rules.all()), changes_rules);
-        };
-        let mut loads = target.loads.clone();
-        let place = loads.partition_point(|(day, _)| *day < at);
-        let old = loads.get(place).filter(|(day, _)| *day == at).map(|(_, stated)| *stated);
-        match old {
-            Some(_) => loads[place].1 = stated,
-            None => loads.insert(place, (at, stated)),
-        }
-        let next = loads.get(place + 1).map(|(day, _)| *day);
-        // A column that the load stated and no longer states: what shows it now may go.
-        let states_less = old.is_some_and(|old| old & !stated != 0);
-        (Ask::Snapshot { at, next }, Calendar::Snapshots(loads), changes_rules || states_less)
+        Ok((diff.affected, diff.vanished))
     }
 
     async fn is_worth_comparing(&self, target: &Target, intake: &Intake) -> Result<bool> {
@@ -306,6 +350,8 @@ struct Work<'a> {
     target: &'a Target,
     has_said: bool,
     is_dry: bool,
+    /// Whether the marks of the rows that come and go are asked for.
+    has_marks: bool,
 }
 
 impl Work<'_> {
@@ -316,10 +362,10 @@ impl Work<'_> {
         new: Calendar,
         rows: Option<(&mut rows::Rows, Layout, u64)>,
         report: Merged,
-    ) -> Result<Merged> {
+    ) -> Result<(Merged, Effect)> {
         let report = Merged { table: self.target.place.table(), dry_run: self.is_dry, ..report };
         if affected.len() == 0 {
-            return Ok(report);
+            return Ok((report, Effect::NONE));
         }
         sheet::create(self.session, self.target).await?;
         sheet::send_affected(self.session, affected).await?;
@@ -335,17 +381,21 @@ impl Work<'_> {
             rows,
             has_said: self.has_said,
             is_dry: self.is_dry,
+            has_marks: self.has_marks,
+            effect: Effect::NONE,
             report,
             sheet: Sheet::new(self.target.attributes.len()),
             lexicon: Lexicon::default(),
         };
         planner.run().await?;
-        let (sheet, mut report) = (planner.sheet, planner.report);
+        let Planner { sheet, mut report, mut effect, .. } = planner;
         if self.is_dry {
             report.sample = apply::sample(self.session, self.target).await?;
         } else if report.versions_written() + report.said_rows > 0 {
-            apply::apply(self.session, self.target, affected.has_null, &sheet).await?;
+            effect.marks ^= apply::apply(self.session, self.target, affected.has_null, &sheet, self.has_marks).await?;
         }
-        Ok(report)
+        effect.rows = report.versions_inserted.cast_signed() - report.versions_deleted.cast_signed();
+        effect.is_mirror &= report.said_rows == 0;
+        Ok((report, effect))
     }
 }

@@ -5,7 +5,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
 use super::super::client::{Session, get};
-use super::diff::Affected;
+use super::affected::Affected;
+use super::digests::{Effect, MARK};
 use super::intake::Layout;
 use super::rows::Rows;
 use super::sheet::{Entry, Op, Sheet, of_affected};
@@ -15,8 +16,8 @@ use super::wire::{Field, Lexicon, instant, split};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::history::{
-    Calendar, Columns, Instant, Rules, Run, Statement, Stored, Value, Version, assign, covering, derive, is_plain,
-    plan, read_off, rewind, state,
+    Calendar, Columns, Instant, Plan, Rules, Run, Statement, Stored, Value, Values, Version, assign, covering, derive,
+    is_plain, plan, read_off, rewind, state,
 };
 
 /// Rows of known history that are in memory at once.
@@ -66,6 +67,9 @@ pub(super) struct Planner<'a> {
     pub(super) rows: Option<(&'a mut Rows, Layout, Columns)>,
     pub(super) has_said: bool,
     pub(super) is_dry: bool,
+    /// Whether the marks of the rows are asked for.
+    pub(super) has_marks: bool,
+    pub(super) effect: Effect,
     pub(super) report: Merged,
     pub(super) sheet: Sheet,
     pub(super) lexicon: Lexicon,
@@ -76,6 +80,8 @@ pub(super) struct Planner<'a> {
 struct Known {
     said: Vec<(i64, Run)>,
     stored: Vec<Stored>,
+    /// Of the rows stored.
+    marks: Vec<i64>,
 }
 
 impl Planner<'_> {
@@ -123,8 +129,9 @@ impl Planner<'_> {
         let attributes: String = target.attributes.iter().map(|c| format!(", m.{}", quote(&c.name))).collect();
         let (from, to) = (quote(&target.rules.names.valid_from), quote(&target.rules.names.valid_to));
         let versions = format!(
-            "a.kid, 1::int2 AS part, m.{}::int8 AS id, m.{from} AS at_from, m.{to} AS at_to, NULL::int8 AS stated{attributes}",
-            quote(&target.surrogate)
+            "a.kid, 1::int2 AS part, m.{}::int8 AS id, m.{from} AS at_from, m.{to} AS at_to, {mark} AS stated{attributes}",
+            quote(&target.surrogate),
+            mark = if self.has_marks { MARK } else { "NULL::int8" },
         );
         let mut sql = of_affected(target, self.affected.has_null, &versions, &target.place.table());
         if self.has_said {
@@ -143,6 +150,7 @@ impl Planner<'_> {
         let values = self.lexicon.values(&self.target.attributes, &fields[4..]);
         if get::<i16>(row, 1)? == 1 {
             known.stored.push(Stored { surrogate: id, from, to, values, is_inferred: false });
+            known.marks.push(get::<Option<i64>>(row, 5)?.unwrap_or_default());
         } else {
             let from = from.ok_or_else(|| Error::data("a row of the log has no start"))?;
             let stated = get::<i64>(row, 5)?.cast_unsigned();
@@ -160,9 +168,10 @@ impl Planner<'_> {
                 read_off(&versions.collect::<Vec<_>>(), &self.old)
             }
         };
-        self.change(number, &mut runs)?;
+        let said = self.change(number, &mut runs)?;
         let wanted = derive(&runs, &self.new.days(), &self.rules)?;
         let plan = plan(&known.stored, &wanted, false);
+        self.note_effect(&known, &plan, &wanted, said.as_ref());
         for &id in &plan.deletes {
             self.put(number, Op::Delete, Some(id), None);
         }
@@ -180,6 +189,17 @@ impl Planner<'_> {
         let kept = if is_plain(&runs, &wanted, &self.new) { Vec::new() } else { runs };
         self.keep_log(number, &known.said, &kept);
         Ok(())
+    }
+
+    /// What becomes of the rows of a key, and whether it will show what the snapshot says.
+    fn note_effect(&mut self, known: &Known, plan: &Plan, wanted: &[Version], said: Option<&Values>) {
+        let updated = plan.updates.iter().map(|update| update.surrogate);
+        for id in plan.deletes.iter().copied().chain(updated) {
+            let marks = known.stored.iter().zip(&known.marks).filter(|(row, _)| row.surrogate == id);
+            marks.for_each(|(_, mark)| self.effect.marks ^= mark);
+        }
+        let shown = wanted.last().filter(|version| version.to.is_none()).map(|version| &version.values);
+        self.effect.is_mirror &= shown == said;
     }
 
     /// A version whose values stay needs only its bounds; a dry run shows the whole of it.
@@ -214,8 +234,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Does to a key's log what is asked for.
-    fn change(&mut self, number: i32, runs: &mut Vec<Run>) -> Result<()> {
+    /// Does to a key's log what is asked for; gives what a snapshot says of it.
+    fn change(&mut self, number: i32, runs: &mut Vec<Run>) -> Result<Option<Values>> {
         match self.ask {
             Ask::Rewind { to } => {
                 rewind(runs, to);
@@ -230,7 +250,9 @@ impl Planner<'_> {
                     (Some(before), Some(after)) if before != after => self.report.keys_changed += 1,
                     _ => {}
                 }
+                let said = statement.as_ref().map(|statement| statement.values.clone());
                 assign(runs, at, next, statement);
+                return Ok(said);
             }
             Ask::Feed => {
                 for index in 0..self.affected.statements(number as usize).len() {
@@ -244,7 +266,7 @@ impl Planner<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// A row of the snapshot: its instant, in a change feed, and what it says.

@@ -38,9 +38,19 @@ impl Rows {
         Self { blocks: Vec::new(), memory_bytes: 0, memory_limit, file: None, file_bytes: 0, recent: None }
     }
 
+    /// Forgets all rows.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.memory_limit);
+    }
+
+    /// The number of the block that comes next.
+    pub(super) fn next_number(&self) -> Result<u32> {
+        u32::try_from(self.blocks.len()).map_err(|_| Error::data("the snapshot has too many rows"))
+    }
+
     /// Keeps a block and gives its number.
     pub(super) fn push(&mut self, block: Bytes) -> Result<u32> {
-        let number = u32::try_from(self.blocks.len()).map_err(|_| Error::data("the snapshot has too many rows"))?;
+        let number = self.next_number()?;
         if self.memory_bytes + block.len() <= self.memory_limit {
             self.memory_bytes += block.len();
             self.blocks.push(Block::Memory(block));

@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::client::Session;
 use super::super::copy_in::{copy_bytes, hand_over};
-use super::diff::Affected;
+use super::affected::Affected;
 use super::target::{Target, quote};
 use super::wire::{Column, HEADER, Lexicon, instant_bytes, put_field};
 use crate::error::Result;
@@ -144,7 +144,7 @@ pub(super) fn of_affected(target: &Target, has_null: bool, select: &str, table: 
     format!(
         "{plain} UNION ALL SELECT {select} FROM \
          (SELECT a.*, ROW({a_keys}) AS its_key FROM {AFFECTED} a WHERE {a_null}) a JOIN \
-         (SELECT m.*, ROW({m_keys}) AS its_key FROM {table} m WHERE {m_null}) m ON m.its_key = a.its_key",
+         (SELECT m.*, m.ctid, m.xmin, ROW({m_keys}) AS its_key FROM {table} m WHERE {m_null}) m ON m.its_key = a.its_key",
         a_keys = each('a', "", ", ", false),
         a_null = each('a', " IS NULL", " OR ", false),
         m_keys = each('m', "", ", ", true),

@@ -1,7 +1,7 @@
 //! The table that keeps history, and the two that stand beside it: `<table>_said` and `<table>_loads`.
 //!
 //! `<table>_said` holds the runs of the keys whose log is not what their versions tell. `<table>_loads` holds one row for each
-//! loaded snapshot and one, without an effective time, for the rules.
+//! loaded snapshot and one, without an effective time, for the rules. A large table has a third one, `<table>_digests`.
 
 use std::collections::BTreeMap;
 
@@ -114,6 +114,11 @@ impl Place {
     /// The table of loads and rules.
     pub(super) fn loads(&self) -> String {
         self.beside("_loads")
+    }
+
+    /// The table of digests.
+    pub(super) fn digests(&self) -> String {
+        self.beside("_digests")
     }
 
     /// The name of a constraint or an index.

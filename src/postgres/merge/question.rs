@@ -1,0 +1,58 @@
+//! What a merge asks of a table's history.
+
+use super::super::client::get;
+use super::Merge;
+use super::intake::Layout;
+use super::planning::Ask;
+use super::spec::Effective;
+use super::target::Target;
+use crate::error::Result;
+use crate::history::Calendar;
+
+/// What a merge asks for.
+#[derive(Clone)]
+pub(super) struct Question {
+    /// The columns that the rows state.
+    pub(super) stated: u64,
+    pub(super) ask: Ask,
+    /// How the history will read.
+    pub(super) new: Calendar,
+    /// Whether every key has to be looked at.
+    pub(super) all: bool,
+    /// Whether the log holds anything.
+    pub(super) has_said: bool,
+}
+
+impl Question {
+    /// Whether the snapshot is the newest one and says everything, so that the open versions are what it is held against.
+    pub(super) fn suits_digests(&self, target: &Target, at: i64) -> bool {
+        let is_newest = target.loads.last().is_some_and(|(day, _)| *day <= at);
+        is_newest && self.stated == target.rules.all() && !self.all && !self.has_said
+    }
+}
+
+impl Merge<'_> {
+    /// What is asked for, how the history will read, and which keys have to be looked at.
+    pub(super) async fn question(&self, target: &Target, layout: &Layout) -> Result<Question> {
+        let said = format!("SELECT EXISTS (SELECT FROM {})", target.place.said());
+        let has_said = get(&self.session.row(&said, &[]).await?, 0)?;
+        let stated = target.rules.mask(|column| layout.stated().iter().any(|c| c.name == *column));
+        let changes_rules = target.old_rules.as_ref().is_some_and(|old| !old.derives_like(&target.rules));
+        let Effective::At(at) = self.spec.effective else {
+            let new = Calendar::Feed(target.rules.all());
+            return Ok(Question { stated, ask: Ask::Feed, new, all: changes_rules, has_said });
+        };
+        let mut loads = target.loads.clone();
+        let place = loads.partition_point(|(day, _)| *day < at);
+        let old = loads.get(place).filter(|(day, _)| *day == at).map(|(_, stated)| *stated);
+        match old {
+            Some(_) => loads[place].1 = stated,
+            None => loads.insert(place, (at, stated)),
+        }
+        let next = loads.get(place + 1).map(|(day, _)| *day);
+        // A column that the load stated and no longer states: what shows it now may go.
+        let states_less = old.is_some_and(|old| old & !stated != 0);
+        let (ask, all) = (Ask::Snapshot { at, next }, changes_rules || states_less);
+        Ok(Question { stated, ask, new: Calendar::Snapshots(loads), all, has_said })
+    }
+}
