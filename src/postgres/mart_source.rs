@@ -1,8 +1,8 @@
 //! What the mart is built from: the facts of one service date, and which dates are dirty.
 //!
 //! The server groups positions by route, hour and vehicle, payments by route and hour: that is a few per cent of the
-//! rows, and all that exact distinct counts need. Everything of one build is read in one snapshot, and the dirty marks that the snapshot saw
-//! are the only ones that its end takes away.
+//! rows, and all that exact distinct counts need. Everything of one build is read in one snapshot, and the dirty marks
+//! that the snapshot saw are the only ones that its end takes away.
 
 use arrow::array::RecordBatch;
 use chrono::{Days, NaiveDate};

@@ -12,7 +12,9 @@ use crate::error::{Error, Result};
 /// Rows that a dry run shows.
 const SAMPLE_ROWS: usize = 20;
 
-/// Applies the sheet, and gives the marks of the rows it wrote if they are asked for; only one row of a key may be open at any time, so rows that close come before rows that open.
+/// Applies the sheet, and gives the marks of the rows it wrote if they are asked for.
+///
+/// Only one row of a key may be open at any time, so rows that close come before rows that open.
 pub(super) async fn apply(
     session: &Session,
     target: &Target,

@@ -1,7 +1,7 @@
 //! History for any table: full snapshots and change feeds merged into a type 2 dimension.
 //!
 //! ```text
-//! rows ─ Intake (digests) ─ Diff (digests kept, or the table streams past) ─► affected keys ─ Planner (history room) ─► sheet ─ apply
+//! rows ─ Intake ─ Diff (against digests, or the table) ─► affected keys ─ Planner (history room) ─► sheet ─ apply
 //! ```
 //!
 //! Only keys of which the rows say something new are worked out; the others cost one comparison of digests. Of a large table
