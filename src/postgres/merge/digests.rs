@@ -8,16 +8,19 @@
 //!
 //! Row 0 is the header. Then come the base, in the order of the digests, and what each later merge changed.
 
+use bytes::{BufMut, BytesMut};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::super::client::{Session, get, wrong};
+use super::super::copy_in::{copy_bytes, hand_over};
 use super::ddl::list;
 use super::diff::literal;
 use super::digest::Digester;
 use super::intake::Intake;
 use super::stored::{ENTRY_BYTES, Stored, put_entry, put_identity};
 use super::target::{Target, quote};
+use super::wire::{HEADER, put_field};
 use crate::error::{Error, Result};
 use crate::history::Instant;
 
@@ -229,7 +232,7 @@ impl<'a> Digests<'a> {
         intake.entries.iter().for_each(|entry| put_entry(&mut stated, entry.identity, entry.says[0]));
         stored.gone().for_each(|identity| put_identity(&mut gone, identity));
         header.last_part += 1;
-        self.write_part(header.last_part, &stated, Some(&gone)).await?;
+        self.write_part(header.last_part, &stated, &gone).await?;
         self.write_header(header).await
     }
 
@@ -283,17 +286,28 @@ impl<'a> Digests<'a> {
         entries.extend(intake.stored.iter().flat_map(Stored::kept));
         entries.sort_unstable();
         self.forget().await?;
-        (header.changes, header.last_part) = (0, 0);
-        for chunk in entries.chunks(CHUNK_ENTRIES) {
-            let mut stated = Vec::with_capacity(chunk.len() * ENTRY_BYTES);
-            chunk.iter().for_each(|(identity, content)| put_entry(&mut stated, *identity, *content));
-            header.last_part += 1;
-            self.write_part(header.last_part, &stated, None).await?;
-        }
+        (header.changes, header.last_part) = (0, entries.len().div_ceil(CHUNK_ENTRIES) as i32);
+        let digests = self.target.place.digests();
+        let statement = format!("COPY {digests} (part, stated) FROM STDIN (FORMAT BINARY)");
+        copy_bytes(self.session, &statement, &digests, move |sender| {
+            let mut out = BytesMut::from(&HEADER[..]);
+            for (chunk, part) in entries.chunks(CHUNK_ENTRIES).zip(1_i32..) {
+                let mut stated = Vec::with_capacity(chunk.len() * ENTRY_BYTES);
+                chunk.iter().for_each(|(identity, content)| put_entry(&mut stated, *identity, *content));
+                out.put_i16(2);
+                put_field(&mut out, Some(&part.to_be_bytes()));
+                put_field(&mut out, Some(&stated));
+                hand_over(sender, out.split().freeze())?;
+            }
+            out.put_i16(-1);
+            hand_over(sender, out.freeze())
+        })
+        .await?;
         self.write_header(header).await
     }
 
-    async fn write_part(&self, part: i32, stated: &[u8], gone: Option<&[u8]>) -> Result<()> {
+    /// What one merge changed.
+    async fn write_part(&self, part: i32, stated: &[u8], gone: &[u8]) -> Result<()> {
         let sql = format!("INSERT INTO {} (part, stated, gone) VALUES ($1, $2, $3)", self.target.place.digests());
         self.session.touch(&sql, &[&part, &stated, &gone]).await.map(drop)
     }
