@@ -33,7 +33,7 @@ const CHUNK_ENTRIES: usize = 65_536;
 const CHANGES_SHARE: u64 = 4;
 
 /// The place and the writing transaction of a row `m`, as one number.
-pub(super) const MARK: &str = "hashtidextended(m.ctid, age('3'::xid)::int8 - age(m.xmin))";
+pub(super) const MARK: &str = "hashtidextended(m.ctid, (SELECT age('3'::xid)::int8) - age(m.xmin))";
 /// The same number for a row at `place` that this transaction has written.
 pub(super) const OWN_MARK: &str = "hashtidextended(place, age('3'::xid)::int8 - age(pg_current_xact_id()::xid))";
 
