@@ -185,6 +185,10 @@ def main() -> None:
             peer=Arm("chdb", "telemetry:FromFile", {"path": str(path)}),
             required=0.7,
             note="ours hashes the file, cleans, finds duplicates, verifies and swaps; the peer's engine reads the file",
+            bounded_by=(
+                "hashing, cleaning and the search for duplicates come before a row is sent, and the server works out a checksum "
+                "of all that it stored before the day is swapped in"
+            ),
         )
     with old_server() as old:
         if old is None or shutil.which("clickhouse-client") is None:
