@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from metropulse.exceptions import ConfigError
+
 if TYPE_CHECKING:
     from metropulse._core import ArrowTable, Pipeline
 
@@ -69,8 +71,13 @@ class WarehouseDatabase(Database):
             An Arrow table.
 
         Raises:
+            ConfigError: The columns are no list of names, or `connections` is no positive number.
             NotFoundError: The table is not there.
             SchemaError: A column is not there, or has a type without Arrow counterpart.
             DatabaseError: The server refused or went away.
         """
+        if isinstance(columns, str) or (columns is not None and not columns):
+            raise ConfigError(f'columns is {columns!r}, expected a list such as ["trip_id"], or None for all')
+        if connections is not None and connections < 1:
+            raise ConfigError(f"connections is {connections}, expected 1 or more")
         return self._core.warehouse_table(name, None if columns is None else list(columns), connections)

@@ -136,6 +136,11 @@ def test_all_parts_are_of_one_snapshot(db, warehouse, running_engines):
 def test_what_cannot_be_read_is_named(db, warehouse):
     db.execute(sql.SQL("CREATE TABLE {} (id int, spot point)").format(sql.Identifier("Odd name")))
     assert read(warehouse, 'reading."Odd name"', ["id"]) == []
+    for columns in ("id", []):
+        with pytest.raises(mp.ConfigError, match="expected a list"):
+            warehouse.read_table('reading."Odd name"', columns)
+    with pytest.raises(mp.ConfigError, match="connections is 0"):
+        warehouse.read_table('reading."Odd name"', connections=0)
     with pytest.raises(mp.NotFoundError, match=r"no table reading\.none"):
         warehouse.read_table("reading.none")
     with pytest.raises(mp.SchemaError, match=r"no column ident; it has id, spot"):
