@@ -155,7 +155,10 @@ async fn remote(
 pub fn write_parquet_file(path: &FilePath, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<()> {
     let failed = |e: std::io::Error| file_error(e, "writing", path.display());
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(FilePath::new("."));
-    let unfinished = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut unfinished = tempfile::Builder::new();
+    #[cfg(unix)]
+    unfinished.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask, as any new file
+    let unfinished = unfinished.tempfile_in(folder).map_err(failed)?;
     encode(unfinished.as_file(), &path.display().to_string(), schema, batches)?;
     unfinished.persist(path).map_err(|e| failed(e.error))?;
     Ok(())
@@ -169,12 +172,11 @@ pub async fn write_parquet(
     batches: &[RecordBatch],
     cancel: &Cancel,
 ) -> Result<String> {
-    if !name.contains("://") {
-        let path = FilePath::new(name);
+    if let Some(path) = local_output(name)? {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|e| file_error(e, "making the folder", folder.display()))?;
         }
-        return write_parquet_file(path, schema, batches).map(|()| name.to_owned());
+        return write_parquet_file(&path, schema, batches).map(|()| path.display().to_string());
     }
     let lake = Lake::open(name, options)?;
     let shown = lake.url().to_owned();
@@ -186,6 +188,27 @@ pub async fn write_parquet(
     let store = lake.store()?;
     let put = stoppable(cancel, store.put(&lake.root, bytes.into())).await?;
     put.map_err(|e| lake.failed(e, "writing", &shown)).map(|_| shown)
+}
+
+/// The file of this machine that an output names, links followed; `None` for a URL of an object store.
+fn local_output(name: &str) -> Result<Option<PathBuf>> {
+    let path = match url::Url::parse(name) {
+        Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| {
+            Error::config(format!(
+                "the output {name} is a file:// URL without an absolute path, expected file:///folder/file"
+            ))
+        })?,
+        Ok(_) if name.contains("://") => return Ok(None),
+        _ => PathBuf::from(name),
+    };
+    let path = std::fs::canonicalize(&path).unwrap_or(path);
+    let is_other = std::fs::metadata(&path).is_ok_and(|found| !found.is_file());
+    if path.file_name().is_none() || name.ends_with('/') || is_other {
+        return Err(Error::config(format!(
+            "the output {name:?} is no file that can be replaced, expected a name such as out.parquet"
+        )));
+    }
+    Ok(Some(path))
 }
 
 fn encode(out: impl std::io::Write + Send, name: &str, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<()> {

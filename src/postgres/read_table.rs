@@ -1,5 +1,8 @@
 //! Whole tables into Arrow, in parts, over several connections that share one snapshot.
 //!
+//! Every session holds the table's lock before a part is handed out: one that came to it later would wait behind whoever
+//! truncates or swaps the table, and read what they left.
+//!
 //! A part is a range of a heap's blocks (`ctid`), of which PostgreSQL reads no other block. What has no such blocks to
 //! itself, or must be read through its parent, is one part.
 
@@ -10,12 +13,13 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tokio::task::JoinSet;
 
-use super::client::{Address, Session, get};
+use super::client::{Address, Session, get, is_lock_timeout};
 use super::copy_in::quoted;
 use super::query::read;
 use super::warehouse::Warehouse;
 use crate::error::{Error, Result};
 
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Blocks of one part: 16 MiB at PostgreSQL's usual size.
 const PART_BLOCKS: i64 = 2_048;
 
@@ -33,21 +37,30 @@ impl Warehouse {
     ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let first = open(&self.address).await?;
         let found = Found::look_up(&first, table, columns).await?;
-        let is_table = ["r", "p"].contains(&found.kind.as_str());
         // A swap is no row that a snapshot could hide, so the lock comes before the snapshot.
-        let lock = if is_table { format!("; LOCK TABLE {} IN ACCESS SHARE MODE", found.name) } else { String::new() };
-        first.run(&format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{lock}")).await?;
-        let parts = match is_table && connections > 1 {
+        let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", found.name);
+        first.run(BEGIN).await?;
+        if found.may_lock {
+            first.run(&lock).await?;
+        }
+        let parts = match found.may_lock && connections > 1 {
             true => found.parts(&first).await?,
             false => vec![found.sql(&found.name, "")],
         };
         let snapshot: String = get(&first.row("SELECT pg_export_snapshot()", &[]).await?, 0)?;
         let mut sessions = vec![first];
         for _ in 1..connections.min(parts.len()) {
-            let session = open(&self.address).await?;
-            let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT";
-            session.run(&format!("{begin} '{snapshot}'")).await?;
-            sessions.push(session);
+            // The read goes on with fewer: where the server grants no more sessions, or where somebody waits to change the
+            // table, who would be waited for and who waits for the first session.
+            let Ok(session) = open(&self.address).await else { break };
+            session
+                .run(&format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{snapshot}'; SET LOCAL lock_timeout = '200ms'"))
+                .await?;
+            match session.run(&lock).await {
+                Ok(()) => sessions.push(session),
+                Err(e) if is_lock_timeout(&e) => break,
+                Err(e) => return Err(e),
+            }
         }
         let (parts, next) = (Arc::new(parts), Arc::new(AtomicUsize::new(0)));
         let mut workers: JoinSet<Result<Vec<Read>>> = JoinSet::new();
@@ -97,27 +110,29 @@ async fn work(session: Session, parts: Arc<Vec<String>>, next: Arc<AtomicUsize>)
 /// A table, or whatever else a query may name.
 struct Found {
     name: String,
-    kind: String,
+    /// Whether it is a table, open to this user as a whole.
+    may_lock: bool,
     columns: String,
 }
 
 impl Found {
     async fn look_up(session: &Session, table: &str, columns: Option<&[String]>) -> Result<Self> {
-        let sql = "SELECT format('%I.%I', n.nspname, c.relname), c.relkind::text, \
+        let sql = "SELECT format('%I.%I', n.nspname, c.relname), \
+                     c.relkind IN ('r', 'p') AND has_table_privilege(c.oid, 'SELECT'), \
                      array(SELECT attname::text FROM pg_attribute a \
                            WHERE a.attrelid = c.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum) \
                    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)";
         let rows = session.rows(sql, &[&table]).await?;
         let missing = || Error::not_found(format!("there is no table {table} in the warehouse")).with("table", table);
         let row = rows.first().ok_or_else(missing)?;
-        let (name, kind, all) = (get(row, 0)?, get(row, 1)?, get::<Vec<String>>(row, 2)?);
+        let (name, may_lock, all) = (get(row, 0)?, get(row, 1)?, get::<Vec<String>>(row, 2)?);
         let wanted = columns.unwrap_or(&all);
         if let Some(unknown) = wanted.iter().find(|column| !all.contains(column)) {
             let message = format!("table {table} has no column {unknown}; it has {}", all.join(", "));
             return Err(Error::schema(message).with("table", table).with("column", unknown));
         }
         let columns = wanted.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
-        Ok(Self { name, kind, columns })
+        Ok(Self { name, may_lock, columns })
     }
 
     fn sql(&self, from: &str, condition: &str) -> String {

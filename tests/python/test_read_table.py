@@ -133,6 +133,61 @@ def test_all_parts_are_of_one_snapshot(db, warehouse, running_engines):
         writer.join()
 
 
+SWAP = "BEGIN; ALTER TABLE many RENAME TO gone; ALTER TABLE other RENAME TO many; COMMIT"
+
+
+@pytest.mark.parametrize("connections", [2, 8])
+@pytest.mark.parametrize("change", ["TRUNCATE many", SWAP], ids=["truncate", "swap"])
+def test_who_changes_the_table_meanwhile_waits_or_comes_first(db, warehouse, connections, change):
+    """A session that came late to the table's lock once read what the change had left."""
+    for _ in range(3):
+        db.execute("DROP TABLE IF EXISTS many, other, gone")
+        db.execute(f"CREATE TABLE many AS SELECT *, 'old' AS v FROM ({MANY}) m")
+        db.execute(f"CREATE TABLE other AS SELECT *, 'new' AS v FROM ({MANY}) m")
+        oid = db.execute("SELECT 'many'::regclass::oid").fetchone()[0]
+        found = []
+        reader = threading.Thread(
+            target=lambda found=found: found.extend(read(warehouse, "reading.many", ["v"], connections))
+        )
+        reader.start()
+        held = "SELECT count(*) FROM pg_locks WHERE relation = %s AND granted AND pid <> pg_backend_pid()"
+        while reader.is_alive() and not db.execute(held, (oid,)).fetchone()[0]:
+            pass
+        db.execute(change)
+        reader.join(60)
+        assert not reader.is_alive()
+        assert found == [("old",)] * 30_000
+
+
+def test_a_role_with_some_columns_reads_those(db, running_engines):
+    db.execute(
+        "CREATE TABLE partly (id int, secret text); INSERT INTO partly VALUES (1, 'x');"
+        "DROP ROLE IF EXISTS reading_some; CREATE ROLE reading_some LOGIN PASSWORD 'guest';"
+        "GRANT USAGE ON SCHEMA reading TO reading_some; GRANT SELECT (id) ON partly TO reading_some"
+    )
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(running_engines.warehouse_url)
+        url = psycopg.conninfo.make_conninfo(**{**parts, "user": "reading_some", "password": "guest"})
+        guest = mp.Pipeline(warehouse=url).warehouse
+        assert read(guest, "reading.partly", ["id"]) == [(1,)]
+        with pytest.raises(mp.DatabaseError, match="permission denied"):
+            read(guest, "reading.partly")
+    finally:
+        db.execute("DROP OWNED BY reading_some; DROP ROLE reading_some")
+
+
+def test_a_read_goes_on_with_the_sessions_that_it_gets(db, running_engines):
+    db.execute(f"CREATE TABLE many AS {MANY}")
+    db.execute("DROP ROLE IF EXISTS reading_few; CREATE ROLE reading_few LOGIN PASSWORD 'guest' CONNECTION LIMIT 2")
+    db.execute("GRANT USAGE ON SCHEMA reading TO reading_few; GRANT SELECT ON many TO reading_few")
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(running_engines.warehouse_url)
+        url = psycopg.conninfo.make_conninfo(**{**parts, "user": "reading_few", "password": "guest"})
+        assert len(read(mp.Pipeline(warehouse=url).warehouse, "reading.many", ["id"], 4)) == 30_000
+    finally:
+        db.execute("DROP OWNED BY reading_few; DROP ROLE reading_few")
+
+
 def test_what_cannot_be_read_is_named(db, warehouse):
     db.execute(sql.SQL("CREATE TABLE {} (id int, spot point)").format(sql.Identifier("Odd name")))
     assert read(warehouse, 'reading."Odd name"', ["id"]) == []

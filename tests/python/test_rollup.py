@@ -485,3 +485,40 @@ def test_a_rollup_is_written_to_an_object(large, minio_server, monkeypatch):
     result = CliRunner().invoke(app.cli, [*words, "--output", "s3://rollups", "--quiet"])
     assert isinstance(result.exception, mp.ConfigError)
     assert "names no file" in str(result.exception)
+
+
+def test_outputs_of_this_machine_are_ordinary_files(large, tmp_path):
+    from click.testing import CliRunner
+
+    from metropulse.cli import app
+
+    def run(output):
+        words = [
+            "rollup-hourly",
+            str(large),
+            "--time",
+            "at",
+            "--measure",
+            "n=count",
+            "--output",
+            str(output),
+            "--quiet",
+        ]
+        return CliRunner().invoke(app.cli, words)
+
+    old = os.umask(0o022)
+    try:
+        assert run(f"file://{tmp_path}/by/url.parquet").exit_code == 0
+    finally:
+        os.umask(old)
+    assert (tmp_path / "by" / "url.parquet").stat().st_mode & 0o777 == 0o644
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "by" / "url.parquet")
+    before = (tmp_path / "by" / "url.parquet").stat().st_ino
+    assert run(tmp_path / "link.parquet").exit_code == 0
+    assert (tmp_path / "link.parquet").is_symlink()
+    assert (tmp_path / "by" / "url.parquet").stat().st_ino != before
+    os.mkfifo(tmp_path / "pipe")
+    for output in (tmp_path / "pipe", tmp_path, f"{tmp_path}/new/", ""):
+        found = run(output).exception
+        assert isinstance(found, mp.ConfigError), (output, found)
+    assert (tmp_path / "pipe").is_fifo()
