@@ -61,16 +61,24 @@ pub async fn parquet_files(
     let mut files = Vec::new();
     for name in names {
         let before = files.len();
-        match name.split_once("://") {
-            Some(("file", path)) => local(path, cancel, &mut files)?,
-            Some(_) => remote(name, options, cancel, &mut files).await?,
-            None => local(name, cancel, &mut files)?,
+        match local_name(name) {
+            Some(path) => local(path, cancel, &mut files)?,
+            None => remote(name, options, cancel, &mut files).await?,
         }
         if files.len() == before {
             return Err(Error::not_found(format!("{name} names no Parquet file")).with("source", name));
         }
     }
     Ok(files)
+}
+
+/// The path on this machine that a name stands for; `None` for a URL of an object store.
+fn local_name(name: &str) -> Option<&str> {
+    match name.split_once("://") {
+        Some(("file", path)) => Some(path),
+        Some(_) => None,
+        None => Some(name),
+    }
 }
 
 fn is_glob(name: &str) -> bool {
@@ -192,16 +200,8 @@ pub async fn write_parquet(
 
 /// The file of this machine that an output names, links followed; `None` for a URL of an object store.
 fn local_output(name: &str) -> Result<Option<PathBuf>> {
-    let path = match url::Url::parse(name) {
-        Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| {
-            Error::config(format!(
-                "the output {name} is a file:// URL without an absolute path, expected file:///folder/file"
-            ))
-        })?,
-        Ok(_) if name.contains("://") => return Ok(None),
-        _ => PathBuf::from(name),
-    };
-    let path = std::fs::canonicalize(&path).unwrap_or(path);
+    let Some(path) = local_name(name) else { return Ok(None) };
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
     let is_other = std::fs::metadata(&path).is_ok_and(|found| !found.is_file());
     if path.file_name().is_none() || name.ends_with('/') || is_other {
         return Err(Error::config(format!(

@@ -84,11 +84,7 @@ impl Pipeline {
         force: bool,
     ) -> Result<Report> {
         let warehouse = self.warehouse()?;
-        let ready = async {
-            let mart = self.mart().await?;
-            mart.apply_schema().await.map(|()| mart)
-        };
-        let (mart, source) = futures::future::try_join(ready, warehouse.mart_source()).await?;
+        let (mart, source) = futures::future::try_join(self.ready_mart(), warehouse.mart_source()).await?;
         let lost = lost(source.built().await?, &mart.rows_by_service_date().await?);
         let builds = source.builds(from, to, &lost, force).await?;
         let routes = if builds.is_empty() { Vec::new() } else { source.routes().await? };
@@ -115,8 +111,7 @@ impl Pipeline {
     }
 
     async fn build_from_lake(&self, range: Option<(NaiveDate, NaiveDate)>) -> Result<Report> {
-        let mart = self.mart().await?;
-        mart.apply_schema().await?;
+        let mart = self.ready_mart().await?;
         // Where there is a warehouse, its lock keeps two builds apart.
         let source = match &self.settings.warehouse {
             Some(_) => Some(self.warehouse()?.mart_source().await?),

@@ -96,12 +96,19 @@ impl Pipeline {
         Mart::connect(self.mart_url()?, mart_user.as_deref(), mart_password.as_ref()).await
     }
 
+    /// The mart with its schema applied.
+    async fn ready_mart(&self) -> Result<Mart> {
+        let mart = self.mart().await?;
+        mart.apply_schema().await?;
+        Ok(mart)
+    }
+
     /// Applies the schemas of warehouse and mart; safe to repeat.
     pub async fn apply_schema(&self) -> Result<Report> {
         let started = Instant::now();
         self.warehouse()?.prepare().await?;
         if self.settings.mart.is_some() {
-            self.mart().await?.apply_schema().await?;
+            self.ready_mart().await?;
         }
         Ok(Report::new("apply_schema", None).took(started))
     }
@@ -170,7 +177,7 @@ impl Pipeline {
         connections: Option<usize>,
     ) -> Result<Table> {
         let connections = connections.unwrap_or(self.settings.connections);
-        self.warehouse()?.read_table(table, columns, connections.max(1)).await
+        self.warehouse()?.read_table(table, columns, connections).await
     }
 
     /// Runs a query on the mart.

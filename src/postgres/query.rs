@@ -5,7 +5,7 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use futures::StreamExt;
 
-use super::client::{Session, wrong};
+use super::client::{Address, Session, wrong};
 use super::copy::{Decoder, PgType};
 use super::warehouse::Warehouse;
 use crate::error::{Error, Result};
@@ -16,16 +16,26 @@ const BATCH_ROWS: usize = 65_536;
 impl Warehouse {
     /// Runs a query of the user's, read-only and with the server's own search path.
     pub async fn query(&self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        let session = self.address.session().await?;
-        session.run("RESET search_path; SET default_transaction_read_only = on").await?;
-        let mut batches = Vec::new();
-        let schema = read(&session, sql, &mut |batch| {
-            batches.push(batch);
-            Ok(())
-        })
-        .await?;
-        Ok((schema, batches))
+        read_all(&questions(&self.address).await?, sql).await
     }
+}
+
+/// A session for questions of the user's: read-only and with the server's own search path. Drop it, do not release it.
+pub(super) async fn questions(address: &Address) -> Result<Session> {
+    let session = address.session().await?;
+    session.run("RESET search_path; SET default_transaction_read_only = on").await?;
+    Ok(session)
+}
+
+/// All rows of a query.
+pub(super) async fn read_all(session: &Session, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let mut batches = Vec::new();
+    let schema = read(session, sql, &mut |batch| {
+        batches.push(batch);
+        Ok(())
+    })
+    .await?;
+    Ok((schema, batches))
 }
 
 /// Streams the rows of a query, batch by batch.

@@ -13,13 +13,13 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tokio::task::JoinSet;
 
-use super::client::{Address, Session, get, is_lock_timeout};
+use super::client::{Session, get, is_lock_timeout};
 use super::copy_in::quoted;
-use super::query::read;
+use super::query::{questions, read_all};
 use super::warehouse::Warehouse;
 use crate::error::{Error, Result};
 
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
 /// Blocks of one part: 16 MiB at PostgreSQL's usual size.
 const PART_BLOCKS: i64 = 2_048;
 
@@ -35,7 +35,7 @@ impl Warehouse {
         columns: Option<&[String]>,
         connections: usize,
     ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        let first = open(&self.address).await?;
+        let first = questions(&self.address).await?;
         let found = Found::look_up(&first, table, columns).await?;
         // A swap is no row that a snapshot could hide, so the lock comes before the snapshot.
         let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", found.name);
@@ -52,7 +52,7 @@ impl Warehouse {
         for _ in 1..connections.min(parts.len()) {
             // The read goes on with fewer: where the server grants no more sessions, or where somebody waits to change the
             // table, who would be waited for and who waits for the first session.
-            let Ok(session) = open(&self.address).await else { break };
+            let Ok(session) = questions(&self.address).await else { break };
             session
                 .run(&format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{snapshot}'; SET LOCAL lock_timeout = '200ms'"))
                 .await?;
@@ -85,24 +85,13 @@ struct Read {
     batches: Vec<RecordBatch>,
 }
 
-async fn open(address: &Address) -> Result<Session> {
-    let session = address.session().await?;
-    session.run("RESET search_path").await?;
-    Ok(session)
-}
-
 /// Reads parts until none is left.
 async fn work(session: Session, parts: Arc<Vec<String>>, next: Arc<AtomicUsize>) -> Result<Vec<Read>> {
     let mut done = Vec::new();
     loop {
         let part = next.fetch_add(1, Ordering::Relaxed);
         let Some(sql) = parts.get(part) else { return Ok(done) };
-        let mut batches = Vec::new();
-        let schema = read(&session, sql, &mut |batch| {
-            batches.push(batch);
-            Ok(())
-        })
-        .await?;
+        let (schema, batches) = read_all(&session, sql).await?;
         done.push(Read { part, schema, batches });
     }
 }

@@ -202,6 +202,16 @@ def minio_server() -> Iterator[tuple[str, Path]]:
 
 
 @pytest.fixture
+def minio_variables(minio_server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The prototype's variables name the test's MinIO; the folder of its buckets."""
+    endpoint, folder = minio_server
+    access = {"ENDPOINT": endpoint, "ACCESS_KEY": "metropulse", "SECRET_KEY": "s3-secret-key", "SECURE": "false"}
+    for name, value in access.items():
+        monkeypatch.setenv(f"MINIO_{name}", value)
+    return folder
+
+
+@pytest.fixture
 def minio_put(minio_server: tuple[str, Path]) -> Callable[[str, str, bytes], None]:
     """Put an object into a bucket, as another program would."""
     from pyarrow import fs

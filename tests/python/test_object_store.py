@@ -50,13 +50,8 @@ def test_the_prototypes_days_from_a_bucket_give_their_answers(bucket, pipeline_o
     check_prototype(p)
 
 
-def test_the_prototypes_variables_name_the_bucket(bucket, monkeypatch, minio_server):
-    endpoint, folder = minio_server
-    (folder / "raw").mkdir(exist_ok=True)
-    monkeypatch.setenv("MINIO_ENDPOINT", endpoint)
-    monkeypatch.setenv("MINIO_ACCESS_KEY", "metropulse")
-    monkeypatch.setenv("MINIO_SECRET_KEY", "s3-secret-key")
-    monkeypatch.setenv("MINIO_SECURE", "false")
+def test_the_prototypes_variables_name_the_bucket(minio_variables):
+    (minio_variables / "raw").mkdir(exist_ok=True)
     p = mp.Pipeline.from_env()
     assert p.settings.lake == "s3://raw"
     p.generate("2024-05-01", days=1, scale=0.05)

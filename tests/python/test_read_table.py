@@ -34,6 +34,17 @@ def warehouse(running_engines):
     return mp.Pipeline(warehouse=running_engines.warehouse_url).warehouse
 
 
+@pytest.fixture
+def guest(db, running_engines):
+    """The warehouse as a role sees it that owns nothing."""
+    db.execute("DROP ROLE IF EXISTS reading_guest; CREATE ROLE reading_guest LOGIN PASSWORD 'guest'")
+    db.execute("GRANT USAGE ON SCHEMA reading TO reading_guest")
+    parts = psycopg.conninfo.conninfo_to_dict(running_engines.warehouse_url)
+    url = psycopg.conninfo.make_conninfo(**{**parts, "user": "reading_guest", "password": "guest"})
+    yield mp.Pipeline(warehouse=url).warehouse
+    db.execute("DROP OWNED BY reading_guest; DROP ROLE reading_guest")
+
+
 def read(warehouse, name, columns=None, connections=3):
     return [tuple(row.values()) for row in warehouse.read_table(name, columns, connections=connections).to_pylist()]
 
@@ -82,28 +93,20 @@ def test_views_and_heirs_and_tables_without_rows(db, warehouse):
     assert read(warehouse, "reading.nothing") == []
 
 
-def test_what_only_the_parent_opens_comes_through_the_parent(db, running_engines):
+def test_what_only_the_parent_opens_comes_through_the_parent(db, guest):
     """A role with rights on the partitioned table alone, and one behind a policy, get what a query gives them."""
     db.execute(
         "CREATE TABLE parted (id int, owner text) PARTITION BY RANGE (id);"
         "CREATE TABLE one PARTITION OF parted FOR VALUES FROM (0) TO (100);"
         "INSERT INTO parted SELECT g, CASE g % 2 WHEN 0 THEN 'reading_guest' ELSE 'other' END FROM generate_series(0, 99) g;"
-        "DROP ROLE IF EXISTS reading_guest; CREATE ROLE reading_guest LOGIN PASSWORD 'guest';"
-        "GRANT USAGE ON SCHEMA reading TO reading_guest; GRANT SELECT ON parted TO reading_guest"
+        "GRANT SELECT ON parted TO reading_guest"
     )
-    try:
-        parts = psycopg.conninfo.conninfo_to_dict(running_engines.warehouse_url)
-        url = psycopg.conninfo.make_conninfo(**{**parts, "user": "reading_guest", "password": "guest"})
-        guest = mp.Pipeline(warehouse=url).warehouse
-        assert len(read(guest, "reading.parted")) == 100
-        db.execute(
-            "GRANT SELECT ON one TO reading_guest; ALTER TABLE parted ENABLE ROW LEVEL SECURITY;"
-            "CREATE POLICY mine ON parted USING (owner = current_user)"
-        )
-        assert len(read(guest, "reading.parted")) == 50
-    finally:
-        db.execute("REVOKE ALL ON ALL TABLES IN SCHEMA reading FROM reading_guest")
-        db.execute("REVOKE ALL ON SCHEMA reading FROM reading_guest; DROP ROLE reading_guest")
+    assert len(read(guest, "reading.parted")) == 100
+    db.execute(
+        "GRANT SELECT ON one TO reading_guest; ALTER TABLE parted ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY mine ON parted USING (owner = current_user)"
+    )
+    assert len(read(guest, "reading.parted")) == 50
 
 
 def test_all_parts_are_of_one_snapshot(db, warehouse, running_engines):
@@ -159,33 +162,20 @@ def test_who_changes_the_table_meanwhile_waits_or_comes_first(db, warehouse, con
         assert found == [("old",)] * 30_000
 
 
-def test_a_role_with_some_columns_reads_those(db, running_engines):
+def test_a_role_with_some_columns_reads_those(db, guest):
     db.execute(
         "CREATE TABLE partly (id int, secret text); INSERT INTO partly VALUES (1, 'x');"
-        "DROP ROLE IF EXISTS reading_some; CREATE ROLE reading_some LOGIN PASSWORD 'guest';"
-        "GRANT USAGE ON SCHEMA reading TO reading_some; GRANT SELECT (id) ON partly TO reading_some"
+        "GRANT SELECT (id) ON partly TO reading_guest"
     )
-    try:
-        parts = psycopg.conninfo.conninfo_to_dict(running_engines.warehouse_url)
-        url = psycopg.conninfo.make_conninfo(**{**parts, "user": "reading_some", "password": "guest"})
-        guest = mp.Pipeline(warehouse=url).warehouse
-        assert read(guest, "reading.partly", ["id"]) == [(1,)]
-        with pytest.raises(mp.DatabaseError, match="permission denied"):
-            read(guest, "reading.partly")
-    finally:
-        db.execute("DROP OWNED BY reading_some; DROP ROLE reading_some")
+    assert read(guest, "reading.partly", ["id"]) == [(1,)]
+    with pytest.raises(mp.DatabaseError, match="permission denied"):
+        read(guest, "reading.partly")
 
 
-def test_a_read_goes_on_with_the_sessions_that_it_gets(db, running_engines):
+def test_a_read_goes_on_with_the_sessions_that_it_gets(db, guest):
     db.execute(f"CREATE TABLE many AS {MANY}")
-    db.execute("DROP ROLE IF EXISTS reading_few; CREATE ROLE reading_few LOGIN PASSWORD 'guest' CONNECTION LIMIT 2")
-    db.execute("GRANT USAGE ON SCHEMA reading TO reading_few; GRANT SELECT ON many TO reading_few")
-    try:
-        parts = psycopg.conninfo.conninfo_to_dict(running_engines.warehouse_url)
-        url = psycopg.conninfo.make_conninfo(**{**parts, "user": "reading_few", "password": "guest"})
-        assert len(read(mp.Pipeline(warehouse=url).warehouse, "reading.many", ["id"], 4)) == 30_000
-    finally:
-        db.execute("DROP OWNED BY reading_few; DROP ROLE reading_few")
+    db.execute("GRANT SELECT ON many TO reading_guest; ALTER ROLE reading_guest CONNECTION LIMIT 2")
+    assert len(read(guest, "reading.many", ["id"], 4)) == 30_000
 
 
 def test_what_cannot_be_read_is_named(db, warehouse):

@@ -463,16 +463,12 @@ def test_objects_are_read_in_ranges_of_the_columns_asked_for(large, minio_server
     assert "secret-key" not in str(caught.value)
 
 
-def test_a_rollup_is_written_to_an_object(large, minio_server, monkeypatch):
+def test_a_rollup_is_written_to_an_object(large, minio_variables):
     from click.testing import CliRunner
 
     from metropulse.cli import app
 
-    endpoint, folder = minio_server
-    (folder / "rollups").mkdir(exist_ok=True)
-    monkeypatch.setenv("MINIO_ENDPOINT", endpoint)
-    monkeypatch.setenv("MINIO_ACCESS_KEY", "metropulse")
-    monkeypatch.setenv("MINIO_SECRET_KEY", "s3-secret-key")
+    (minio_variables / "rollups").mkdir(exist_ok=True)
     output = "s3://rollups/by/lane.parquet"
     words = ["rollup-hourly", str(large), "--time", "at", "--key", "lane", "--measure", "n=count"]
     result = CliRunner().invoke(app.cli, [*words, "--output", output, "--json", "--quiet"])
@@ -509,9 +505,12 @@ def test_outputs_of_this_machine_are_ordinary_files(large, tmp_path):
     old = os.umask(0o022)
     try:
         assert run(f"file://{tmp_path}/by/url.parquet").exit_code == 0
+        # What a name writes it also reads.
+        assert run(odd := f"file://{tmp_path}/by/a%20name.parquet").exit_code == 0
     finally:
         os.umask(old)
     assert (tmp_path / "by" / "url.parquet").stat().st_mode & 0o777 == 0o644
+    assert len(mp.rollup_hourly(odd, keys=[], time="hour_bucket", measures={"n": "count"})) > 0
     (tmp_path / "link.parquet").symlink_to(tmp_path / "by" / "url.parquet")
     before = (tmp_path / "by" / "url.parquet").stat().st_ino
     assert run(tmp_path / "link.parquet").exit_code == 0

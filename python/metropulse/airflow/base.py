@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from metropulse.airflow._compat import AirflowSkipException, BaseOperator
 from metropulse.airflow._errors import airflow_errors
@@ -176,13 +176,8 @@ class FileOperator(MetropulseOperator):
     Remote files are reached with the access of the lake's connection, or of the environment.
     """
 
-    def places(self) -> list[str]:
-        """Name the files.
-
-        Returns:
-            Paths and URLs.
-        """
-        raise NotImplementedError
+    file_fields: ClassVar[tuple[str, ...]]
+    """The attributes that name files."""
 
     @contextmanager
     def open(self) -> Iterator[Pipeline]:
@@ -195,7 +190,8 @@ class FileOperator(MetropulseOperator):
         from metropulse.sources import first_url
 
         with self.hook.pipeline() as pipeline:
-            settings, url = pipeline.settings, first_url(self.places())
+            settings = pipeline.settings
+            url = next(filter(None, (first_url(getattr(self, field)) for field in self.file_fields)), None)
             if url and not settings.lake_options:
                 settings = replace(settings, lake_options=resolve(lake=url).lake_options)
             yield Pipeline.from_settings(settings)

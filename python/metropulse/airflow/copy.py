@@ -27,6 +27,7 @@ class CopyParquetOperator(FileOperator):
         **kwargs: Those of `MetropulseOperator`.
     """
 
+    file_fields = ("source",)
     template_fields: Sequence[str] = ("source", "table", *COMMON_FIELDS)
 
     def __init__(
@@ -45,14 +46,6 @@ class CopyParquetOperator(FileOperator):
         self.create = create
         self.truncate = truncate
         self.connections = connections
-
-    def places(self) -> list[str]:
-        """Name the files.
-
-        Returns:
-            The sources.
-        """
-        return [self.source] if isinstance(self.source, str) else list(self.source)
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Copy the files."""

@@ -34,6 +34,7 @@ class MergeSnapshotOperator(FileOperator):
         **kwargs: Those of `MetropulseOperator`.
     """
 
+    file_fields = ("snapshot",)
     template_fields: Sequence[str] = ("snapshot", "table", "effective", *COMMON_FIELDS)
 
     def __init__(
@@ -64,14 +65,6 @@ class MergeSnapshotOperator(FileOperator):
         self.allow_vanishing = allow_vanishing
         self.dry_run_only = dry_run
         self.names = names
-
-    def places(self) -> list[str]:
-        """Name the files.
-
-        Returns:
-            The snapshots.
-        """
-        return [self.snapshot] if isinstance(self.snapshot, str) else list(self.snapshot)
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Merge the files."""

@@ -33,6 +33,7 @@ class RollupHourlyOperator(FileOperator):
         **kwargs: Those of `MetropulseOperator`.
     """
 
+    file_fields = ("source", "target")
     template_fields: Sequence[str] = ("source", "target", *COMMON_FIELDS)
 
     def __init__(
@@ -55,14 +56,6 @@ class RollupHourlyOperator(FileOperator):
         self.measures = measures
         self.partial_state = partial
         self.merge = merge
-
-    def places(self) -> list[str]:
-        """Name the files.
-
-        Returns:
-            The sources and the target.
-        """
-        return [*([self.source] if isinstance(self.source, str) else self.source), self.target]
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Write the rollup."""

@@ -225,9 +225,8 @@ impl Merge<'_> {
             report.is_unchanged = true;
             return Ok(report);
         }
-        let Question { stated, ask, new, .. } = question.clone();
         let (mut affected, vanished) = self.differ(target, &question, &mut intake).await?;
-        if let (Ask::Snapshot { .. }, true) = (ask, affected.len() > 0 || report.rows_read == 0) {
+        if let (Ask::Snapshot { .. }, true) = (question.ask, affected.len() > 0 || report.rows_read == 0) {
             self.guard(target, &vanished, report.rows_read)?;
         }
         let work = Work {
@@ -239,10 +238,10 @@ impl Merge<'_> {
             has_marks: intake.stored.is_some(),
         };
         let layout = intake.layout.clone();
-        let rows = Some((&mut intake.rows, layout, stated));
+        let rows = Some((&mut intake.rows, layout, question.stated));
         let is_quiet = affected.len() == 0;
-        let (mut report, effect) = work.publish(&mut affected, ask, new, rows, report).await?;
-        let is_noted = !self.spec.dry_run && self.remember(target, stated, report.rows_read, is_quiet).await?;
+        let (mut report, effect) = work.publish(&mut affected, question.ask, question.new, rows, report).await?;
+        let is_noted = !self.spec.dry_run && self.remember(target, question.stated, report.rows_read, is_quiet).await?;
         report.is_unchanged = !is_noted && report.versions_written() + report.said_rows == 0;
         if let Some(digests) = digests.filter(|_| !self.spec.dry_run && !report.is_unchanged) {
             digests.keep(&intake, effect, self.warehouse.settings.digest_keys).await?;
@@ -253,7 +252,7 @@ impl Merge<'_> {
     /// The keys that the rows say something new of, and those that they miss.
     async fn differ(&self, target: &Target, question: &Question, intake: &mut Intake) -> Result<(Affected, Vanished)> {
         let has_rows = intake.row_count > 0;
-        let compares = self.is_worth_comparing(target, intake).await?;
+        let compares = question.ask == Ask::Feed && self.is_worth_comparing(target, intake).await?;
         // Read-only from here on; the rest of the intake is not.
         let stored = intake.stored.take();
         let mut diff = Diff {

@@ -10,7 +10,6 @@ use crate::error::Result;
 use crate::history::Calendar;
 
 /// What a merge asks for.
-#[derive(Clone)]
 pub(super) struct Question {
     /// The columns that the rows state.
     pub(super) stated: u64,

@@ -119,6 +119,21 @@ def wait_until_gone(connection: psycopg.Connection, seconds: float = 30) -> None
         time.sleep(0.005)
 
 
+def kill(loader: Loader, pid: int, watcher: psycopg.Connection) -> None:
+    """Kill a verb that is under way, or has ended just now, and let the server notice."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    assert loader.end() in (-signal.SIGKILL, 0)
+    wait_until_gone(watcher)
+
+
+def complete(loader: Loader, verb: str, watcher: psycopg.Connection) -> None:
+    """Run a verb to its end."""
+    loader.start(verb)
+    assert loader.end() == 0
+    wait_until_gone(watcher)
+
+
 class Rounds:
     """Loads versions of the second day in turn, each interrupted and then completed."""
 
@@ -206,14 +221,9 @@ def kill_many(truth: Truth, folder: Path, times: int) -> Counter[str]:
             with read_for_long(truth) if waits else contextlib.nullcontext():
                 pid = loader.start()
                 hit[stop_in(pid, wanted, delay, watcher)] += 1
-            with contextlib.suppress(ProcessLookupError):  # it ended before it could be stopped, and counts as that
-                os.kill(pid, signal.SIGKILL)
-            assert loader.end() in (-signal.SIGKILL, 0)
-            wait_until_gone(watcher)
+            kill(loader, pid, watcher)
             rounds.check_interrupted(name)
-            loader.start()
-            assert loader.end() == 0
-            wait_until_gone(watcher)
+            complete(loader, "load", watcher)
             rounds.check_complete(name)
     assert loader.close() == ""
     print(f"{hit.total()} kills hit {dict(hit)}")
@@ -240,16 +250,11 @@ def test_a_killed_undo_takes_out_all_of_a_day_or_nothing(truth: Truth, tmp_path:
             assert sample(truth.reader) == before
             pid = loader.start("undo")
             time.sleep(dice.uniform(0, seconds))
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            assert loader.end() in (-signal.SIGKILL, 0)
-            wait_until_gone(watcher)
+            kill(loader, pid, watcher)
             found = sample(truth.reader)
             assert found in (before, after)
             seen["before" if found == before else "after"] += 1
-            loader.start("undo")
-            assert loader.end() == 0
-            wait_until_gone(watcher)
+            complete(loader, "undo", watcher)
             assert sample(truth.reader) == after
             truth.check_house()
     assert loader.close() == ""
