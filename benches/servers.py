@@ -1,7 +1,8 @@
 """The servers that both sides load into: PostgreSQL 18 and ClickHouse 26.9, out of the wheels, on loopback.
 
-PostgreSQL runs with the settings of the embedded warehouse, but with `wal_level = replica`, as a server that somebody
-depends on does, and it listens on TCP as well, because JDBC knows no unix socket.
+PostgreSQL runs with the settings of the embedded warehouse, but as a server that somebody depends on does, with
+`wal_level = replica` and `shared_buffers` of 2 GB (a quarter of a small server's memory, where PostgreSQL's manual begins),
+and it listens on TCP as well, because JDBC knows no unix socket.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ from metropulse.embedded.postgres_probe import probe
 
 POSTGRES = "18"
 CLICKHOUSE = "26.9"
-_SERVER = {**_SETTINGS, "wal_level": "replica", "max_wal_senders": "10", "listen_addresses": "127.0.0.1"}
+_SERVER = {
+    **_SETTINGS,
+    "wal_level": "replica",
+    "max_wal_senders": "10",
+    "listen_addresses": "127.0.0.1",
+    "shared_buffers": "2GB",
+}
 _USER = "bench"
 
 

@@ -9,8 +9,10 @@
 //! Row 0 is the header. Then come the base, in the order of the digests, and what each later merge changed.
 
 use bytes::{BufMut, BytesMut};
+use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use tokio_postgres::RowStream;
 
 use super::super::client::{Session, get, wrong};
 use super::super::copy_in::{copy_bytes, hand_over};
@@ -154,49 +156,28 @@ impl<'a> Digests<'a> {
         give_trust: oneshot::Sender<bool>,
     ) -> Result<()> {
         let Some(header) = &self.header else { return Ok(()) };
-        let stored = self.load(header).await?;
-        let is_whole = stored.is_some();
-        // Nobody waits for them after an error of the reading, which is the one to report.
-        let _ = give_stored.send(stored);
-        let _ = give_trust.send(is_whole && self.fingerprint().await? == header.table);
-        Ok(())
-    }
-
-    async fn fingerprint(&self) -> Result<Fingerprint> {
-        let sql = format!("SELECT count(*), coalesce(bit_xor({MARK}), 0) FROM {} m", self.target.place.table());
-        let row = self.session.row(&sql, &[]).await?;
-        Ok(Fingerprint { rows: get(&row, 0)?, marks: get(&row, 1)? })
-    }
-
-    /// The digests, if they are whole.
-    async fn load(&self, header: &Header) -> Result<Option<Stored>> {
-        let mut stored = Stored::default();
+        let failed = |e| wrong(e, "reading the digests failed");
         let digests = self.target.place.digests();
-        let sql = format!("SELECT stated, gone FROM {digests} WHERE part = $1");
-        let part_of = self.session.prepare(&sql).await.map_err(|e| wrong(e, "reading the digests failed"))?;
-        let mut is_base = true;
-        for part in 1..=header.last_part {
-            let found = self.session.query_opt(&part_of, &[&part]).await;
-            let Some(row) = found.map_err(|e| wrong(e, "reading the digests failed"))? else { return Ok(None) };
-            let (stated, gone): (Option<&[u8]>, Option<&[u8]>) = (get(&row, 0)?, get(&row, 1)?);
-            let Some(stated) = stated else { return Ok(None) };
-            if gone.is_some() && is_base {
-                stored.index();
-                is_base = false;
-            }
-            // What is torn is not trusted either.
-            let taken = match gone {
-                None => stored.load(stated),
-                Some(gone) => stored.change(gone, stated),
-            };
-            if taken.is_err() {
-                return Ok(None);
-            }
-        }
-        if is_base {
-            stored.index();
-        }
-        Ok(Some(stored).filter(|stored| stored.len() as u64 == header.keys))
+        let sql = format!("SELECT part, stated, gone FROM {digests} WHERE part BETWEEN 1 AND $1 ORDER BY part");
+        let parts_of = self.session.prepare(&sql).await.map_err(failed)?;
+        let sql = format!("SELECT count(*), coalesce(bit_xor({MARK}), 0) FROM {} m", self.target.place.table());
+        let fingerprint_of = self.session.prepare(&sql).await.map_err(failed)?;
+        let parts = self.session.query_raw(&parts_of, [header.last_part]).await.map_err(failed)?;
+        let load = async {
+            let stored = load(parts, header).await?;
+            let is_whole = stored.is_some();
+            // Nobody waits for it after an error of the reading, which is the one to report.
+            let _ = give_stored.send(stored);
+            Ok(is_whole)
+        };
+        // Asked for by now, so that the server goes on to it while the parts are taken in here.
+        let fingerprint = async {
+            let row = self.session.query_one(&fingerprint_of, &[]).await.map_err(failed)?;
+            Ok(Fingerprint { rows: get(&row, 0)?, marks: get(&row, 1)? })
+        };
+        let (is_whole, fingerprint) = tokio::try_join!(load, fingerprint)?;
+        let _ = give_trust.send(is_whole && fingerprint == header.table);
+        Ok(())
     }
 
     /// Leaves digests of what the table shows after the merge. Without any it makes them, from `least_keys` keys on.
@@ -322,6 +303,34 @@ impl<'a> Digests<'a> {
         );
         self.session.touch(&sql, &[&text]).await.map(drop)
     }
+}
+
+/// The digests, if they are whole.
+async fn load(parts: RowStream, header: &Header) -> Result<Option<Stored>> {
+    let mut parts = std::pin::pin!(parts);
+    let (mut stored, mut is_base, mut last_part) = (Stored::default(), true, 0);
+    while let Some(row) = parts.next().await {
+        let row = row.map_err(|e| wrong(e, "reading the digests failed"))?;
+        let (part, stated, gone): (i32, Option<&[u8]>, Option<&[u8]>) = (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
+        let Some(stated) = stated.filter(|_| part == last_part + 1) else { return Ok(None) };
+        last_part = part;
+        if gone.is_some() && is_base {
+            stored.index();
+            is_base = false;
+        }
+        // What is torn is not trusted either.
+        let taken = match gone {
+            None => stored.load(stated),
+            Some(gone) => stored.change(gone, stated),
+        };
+        if taken.is_err() {
+            return Ok(None);
+        }
+    }
+    if is_base {
+        stored.index();
+    }
+    Ok(Some(stored).filter(|stored| last_part == header.last_part && stored.len() as u64 == header.keys))
 }
 
 /// A query for the keys of all open versions.

@@ -247,8 +247,10 @@ impl Intake {
     fn take_new(&mut self, block: &Block) -> Result<()> {
         let mut new = BytesMut::new();
         let number = self.rows.next_number()?;
-        for (index, row) in block.rows.iter().enumerate() {
-            let met = self.stored.as_mut().map_or(Met::New, |stored| stored.meet(row.identity, row.says[0]));
+        let Some(stored) = &self.stored else { return Err(Error::internal("nothing is stored")) };
+        let positions = stored.find_all(block.rows.iter().map(|row| row.identity));
+        for (index, (row, position)) in block.rows.iter().zip(positions).enumerate() {
+            let met = self.stored.as_mut().map_or(Met::New, |stored| stored.meet(position, row.says[0]));
             match met {
                 Met::Same => continue,
                 Met::Again => {

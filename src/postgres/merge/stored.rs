@@ -118,10 +118,22 @@ impl Stored {
         found.map(|offset| start + offset)
     }
 
-    /// Holds a row against what is stored and what the rows before it said.
-    pub(super) fn meet(&mut self, identity: Digest, content: u64) -> Met {
-        let Some(position) = self.find(identity) else { return Met::New };
-        let entry = &mut self.entries[position];
+    /// Where each of these digests is. Digests lie far apart in memory; asked for together, their waits overlap.
+    pub(super) fn find_all(&self, identities: impl Iterator<Item = Digest> + Clone) -> Vec<Option<usize>> {
+        let start =
+            |identity: Digest| self.directory.get((identity[0] >> self.shift) as usize).map_or(0, |s| *s as usize);
+        let starts: Vec<usize> = identities.clone().map(start).collect();
+        let at_start = identities.clone().zip(&starts);
+        let is_there: Vec<bool> = at_start
+            .map(|(identity, &at)| self.entries.get(at).is_some_and(|entry| entry.identity == identity))
+            .collect();
+        let found = identities.zip(starts.into_iter().zip(is_there));
+        found.map(|(identity, (at, is_there))| if is_there { Some(at) } else { self.find(identity) }).collect()
+    }
+
+    /// Holds a row, and where its digest was found, against what is stored and what the rows before it said.
+    pub(super) fn meet(&mut self, position: Option<usize>, content: u64) -> Met {
+        let Some(entry) = position.and_then(|position| self.entries.get_mut(position)) else { return Met::New };
         let is_equal = entry.content == content;
         match (entry.state, is_equal) {
             (State::Unseen, _) => {
@@ -233,14 +245,19 @@ mod tests {
     #[test]
     fn rows_are_new_the_same_again_or_contradict_what_was_said() {
         let mut stored = stored();
-        assert_eq!(stored.meet(spread(WORDS), 0), Met::New);
-        let met = |stored: &mut Stored, content| stored.meet(spread(7), content);
+        let meet = |stored: &mut Stored, number, content| {
+            let found = stored.find_all([spread(number)].into_iter());
+            assert_eq!(found, [stored.find(spread(number))]);
+            stored.meet(found[0], content)
+        };
+        assert_eq!(meet(&mut stored, WORDS, 0), Met::New);
+        let met = |stored: &mut Stored, content| meet(stored, 7, content);
         assert_eq!(
             [met(&mut stored, 7), met(&mut stored, 7), met(&mut stored, 8)],
             [Met::Same, Met::Again, Met::Contradicts]
         );
         assert_eq!(
-            [stored.meet(spread(8), 9), stored.meet(spread(8), 9), stored.meet(spread(8), 8)],
+            [meet(&mut stored, 8, 9), meet(&mut stored, 8, 9), meet(&mut stored, 8, 8)],
             [Met::New, Met::New, Met::Contradicts]
         );
         assert_eq!((stored.same(), stored.unseen()), (1, WORDS as usize - 2));
@@ -264,13 +281,15 @@ mod tests {
             let found = stored.find(spread(number)).map(|position| stored.entries[position].content);
             assert_eq!(found, expected, "{number}");
         }
+        let all = stored.find_all((0..WORDS + 10).map(spread));
+        assert_eq!(all, (0..WORDS + 10).map(|number| stored.find(spread(number))).collect::<Vec<_>>());
     }
 
     #[test]
     fn no_digest_is_found_among_none_and_torn_chunks_are_refused() {
         let mut none = Stored::default();
         none.index();
-        assert_eq!((none.meet(spread(1), 1), none.len()), (Met::New, 0));
+        assert_eq!((none.find_all([spread(1)].into_iter()), none.meet(None, 1), none.len()), (vec![None], Met::New, 0));
         assert!(none.change(&[1, 2], &[]).is_err() && none.change(&[0; 16], &[]).is_err());
         assert!(none.load(&[0; 25]).is_err());
         assert!(none.load(&[chunk([(1, 1)].into_iter()), chunk([(1, 1)].into_iter())].concat()).is_err());

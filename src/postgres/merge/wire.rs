@@ -86,29 +86,37 @@ pub(super) struct Column {
 /// The canonical bytes of a value: equal bytes are an equal value.
 pub(super) fn canonical(kind: PgType, bytes: &[u8]) -> Cow<'_, [u8]> {
     match kind {
-        // The display scale is no part of the value.
-        PgType::Numeric | PgType::Decimal(..) if bytes.len() >= 8 && bytes[6..8] != [0, 0] => {
-            let mut owned = bytes.to_vec();
-            owned[6..8].fill(0);
-            Cow::Owned(owned)
-        }
-        PgType::Float4 => match bytes.try_into().map(f32::from_be_bytes) {
-            Ok(0.0) => Cow::Borrowed(&[0; 4]),
-            Ok(value) if value.is_nan() => Cow::Owned(f32::NAN.to_be_bytes().to_vec()),
-            _ => Cow::Borrowed(bytes),
-        },
-        PgType::Float8 => match bytes.try_into().map(f64::from_be_bytes) {
-            Ok(0.0) => Cow::Borrowed(&[0; 8]),
-            Ok(value) if value.is_nan() => Cow::Owned(f64::NAN.to_be_bytes().to_vec()),
-            _ => Cow::Borrowed(bytes),
-        },
         PgType::Bpchar => {
             let end = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
             Cow::Borrowed(&bytes[..end])
         }
         PgType::Json => json(bytes, b""),
         PgType::Jsonb => json(bytes.get(1..).unwrap_or_default(), b"\x01"),
+        PgType::Numeric | PgType::Decimal(..) | PgType::Float4 | PgType::Float8 => {
+            let mut owned = bytes.to_vec();
+            settle(kind, &mut owned);
+            Cow::Owned(owned)
+        }
         _ => Cow::Borrowed(bytes),
+    }
+}
+
+/// Makes a value canonical where that changes no length.
+fn settle(kind: PgType, bytes: &mut [u8]) {
+    match kind {
+        // The display scale is no part of the value.
+        PgType::Numeric | PgType::Decimal(..) if bytes.len() >= 8 => bytes[6..8].fill(0),
+        PgType::Float4 => match (&*bytes).try_into().map(f32::from_be_bytes) {
+            Ok(0.0) => bytes.fill(0),
+            Ok(value) if value.is_nan() => bytes.copy_from_slice(&f32::NAN.to_be_bytes()),
+            _ => {}
+        },
+        PgType::Float8 => match (&*bytes).try_into().map(f64::from_be_bytes) {
+            Ok(0.0) => bytes.fill(0),
+            Ok(value) if value.is_nan() => bytes.copy_from_slice(&f64::NAN.to_be_bytes()),
+            _ => {}
+        },
+        _ => {}
     }
 }
 
@@ -120,12 +128,18 @@ fn json<'a>(text: &'a [u8], version: &'static [u8]) -> Cow<'a, [u8]> {
 
 /// Appends the canonical form of a row's part, such that different parts never look the same.
 pub(super) fn put_canonical(out: &mut Vec<u8>, column: &Column, field: Field<'_>) {
-    match field {
-        None => out.extend_from_slice(&u32::MAX.to_le_bytes()),
-        Some(bytes) => {
-            let bytes = canonical(column.kind, bytes);
-            out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-            out.extend_from_slice(&bytes);
+    let Some(bytes) = field else { return out.extend_from_slice(&u32::MAX.to_le_bytes()) };
+    let mut put = |bytes: &[u8]| {
+        out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        out.extend_from_slice(bytes);
+    };
+    match column.kind {
+        PgType::Bpchar | PgType::Json | PgType::Jsonb => put(&canonical(column.kind, bytes)),
+        kind => {
+            put(bytes);
+            // In place: most values of a snapshot come by here only to be digested.
+            let start = out.len() - bytes.len();
+            settle(kind, &mut out[start..]);
         }
     }
 }
@@ -147,7 +161,10 @@ impl Lexicon {
     pub(super) fn value(&mut self, index: usize, column: &Column, field: Field<'_>) -> Value {
         let bytes = field?;
         let plain = canonical(column.kind, bytes);
-        let text: Box<str> = plain.iter().map(|byte| char::from(*byte)).collect::<String>().into();
+        let text: Box<str> = match std::str::from_utf8(&plain) {
+            Ok(text) if text.is_ascii() => text.into(),
+            _ => plain.iter().map(|byte| char::from(*byte)).collect::<String>().into(),
+        };
         if *plain != *bytes {
             self.spelled.entry((index, text.clone())).or_insert_with(|| bytes.to_vec());
         }
@@ -163,8 +180,10 @@ impl Lexicon {
     /// Appends a value as a field.
     pub(super) fn put(&self, out: &mut BytesMut, index: usize, value: &Value) {
         let Some(text) = value else { return put_field(out, None) };
-        match self.spelled.get(&(index, text.clone())).filter(|_| !self.spelled.is_empty()) {
+        let spelled = (!self.spelled.is_empty()).then(|| self.spelled.get(&(index, text.clone()))).flatten();
+        match spelled {
             Some(bytes) => put_field(out, Some(bytes)),
+            None if text.is_ascii() => put_field(out, Some(text.as_bytes())),
             None => {
                 let bytes: Vec<u8> = text.chars().map(|letter| letter as u8).collect();
                 put_field(out, Some(&bytes));
