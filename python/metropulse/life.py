@@ -70,7 +70,8 @@ class LifeVerbs:
             progress: Told about days done.
 
         Returns:
-            ``days``, ``tables``, ``mart`` and ``failures``.
+            ``days``, ``tables``, ``mart`` and ``failures``; and in ``misnamed_folders`` those of the lake that begin
+            with ``dt=`` and name no day, which nothing reads.
         """
         bounds = [iso_day(d, n) if d is not None else None for d, n in ((date_from, "date_from"), (date_to, "date_to"))]
         return Report.from_json(self._core.status(bounds[0], bounds[1], verify, progress=progress))

@@ -26,7 +26,7 @@ pub use fetch::LocalPart;
 pub use files::{ParquetFile, parquet_files, write_parquet, write_parquet_file};
 pub use manifest::{MANIFEST, Manifest, ManifestFile};
 pub use open::Lake;
-pub use partition::{Part, Partition};
+pub use partition::{Folders, Part, Partition};
 pub use read::PartReader;
 pub use ready::Readiness;
 pub use write::{FileWriter, PartitionWriter, Written};

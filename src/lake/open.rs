@@ -65,6 +65,14 @@ impl Lake {
         let (scheme, root) = ObjectStoreScheme::parse(&parsed).map_err(|_| {
             Error::config(format!("lake is {shown:?}, expected a folder, file://, s3://, gs:// or az:// URL"))
         })?;
+        // An az:// URL may name the container before the @; nobody looks for credentials there.
+        let names_user = !parsed.username().is_empty() && scheme != ObjectStoreScheme::MicrosoftAzure;
+        if names_user || parsed.password().is_some() {
+            return Err(Error::config(format!(
+                "lake {shown:?} was given with a user or password in its URL, which no store reads; \
+                 expected credentials as options of the lake (aws_access_key_id, ...) or in the environment"
+            )));
+        }
         let store: Arc<dyn ObjectStore> = match scheme {
             ObjectStoreScheme::AmazonS3 => {
                 let mut builder = AmazonS3Builder::new().with_url(parsed.as_str()).with_retry(retry());

@@ -43,6 +43,15 @@ pub struct Part {
     pub manifest_sha256: Option<String>,
 }
 
+/// What the lake holds, by the names of its `dt=` folders.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folders {
+    /// The days, in order.
+    pub days: Vec<NaiveDate>,
+    /// Folders such as `dt=2024-02-30/` and `dt=2024-5-2/`, which no step reads.
+    pub misnamed: Vec<String>,
+}
+
 /// What a path below a `dt=` folder names.
 pub(super) enum FileName {
     /// A file of a dataset.
@@ -98,21 +107,30 @@ impl Lake {
     /// # Errors
     /// `NotFound` when the lake itself is not there, `Storage` when it cannot be listed.
     pub async fn days(&self) -> Result<Vec<NaiveDate>> {
+        Ok(self.folders().await?.days)
+    }
+
+    /// The days that have a partition, and the folders that look like one and name no day.
+    ///
+    /// # Errors
+    /// `NotFound` when the lake itself is not there, `Storage` when it cannot be listed.
+    pub async fn folders(&self) -> Result<Folders> {
         let store = self.store()?;
         let listed =
             store.list_with_delimiter(Some(&self.root)).await.map_err(|e| self.failed(e, "listing", self.url()))?;
-        let mut days: Vec<_> = listed
-            .common_prefixes
-            .iter()
-            .filter(|prefix| self.holds_anything(prefix))
-            .filter_map(|prefix| {
-                let name = prefix.filename()?.strip_prefix("dt=")?;
-                let day: NaiveDate = name.parse().ok()?;
-                (day.format("%Y-%m-%d").to_string() == name).then_some(day)
-            })
-            .collect();
-        days.sort_unstable();
-        Ok(days)
+        let mut folders = Folders::default();
+        for name in
+            listed.common_prefixes.iter().filter(|prefix| self.holds_anything(prefix)).filter_map(Path::filename)
+        {
+            let Some(written) = name.strip_prefix("dt=") else { continue };
+            match written.parse::<NaiveDate>() {
+                Ok(day) if day.format("%Y-%m-%d").to_string() == written => folders.days.push(day),
+                _ => folders.misnamed.push(format!("{name}/")),
+            }
+        }
+        folders.days.sort_unstable();
+        folders.misnamed.sort_unstable();
+        Ok(folders)
     }
 
     /// The files of one day.

@@ -102,7 +102,10 @@ fn what_is_not_there_is_not_found() {
     assert!(run(lake.days()).unwrap().is_empty());
     fs::create_dir_all(dir.path().join("dt=2024-5-2/x")).unwrap();
     fs::create_dir_all(dir.path().join("dt=2024-05-03/x")).unwrap();
-    assert_eq!(run(lake.days()).unwrap(), ["2024-05-03".parse::<NaiveDate>().unwrap()]);
+    fs::create_dir_all(dir.path().join("dt=2024-02-30/x")).unwrap();
+    let folders = run(lake.folders()).unwrap();
+    assert_eq!(folders.days, ["2024-05-03".parse::<NaiveDate>().unwrap()]);
+    assert_eq!(folders.misnamed, ["dt=2024-02-30/", "dt=2024-5-2/"]);
     for url in ["", "ftp://x/y", "file://relative/x", "https://example.org/x"] {
         assert_eq!(Lake::open(url, &BTreeMap::new()).unwrap_err().kind(), "config", "{url}");
     }
@@ -110,6 +113,11 @@ fn what_is_not_there_is_not_found() {
 
 #[test]
 fn a_url_shows_no_secret_and_an_unknown_option_is_named() {
+    for url in ["s3://key:hunter2@raw/city", "gs://key@raw", "az://:hunter2@raw"] {
+        let error = Lake::open(url, &BTreeMap::new()).unwrap_err();
+        assert!(error.kind() == "config" && error.to_string().contains("user or password"), "{url} {error}");
+        assert!(!format!("{error}{error:?}").contains("hunter2"), "{url}");
+    }
     let options = BTreeMap::from([("aws_secret_access_keyy".to_owned(), crate::config::Secret::new("hunter2-secret"))]);
     let error = Lake::open("s3://raw", &options).unwrap_err();
     assert!(error.kind() == "config" && error.to_string().contains("aws_secret_access_keyy"), "{error}");

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Pipeline;
 use crate::error::{Error, Result};
-use crate::lake::{Lake, Part, Partition};
+use crate::lake::{Folders, Lake, Part, Partition};
 use crate::model::{Dataset, Dimension, Fact, Zone};
 use crate::postgres::{self, Failure, Loaded, MissedDay};
 
@@ -100,6 +100,8 @@ pub struct Status {
     time_zone: Option<String>,
     schema_version: u32,
     lake: Option<String>,
+    /// Folders of the lake that begin with `dt=` and name no day.
+    misnamed_folders: Vec<String>,
     days: Vec<DayStatus>,
     tables: Vec<Freshness>,
     mart: MartFreshness,
@@ -122,9 +124,9 @@ impl Pipeline {
         let known = self.warehouse()?.status().await?;
         let within = |dt: &NaiveDate| from.is_none_or(|from| *dt >= from) && to.is_none_or(|to| *dt < to);
         let lake = self.settings.lake.is_some().then(|| self.lake()).transpose()?;
-        let in_lake = match &lake {
+        let (in_lake, misnamed_folders) = match &lake {
             Some(lake) => listed(lake, &within).await?,
-            None => BTreeMap::new(),
+            None => Default::default(),
         };
         let mut loaded: BTreeMap<(NaiveDate, &str), &Loaded> = BTreeMap::new();
         for one in known.loaded.iter().filter(|one| within(&one.dt)) {
@@ -145,6 +147,7 @@ impl Pipeline {
             time_zone: known.time_zone.clone(),
             schema_version: known.schema_version,
             lake: lake.map(|lake| lake.url().to_owned()),
+            misnamed_folders,
             days,
             tables: freshness(&known, today),
             mart: mart_freshness(&known),
@@ -240,14 +243,18 @@ fn table_status(state: State, why: Option<String>, files: usize, loaded: Option<
     }
 }
 
-async fn listed(lake: &Lake, within: &impl Fn(&NaiveDate) -> bool) -> Result<BTreeMap<NaiveDate, InLake>> {
-    let days = match lake.days().await {
+/// What the lake has of each day, and its folders that name no day.
+async fn listed(
+    lake: &Lake,
+    within: &impl Fn(&NaiveDate) -> bool,
+) -> Result<(BTreeMap<NaiveDate, InLake>, Vec<String>)> {
+    let folders = match lake.folders().await {
         // A lake that was never written to has no days yet.
-        Err(Error::NotFound(_)) => Vec::new(),
+        Err(Error::NotFound(_)) => Folders::default(),
         other => other?,
     };
-    let days = days.into_iter().filter(within);
-    futures::stream::iter(days.map(|dt| async move {
+    let days = folders.days.into_iter().filter(within);
+    let in_lake = futures::stream::iter(days.map(|dt| async move {
         Ok::<_, Error>((
             dt,
             match lake.partition(dt).await {
@@ -263,7 +270,8 @@ async fn listed(lake: &Lake, within: &impl Fn(&NaiveDate) -> bool) -> Result<BTr
     .buffer_unordered(LISTINGS)
     .try_filter_map(|(dt, day)| async move { Ok(day.map(|day| (dt, day))) })
     .try_collect()
-    .await
+    .await?;
+    Ok((in_lake, folders.misnamed))
 }
 
 /// One day from all sides.

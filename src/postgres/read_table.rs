@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::client::{Session, get, is_lock_timeout};
 use super::copy_in::quoted;
+use super::copy_table::catalog::no_name;
 use super::query::{questions, read_all};
 use super::warehouse::Warehouse;
 use crate::error::{Error, Result};
@@ -111,7 +112,7 @@ impl Found {
                      array(SELECT attname::text FROM pg_attribute a \
                            WHERE a.attrelid = c.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum) \
                    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)";
-        let rows = session.rows(sql, &[&table]).await?;
+        let rows = session.query(sql, &[&table]).await.map_err(|e| no_name(table, e))?;
         let missing = || Error::not_found(format!("there is no table {table} in the warehouse")).with("table", table);
         let row = rows.first().ok_or_else(missing)?;
         let (name, may_lock, all) = (get(row, 0)?, get(row, 1)?, get::<Vec<String>>(row, 2)?);

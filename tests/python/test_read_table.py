@@ -188,6 +188,9 @@ def test_what_cannot_be_read_is_named(db, warehouse):
         warehouse.read_table('reading."Odd name"', connections=0)
     with pytest.raises(mp.NotFoundError, match=r"no table reading\.none"):
         warehouse.read_table("reading.none")
+    for name in ("a.b.c.d", "other.reading.none"):
+        with pytest.raises(mp.ConfigError, match="no name of a table"):
+            warehouse.read_table(name)
     with pytest.raises(mp.SchemaError, match=r"no column ident; it has id, spot"):
         warehouse.read_table('reading."Odd name"', ["ident"])
     with pytest.raises(mp.SchemaError, match=r"spot has type point"):

@@ -53,6 +53,8 @@ def status(target: Target, date_from: str | None, date_to: str | None, verify: b
         out.print(
             table(("dt", *_STEPS.values(), "read", "rejected", "misses", "why"), days, right=("read", "rejected"))
         )
+    if report.misnamed_folders:
+        out.print(f"folders that name no day and are not read: {_few(report.misnamed_folders)}", markup=False)
     out.print(_freshness(report))
     mart, zone = report.mart, report.time_zone or "not fixed yet"
     waiting = f", {len(mart.dirty)} to be built ({_few(mart.dirty)})" if mart.dirty else ""

@@ -187,8 +187,9 @@ impl Table {
     }
 }
 
-fn no_name(name: &str, error: tokio_postgres::Error) -> Error {
-    let malformed = error.code().is_some_and(|code| matches!(code.code(), "42601" | "42602" | "22023"));
+/// The error of looking a table up: a name that is none is a mistake of the caller.
+pub(crate) fn no_name(name: &str, error: tokio_postgres::Error) -> Error {
+    let malformed = error.code().is_some_and(|code| matches!(code.code(), "42601" | "42602" | "22023" | "0A000"));
     if malformed {
         return Error::config(format!("{name} is no name of a table, expected table or schema.table")).because(error);
     }

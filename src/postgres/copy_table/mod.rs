@@ -11,7 +11,7 @@
 //! - Where connections could wait for each other (unique indexes, exclusion constraints, triggers), or the table is
 //!   emptied first, one connection does it all, and the outcome says why.
 
-mod catalog;
+pub(super) mod catalog;
 mod fit;
 
 use std::sync::Arc;

@@ -68,6 +68,15 @@ def test_a_vanished_file_and_other_settings_are_stale_and_a_vanished_day_is_not(
     assert "other settings" in other.status().days[0].steps.load_dimensions.why
 
 
+def test_folders_that_name_no_day_are_named(pipeline, lake):
+    for name in ("dt=2024-02-30", "dt=2024-5-2"):
+        (lake / name).mkdir()
+        (lake / name / "trips.parquet").write_bytes(b"")
+    report = pipeline.status()
+    assert report.misnamed_folders == ("dt=2024-02-30/", "dt=2024-5-2/")
+    assert tuple(day.dt for day in report.days) == DAYS
+
+
 def test_a_failure_is_kept_until_the_step_succeeds(pipeline, lake, database):
     strict = mp.Pipeline(lake=lake, warehouse=database, reject_limit=0.0)
     with pytest.raises(mp.DataError):
