@@ -24,7 +24,14 @@ def call(core, capsys):
 def test_status_is_a_table_for_the_eye_and_whole_as_json(call, core):
     code, shown = call("status")
     assert code == 0
-    for words in ("2024-05-01", "stale", "to be built: 2024-05-01", "1 service dates", "built 1 h ago", "not read: dt=2024-02-30/"):
+    for words in (
+        "2024-05-01",
+        "stale",
+        "to be built: 2024-05-01",
+        "1 service dates",
+        "built 1 h ago",
+        "not read: dt=2024-02-30/",
+    ):
         assert words in shown
     assert "{" not in shown
     code, shown = call("status", "--json", "--date-from", "2024-05-01", "--date-to", "2024-05-02", "--verify")
