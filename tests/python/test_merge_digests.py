@@ -351,9 +351,10 @@ steps = st.lists(
 )
 
 
-@pytest.mark.slow
+# `make soak` picks by mark.
+@(pytest.mark.soak if SOAK else pytest.mark.slow)
 @settings(
-    max_examples=2_000 if SOAK else 100,
+    max_examples=5_000 if SOAK else 100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     derandomize=not SOAK,
