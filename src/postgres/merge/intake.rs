@@ -227,8 +227,9 @@ impl Intake {
     }
 
     fn take_block(&mut self, block: &Block, forward: &mut Option<Forward<'_>>) -> Result<()> {
-        if self.stored.is_some() {
-            return self.take_new(block);
+        if let Some(stored) = &mut self.stored {
+            let met = stored.meet_all(block.rows.iter().map(|row| (row.identity, row.says[0])));
+            return self.take_new(block, met);
         }
         let number = if forward.is_none() { self.rows.push(block.bytes.clone())? } else { 0 };
         let mut fresh = Vec::with_capacity(block.rows.len());
@@ -244,13 +245,10 @@ impl Intake {
     }
 
     /// Takes the rows of a block that say something new, and keeps only their bytes.
-    fn take_new(&mut self, block: &Block) -> Result<()> {
+    fn take_new(&mut self, block: &Block, met: Vec<Met>) -> Result<()> {
         let mut new = BytesMut::new();
         let number = self.rows.next_number()?;
-        let Some(stored) = &self.stored else { return Err(Error::internal("nothing is stored")) };
-        let positions = stored.find_all(block.rows.iter().map(|row| row.identity));
-        for (index, (row, position)) in block.rows.iter().zip(positions).enumerate() {
-            let met = self.stored.as_mut().map_or(Met::New, |stored| stored.meet(position, row.says[0]));
+        for (index, (row, met)) in block.rows.iter().zip(met).enumerate() {
             match met {
                 Met::Same => continue,
                 Met::Again => {

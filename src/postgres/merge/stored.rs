@@ -119,7 +119,7 @@ impl Stored {
     }
 
     /// Where each of these digests is. Digests lie far apart in memory; asked for together, their waits overlap.
-    pub(super) fn find_all(&self, identities: impl Iterator<Item = Digest> + Clone) -> Vec<Option<usize>> {
+    fn find_all(&self, identities: impl Iterator<Item = Digest> + Clone) -> Vec<Option<usize>> {
         let start =
             |identity: Digest| self.directory.get((identity[0] >> self.shift) as usize).map_or(0, |s| *s as usize);
         let starts: Vec<usize> = identities.clone().map(start).collect();
@@ -131,8 +131,13 @@ impl Stored {
         found.map(|(identity, (at, is_there))| if is_there { Some(at) } else { self.find(identity) }).collect()
     }
 
-    /// Holds a row, and where its digest was found, against what is stored and what the rows before it said.
-    pub(super) fn meet(&mut self, position: Option<usize>, content: u64) -> Met {
+    /// Holds rows, of a key and what is said of it, against what is stored and what the rows before them said.
+    pub(super) fn meet_all(&mut self, rows: impl Iterator<Item = (Digest, u64)> + Clone) -> Vec<Met> {
+        let positions = self.find_all(rows.clone().map(|(identity, _)| identity));
+        positions.into_iter().zip(rows).map(|(position, (_, content))| self.meet(position, content)).collect()
+    }
+
+    fn meet(&mut self, position: Option<usize>, content: u64) -> Met {
         let Some(entry) = position.and_then(|position| self.entries.get_mut(position)) else { return Met::New };
         let is_equal = entry.content == content;
         match (entry.state, is_equal) {
@@ -248,7 +253,7 @@ mod tests {
         let meet = |stored: &mut Stored, number, content| {
             let found = stored.find_all([spread(number)].into_iter());
             assert_eq!(found, [stored.find(spread(number))]);
-            stored.meet(found[0], content)
+            stored.meet_all([(spread(number), content)].into_iter())[0]
         };
         assert_eq!(meet(&mut stored, WORDS, 0), Met::New);
         let met = |stored: &mut Stored, content| meet(stored, 7, content);

@@ -92,13 +92,18 @@ pub(super) fn canonical(kind: PgType, bytes: &[u8]) -> Cow<'_, [u8]> {
         }
         PgType::Json => json(bytes, b""),
         PgType::Jsonb => json(bytes.get(1..).unwrap_or_default(), b"\x01"),
-        PgType::Numeric | PgType::Decimal(..) | PgType::Float4 | PgType::Float8 => {
+        _ if is_settled(kind) => {
             let mut owned = bytes.to_vec();
             settle(kind, &mut owned);
             Cow::Owned(owned)
         }
         _ => Cow::Borrowed(bytes),
     }
+}
+
+/// Whether values become canonical by [`settle`].
+fn is_settled(kind: PgType) -> bool {
+    matches!(kind, PgType::Numeric | PgType::Decimal(..) | PgType::Float4 | PgType::Float8)
 }
 
 /// Makes a value canonical where that changes no length.
@@ -133,15 +138,13 @@ pub(super) fn put_canonical(out: &mut Vec<u8>, column: &Column, field: Field<'_>
         out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
         out.extend_from_slice(bytes);
     };
-    match column.kind {
-        PgType::Bpchar | PgType::Json | PgType::Jsonb => put(&canonical(column.kind, bytes)),
-        kind => {
-            put(bytes);
-            // In place: most values of a snapshot come by here only to be digested.
-            let start = out.len() - bytes.len();
-            settle(kind, &mut out[start..]);
-        }
+    if !is_settled(column.kind) {
+        return put(&canonical(column.kind, bytes));
     }
+    put(bytes);
+    // In place: most values of a snapshot come by here only to be digested.
+    let start = out.len() - bytes.len();
+    settle(column.kind, &mut out[start..]);
 }
 
 /// Values of one key as text of the history room: a letter for each canonical byte. It remembers the bytes themselves
