@@ -45,8 +45,17 @@ impl Scrub {
         for value in &self.0 {
             clean = clean.replace(value, "***");
         }
-        clean
+        readable(&clean)
     }
+}
+
+/// A text as a terminal may show it: names of files can hold anything.
+pub(super) fn readable(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() { clean.extend(letter.escape_default()) } else { clean.push(letter) }
+    }
+    clean
 }
 
 /// An error of the store while `doing` something with the object at `path`.
@@ -62,9 +71,15 @@ pub(super) fn store_error(error: StoreError, scrub: &Scrub, doing: &str, path: &
             Error::storage(format!("{doing}: the store does not accept the credentials for {path}")).retryable(false)
         }
         StoreError::UnknownConfigurationKey { .. }
-        | StoreError::InvalidPath { .. }
         | StoreError::NotSupported { .. }
         | StoreError::NotImplemented { .. } => Error::config(format!("{doing} {path}: {cause}")),
+        StoreError::InvalidPath { .. } => {
+            Error::data(format!("{doing} {path}: {cause}; rename what is there or take it away"))
+        }
+        // The words of walkdir, which lists folders for the store.
+        _ if cause.0.contains("File system loop found") => {
+            Error::data(format!("{doing} {path}: {cause}; take the link away"))
+        }
         _ => match status(&cause.0) {
             Some(401 | 403) => Error::storage(format!(
                 "{doing}: the store refuses {path} ({}); check the credentials and their rights",

@@ -23,6 +23,8 @@ use crate::error::{Error, Result};
 /// How long the store itself retries before an error is handed to the caller.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_RETRIES: usize = 4;
+/// What a URL of a lake, or of what is often taken for one, begins with.
+const SCHEMES: [&str; 11] = ["s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https", "file"];
 
 /// A raw lake: the place whose children are the `dt=` partitions.
 #[derive(Clone, Debug)]
@@ -50,6 +52,13 @@ impl Lake {
             return Err(Error::config("lake is empty, expected a folder or a URL such as s3://raw"));
         }
         if !url.contains("://") {
+            // What follows may be a password, and is not shown.
+            if let Some((scheme, _)) = url.split_once(':').filter(|(scheme, _)| SCHEMES.contains(scheme)) {
+                return Err(Error::config(format!(
+                    "lake begins with {scheme}: and lacks the slashes of a URL, expected {scheme}://... \
+                     (a folder of that name is ./{scheme}:...)"
+                )));
+            }
             return Self::folder(PathBuf::from(url));
         }
         let parsed = Url::parse(url).map_err(|e| Error::config(format!("lake is no URL: {e}")))?;
@@ -148,12 +157,19 @@ impl Lake {
         }
     }
 
-    /// Whether a folder of the lake holds anything at all; unknown (yes) for remote stores.
-    pub(super) fn holds_anything(&self, location: &Path) -> bool {
-        match self.local_file(location) {
-            Ok(Some(folder)) => std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()),
-            _ => true,
+    /// The names of the folders that hold anything in a lake that is a folder of this machine itself.
+    pub(super) fn folder_names(&self) -> Result<Option<Vec<String>>> {
+        let Place::Folder(folder) = &self.place else { return Ok(None) };
+        self.local_store(folder)?;
+        let failed = |e| file_error(e, "listing", folder.display());
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if std::fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_some()) {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
         }
+        Ok(Some(names))
     }
 
     fn local_store(&self, folder: &FilePath) -> Result<LocalFileSystem> {

@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::failure::readable;
 use super::manifest::{MANIFEST, Manifest, ManifestFile};
 use super::open::Lake;
 use crate::error::{Error, Result};
@@ -115,22 +116,28 @@ impl Lake {
     /// # Errors
     /// `NotFound` when the lake itself is not there, `Storage` when it cannot be listed.
     pub async fn folders(&self) -> Result<Folders> {
-        let store = self.store()?;
-        let listed =
-            store.list_with_delimiter(Some(&self.root)).await.map_err(|e| self.failed(e, "listing", self.url()))?;
         let mut folders = Folders::default();
-        for name in
-            listed.common_prefixes.iter().filter(|prefix| self.holds_anything(prefix)).filter_map(Path::filename)
-        {
+        for name in self.top_names().await? {
             let Some(written) = name.strip_prefix("dt=") else { continue };
             match written.parse::<NaiveDate>() {
                 Ok(day) if day.format("%Y-%m-%d").to_string() == written => folders.days.push(day),
-                _ => folders.misnamed.push(format!("{name}/")),
+                _ => folders.misnamed.push(format!("{}/", readable(&name))),
             }
         }
         folders.days.sort_unstable();
         folders.misnamed.sort_unstable();
         Ok(folders)
+    }
+
+    /// The names of the folders in the lake that hold anything. A folder of this machine is not asked for by the store,
+    /// which fails as a whole at a name that no object can have.
+    async fn top_names(&self) -> Result<Vec<String>> {
+        if let Some(names) = self.folder_names()? {
+            return Ok(names);
+        }
+        let listed = self.store()?.list_with_delimiter(Some(&self.root)).await;
+        let listed = listed.map_err(|e| self.failed(e, "listing", self.url()))?;
+        Ok(listed.common_prefixes.iter().filter_map(Path::filename).map(str::to_owned).collect())
     }
 
     /// The files of one day.

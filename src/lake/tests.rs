@@ -111,6 +111,39 @@ fn what_is_not_there_is_not_found() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_name_that_no_object_can_have_hides_no_day() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let dir = TempDir::new().unwrap();
+    let lake = open(dir.path());
+    put(dir.path(), "dt=2024-05-01/trips.parquet", &batch(&["a"]));
+    for name in [&b"dt=\x1b[31mred"[..], b"dt=\xff", b"\xff", b"a\nb"] {
+        fs::create_dir_all(dir.path().join(OsStr::from_bytes(name)).join("x")).unwrap();
+    }
+    std::os::unix::fs::symlink(dir.path(), dir.path().join("here")).unwrap();
+    std::os::unix::fs::symlink("/nowhere", dir.path().join("dt=2024-05-02")).unwrap();
+    let folders = run(lake.folders()).unwrap();
+    assert_eq!(folders.days, [day()]);
+    assert_eq!(folders.misnamed, ["dt=\\u{1b}[31mred/", "dt=\u{fffd}/"]);
+    // In a day they are an error of that day, for which no link to elsewhere is to blame.
+    for name in [&b"\x1b[31mred.parquet"[..], b"\xff"] {
+        let file = dir.path().join("dt=2024-05-01").join(OsStr::from_bytes(name));
+        fs::write(&file, "x").unwrap();
+        let error = run(lake.partition(day())).unwrap_err();
+        assert!(error.kind() == "data" && error.to_string().contains("rename"), "{error}");
+        assert!(!error.to_string().contains('\x1b'), "{error}");
+        fs::remove_file(file).unwrap();
+    }
+    std::os::unix::fs::symlink(dir.path(), dir.path().join("dt=2024-05-01/loop")).unwrap();
+    assert_eq!(run(lake.partition(day())).unwrap().ignored, ["dt=2024-05-01/loop/"]);
+    std::os::unix::fs::symlink(dir.path().join("dt=2024-05-01"), dir.path().join("dt=2024-05-01/self")).unwrap();
+    let error = run(lake.partition(day())).unwrap_err();
+    assert!(error.kind() == "data" && error.to_string().contains("link"), "{error}");
+}
+
 #[test]
 fn a_url_shows_no_secret_and_an_unknown_option_is_named() {
     for url in ["s3://key:hunter2@raw/city", "gs://key@raw", "az://:hunter2@raw"] {
@@ -118,6 +151,9 @@ fn a_url_shows_no_secret_and_an_unknown_option_is_named() {
         assert!(error.kind() == "config" && error.to_string().contains("user or password"), "{url} {error}");
         assert!(!format!("{error}{error:?}").contains("hunter2"), "{url}");
     }
+    let error = Lake::open("s3:key:hunter2@raw/city", &BTreeMap::new()).unwrap_err();
+    assert!(error.kind() == "config" && error.to_string().contains("s3://"), "{error}");
+    assert!(!format!("{error}{error:?}").contains("hunter2"));
     let options = BTreeMap::from([("aws_secret_access_keyy".to_owned(), crate::config::Secret::new("hunter2-secret"))]);
     let error = Lake::open("s3://raw", &options).unwrap_err();
     assert!(error.kind() == "config" && error.to_string().contains("aws_secret_access_keyy"), "{error}");

@@ -12,13 +12,17 @@ import pytest
 pytest.importorskip("metropulse._core")
 pytestmark = [pytest.mark.core, pytest.mark.embedded]
 
+from datetime import UTC, datetime
+from decimal import Decimal
+
 import psycopg
 import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import metropulse as mp
-from merging import Dim, empty_schema
+from merging import Dim, day, empty_schema
+from metropulse.merge import merge_into
 
 SOAK = bool(os.environ.get("METROPULSE_SOAK"))
 SCHEMA = pa.schema([("part", pa.string()), ("number", pa.int64()), ("colour", pa.string()), ("size", pa.float64())])
@@ -83,7 +87,7 @@ class Pair:
             return None
         sql = f"SELECT header FROM {DIGESTS}_digests WHERE part = 0"
         row = self.connection.execute(sql).fetchone()
-        return row and json.loads(row[0])
+        return row and row[0] and json.loads(row[0])
 
     def is_trusted(self, number: int) -> bool:
         """Whether the next merge, of a day and with one change, uses the digests: it adds to them then."""
@@ -101,6 +105,14 @@ def world(count: int = 40, colour: str = "red"):
     rows[0] |= {"part": None}
     rows[1] |= {"number": None, "size": None}
     return rows
+
+
+def moment(second: int, microsecond: int = 0) -> datetime:
+    return datetime(2024, 5, 1, 12, 0, second, microsecond, tzinfo=UTC)
+
+
+def time_of_day(second: int, microsecond: int = 0):
+    return moment(second, microsecond).time()
 
 
 def table(rows) -> pa.Table:
@@ -275,19 +287,88 @@ def test_many_changes_write_the_digests_anew(pair):
     assert pair.header()["changes"] == 1
 
 
-def test_digests_that_are_torn_or_gone_are_made_anew(pair):
-    for statement in (
+def by_own_hand(header: str) -> str:
+    """A header that says something else, by a transaction that says it wrote it."""
+    sql = f"jsonb_set({header}, '{{bound,writer}}', to_jsonb(pg_current_xact_id()::xid::text))::text"
+    return f"UPDATE {{t}}_digests SET header = {sql} WHERE part = 0"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
         "UPDATE {t}_digests SET stated = 'torn' WHERE part = 1",
+        "UPDATE {t}_digests SET stated = substr(stated, 25) WHERE part = 1",
+        "UPDATE {t}_digests SET stated = set_byte(stated, 8, get_byte(stated, 8) # 1) WHERE part = 1",
+        "UPDATE {t}_digests SET stated = set_byte(stated, 16, get_byte(stated, 16) # 1) WHERE part = 1",
+        "UPDATE {t}_digests SET gone = NULL WHERE part > 1",
+        "UPDATE {t}_digests SET stated = '' WHERE part = 2",
+        "UPDATE {t}_digests SET part = part + 10 WHERE part = 3",
+        "UPDATE {t}_digests SET part = -part WHERE part > 1; UPDATE {t}_digests SET part = 5 + part WHERE part < 0",
         "DELETE FROM {t}_digests WHERE part = 1",
+        "DELETE FROM {t}_digests WHERE part = 3",
+        "INSERT INTO {t}_digests SELECT part + 1, header, stated, gone FROM {t}_digests WHERE part = 3",
+        "INSERT INTO {t}_digests VALUES (-5, 'not ours', NULL, NULL)",
+        "ALTER TABLE {t}_digests DROP CONSTRAINT with_digests_digests_pkey",
+        "ALTER TABLE {t}_digests DROP CONSTRAINT with_digests_digests_pkey; "
+        "INSERT INTO {t}_digests SELECT * FROM {t}_digests WHERE part = 0",
+        "UPDATE {t}_digests SET stated = NULL WHERE part = 0",
+        "UPDATE {t}_digests SET header = NULL WHERE part = 0",
         "UPDATE {t}_digests SET header = '{}' WHERE part = 0",
+        by_own_hand("jsonb_set(header::jsonb, '{key}', '[1, 2]')"),
+        by_own_hand("jsonb_set(header::jsonb, '{changes}', '18446744073709551615')"),
+        by_own_hand("jsonb_set(header::jsonb, '{bound,last_part}', '2')"),
+        "DELETE FROM {t}_digests WHERE part = 0",
         "TRUNCATE {t}_digests",
         "DROP TABLE {t}_digests",
-    ):
-        pair.connection.execute(statement.replace("{t}", DIGESTS))
-        days = pair.connection.execute("SELECT max(effective) FROM pair.without_loads").fetchone()[0].day
-        number = days + 1
-        assert not pair.is_trusted(number)
-        assert pair.is_trusted(number + 1)
+    ],
+)
+def test_digests_that_are_not_as_they_were_left_are_made_anew(pair, statement):
+    assert pair.is_trusted(3)
+    assert pair.is_trusted(4)
+    pair.connection.execute(statement.replace("{t}", DIGESTS))
+    is_as_it_was = "pkey" in statement and "INSERT" not in statement
+    assert pair.is_trusted(5) == is_as_it_was
+    assert pair.is_trusted(6)
+
+
+def test_parts_of_another_day_are_not_trusted(pair, connection):
+    """The key stays the same when much changes and the base is written anew."""
+    connection.execute(f"CREATE TABLE pair.old AS SELECT * FROM {DIGESTS}_digests WHERE part = 1")
+    pair.load(world(colour="green"), 3)
+    assert pair.header()["changes"] == 0
+    connection.execute(
+        f"UPDATE {DIGESTS}_digests d SET stated = old.stated FROM pair.old WHERE d.part = 1 AND old.part = 1"
+    )
+    pair.load(world(), 4)
+    assert pair.is_trusted(5)
+
+
+def test_what_a_trigger_on_the_loads_does_to_the_table_is_noticed(pair, connection):
+    """It runs in the transaction of the merge, when that has looked at the table already."""
+    for day in (3, 5):
+        for name in TABLES:
+            connection.execute(
+                f"CREATE OR REPLACE FUNCTION {name}_write() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+                f"UPDATE {name} SET colour = 'by trigger' WHERE number = 9 AND valid_to IS NULL; RETURN NULL; END$$;"
+                f"CREATE TRIGGER write AFTER INSERT ON {name}_loads FOR EACH ROW EXECUTE FUNCTION {name}_write()"
+            )
+        if day == 5:  # where the digests are made anew
+            connection.execute(f"DROP TABLE {DIGESTS}_digests")
+        pair.load(world(colour="green"), day)
+        pair.run("DROP TRIGGER write ON {t}_loads")
+        pair.load(world(colour="blue"), day + 1)
+
+
+def test_a_lock_on_the_digests_is_waited_for_as_long_as_any_other(pair, running_engines):
+    header = pair.header()
+    pipeline = mp.Pipeline(warehouse=running_engines.warehouse_url, digest_keys=0, lock_deadline_seconds=1)
+    with psycopg.connect(running_engines.warehouse_url) as other:
+        other.execute(f"LOCK TABLE {DIGESTS}_digests IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(mp.MetropulseError, match="lock timeout") as caught:
+            merge_into(pipeline, table(world(colour="green")), DIGESTS, key=["part", "number"], effective=day(3))
+    assert caught.value.retryable
+    pair.check()
+    assert pair.header() == header
 
 
 def test_a_table_whose_rows_are_not_what_is_written_has_no_digests(connection, running_engines):
@@ -305,10 +386,72 @@ def test_a_table_whose_rows_are_not_what_is_written_has_no_digests(connection, r
 
 def test_a_table_of_that_name_that_is_somebody_elses_is_left_alone(connection, running_engines):
     pair = Pair(connection, running_engines.warehouse_url)
-    connection.execute(f"CREATE TABLE {DIGESTS}_digests (part int PRIMARY KEY, header text)")
-    for number in (1, 2, 3):
-        pair.load(world(colour=f"day {number}"), number)
-    assert connection.execute(f"SELECT count(*) FROM {DIGESTS}_digests").fetchone() == (0,)
+    columns = "1::int AS part, ''::text AS header, ''::bytea AS stated, ''::bytea AS gone"
+    for kind, query in (("TABLE", "SELECT 1::int AS part, ''::text AS header"), ("VIEW", f"SELECT {columns}")):
+        connection.execute(f"CREATE {kind} {DIGESTS}_digests AS {query}")
+        for number in (1, 2, 3):
+            pair.load(world(colour=f"{kind} {number}"), number)
+        assert connection.execute(f"SELECT part FROM {DIGESTS}_digests").fetchall() == [(1,)]
+        connection.execute(f"DROP {kind} {DIGESTS}_digests")
+
+
+@pytest.mark.parametrize(
+    ("arrow_type", "sql_type", "first", "second", "is_change"),
+    [
+        (pa.string(), "varchar(3)", "abc", "abc  ", False),
+        (pa.string(), "varchar(3)", "a", "a ", True),
+        (pa.dictionary(pa.int8(), pa.string()), "varchar(3)", "äöü", "äöü ", False),
+        (pa.string(), "char(4)", "a", "a ", False),
+        (pa.time64("us"), "time(0)", time_of_day(1), time_of_day(0, 600_000), False),
+        (pa.time64("ns"), "time(1)", time_of_day(0), time_of_day(0, 60_000), True),
+        (pa.timestamp("us"), "timestamp(0)", moment(1), moment(0, 600_000), False),
+        (pa.timestamp("us", "UTC"), "timestamptz(3)", moment(0), moment(0, 400), False),
+        (pa.decimal128(9, 3), "numeric(9,1)", Decimal("1.300"), Decimal("1.260"), False),
+        (pa.decimal128(9, 2), "numeric(9,-2)", Decimal("1300.00"), Decimal("1251.00"), False),
+        (pa.int32(), "numeric(9,-2)", 1300, 1250, False),
+        (pa.decimal128(9, 2), "numeric", Decimal("1.30"), Decimal("1.3"), False),
+    ],
+)
+def test_a_value_that_the_column_rounds_or_cuts_is_compared_as_it_is_kept(
+    connection, running_engines, arrow_type, sql_type, first, second, is_change
+):
+    """As attribute and, where a column is one, as part of the key; the table has the column before the first load."""
+    for role in ("colour", "part"):
+        schema = SCHEMA.set(SCHEMA.get_field_index(role), pa.field(role, arrow_type))
+        pair = Pair(connection, running_engines.warehouse_url)
+        given = [{"part": None, "number": number, "colour": None, "size": 1.0, role: first} for number in range(20)]
+        pair.load(pa.Table.from_pylist(given, schema=schema), 1)
+        pair.run(f"ALTER TABLE {{t}} ALTER {role} TYPE {sql_type}")
+        pair.load(pa.Table.from_pylist(given, schema=schema), 2)
+        given[5][role] = second
+        for number in (3, 4, 5):
+            report = pair.load(pa.Table.from_pylist(given, schema=schema), number)
+            assert report["versions_inserted"] == (is_change and number == 3), (role, number)
+        versions = connection.execute(f"SELECT count(*), count(DISTINCT {role}::text) FROM {DIGESTS} WHERE number = 5")
+        assert versions.fetchone() == (1 + is_change, 1 + is_change)
+
+
+@pytest.mark.parametrize(
+    ("arrow_type", "sql_type", "first", "second"),
+    [
+        (pa.float64(), "float8", 0.0, -0.0),
+        (pa.decimal128(9, 2), "numeric", Decimal("1.00"), Decimal("1.0")),
+        (pa.string(), "jsonb", "{}", "{ }"),
+        (pa.string(), "bpchar", "a", "a "),
+        (pa.string(), "char(4)", "a", "a "),
+    ],
+)
+def test_a_key_stays_as_the_table_spells_it(connection, running_engines, arrow_type, sql_type, first, second):
+    schema = SCHEMA.set(0, pa.field("part", arrow_type)).set(1, pa.field("number", pa.int64()))
+    pair = Pair(connection, running_engines.warehouse_url)
+    using = f"USING part::{sql_type}" if sql_type == "jsonb" else ""
+    for number, (part, colour) in enumerate(((first, "red"), (first, "red"), (second, "red"), (second, "blue")), 1):
+        given = [{"part": part, "number": n, "colour": colour, "size": 1.0} for n in range(20)]
+        pair.load(pa.Table.from_pylist(given, schema=schema), number)
+        if number == 1:
+            pair.run(f"ALTER TABLE {{t}} ALTER part TYPE {sql_type} {using}")
+            pair.run(f"ALTER TABLE {{t}}_said ALTER part TYPE {sql_type} {using}")
+    assert connection.execute(f"SELECT count(*), count(DISTINCT part::text) FROM {DIGESTS}").fetchone() == (40, 1)
 
 
 def test_a_role_that_may_make_no_table_merges_without_digests(connection, running_engines):

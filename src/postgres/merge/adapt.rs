@@ -1,11 +1,16 @@
 //! Batches as the table will hold them: only the columns that take part, decimals at the column's scale, instants at its
-//! precision, days as instants. What the server would round is rounded here, so that it compares equal afterwards.
+//! precision, days as instants. What the server would round or cut is rounded and cut here, so that it compares equal
+//! afterwards.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, AsArray, LargeStringArray, RecordBatch, Time64MicrosecondArray, TimestampMicrosecondArray,
+};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Date32Type, Field, Schema, SchemaRef, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+};
 use chrono::{DateTime, Days, NaiveDate};
 
 use super::super::copy::PgType;
@@ -16,10 +21,14 @@ use crate::model::Zone;
 /// What becomes of one column.
 enum Change {
     Keep,
-    /// To another Arrow type.
-    Cast(DataType),
+    /// To other Arrow types, one after the other.
+    Cast(Vec<DataType>),
     /// Microseconds rounded to a coarser unit.
     Round(i64),
+    /// Microseconds of a day, likewise.
+    RoundTime(i64),
+    /// Text without the blanks after so many characters.
+    Trim(usize),
     /// A date to the start of that day.
     DayStart,
 }
@@ -57,8 +66,10 @@ impl Adapter {
             let change = change(column, field.data_type(), time == Some(&column.name));
             let kind = match &change {
                 Change::Keep => field.data_type().clone(),
-                Change::Cast(kind) => kind.clone(),
+                Change::Cast(kinds) => kinds.last().unwrap_or(field.data_type()).clone(),
                 Change::Round(_) => DataType::Timestamp(TimeUnit::Microsecond, None),
+                Change::RoundTime(_) => DataType::Time64(TimeUnit::Microsecond),
+                Change::Trim(_) => DataType::LargeUtf8,
                 Change::DayStart => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             };
             fields.push(Field::new(&column.name, kind, true));
@@ -85,14 +96,24 @@ impl Adapter {
     fn change(&self, array: &ArrayRef, change: &Change) -> Result<ArrayRef> {
         match change {
             Change::Keep => Ok(Arc::clone(array)),
-            Change::Cast(kind) => cast(array, kind),
+            Change::Cast(kinds) => kinds.iter().try_fold(Arc::clone(array), |array, kind| cast(&array, kind)),
             Change::Round(unit) => {
                 let micros = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
                 let micros = micros.as_primitive::<TimestampMicrosecondType>();
                 // Half away from PostgreSQL's epoch would differ by a unit below it; both round half up here.
-                let rounded: TimestampMicrosecondArray =
-                    micros.unary(|value| value.saturating_add(unit / 2).div_euclid(*unit) * unit);
+                let rounded: TimestampMicrosecondArray = micros.unary(|value| round(value, *unit));
                 Ok(Arc::new(rounded))
+            }
+            Change::RoundTime(unit) => {
+                let micros = cast(array, &DataType::Time64(TimeUnit::Microsecond))?;
+                let micros = micros.as_primitive::<Time64MicrosecondType>();
+                let rounded: Time64MicrosecondArray = micros.unary(|value| round(value, *unit));
+                Ok(Arc::new(rounded))
+            }
+            Change::Trim(length) => {
+                let texts = cast(array, &DataType::LargeUtf8)?;
+                let texts = texts.as_string::<i64>().iter();
+                Ok(Arc::new(texts.map(|text| text.map(|text| trim(text, *length))).collect::<LargeStringArray>()))
             }
             Change::DayStart => {
                 let days = cast(array, &DataType::Date32)?;
@@ -102,6 +123,18 @@ impl Adapter {
             }
         }
     }
+}
+
+/// Half up.
+fn round(micros: i64, unit: i64) -> i64 {
+    micros.saturating_add(unit / 2).div_euclid(unit) * unit
+}
+
+/// As `varchar(length)` takes a text: blanks that do not fit are cut off, anything else is left to the server to refuse.
+fn trim(text: &str, length: usize) -> &str {
+    let Some((end, _)) = text.char_indices().nth(length) else { return text };
+    let (head, rest) = text.split_at(end);
+    if rest.bytes().all(|byte| byte == b' ') { head } else { text }
 }
 
 fn date(day: i32) -> NaiveDate {
@@ -118,24 +151,72 @@ fn cast(array: &ArrayRef, kind: &DataType) -> Result<ArrayRef> {
 }
 
 fn change(column: &Column, arrow: &DataType, is_time: bool) -> Change {
+    let declared = declared(&column.sql_type);
+    let coarser_unit = declared.filter(|digits| *digits < 6).map(|digits| 10_i64.pow(6 - digits));
     match (column.kind, arrow) {
         (PgType::Timestamptz, DataType::Date32 | DataType::Date64) if is_time => Change::DayStart,
-        (
-            PgType::Decimal(_, scale),
-            DataType::Decimal128(_, finer) | DataType::Decimal64(_, finer) | DataType::Decimal32(_, finer),
-        ) if scale >= 0 && i16::from(*finer) > scale => Change::Cast(DataType::Decimal128(38, scale as i8)),
-        (PgType::Decimal(_, scale), DataType::Decimal256(_, finer)) if scale >= 0 && i16::from(*finer) > scale => {
-            Change::Cast(DataType::Decimal256(76, scale as i8))
-        }
-        (PgType::Timestamp | PgType::Timestamptz, DataType::Timestamp(..)) => match precision(&column.sql_type) {
-            Some(digits) if digits < 6 => Change::Round(10_i64.pow(6 - digits)),
-            _ => Change::Keep,
+        (PgType::Decimal(_, scale), _) => match rounding(arrow, scale) {
+            Some(kinds) => Change::Cast(kinds),
+            None => Change::Keep,
         },
+        (PgType::Timestamp | PgType::Timestamptz, DataType::Timestamp(..)) => {
+            coarser_unit.map_or(Change::Keep, Change::Round)
+        }
+        (PgType::Time, DataType::Time32(_) | DataType::Time64(_)) => {
+            coarser_unit.map_or(Change::Keep, Change::RoundTime)
+        }
+        (PgType::Varchar, _) if is_text(arrow) => declared.map_or(Change::Keep, |length| Change::Trim(length as usize)),
         _ => Change::Keep,
     }
 }
 
-/// The digits in `timestamp(3) with time zone`.
-fn precision(sql_type: &str) -> Option<u32> {
+/// The casts that round a number to a scale, unless it has no finer digits.
+fn rounding(arrow: &DataType, scale: i16) -> Option<Vec<DataType>> {
+    let narrow = i8::try_from(scale).ok()?;
+    let finer = match arrow {
+        DataType::Decimal32(_, finer)
+        | DataType::Decimal64(_, finer)
+        | DataType::Decimal128(_, finer)
+        | DataType::Decimal256(_, finer) => *finer,
+        // A cast from an integer would cut where the server rounds.
+        _ if arrow.is_integer() && scale < 0 => {
+            return Some(vec![DataType::Decimal128(38, 0), DataType::Decimal128(38, narrow)]);
+        }
+        _ => return None,
+    };
+    let wide = matches!(arrow, DataType::Decimal256(..));
+    let target = if wide { DataType::Decimal256(76, narrow) } else { DataType::Decimal128(38, narrow) };
+    (finer > narrow).then(|| vec![target])
+}
+
+/// Whether an Arrow type is text, also behind a dictionary.
+fn is_text(arrow: &DataType) -> bool {
+    match arrow {
+        DataType::Dictionary(_, value) => is_text(value),
+        other => other.is_string(),
+    }
+}
+
+/// The number in `timestamp(3) with time zone` and `character varying(20)`.
+fn declared(sql_type: &str) -> Option<u32> {
     sql_type.split_once('(')?.1.split_once(')')?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_that_a_column_has_no_room_for_are_cut_and_nothing_else() {
+        for (text, length, expected) in [
+            ("abc  ", 3, "abc"),
+            ("ab   ", 3, "ab "),
+            ("äöü ", 3, "äöü"),
+            ("abcd", 3, "abcd"),
+            ("", 3, ""),
+            ("abc x", 3, "abc x"),
+        ] {
+            assert_eq!(trim(text, length), expected, "{text:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::super::client::{Session, get};
 use super::ddl::list;
 use super::digests::OWN_MARK;
+use super::parts::Fingerprint;
 use super::sheet::{AFFECTED, Op, SHEET, Sheet, of_affected};
 use super::target::{Target, quote};
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 /// Rows that a dry run shows.
 const SAMPLE_ROWS: usize = 20;
 
-/// Applies the sheet, and gives the marks of the rows it wrote if they are asked for.
+/// Applies the sheet, and gives the rows it wrote if they are asked for.
 ///
 /// Only one row of a key may be open at any time, so rows that close come before rows that open.
 pub(super) async fn apply(
@@ -21,8 +22,8 @@ pub(super) async fn apply(
     has_null: bool,
     sheet: &Sheet,
     has_marks: bool,
-) -> Result<i64> {
-    let mut writer = Writer { session, target, has_marks, marks: 0 };
+) -> Result<Fingerprint> {
+    let mut writer = Writer { session, target, has_marks, written: Fingerprint::default() };
     let table = target.place.table();
     // The columns that are joined and filtered by; statistics on the values would cost more than all the joins.
     session.run(&format!("ANALYZE {SHEET} (op, kid, id); SET CONSTRAINTS ALL DEFERRED")).await?;
@@ -52,15 +53,15 @@ pub(super) async fn apply(
         expect(writer.write(&sql, "ctid").await?, sheet.count(Op::Insert), target)?;
     }
     check_overlaps(session, target, has_null).await?;
-    Ok(writer.marks)
+    Ok(writer.written)
 }
 
-/// Writes to the table, and sums up the marks of the rows it writes.
+/// Writes to the table, and sums up the rows it writes.
 struct Writer<'a> {
     session: &'a Session,
     target: &'a Target,
     has_marks: bool,
-    marks: i64,
+    written: Fingerprint,
 }
 
 impl Writer<'_> {
@@ -74,8 +75,10 @@ impl Writer<'_> {
              SELECT count(*), coalesce(bit_xor({OWN_MARK}), 0) FROM written"
         );
         let row = self.session.row(&sql, &[]).await?;
-        self.marks ^= get::<i64>(&row, 1)?;
-        Ok(get::<i64>(&row, 0)?.cast_unsigned())
+        let count: i64 = get(&row, 0)?;
+        self.written.rows += count;
+        self.written.marks ^= get::<i64>(&row, 1)?;
+        Ok(count.cast_unsigned())
     }
 }
 

@@ -196,8 +196,11 @@ impl Diff<'_> {
             .await?;
         }
         if self.vanished.count != stored.unseen() as u64 {
-            return Err(Error::internal("the digests beside the table name other keys than the table")
-                .with("table", self.target.place.digests()));
+            let digests = self.target.place.digests();
+            return Err(Error::internal(format!(
+                "the digests beside the table name other keys than the table; drop {digests} and merge again"
+            ))
+            .with("table", digests));
         }
         self.add_unmatched()
     }

@@ -23,6 +23,7 @@ mod digest;
 mod digests;
 mod first;
 mod intake;
+mod parts;
 mod planning;
 mod question;
 mod rows;
@@ -235,7 +236,7 @@ impl Merge<'_> {
             target,
             has_said: question.has_said,
             is_dry: self.spec.dry_run,
-            has_marks: intake.stored.is_some(),
+            has_marks: digests.is_some(),
         };
         let layout = intake.layout.clone();
         let rows = Some((&mut intake.rows, layout, question.stated));
@@ -391,7 +392,7 @@ impl Work<'_> {
         if self.is_dry {
             report.sample = apply::sample(self.session, self.target).await?;
         } else if report.versions_written() + report.said_rows > 0 {
-            effect.marks ^= apply::apply(self.session, self.target, affected.has_null, &sheet, self.has_marks).await?;
+            effect.written = apply::apply(self.session, self.target, affected.has_null, &sheet, self.has_marks).await?;
         }
         effect.rows = report.versions_inserted.cast_signed() - report.versions_deleted.cast_signed();
         effect.is_mirror &= report.said_rows == 0;

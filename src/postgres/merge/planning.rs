@@ -196,7 +196,7 @@ impl Planner<'_> {
         let updated = plan.updates.iter().map(|update| update.surrogate);
         for id in plan.deletes.iter().copied().chain(updated) {
             let marks = known.stored.iter().zip(&known.marks).filter(|(row, _)| row.surrogate == id);
-            marks.for_each(|(_, mark)| self.effect.marks ^= mark);
+            marks.for_each(|(_, mark)| self.effect.gone_marks ^= mark);
         }
         let shown = wanted.last().filter(|version| version.to.is_none()).map(|version| &version.values);
         self.effect.is_mirror &= shown == said;

@@ -101,6 +101,16 @@ pub(super) fn canonical(kind: PgType, bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
+/// Whether equal values of a column always are the same bytes in the table.
+pub(super) fn is_spelled_one_way(column: &Column) -> bool {
+    match column.kind {
+        PgType::Float4 | PgType::Float8 | PgType::Numeric | PgType::Json | PgType::Jsonb => false,
+        // With a length the server pads all to it.
+        PgType::Bpchar => column.sql_type != "bpchar",
+        _ => true,
+    }
+}
+
 /// Whether values become canonical by [`settle`].
 fn is_settled(kind: PgType) -> bool {
     matches!(kind, PgType::Numeric | PgType::Decimal(..) | PgType::Float4 | PgType::Float8)
