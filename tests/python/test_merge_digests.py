@@ -345,18 +345,18 @@ def test_parts_of_another_day_are_not_trusted(pair, connection):
 
 def test_what_a_trigger_on_the_loads_does_to_the_table_is_noticed(pair, connection):
     """It runs in the transaction of the merge, when that has looked at the table already."""
-    for day in (3, 5):
+    for number in (3, 5):
         for name in TABLES:
             connection.execute(
                 f"CREATE OR REPLACE FUNCTION {name}_write() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
                 f"UPDATE {name} SET colour = 'by trigger' WHERE number = 9 AND valid_to IS NULL; RETURN NULL; END$$;"
                 f"CREATE TRIGGER write AFTER INSERT ON {name}_loads FOR EACH ROW EXECUTE FUNCTION {name}_write()"
             )
-        if day == 5:  # where the digests are made anew
+        if number == 5:  # where the digests are made anew
             connection.execute(f"DROP TABLE {DIGESTS}_digests")
-        pair.load(world(colour="green"), day)
+        pair.load(world(colour="green"), number)
         pair.run("DROP TRIGGER write ON {t}_loads")
-        pair.load(world(colour="blue"), day + 1)
+        pair.load(world(colour="blue"), number + 1)
 
 
 def test_a_lock_on_the_digests_is_waited_for_as_long_as_any_other(pair, running_engines):

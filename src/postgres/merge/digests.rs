@@ -185,7 +185,9 @@ impl<'a> Digests<'a> {
         let names = &self.target.rules.names;
         let (from, to, at) = (quote(&names.valid_from), quote(&names.valid_to), literal(self.at)?);
         let sql = format!(
-            "SELECT count(*), coalesce(bit_xor({MARK}), 0), count(*) FILTER (WHERE {to} IS NULL),                count(*) FILTER (WHERE {from} > {at} OR {to} > {at}),                count(*) FILTER (WHERE {IS_OWN}), coalesce(bit_xor({MARK}) FILTER (WHERE {IS_OWN}), 0) FROM {} m",
+            "SELECT count(*), coalesce(bit_xor({MARK}), 0), count(*) FILTER (WHERE {to} IS NULL), \
+               count(*) FILTER (WHERE {from} > {at} OR {to} > {at}), \
+               count(*) FILTER (WHERE {IS_OWN}), coalesce(bit_xor({MARK}) FILTER (WHERE {IS_OWN}), 0) FROM {} m",
             self.target.place.table()
         );
         let row = self.session.row(&sql, &[]).await?;
