@@ -21,7 +21,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::properties::WriterProperties;
 
 use super::failure::file_error;
-use super::open::{Lake, stoppable};
+use super::open::{Lake, refuse_slashless, stoppable};
 use super::ranges::{Remote, read_footer};
 use super::read::{PartReader, corrupt, hinted, load_metadata};
 use crate::config::Secret;
@@ -61,6 +61,7 @@ pub async fn parquet_files(
     let mut files = Vec::new();
     for name in names {
         let before = files.len();
+        refuse_slashless("source", name)?;
         match local_name(name) {
             Some(path) => local(path, cancel, &mut files)?,
             None => remote(name, options, cancel, &mut files).await?,

@@ -52,13 +52,7 @@ impl Lake {
             return Err(Error::config("lake is empty, expected a folder or a URL such as s3://raw"));
         }
         if !url.contains("://") {
-            // What follows may be a password, and is not shown.
-            if let Some((scheme, _)) = url.split_once(':').filter(|(scheme, _)| SCHEMES.contains(scheme)) {
-                return Err(Error::config(format!(
-                    "lake begins with {scheme}: and lacks the slashes of a URL, expected {scheme}://... \
-                     (a folder of that name is ./{scheme}:...)"
-                )));
-            }
+            refuse_slashless("lake", url)?;
             return Self::folder(PathBuf::from(url));
         }
         let parsed = Url::parse(url).map_err(|e| Error::config(format!("lake is no URL: {e}")))?;
@@ -183,6 +177,17 @@ impl Lake {
     /// Our error for one of the store's.
     pub(super) fn failed(&self, error: object_store::Error, doing: &str, path: &str) -> Error {
         store_error(error, &self.scrub, doing, path).with("lake", &self.url)
+    }
+}
+
+/// Refuses a URL that would be taken for a folder for want of its slashes. What follows may be a password, and is not shown.
+pub(super) fn refuse_slashless(what: &str, name: &str) -> Result<()> {
+    match name.split_once(':') {
+        Some((scheme, rest)) if SCHEMES.contains(&scheme) && !rest.starts_with("//") => Err(Error::config(format!(
+            "{what} begins with {scheme}: and lacks the slashes of a URL, expected {scheme}://... \
+             (a path that begins so is ./{scheme}:...)"
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The dimensions built from raw snapshots, and how each keeps its history.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::dataset::{Column, Dataset};
@@ -15,6 +17,16 @@ pub enum Absent {
     Ignore,
     /// The snapshot is refused.
     Error,
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Close => "close",
+            Self::Ignore => "ignore",
+            Self::Error => "error",
+        })
+    }
 }
 
 /// One dimension and the columns that keep (or do not keep) history.

@@ -209,7 +209,8 @@ pub fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a tokio_postgres::R
 pub fn wrong(error: tokio_postgres::Error, what: &str) -> Error {
     let Some(db) = error.as_db_error() else {
         let gone = error.is_closed();
-        let message = if gone { format!("{what}: the connection was lost") } else { format!("{what}: {error}") };
+        let message =
+            if gone { format!("{what}: the connection was lost") } else { format!("{what}: {}", with_causes(&error)) };
         return Error::database(message).because(error);
     };
     let code = db.code().clone();
@@ -233,6 +234,20 @@ pub fn wrong(error: tokio_postgres::Error, what: &str) -> Error {
         sorted = sorted.with("detail", detail);
     }
     sorted.because(error)
+}
+
+/// An error and what brought it about: the driver's own words for a host that is not there do not say so.
+fn with_causes(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// Whether an error is a lock timeout.

@@ -308,6 +308,9 @@ def test_sources_by_glob_list_and_folder(tmp_path, monkeypatch):
     assert count([tmp_path / "dt=2024-05-01" / "trips.parquet"] * 3) == 3
     monkeypatch.chdir(tmp_path)
     assert count("dt=2024-05-02") == 1
+    with pytest.raises(mp.ConfigError, match="lacks the slashes of a URL") as caught:
+        count("s3:me:hunter2@raw/part-0.parquet")
+    assert "hunter2" not in str(caught.value)
     with pytest.raises(mp.NotFoundError, match="names no Parquet file"):
         count(f"{tmp_path}/dt=2025*/trips.parquet")
     with pytest.raises(mp.NotFoundError):

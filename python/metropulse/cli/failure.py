@@ -27,14 +27,15 @@ EXIT_CODES = {
 """Exit code by kind of error."""
 
 _HINTS = {
-    "not_found": "`metropulse status` lists the days that are there; `metropulse generate` makes some",
     "schema": "change the producer, or the file; nothing was written",
-    "data": "`metropulse rejected list` shows what days already staged left out; of this one nothing was published",
     "quality": "the results are in dwh.quality_result",
-    "conflict": "another run is at work; run again when it is done",
     "storage": "check the lake's address and credentials with `metropulse doctor`",
-    "database": "check the servers with `metropulse doctor`",
     "internal": "this is a defect; --debug shows where",
+}
+# Where the error is about a raw day.
+_DAY_HINTS = {
+    "not_found": "`metropulse status` lists the days that are there; `metropulse generate` makes some",
+    "data": "`metropulse rejected list` shows what staged days left out",
 }
 
 
@@ -55,7 +56,7 @@ def fail(error: BaseException, *, as_json: bool, debug: bool) -> int:
     if as_json:
         print_error(known)
     print(f"error: {known}", file=sys.stderr)
-    if hint := _HINTS.get(known.kind):
+    if hint := _hint(known):
         print(f"hint: {hint}", file=sys.stderr)
     return EXIT_CODES.get(known.kind, 1)
 
@@ -76,6 +77,15 @@ def stop_on_terminate() -> None:
         raise SystemExit(143)
 
     signal.signal(signal.SIGTERM, leave)
+
+
+def _hint(error: MetropulseError) -> str | None:
+    """Return what helps beyond the message; wrong SQL, for one, is not the server's fault."""
+    if error.kind == "database" and error.retryable:
+        return "check the servers with `metropulse doctor`"
+    if "dt" in error.context and error.kind in _DAY_HINTS:
+        return _DAY_HINTS[error.kind]
+    return _HINTS.get(error.kind)
 
 
 def _wrap(error: BaseException) -> MetropulseError:

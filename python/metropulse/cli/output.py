@@ -23,6 +23,12 @@ _COUNTS = {
     "rows": "rows",
     "files": "files",
 }
+_NOTES = {
+    "added_columns": "columns added",
+    "missing_columns": "columns that the snapshot lacks and that keep what they showed",
+    "unknown_columns": "columns left out",
+    "changed_rules": "rules changed, which the whole history follows from now on",
+}
 _MARKS = {"pass": "[green]pass[/]", "warn": "[yellow]WARN[/]", "error": "[red]FAIL[/]"}
 
 
@@ -44,14 +50,22 @@ def print_report(report: Mapping[str, Any], *, as_json: bool) -> None:
         print(json.dumps(report, default=str), flush=True)
         return
     out = console()
+    from rich.markup import escape
+
     for step in report.get("steps") or (report,):
         out.print(headline(step))
+        for name, note in _NOTES.items():
+            if named := step.get(name):
+                out.print(f"{note}: {escape(', '.join(named))}")
+        if sample := step.get("sample"):
+            out.print(_sample_table(sample))
         if tables := step.get("tables"):
             out.print(_counts_table(tables))
         if checks := step.get("checks"):
             out.print(quality_table(checks))
     if report.get("steps"):
-        out.print(f"[bold]{report.get('step', 'run')} {report.get('dt', '')}[/] done in {_seconds(report)}")
+        whole = " ".join(str(part) for part in (report.get("step", "run"), report.get("dt")) if part)
+        out.print(f"[bold]{whole}[/] done in {_seconds(report)}")
 
 
 def headline(step: Mapping[str, Any]) -> str:
@@ -66,7 +80,9 @@ def headline(step: Mapping[str, Any]) -> str:
     name = str(step.get("step", "")).replace("_", " ")
     day = step.get("dt") or ""
     parts = []
-    if step.get("unchanged"):
+    if step.get("dry_run"):
+        parts.append("dry run, nothing written")
+    elif step.get("unchanged"):
         parts.append("unchanged, nothing written")
     if isinstance(step.get("rows"), int):
         parts.append(f"{step['rows']:,} rows")
@@ -163,6 +179,14 @@ def size(count_bytes: int) -> str:
             break
         amount /= 1000
     return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def _sample_table(sample: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the rows that a dry run would write."""
+    from rich.markup import escape
+
+    names = list(sample[0])
+    return table(names, ([escape(_fact(row.get(name))) for name in names] for row in sample))
 
 
 def _counts_table(tables: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -13,6 +13,7 @@ impl Target {
     /// [`Self::add_guards`], when its first rows are in.
     pub(super) async fn prepare(&mut self, session: &Session) -> Result<()> {
         if !self.place.exists() {
+            self.refuse_remains(session).await?;
             self.create(session).await?;
         } else if self.old_rules.is_none() {
             let sql = format!("SELECT EXISTS (SELECT FROM {})", self.place.table());
@@ -30,6 +31,21 @@ impl Target {
             self.keep_rows_of_a_widened_feed(session).await?;
         }
         self.add_columns(session).await
+    }
+
+    /// What stands beside a table that somebody dropped tells of a history that is gone.
+    async fn refuse_remains(&self, session: &Session) -> Result<()> {
+        let beside = [self.place.said(), self.place.loads()];
+        let sql = "SELECT to_regclass($1) IS NOT NULL OR to_regclass($2) IS NOT NULL";
+        let row = session.row(sql, &[&beside[0], &beside[1]]).await?;
+        if !get::<bool>(&row, 0)? {
+            return Ok(());
+        }
+        let (table, beside) = (self.place.table(), beside.join(" and "));
+        Err(Error::config(format!(
+            "{table} is gone but what stood beside it is not: bring it back, or drop {beside} too"
+        ))
+        .with("table", table))
     }
 
     async fn create(&mut self, session: &Session) -> Result<()> {

@@ -158,6 +158,8 @@ impl Merge<'_> {
             dry_run: self.spec.dry_run,
             added_columns: target.added.clone(),
             unknown_columns: target.unknown(self.spec, &schema),
+            missing_columns: target.missing(&schema),
+            changed_rules: target.old_rules.iter().flat_map(|old| target.rules.changes_since(old)).collect(),
             ..Merged::default()
         };
         self.warehouse.progress.begin(&format!("merge into {}", target.place.table()), 0);

@@ -47,7 +47,7 @@ impl Rules {
                 .with("column", column));
             }
         }
-        if columns.is_empty() {
+        if !columns.iter().any(|column| schema.field_with_name(column).is_ok()) {
             return Err(Error::config("the snapshot has only key columns, expected at least one that can change"));
         }
         if columns.len() > MAX_COLUMNS {
@@ -75,7 +75,7 @@ impl Rules {
             return differs("key", format!("{:?}", spec.key), format!("{:?}", self.key));
         }
         if self.names != spec.names {
-            return differs("the naming of its own columns", format!("{:?}", spec.names), format!("{:?}", self.names));
+            return differs("the naming of its own columns", spec.names.to_string(), self.names.to_string());
         }
         Ok(())
     }
@@ -101,6 +101,19 @@ impl Rules {
     /// All columns.
     pub(super) fn all(&self) -> Columns {
         self.mask(|_| true)
+    }
+
+    /// What this call changes in the rules for all that was ever loaded, for the eye.
+    pub(super) fn changes_since(&self, old: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        if !self.derives_like(&Self { overwritten: self.overwritten.clone(), ..old.clone() }) {
+            changes.push(format!("absent: {} is now {}", old.absent, self.absent));
+        }
+        if !self.derives_like(&Self { absent: self.absent, ..old.clone() }) {
+            let named = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
+            changes.push(format!("overwritten: {} is now {}", named(&old.overwritten), named(&self.overwritten)));
+        }
+        changes
     }
 
     /// Whether the same log gives the same versions under both.

@@ -1,5 +1,7 @@
 //! What a merge is asked for, and what it says it did.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -82,6 +84,14 @@ impl Default for Names {
     }
 }
 
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let surrogate = self.surrogate.as_deref().unwrap_or("<table>_sk");
+        let current = self.current.as_deref().unwrap_or("no flag");
+        write!(f, "{surrogate}, {}, {}, {current}", self.valid_from, self.valid_to)
+    }
+}
+
 impl MergeSpec {
     /// Reads the request; a wrong or missing field is named.
     ///
@@ -100,7 +110,7 @@ impl MergeSpec {
         }
         if let (Effective::Column(column), Some(absent)) = (&self.effective, self.absent) {
             return Err(Error::config(format!(
-                "absent={absent:?} was given with effective_column={column:?}: in a change feed a key that is not named \
+                "absent={absent} was given with effective_column={column:?}: in a change feed a key that is not named \
                  did not change; leave absent out"
             )));
         }
@@ -167,6 +177,12 @@ pub struct Merged {
     /// Columns of the snapshot that play no part.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown_columns: Vec<String>,
+    /// Columns of the history that the snapshot does not state; they keep what they showed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing_columns: Vec<String>,
+    /// Rules that this call changed; the whole history follows them from now on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed_rules: Vec<String>,
     /// Whether there was nothing to write.
     #[serde(skip)]
     pub is_unchanged: bool,

@@ -275,7 +275,12 @@ impl Target {
             let found = self.place.type_of(name);
             if !found.is_some_and(|found| types.contains(&found)) {
                 let found = found.map_or_else(|| "is missing".to_owned(), |found| format!("has type {found}"));
-                return Err(Error::schema(format!("column {name:?} {found}, expected {}", types[0]))
+                // Whoever comes with a table of his own should know at once that it cannot be taken over.
+                let hint = match self.old_rules {
+                    None => "; a merge makes its table itself, or takes an empty one that has its columns",
+                    Some(_) => "",
+                };
+                return Err(Error::schema(format!("column {name:?} {found}, expected {}{hint}", types[0]))
                     .with("column", name)
                     .with("table", self.place.table()));
             }
@@ -289,6 +294,11 @@ impl Target {
             Some(old) if old.is_feed => Calendar::Feed(old.all()),
             _ => Calendar::Snapshots(self.loads.clone()),
         }
+    }
+
+    /// The columns of the history that a snapshot does not state.
+    pub(super) fn missing(&self, schema: &Schema) -> Vec<String> {
+        self.rules.columns.iter().filter(|column| schema.field_with_name(column).is_err()).cloned().collect()
     }
 
     /// The columns of the snapshot that play no part.
