@@ -83,11 +83,14 @@ def merge_snapshot(
 
     Returns:
         The report: rows_read, rows_duplicate, keys_read, keys_new, keys_changed, keys_vanished, versions_inserted,
-        versions_updated, versions_deleted, rows, unchanged, created, ...
+        versions_updated, versions_deleted, rows, unchanged, created, and where there are any: added_columns,
+        missing_columns (of the history, which the snapshot lacks; they keep what they showed), unknown_columns (of the
+        snapshot, which play no part), changed_rules (`absent` and `overwritten` hold for the whole history; a call
+        that says otherwise changes it).
 
     Raises:
         ConfigError: `merge_snapshot` was given neither or both of `effective` and `effective_column`, a value has the
-            wrong form, or the call contradicts the rules that the table was made with.
+            wrong form, or key, mode or own columns are not those that the table was made with.
         SchemaError: Columns or types do not fit.
         DataError: Rows contradict each other or have no key, or too many keys vanished; nothing was written.
         ConflictError: Another run holds the table's lock.

@@ -36,7 +36,7 @@ pub fn guard(census: &Census<'_>, absent: Absent, allow_vanishing: bool) -> Resu
         return Ok(());
     }
     let Census { previous_keys, vanished, snapshot_rows, .. } = *census;
-    let hint = "if this is right, load it with allow_vanishing=true";
+    let hint = "if this is right, load it with allow_vanishing=True (--allow-vanishing)";
     let refuse = |message: String| {
         Error::data(message)
             .with("previous_keys", previous_keys)

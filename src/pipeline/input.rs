@@ -199,7 +199,7 @@ impl Judged {
         let files: Vec<&str> = self.parts.iter().map(|r| r.part.path.as_str()).collect();
         Err(Error::data(format!(
             "{} of {} rows of {} are rejected ({:.1} %), the limit is {:.1} % ({}){}; nothing was written; repair the \
-             files or raise reject_limit",
+             files or raise reject_limit (--reject-limit)",
             counts.rejected,
             counts.rows_read,
             self.dataset,

@@ -222,4 +222,5 @@ def test_a_server_that_is_not_there_is_named_with_its_port():
         mp.Pipeline(warehouse="postgresql://me:hunter2@127.0.0.1:1/city").warehouse.query("select 1")
     assert "127.0.0.1:1/city" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+    assert "refused" in str(caught.value)  # by nobody at that port, rather than by a server
     assert caught.value.retryable

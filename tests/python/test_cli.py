@@ -70,6 +70,16 @@ def test_without_any_address_the_embedded_engines_are_used(call, core, engines):
     assert "rejected: speed 1" in out
 
 
+def test_a_call_may_pass_the_limits_on_purpose(call, core, engines):
+    assert call("run", "--date", "2024-05-01", "--reject-limit", "0.2", "--allow-vanishing")[0] == 0
+    assert (core.made[-1].settings["reject_limit"], core.made[-1].settings["allow_vanishing"]) == (0.2, True)
+    assert call("run", "--date", "2024-05-01")[0] == 0
+    assert not {"reject_limit", "allow_vanishing"} & set(core.made[-1].settings)
+    code, _, err = call("stage", "--date", "2024-05-01", "--reject-limit", "5")
+    assert code == 2
+    assert "0<=x<=1" in err
+
+
 def test_options_stand_before_or_after_the_verb(call, core, engines):
     assert call("--state", "a", "stage", "--date", "2024-05-01")[0] == 0
     assert call("stage", "--state", "b", "--date", "2024-05-01")[0] == 0

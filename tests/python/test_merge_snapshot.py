@@ -165,8 +165,9 @@ def test_an_overwritten_column_shows_its_newest_value_everywhere(dim):
     assert dim.spans("name, phone") == [("a", "3", 1, 3), ("b", "3", 3, None)]
     dim.rewind(2)
     assert dim.spans("name, phone") == [("a", "2", 1, None)]
-    dim.load(rows("a", "2"), 2)
+    assert dim.load(rows("a", "2"), 2).changed_rules == ("overwritten: phone is now none",)
     assert dim.spans("name, phone") == [("a", "1", 1, 2), ("a", "2", 2, None)]
+    assert "changed_rules" not in dim.load(rows("a", "2"), 2)
 
 
 def test_absence_closes_or_says_nothing_or_is_refused(dim):
@@ -178,7 +179,7 @@ def test_absence_closes_or_says_nothing_or_is_refused(dim):
     with pytest.raises(mp.DataError, match=r"1 of 2 keys \(50.0 %\) vanished since the loaded day before \('id=1'\)"):
         dim.load(ids(1), 4, absent="error")
     # The meaning of absence is a rule of the table: the whole history follows it.
-    dim.load(ids(1), 4, absent="ignore")
+    assert dim.load(ids(1), 4, absent="ignore").changed_rules == ("absent: close is now ignore",)
     assert dim.spans("id") == [(0, 1, None), (1, 1, None)]
     dim.load(ids(1), 4, absent="close")
     assert dim.spans("id") == [(0, 1, None), (1, 1, 2), (1, 3, 4)]
@@ -272,6 +273,31 @@ def test_only_columns_that_take_part_are_looked_at(dim):
     assert dim.load([{**rows[0], "noise": 2}], 2, tracked=["name"]).rows == 0
 
 
+def test_columns_that_a_snapshot_lacks_are_named_and_one_of_keys_alone_is_refused(dim):
+    dim.load([{"id": 1, "name": "a", "size": 1}], 1)
+    report = dim.load([{"id": 1, "name": "b", "length": 2}], 2)
+    assert (report.added_columns, report.missing_columns) == (("length",), ("size",))
+    with pytest.raises(mp.ConfigError, match="has only key columns"):
+        dim.load([{"id": 1}], 3)
+    with pytest.raises(mp.ConfigError, match="has only key columns"):
+        dim.load([{"id": 1}], 3, overwritten=["size"])
+
+
+def test_what_stood_beside_a_dropped_table_is_not_taken_for_its_history(dim, connection):
+    dim.load(ids(1), 1)
+    connection.execute("DROP TABLE merged.dim")
+    with pytest.raises(mp.ConfigError, match=r'drop "merged"."dim_said" and "merged"."dim_loads" too'):
+        dim.load(ids(1), 2)
+    connection.execute("DROP TABLE merged.dim_said, merged.dim_loads")
+    assert dim.load(ids(1), 2).created
+
+
+def test_a_table_of_somebody_elses_cannot_be_taken_over(dim, connection):
+    connection.execute("CREATE TABLE merged.dim (id bigint, name text)")
+    with pytest.raises(mp.SchemaError, match="a merge makes its table itself"):
+        dim.load(ids(1), 1)
+
+
 def test_any_source_gives_the_same_history(dim, tmp_path):
     whole = pa.table({"id": range(5_000), "name": [f"n{i}" for i in range(5_000)]})
     pq.write_table(whole.slice(0, 2_000), tmp_path / "a.parquet", row_group_size=700)
@@ -308,6 +334,10 @@ def test_the_command_line_merges_and_rewinds(dim, tmp_path):
     arguments = ["merge-snapshot", str(tmp_path / "d.parquet"), "--key", "id", "--effective", "2024-05-01", *common]
     dry = CliRunner().invoke(cli, [*arguments, "--dry-run"], catch_exceptions=False)
     assert json.loads(dry.stdout)["versions_inserted"] == 2
+    for_the_eye = [word for word in arguments if word != "--json"]
+    shown = CliRunner().invoke(cli, [*for_the_eye, "--dry-run"], catch_exceptions=False).stdout
+    assert "dry run, nothing written" in shown
+    assert shown.count("insert ") == 2
     done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert json.loads(done.stdout)["rows"] == 2
     back = CliRunner().invoke(cli, ["rewind-snapshot", "--to", "2024-04-30", *common], catch_exceptions=False)

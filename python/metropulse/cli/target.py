@@ -61,13 +61,19 @@ class Target:
         return self.state or os.environ.get("METROPULSE_STATE", "").strip() or DEFAULT_STATE
 
     @contextmanager
-    def pipeline(self) -> Iterator[Pipeline]:
-        """Open the pipeline; engines that this call starts are stopped at its end."""
+    def pipeline(self, **tuning: Any) -> Iterator[Pipeline]:
+        """Open the pipeline; engines that this call starts are stopped at its end.
+
+        Args:
+            **tuning: Other settings of the pipeline.
+        """
         folder = self.state_folder()
         if folder:
-            opened = Pipeline.embedded(folder, lake=self._lake(), time_zone=self.time_zone)
+            opened = Pipeline.embedded(folder, lake=self._lake(), time_zone=self.time_zone, **tuning)
         else:
-            opened = Pipeline(lake=self.lake, warehouse=self.warehouse, mart=self.mart, time_zone=self.time_zone)
+            opened = Pipeline(
+                lake=self.lake, warehouse=self.warehouse, mart=self.mart, time_zone=self.time_zone, **tuning
+            )
         with opened:
             yield opened
 

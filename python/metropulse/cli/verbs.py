@@ -23,6 +23,16 @@ _DATES = (
     click.option("--date-from", metavar="YYYY-MM-DD", help="First of several days."),
     click.option("--date-to", metavar="YYYY-MM-DD", help="The day after the last of several days (half-open)."),
 )
+# Limits that a call may pass on purpose, by the settings' names.
+_REJECT_LIMIT = click.option(
+    "--reject-limit",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Share of a file's rows that may be rejected. Default: 0.05.",
+)
+_ALLOW_VANISHING = click.option(
+    "--allow-vanishing", is_flag=True, default=None, help="Let pass that many keys of a dimension, or all, are gone."
+)
 
 
 def _examples(*lines: str) -> str:
@@ -46,20 +56,22 @@ def _days(dates: tuple[str, ...], date_from: str | None, date_to: str | None) ->
     return list(dict.fromkeys(days))
 
 
-def _day_verb(name: str, summary: str, verb: Callable[..., Any], *examples: str) -> click.Command:
-    """Make a command that runs one verb for each day named."""
+def _day_verb(
+    name: str, summary: str, verb: Callable[..., Any], *examples: str, limits: tuple[Callable[..., Any], ...] = ()
+) -> click.Command:
+    """Make a command that runs one verb for each day named, under the limits that the call may set."""
 
-    def call(target: Target, dates: tuple[str, ...], date_from: str | None, date_to: str | None, **extra: Any) -> None:
+    def call(target: Target, dates: tuple[str, ...], date_from: str | None, date_to: str | None, **tuning: Any) -> None:
         days = _days(dates, date_from, date_to)
-        with target.pipeline() as pipeline:
+        with target.pipeline(**tuning) as pipeline:
             for day in days:
                 with progress(quiet=target.quiet) as show:
-                    report = verb(pipeline, day, progress=show, **extra)
+                    report = verb(pipeline, day, progress=show)
                 print_report(report, as_json=target.as_json)
 
     call.__doc__ = summary
     decorated: Any = target_options(call)
-    for option in reversed(_DATES):
+    for option in reversed((*_DATES, *limits)):
         decorated = option(decorated)
     return click.command(name, epilog=_examples(*examples))(decorated)
 
@@ -183,12 +195,16 @@ COMMANDS: tuple[click.Command, ...] = (
         Pipeline.stage,
         "stage --date 2024-05-01",
         "stage --date-from 2024-05-01 --date-to 2024-05-04",
+        "stage --date 2024-05-01 --reject-limit 0.2",
+        limits=(_REJECT_LIMIT,),
     ),
     _day_verb(
         "load-dimensions",
         "Merge the snapshots of raw days into the dimensions and their history.",
         Pipeline.load_dimensions,
         "load-dimensions --date 2024-05-01",
+        "load-dimensions --date 2024-05-01 --allow-vanishing",
+        limits=(_ALLOW_VANISHING,),
     ),
     _day_verb(
         "load-facts",
@@ -211,6 +227,7 @@ COMMANDS: tuple[click.Command, ...] = (
         "run --date 2024-05-01",
         "run --date 2024-05-01 --date 2024-05-03",
         "run --date-from 2024-05-01 --date-to 2024-05-04 --json",
+        limits=(_REJECT_LIMIT, _ALLOW_VANISHING),
     ),
     query,
 )

@@ -28,7 +28,7 @@ fn a_close_of_many_keys_is_refused_unless_allowed() {
     assert_eq!(
         error.to_string(),
         "10 of 33 keys (30.3 %) vanished since the loaded day before ('R1', 'R2', 'R3', 'R4', 'R5', ...), \
-         at most 30 % may; if this is right, load it with allow_vanishing=true"
+         at most 30 % may; if this is right, load it with allow_vanishing=True (--allow-vanishing)"
     );
     assert_eq!(error.detail().context["vanished_keys"], "10");
     guard(&lost, Absent::Close, true).unwrap();
