@@ -52,10 +52,10 @@ def merge_snapshot(
     corrected, in any order. A full snapshot of instant d sets every key's value from d up to the next loaded snapshot;
     a row of a change feed sets its key's value up to the key's next row. Neighbours that show the same are one version.
 
-    The table is made when it is missing: surrogate key ``<table>_sk``, key, columns, ``valid_from``, ``valid_to`` (NULL
-    while open), ``is_current``. Two small tables stand beside it: ``<table>_loads`` (loaded snapshots, rules) and
-    ``<table>_said`` (what was said of the keys whose versions do not tell it by themselves). From 20,000 keys on
-    (setting ``digest_keys``) the second merge adds ``<table>_digests``, 24 bytes a key: the newest full snapshot is
+    The table, and its schema, is made when it is missing: surrogate key ``<table>_sk``, key, columns, ``valid_from``,
+    ``valid_to`` (NULL while open), ``is_current``. Two small tables stand beside it: ``<table>_loads`` (loaded snapshots,
+    rules) and ``<table>_said`` (what was said of the keys whose versions do not tell it by themselves). From 20,000 keys
+    on (setting ``digest_keys``) the second merge adds ``<table>_digests``, 24 bytes a key: the newest full snapshot is
     then compared with these, not with the table. They hold only while nobody else writes to the table, which is
     looked at every time; that table may be dropped or left out of a backup.
 
@@ -164,7 +164,11 @@ def merge_into(
         ConfigError: Neither or both of `effective` and `effective_column` are given, or a value has the wrong form.
     """
     if (effective is None) == (effective_column is None):
-        raise ConfigError("name effective= for a full snapshot, or effective_column= for a change feed, not both")
+        named = "neither" if effective is None else "both"
+        raise ConfigError(
+            f"{named} of effective and effective_column was given, expected effective for a full snapshot "
+            "or effective_column for a change feed"
+        )
     if absent not in {"close", "ignore", "error"}:
         raise ConfigError(f"absent is {absent!r}, expected close, ignore or error")
     zone = pipeline.settings.time_zone
@@ -243,6 +247,8 @@ def _micros(instant: Instant, zone: str) -> int:
             instant = datetime.fromisoformat(instant.strip())
         except ValueError:
             raise ConfigError(f"the instant is {instant!r}, expected a date or a time in ISO 8601") from None
+    elif not isinstance(instant, date):
+        raise ConfigError(f"the instant is {instant!r}, expected a date, a datetime or their ISO text")
     elif not isinstance(instant, datetime):
         # A day that begins twice begins the first time; one whose midnight is skipped begins at the gap's end.
         instant = datetime.combine(instant, time.min)

@@ -89,6 +89,16 @@ pub fn day_checks(dt: NaiveDate) -> Vec<Check> {
     }
     for fact in Fact::ALL {
         checks.push(conservation("facts_conserve_rows", fact.table, dt));
+        // A dimension's guard refuses an empty snapshot; a day without one trip may be a strike.
+        checks.push(warn(
+            "files_hold_rows",
+            fact.table,
+            format!(
+                "SELECT count(*) FROM (SELECT 1 FROM dwh.load_ledger WHERE target = '{}' AND dt = '{dt}' \
+                 HAVING sum(rows_read) = 0) v",
+                fact.table
+            ),
+        ));
         let references: Vec<String> = fact.references.iter().map(|r| format!("{} IS NULL", r.surrogate)).collect();
         checks.push(error(
             "keys_not_null",

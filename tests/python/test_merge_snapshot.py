@@ -259,8 +259,12 @@ def test_one_mode_one_key_and_one_naming_a_table(dim):
         dim.load(ids(1), 1, valid_from="since")
     with pytest.raises(mp.ConfigError, match="expected it in tracked or overwritten"):
         dim.load([{"id": 0, "name": "a", "more": 1}], 1, tracked=["more"])
-    with pytest.raises(mp.ConfigError, match="not both"):
+    with pytest.raises(mp.ConfigError, match="both of effective and effective_column"):
         dim.load(ids(1), 1, effective_column="at")
+    with pytest.raises(mp.ConfigError, match="neither of effective and effective_column"):
+        dim.load(ids(1))
+    with pytest.raises(mp.ConfigError, match="the instant is 20240501, expected a date"):
+        dim.load(ids(1), effective=20240501)
     with pytest.raises(mp.ConfigError, match="named twice"):
         dim.load(ids(1), 2, tracked=["id"])
     with pytest.raises(mp.ConfigError, match="has a name that the history needs"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import psycopg
+import pyarrow.parquet as pq
 import pytest
 
 import metropulse as mp
@@ -85,6 +87,20 @@ def test_an_error_fails_and_a_warning_does_not(pipeline_on):
         ("payment_has_its_trip", "warn", "1"),
         ("speed_in_range", "error", "1"),
     ]
+
+
+def test_files_without_a_row_are_worth_a_warning(pipeline_on, tmp_path):
+    """An extract that failed half way leaves such files, and takes the day's rows away."""
+    lake = tmp_path / "raw"
+    shutil.copytree(DATA, lake)
+    file = lake / f"dt={DT}" / "vehicle_positions.parquet"
+    file.chmod(0o644)
+    pq.write_table(pq.read_table(file).slice(0, 0), file)
+    p = pipeline_on(lake)
+    found = next(step for step in p.run(DT).steps if step.step == "check_quality")
+    empty = [(c.table, c.severity) for c in found.checks if c.name == "files_hold_rows" and not c.passed]
+    assert empty == [("dwh.fact_vehicle_position", "warn")]
+    assert found.failed == 0
 
 
 def test_a_day_that_brought_nothing_fails_the_first_check(pipeline_on):

@@ -61,7 +61,7 @@ impl Warehouse {
     }
 
     pub(in crate::postgres) fn dimension_fingerprint(&self, dimension: &Dimension) -> String {
-        self.fingerprint(&[absent_name(self.settings.absent(dimension.dataset))])
+        self.fingerprint(&[&self.settings.absent(dimension.dataset).to_string()])
     }
 
     /// Loads, corrects or (without files) takes out one day's snapshot.
@@ -94,14 +94,6 @@ pub(in crate::postgres) async fn take_out(
     let work = Work { warehouse, session, shape: Shape { dimension }, dt, absent, leaving: Some(dt) };
     let snapshot = Snapshot::new(&[])?;
     work.assign_day(DimensionLoad { dimension, dt, lines: Vec::new(), snapshot }).await
-}
-
-fn absent_name(absent: Absent) -> &'static str {
-    match absent {
-        Absent::Close => "close",
-        Absent::Ignore => "ignore",
-        Absent::Error => "error",
-    }
 }
 
 /// One load under its locks.
@@ -232,7 +224,7 @@ impl Work<'_> {
     async fn remember_absent(&self) -> Result<Absent> {
         let name = format!("absent {}", self.shape.dimension.table);
         let rows = self.session.rows("SELECT value FROM dwh.deployment WHERE name = $1", &[&name]).await?;
-        let today = absent_name(self.absent);
+        let today = self.absent.to_string();
         let sql = "INSERT INTO dwh.deployment (name, value) VALUES ($1, $2) \
                    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         self.session.touch(sql, &[&name, &today]).await?;
