@@ -53,11 +53,11 @@ def merge_snapshot(
     a row of a change feed sets its key's value up to the key's next row. Neighbours that show the same are one version.
 
     The table, and its schema, is made when it is missing: surrogate key ``<table>_sk``, key, columns, ``valid_from``,
-    ``valid_to`` (NULL while open), ``is_current``. Two small tables stand beside it: ``<table>_loads`` (loaded snapshots,
-    rules) and ``<table>_said`` (what was said of the keys whose versions do not tell it by themselves). From 20,000 keys
-    on (setting ``digest_keys``) the second merge adds ``<table>_digests``, 24 bytes a key: the newest full snapshot is
-    then compared with these, not with the table. They hold only while nobody else writes to the table, which is
-    looked at every time; that table may be dropped or left out of a backup.
+    ``valid_to`` (NULL while open), ``is_current``. Two small tables stand beside it: ``<table>_loads`` (loaded
+    snapshots, rules) and ``<table>_said`` (what was said of the keys whose versions do not tell it by themselves). From
+    20,000 keys on (setting ``digest_keys``) the second merge adds ``<table>_digests``, 24 bytes a key: the newest full
+    snapshot is then compared with these, not with the table. They hold only while nobody else writes to the table,
+    which is looked at every time; that table may be dropped or left out of a backup.
 
     Everything is one transaction under a lock of the table; the same snapshot again writes nothing.
 

@@ -189,6 +189,19 @@ def test_bounds_that_lie_ahead_leave_no_digests_until_they_have_passed(pair, sta
     assert pair.is_trusted(22)
 
 
+def test_a_bound_that_is_made_anew_without_a_row_written_is_noticed(connection, running_engines):
+    """Without the flag, which would be computed anew and write all rows."""
+    pair = Pair(connection, running_engines.warehouse_url, current=None)
+    for number in (1, 2):
+        pair.load(world(), number)
+    header = pair.header()
+    pair.run("ALTER TABLE {t} DROP COLUMN valid_to")
+    pair.run("ALTER TABLE {t} ADD COLUMN valid_to timestamptz DEFAULT '2024-05-02'")
+    report = pair.load(world(), 3)
+    assert report["keys_new"] == len(world())
+    assert pair.header()["table"] != header["table"]
+
+
 def test_a_copy_of_table_and_companions_does_not_trust_the_digests(pair, connection):
     connection.execute(f"UPDATE {DIGESTS} SET colour = 'by hand' WHERE number = 9")
     for suffix in ("", "_said", "_loads", "_digests"):

@@ -16,6 +16,7 @@ use super::diff::literal;
 use super::digest::Digester;
 use super::intake::Intake;
 use super::parts::{Bound, Fingerprint, Header, Parts, load};
+use super::spec::Names;
 use super::stored::{ENTRY_BYTES, Stored, put_entry, put_identity};
 use super::target::{Target, quote};
 use super::wire::is_spelled_one_way;
@@ -74,7 +75,11 @@ impl<'a> Digests<'a> {
         if !target.keys.iter().all(is_spelled_one_way) {
             return Ok(None);
         }
-        let names: Vec<&str> = target.keys.iter().chain(&target.attributes).map(|c| c.name.as_str()).collect();
+        // A column that is dropped and made anew, with a default, changes values and writes no row.
+        let Names { valid_from, valid_to, current, .. } = &target.rules.names;
+        let own = [&target.surrogate, valid_from, valid_to].into_iter().chain(current);
+        let columns = target.keys.iter().chain(&target.attributes).map(|column| &column.name);
+        let names: Vec<&str> = columns.chain(own).map(String::as_str).collect();
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
             [&target.place.table(), &target.place.digests(), &names];
         let row = session.row(FIND, &params).await?;

@@ -40,7 +40,7 @@ pub(super) struct Header {
     pub(super) key: [u64; 2],
     /// Database, table and file.
     pub(super) place: String,
-    /// Numbers and types of the columns that are digested.
+    /// Numbers and types of the columns that are digested, and of those of the history itself.
     pub(super) columns: String,
     /// No bound of the table is later.
     pub(super) at: Instant,
