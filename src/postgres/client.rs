@@ -250,6 +250,16 @@ fn with_causes(error: &tokio_postgres::Error) -> String {
     text
 }
 
+/// Whether the server refused a statement for what its tables are, rather than for the state that it or the line is in.
+pub fn is_refusal(error: &Error) -> bool {
+    let code = error.detail().context.get("sqlstate");
+    code.and_then(|code| code.get(..2)).is_some_and(|class| REFUSALS.contains(&class)) && !is_lock_timeout(error)
+}
+
+/// Classes of SQLSTATE: not supported, data, integrity, triggers, names and rights, checks of views, prerequisites, and what a
+/// function raises.
+const REFUSALS: [&str; 8] = ["0A", "22", "23", "27", "42", "44", "55", "P0"];
+
 /// Whether an error is a lock timeout.
 pub fn is_lock_timeout(error: &Error) -> bool {
     error.detail().context.get("sqlstate").is_some_and(|c| c == SqlState::LOCK_NOT_AVAILABLE.code())

@@ -61,7 +61,7 @@ class Pair:
     def outcome(step, dim: Dim):
         try:
             # Samples show surrogate keys, which are given in the order in which changes are found.
-            given = {**step(dim), "table": None, "sample": None}
+            given = {**step(dim), "table": None, "sample": None, "digests_not_kept": None}
             return {name: value for name, value in given.items() if name != "seconds"}
         except mp.MetropulseError as e:
             return type(e).__name__, str(e).replace("with_digests", "without")
@@ -115,8 +115,16 @@ def time_of_day(second: int, microsecond: int = 0):
     return moment(second, microsecond).time()
 
 
-def table(rows) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+def table(rows, schema: pa.Schema = SCHEMA) -> pa.Table:
+    """A table; columns that are to be dictionaries are encoded afterwards."""
+    coded = [field for field in schema if pa.types.is_dictionary(field.type)]
+    for field in coded:
+        schema = schema.set(schema.get_field_index(field.name), field.with_type(field.type.value_type))
+    made = pa.Table.from_pylist(rows, schema=schema)
+    for field in coded:
+        column = made[field.name].dictionary_encode()
+        made = made.set_column(made.schema.get_field_index(field.name), field.name, column)
+    return made
 
 
 @pytest.fixture
@@ -372,6 +380,33 @@ def test_what_a_trigger_on_the_loads_does_to_the_table_is_noticed(pair, connecti
         pair.load(world(colour="blue"), number + 1)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER no BEFORE INSERT OR UPDATE OR DELETE ON {t}_digests EXECUTE FUNCTION pair.refuse()",
+        "ALTER TABLE {t}_digests ADD CHECK (part < 2)",
+        "ALTER TABLE {t}_digests ADD CHECK (header IS NULL) NOT VALID",
+        "CREATE TABLE pair.other (part int REFERENCES {t}_digests); INSERT INTO pair.other VALUES (1)",
+        "ALTER TABLE {t}_digests ALTER part ADD GENERATED ALWAYS AS IDENTITY",
+        "DROP TABLE {t}_digests; CREATE TYPE {t}_digests AS ENUM ('x')",
+    ],
+)
+def test_whatever_is_done_to_the_digests_stops_no_merge_and_is_told(pair, connection, statement):
+    connection.execute(
+        "CREATE FUNCTION pair.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not here'; END$$"
+    )
+    connection.execute(statement.replace("{t}", DIGESTS))
+    told = []
+    for number, colours in enumerate((["a"], ["b"] * 30, ["c"], ["d"] * 30), 3):
+        rows = world()
+        for row, colour in zip(rows, colours, strict=False):
+            row["colour"] = colour
+        told += [dim.load(table(rows), number).get("digests_not_kept") for dim in pair.dims]
+        pair.check()
+    assert any(told[::2])
+    assert not any(told[1::2])
+
+
 def test_a_lock_on_the_digests_is_waited_for_as_long_as_any_other(pair, running_engines):
     header = pair.header()
     pipeline = mp.Pipeline(warehouse=running_engines.warehouse_url, digest_keys=0, lock_deadline_seconds=1)
@@ -423,6 +458,10 @@ def test_a_table_of_that_name_that_is_somebody_elses_is_left_alone(connection, r
         (pa.decimal128(9, 2), "numeric(9,-2)", Decimal("1300.00"), Decimal("1251.00"), False),
         (pa.int32(), "numeric(9,-2)", 1300, 1250, False),
         (pa.decimal128(9, 2), "numeric", Decimal("1.30"), Decimal("1.3"), False),
+        (pa.dictionary(pa.int8(), pa.decimal128(9, 1)), "numeric(9,0)", Decimal("1.0"), Decimal("1.4"), False),
+        (pa.dictionary(pa.int8(), pa.time64("us")), "time(0)", time_of_day(1), time_of_day(0, 600_000), False),
+        (pa.dictionary(pa.int8(), pa.timestamp("us")), "timestamp(0)", moment(1), moment(0, 600_000), False),
+        (pa.dictionary(pa.int8(), pa.int32()), "numeric(9,-2)", 1300, 1250, False),
     ],
 )
 def test_a_value_that_the_column_rounds_or_cuts_is_compared_as_it_is_kept(
@@ -433,12 +472,12 @@ def test_a_value_that_the_column_rounds_or_cuts_is_compared_as_it_is_kept(
         schema = SCHEMA.set(SCHEMA.get_field_index(role), pa.field(role, arrow_type))
         pair = Pair(connection, running_engines.warehouse_url)
         given = [{"part": None, "number": number, "colour": None, "size": 1.0, role: first} for number in range(20)]
-        pair.load(pa.Table.from_pylist(given, schema=schema), 1)
+        pair.load(table(given, schema), 1)
         pair.run(f"ALTER TABLE {{t}} ALTER {role} TYPE {sql_type}")
-        pair.load(pa.Table.from_pylist(given, schema=schema), 2)
+        pair.load(table(given, schema), 2)
         given[5][role] = second
         for number in (3, 4, 5):
-            report = pair.load(pa.Table.from_pylist(given, schema=schema), number)
+            report = pair.load(table(given, schema), number)
             assert report["versions_inserted"] == (is_change and number == 3), (role, number)
         versions = connection.execute(f"SELECT count(*), count(DISTINCT {role}::text) FROM {DIGESTS} WHERE number = 5")
         assert versions.fetchone() == (1 + is_change, 1 + is_change)
@@ -480,6 +519,25 @@ def test_a_role_that_may_make_no_table_merges_without_digests(connection, runnin
     assert pair.header() is None
     pair.load(world(colour="green"), 3)
     assert pair.header()["changes"] == 0
+    connection.execute("DROP OWNED BY merger; DROP ROLE merger")
+
+
+def test_a_role_that_may_read_only_some_columns_merges_without_digests(connection, running_engines):
+    pair = Pair(connection, running_engines.warehouse_url)
+    pair.load(world()[2:], 1)
+    connection.execute("DROP ROLE IF EXISTS merger")
+    connection.execute("CREATE ROLE merger; GRANT USAGE, CREATE ON SCHEMA pair TO merger")
+    connection.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA pair TO merger")
+    for dim in pair.dims:
+        columns = f"{dim.name.split('.')[1]}_sk, part, number, colour, size, valid_from, valid_to"
+        connection.execute(
+            f"GRANT SELECT ({columns}), INSERT ({columns}), UPDATE ({columns}), DELETE ON {dim.name} TO merger;"
+            f"GRANT ALL ON {dim.name}_said, {dim.name}_loads TO merger"
+        )
+        as_merger = f"{dim.dsn}{'&' if '?' in dim.dsn else '?'}options=-c%20role%3Dmerger"
+        Dim(connection, as_merger, dim.name, 0, **dim.options).load(table(world(colour="blue")[2:]), 2)
+    assert pair.header() is None
+    pair.check()
     connection.execute("DROP OWNED BY merger; DROP ROLE merger")
 
 

@@ -18,6 +18,8 @@ use super::wire::Column;
 use crate::error::{Error, Result};
 use crate::model::Zone;
 
+const DAY_MICROS: i64 = 86_400_000_000;
+
 /// What becomes of one column.
 enum Change {
     Keep,
@@ -63,7 +65,7 @@ impl Adapter {
                 Error::schema(format!("column {:?} is missing in the snapshot", column.name))
                     .with("column", &column.name)
             })?;
-            let change = change(column, field.data_type(), time == Some(&column.name));
+            let change = change(column, plain(field.data_type()), time == Some(&column.name));
             let kind = match &change {
                 Change::Keep => field.data_type().clone(),
                 Change::Cast(kinds) => kinds.last().unwrap_or(field.data_type()).clone(),
@@ -96,6 +98,9 @@ impl Adapter {
     fn change(&self, array: &ArrayRef, change: &Change) -> Result<ArrayRef> {
         match change {
             Change::Keep => Ok(Arc::clone(array)),
+            _ if plain(array.data_type()) != array.data_type() => {
+                self.change(&cast(array, plain(array.data_type()))?, change)
+            }
             Change::Cast(kinds) => kinds.iter().try_fold(Arc::clone(array), |array, kind| cast(&array, kind)),
             Change::Round(unit) => {
                 let micros = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
@@ -107,7 +112,9 @@ impl Adapter {
             Change::RoundTime(unit) => {
                 let micros = cast(array, &DataType::Time64(TimeUnit::Microsecond))?;
                 let micros = micros.as_primitive::<Time64MicrosecondType>();
-                let rounded: Time64MicrosecondArray = micros.unary(|value| round(value, *unit));
+                // What is no time of a day stays so, for the server's own type to refuse.
+                let rounded: Time64MicrosecondArray =
+                    micros.unary(|value| if (0..=DAY_MICROS).contains(&value) { round(value, *unit) } else { value });
                 Ok(Arc::new(rounded))
             }
             Change::Trim(length) => {
@@ -125,9 +132,17 @@ impl Adapter {
     }
 }
 
-/// Half up.
+/// Half up; what has no room for that stays as it is, and is no time that PostgreSQL has.
 fn round(micros: i64, unit: i64) -> i64 {
-    micros.saturating_add(unit / 2).div_euclid(unit) * unit
+    micros.saturating_add(unit / 2).div_euclid(unit).checked_mul(unit).unwrap_or(micros)
+}
+
+/// The type behind a dictionary.
+fn plain(arrow: &DataType) -> &DataType {
+    match arrow {
+        DataType::Dictionary(_, value) => plain(value),
+        other => other,
+    }
 }
 
 /// As `varchar(length)` takes a text: blanks that do not fit are cut off, anything else is left to the server to refuse.
@@ -165,7 +180,9 @@ fn change(column: &Column, arrow: &DataType, is_time: bool) -> Change {
         (PgType::Time, DataType::Time32(_) | DataType::Time64(_)) => {
             coarser_unit.map_or(Change::Keep, Change::RoundTime)
         }
-        (PgType::Varchar, _) if is_text(arrow) => declared.map_or(Change::Keep, |length| Change::Trim(length as usize)),
+        (PgType::Varchar, _) if arrow.is_string() => {
+            declared.map_or(Change::Keep, |length| Change::Trim(length as usize))
+        }
         _ => Change::Keep,
     }
 }
@@ -189,14 +206,6 @@ fn rounding(arrow: &DataType, scale: i16) -> Option<Vec<DataType>> {
     (finer > narrow).then(|| vec![target])
 }
 
-/// Whether an Arrow type is text, also behind a dictionary.
-fn is_text(arrow: &DataType) -> bool {
-    match arrow {
-        DataType::Dictionary(_, value) => is_text(value),
-        other => other.is_string(),
-    }
-}
-
 /// The number in `timestamp(3) with time zone` and `character varying(20)`.
 fn declared(sql_type: &str) -> Option<u32> {
     sql_type.split_once('(')?.1.split_once(')')?.0.parse().ok()
@@ -205,6 +214,14 @@ fn declared(sql_type: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instants_are_rounded_half_up_and_never_around_the_end_of_the_scale() {
+        let rounded = [1_499, 1_500, -1_500, -1_501].map(|micros| round(micros, 1_000));
+        assert_eq!(rounded, [1_000, 2_000, -1_000, -2_000]);
+        assert_eq!(round(i64::MIN, 1_000), i64::MIN);
+        assert!(round(i64::MAX, 1_000) > i64::MAX - 1_000);
+    }
 
     #[test]
     fn blanks_that_a_column_has_no_room_for_are_cut_and_nothing_else() {

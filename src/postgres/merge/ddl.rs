@@ -1,5 +1,7 @@
 //! Making the tables, adding columns, and the guards by which the database itself refuses a wrong history.
 
+use std::collections::BTreeMap;
+
 use super::super::client::{Session, get};
 use super::target::{Target, quote};
 use super::wire::Column;
@@ -28,9 +30,32 @@ impl Target {
             self.add_guards(session).await?;
         } else {
             session.run(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", self.place.table())).await?;
+            self.follow_types(session).await?;
             self.keep_rows_of_a_widened_feed(session).await?;
         }
         self.add_columns(session).await
+    }
+
+    /// Where somebody gave a column another type, what was said has it too: a log that rounds would tell another history.
+    async fn follow_types(&self, session: &Session) -> Result<()> {
+        let sql = "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute \
+             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
+        let mut found = BTreeMap::new();
+        for row in session.rows(sql, &[&self.place.said()]).await? {
+            found.insert(get::<String>(&row, 0)?, get::<String>(&row, 1)?);
+        }
+        let columns = self.keys.iter().chain(&self.attributes);
+        let others = columns.filter(|column| found.get(&column.name).is_some_and(|is| *is != column.sql_type));
+        let changes: Vec<String> = others
+            .map(|column| {
+                let (name, sql_type) = (quote(&column.name), &column.sql_type);
+                format!("ALTER COLUMN {name} TYPE {sql_type} USING {name}::{sql_type}")
+            })
+            .collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        session.run(&format!("ALTER TABLE {} {}", self.place.said(), changes.join(", "))).await
     }
 
     /// What stands beside a table that somebody dropped tells of a history that is gone.
@@ -89,6 +114,7 @@ impl Target {
              COMMENT ON TABLE {said} IS 'What the loads said of the keys whose versions do not tell it by themselves.'; \
              CREATE TABLE {loads} (effective timestamptz UNIQUE, stated bigint NOT NULL, rules jsonb, \
                row_count bigint NOT NULL, loaded_at timestamptz NOT NULL DEFAULT now()); \
+             ALTER TABLE {loads} REPLICA IDENTITY FULL; \
              COMMENT ON TABLE {loads} IS 'The loaded snapshots; the row without an effective time holds the rules.'",
             columns = columns.join(", "),
             keys = list(&self.keys, ""),

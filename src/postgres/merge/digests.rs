@@ -235,6 +235,7 @@ pub(super) fn open_keys(target: &Target) -> String {
 const FIND: &str = "\
     SELECT current_setting('server_version_num')::int >= 140000 AND c.relkind = 'r' AND NOT c.relhasrules \
         AND NOT c.relhassubclass AND NOT c.relrowsecurity \
+        AND has_table_privilege(c.oid, 'SELECT') \
         AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal), \
       concat_ws('/', d.oid, c.oid, pg_relation_filenode(c.oid)), \
       (SELECT string_agg(concat_ws(':', a.attnum, a.atttypid::int8, a.atttypmod, a.attcollation::int8), ' ' \

@@ -36,7 +36,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use super::client::{Session, get};
+use super::client::{Session, get, is_refusal};
 use super::copy_in::Feed;
 use super::lock::hold_table;
 use super::warehouse::Warehouse;
@@ -247,9 +247,23 @@ impl Merge<'_> {
         let is_noted = !self.spec.dry_run && self.remember(target, question.stated, report.rows_read, is_quiet).await?;
         report.is_unchanged = !is_noted && report.versions_written() + report.said_rows == 0;
         if let Some(digests) = digests.filter(|_| !self.spec.dry_run && !report.is_unchanged) {
-            digests.keep(&intake, effect, self.warehouse.settings.digest_keys).await?;
+            report.digests_not_kept = self.keep(&digests, &intake, effect).await?;
         }
         Ok(report)
+    }
+
+    /// Keeps the digests, or says why not: a trigger, a constraint, whatever somebody did to their table must not stop a
+    /// merge.
+    async fn keep(&self, digests: &Digests<'_>, intake: &Intake, effect: Effect) -> Result<Option<String>> {
+        self.session.run("SAVEPOINT digests").await?;
+        match digests.keep(intake, effect, self.warehouse.settings.digest_keys).await {
+            Ok(()) => self.session.run("RELEASE SAVEPOINT digests").await.map(|()| None),
+            Err(e) if is_refusal(&e) => {
+                self.session.run("ROLLBACK TO SAVEPOINT digests").await?;
+                Ok(Some(e.to_string()))
+            }
+            Err(e) => Err(e),
+        }
     }
 
     /// The keys that the rows say something new of, and those that they miss.

@@ -58,7 +58,7 @@ pub(super) struct Bound {
     last_part: i32,
     /// The running digest of all parts.
     parts: Digest,
-    /// The transaction that wrote the header: a restored one was written by another.
+    /// The transaction, or the part of one, that wrote the header: a restored one was written by another.
     writer: String,
 }
 
@@ -115,48 +115,45 @@ impl Parts<'_> {
     /// Writes everything anew, from the digest of every key and half of the digest of what is said of it.
     pub(super) async fn write_all(&self, mut header: Header, mut entries: Vec<(Digest, u64)>) -> Result<()> {
         self.clear().await?;
-        header.bound = self.bound().await?;
-        let statement = format!("COPY {} (part, header, stated) FROM STDIN (FORMAT BINARY)", self.table);
-        copy_bytes(self.session, &statement, &self.table, move |sender| {
+        let sql = format!("INSERT INTO {} (part) VALUES (0) RETURNING xmin::text", self.table);
+        let writer = get(&self.session.row(&sql, &[]).await?, 0)?;
+        header.bound = Bound { format: FORMAT.to_owned(), last_part: 0, parts: START, writer };
+        let statement = format!("COPY {} (part, stated) FROM STDIN (FORMAT BINARY)", self.table);
+        let header = copy_bytes(self.session, &statement, &self.table, move |sender| {
             entries.sort_unstable();
             let digester = Digester::new(header.key);
             let mut out = BytesMut::from(&HEADER[..]);
-            let mut put = |part: i32, header: Option<&str>, stated: &[u8]| {
-                out.put_i16(3);
-                put_field(&mut out, Some(&part.to_be_bytes()));
-                put_field(&mut out, header.map(str::as_bytes));
-                put_field(&mut out, Some(stated));
-                hand_over(sender, out.split().freeze())
-            };
             for chunk in entries.chunks(CHUNK_ENTRIES) {
                 let mut stated = Vec::with_capacity(chunk.len() * ENTRY_BYTES);
                 chunk.iter().for_each(|(identity, content)| put_entry(&mut stated, *identity, *content));
                 header.bound.append(&digester, &stated, None);
-                put(header.bound.last_part, None, &stated)?;
+                out.put_i16(2);
+                put_field(&mut out, Some(&header.bound.last_part.to_be_bytes()));
+                put_field(&mut out, Some(&stated));
+                hand_over(sender, out.split().freeze())?;
             }
-            let (text, seal) = sealed(&header)?;
-            put(0, Some(&text), &seal)?;
             out.put_i16(-1);
-            hand_over(sender, out.freeze())
+            hand_over(sender, out.freeze())?;
+            Ok(header)
         })
-        .await
+        .await?;
+        self.write_header(&header).await
     }
 
     /// Writes what a merge changed behind what is there.
     pub(super) async fn append(&self, mut header: Header, stated: &[u8], gone: &[u8]) -> Result<()> {
         header.bound.append(&Digester::new(header.key), stated, Some(gone));
-        header.bound.writer = self.bound().await?.writer;
-        let sql = format!("INSERT INTO {} (part, stated, gone) VALUES ($1, $2, $3)", self.table);
-        self.session.touch(&sql, &[&header.bound.last_part, &stated, &gone]).await?;
-        let (text, seal) = sealed(&header)?;
-        let sql = format!("UPDATE {} SET header = $1, stated = $2 WHERE part = 0", self.table);
-        self.session.touch(&sql, &[&text, &seal]).await.map(drop)
+        let sql = format!("INSERT INTO {} (part, stated, gone) VALUES ($1, $2, $3) RETURNING xmin::text", self.table);
+        let row = self.session.row(&sql, &[&header.bound.last_part, &stated, &gone]).await?;
+        header.bound.writer = get(&row, 0)?;
+        self.write_header(&header).await
     }
 
-    /// Of a header that this transaction writes, without any part.
-    async fn bound(&self) -> Result<Bound> {
-        let row = self.session.row("SELECT pg_current_xact_id()::xid::text", &[]).await?;
-        Ok(Bound { format: FORMAT.to_owned(), last_part: 0, parts: START, writer: get(&row, 0)? })
+    async fn write_header(&self, header: &Header) -> Result<()> {
+        let text = serde_json::to_string(header)
+            .map_err(|e| Error::internal("the header of the digests cannot be written").because(e))?;
+        let sql = format!("UPDATE {} SET header = $1, stated = $2 WHERE part = 0", self.table);
+        self.session.touch(&sql, &[&text, &seal(header.key, &text)]).await.map(drop)
     }
 }
 
@@ -165,14 +162,6 @@ impl Bound {
         self.last_part += 1;
         self.parts = digester.after(self.parts, &[Some(stated), gone]);
     }
-}
-
-/// The text of a header, and its seal.
-fn sealed(header: &Header) -> Result<(String, Vec<u8>)> {
-    let text = serde_json::to_string(header)
-        .map_err(|e| Error::internal("the header of the digests cannot be written").because(e))?;
-    let seal = seal(header.key, &text);
-    Ok((text, seal))
 }
 
 fn seal(key: [u64; 2], text: &str) -> Vec<u8> {

@@ -139,7 +139,8 @@ impl Planner<'_> {
             let said = of_affected(target, self.affected.has_null, &said, &target.place.said());
             sql = format!("{sql} UNION ALL {said}");
         }
-        format!("{sql} ORDER BY kid, part, at_from")
+        // By place: a column of the table may have any of these names.
+        format!("{sql} ORDER BY 1, 2, 4")
     }
 
     fn learn(&mut self, known: &mut Known, row: &Row) -> Result<()> {

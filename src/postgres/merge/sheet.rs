@@ -143,8 +143,8 @@ pub(super) fn of_affected(target: &Target, has_null: bool, select: &str, table: 
     };
     format!(
         "{plain} UNION ALL SELECT {select} FROM \
-         (SELECT a.*, ROW({a_keys}) AS its_key FROM {AFFECTED} a WHERE {a_null}) a JOIN \
-         (SELECT m.*, m.ctid, m.xmin, ROW({m_keys}) AS its_key FROM {table} m WHERE {m_null}) m ON m.its_key = a.its_key",
+         (SELECT a.*, ROW({a_keys}) AS merge_its_key FROM {AFFECTED} a WHERE {a_null}) a JOIN \
+         (SELECT m.*, m.ctid, m.xmin, ROW({m_keys}) AS merge_its_key FROM {table} m WHERE {m_null}) m ON m.merge_its_key = a.merge_its_key",
         a_keys = each('a', "", ", ", false),
         a_null = each('a', " IS NULL", " OR ", false),
         m_keys = each('m', "", ", ", true),

@@ -183,6 +183,9 @@ pub struct Merged {
     /// Rules that this call changed; the whole history follows them from now on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changed_rules: Vec<String>,
+    /// Why the digests beside the table could not be kept; the next merge reads the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digests_not_kept: Option<String>,
     /// Whether there was nothing to write.
     #[serde(skip)]
     pub is_unchanged: bool,

@@ -17,7 +17,9 @@ use crate::error::{Error, Result};
 use crate::history::{Calendar, Columns};
 
 /// Room for the suffixes of what stands beside a table.
-const NAME_BYTES: usize = 63 - "_key_from".len();
+const NAME_BYTES: usize = IDENTIFIER_BYTES - "_key_from".len();
+/// Of a longer name PostgreSQL keeps only the beginning.
+const IDENTIFIER_BYTES: usize = 63;
 
 /// A table with history.
 pub(super) struct Target {
@@ -51,6 +53,8 @@ struct Found {
     column: Option<Column>,
     sql_type: String,
     is_generated: bool,
+    /// Whether values that differ in their bytes may be equal.
+    is_blurred: bool,
 }
 
 impl Place {
@@ -85,14 +89,17 @@ impl Place {
     }
 
     async fn read_columns(&mut self, session: &Session) -> Result<()> {
-        let sql = "SELECT attname::text, atttypid::int8, atttypmod, format_type(atttypid, atttypmod), attgenerated <> '' \
-             FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
+        let sql = "SELECT attname::text, atttypid::int8, atttypmod, format_type(atttypid, atttypmod), \
+               attgenerated <> '', coalesce(NOT c.collisdeterministic, false) \
+             FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation \
+             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
         for row in session.rows(sql, &[&self.table()]).await? {
             let name: String = get(&row, 0)?;
             let sql_type: String = get(&row, 3)?;
             let kind = PgType::from_oid(get::<i64>(&row, 1)? as u32).map(|kind| kind.with_typmod(row.get(2)));
             let column = kind.map(|kind| Column { name: name.clone(), kind, sql_type: sql_type.clone() });
-            self.columns.insert(name, Found { column, sql_type, is_generated: get(&row, 4)? });
+            let found = Found { column, sql_type, is_generated: get(&row, 4)?, is_blurred: get(&row, 5)? };
+            self.columns.insert(name, found);
         }
         Ok(())
     }
@@ -190,6 +197,13 @@ impl Place {
                 .with("column", name)
                 .with("table", self.table())
         })?;
+        if name.len() > IDENTIFIER_BYTES {
+            return Err(Error::schema(format!(
+                "column {name:?} has a name of {} bytes, PostgreSQL keeps {IDENTIFIER_BYTES}",
+                name.len()
+            ))
+            .with("column", name));
+        }
         let kind = made_for(field.data_type()).ok_or_else(|| {
             Error::schema(format!("Arrow type {} has no PostgreSQL type here", field.data_type()))
                 .with("column", name)
@@ -242,6 +256,14 @@ impl Target {
                 "key column {:?} has type json, which has no equality; expected jsonb or text",
                 key.name
             )));
+        }
+        if let Some(key) = keys.iter().find(|key| place.columns.get(&key.name).is_some_and(|found| found.is_blurred)) {
+            return Err(Error::schema(format!(
+                "key column {:?} has a nondeterministic collation, by which different keys are one; expected any other",
+                key.name
+            ))
+            .with("column", &key.name)
+            .with("table", place.table()));
         }
         let surrogate = rules.names.surrogate.clone().unwrap_or_else(|| format!("{}_sk", place.name));
         let sets_current = place.exists
