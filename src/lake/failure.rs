@@ -6,7 +6,7 @@ use std::io;
 
 use object_store::Error as StoreError;
 
-use crate::error::Error;
+use crate::error::{Error, with_causes};
 
 /// The scrubbed text of a cause.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(super) fn readable(text: &str) -> String {
 
 /// An error of the store while `doing` something with the object at `path`.
 pub(super) fn store_error(error: StoreError, scrub: &Scrub, doing: &str, path: &str) -> Error {
-    let cause = Cause(scrub.text(&chain(&error)));
+    let cause = Cause(scrub.text(&with_causes(&error)));
     let made = match &error {
         StoreError::NotFound { .. } => Error::not_found(format!("{doing}: {path} is not there")),
         StoreError::PermissionDenied { .. } => {
@@ -105,21 +105,6 @@ pub(super) fn file_error(error: io::Error, doing: &str, path: impl fmt::Display)
         _ => Error::storage(format!("{doing} {path} failed: {error}")),
     };
     made.with("file", path).because(error)
-}
-
-/// All messages from the error down to its root, each said once.
-fn chain(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let message = inner.to_string();
-        if !text.contains(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        source = inner.source();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a failure the store calls generic may pass: refusals by status or permission do not.

@@ -10,7 +10,7 @@ use tokio_postgres::{CancelToken, Client, Config};
 
 use super::tls::Policy;
 use crate::config::Secret;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_causes};
 
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -234,20 +234,6 @@ pub fn wrong(error: tokio_postgres::Error, what: &str) -> Error {
         sorted = sorted.with("detail", detail);
     }
     sorted.because(error)
-}
-
-/// An error and what brought it about: the driver's own words for a host that is not there do not say so.
-fn with_causes(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Whether the server refused a statement for what its tables are, rather than for the state that it or the line is in.

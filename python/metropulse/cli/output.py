@@ -58,7 +58,7 @@ def print_report(report: Mapping[str, Any], *, as_json: bool) -> None:
             if named := step.get(name):
                 out.print(f"{note}: {escape(', '.join(named))}")
         if sample := step.get("sample"):
-            out.print(_sample_table(sample))
+            out.print(_rows_table(list(sample[0]), sample))
         if tables := step.get("tables"):
             out.print(_counts_table(tables))
         if checks := step.get("checks"):
@@ -152,12 +152,9 @@ def print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, lim
         rows: The rows.
         limit: How many to print; 0 for all.
     """
-    from rich.markup import escape
-
     shown = rows[:limit] if limit else rows
-    numeric = [c for c in columns if shown and all(isinstance(r[c], (int, float, type(None))) for r in shown)]
     out = console()
-    out.print(table(columns, ([escape(_fact(row[c])) for c in columns] for row in shown), right=numeric))
+    out.print(_rows_table(columns, shown))
     left_out = len(rows) - len(shown)
     out.print(
         f"[dim]{len(rows):,} rows" + (f", {left_out:,} not shown (--limit 0 shows all)" if left_out else "") + "[/]"
@@ -181,12 +178,12 @@ def size(count_bytes: int) -> str:
     return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
 
 
-def _sample_table(sample: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the rows that a dry run would write."""
+def _rows_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return rows as a table, columns of numbers to the right."""
     from rich.markup import escape
 
-    names = list(sample[0])
-    return table(names, ([escape(_fact(row.get(name))) for name in names] for row in sample))
+    numeric = [c for c in columns if rows and all(isinstance(r[c], (int, float, type(None))) for r in rows)]
+    return table(columns, ([escape(_fact(row[c])) for c in columns] for row in rows), right=numeric)
 
 
 def _counts_table(tables: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -200,7 +197,7 @@ def _remark(counts: Mapping[str, Any]) -> str:
     if reasons := counts.get("rejected_by_reason"):
         remarks.append("rejected: " + ", ".join(f"{k} {v}" for k, v in reasons.items()))
     if unknown := counts.get("unknown_columns"):
-        remarks.append("columns left out: " + ", ".join(unknown))
+        remarks.append(f"{_NOTES['unknown_columns']}: " + ", ".join(unknown))
     return "; ".join(remarks)
 
 

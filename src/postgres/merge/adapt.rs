@@ -13,12 +13,10 @@ use arrow::datatypes::{
 };
 use chrono::{DateTime, Days, NaiveDate};
 
-use super::super::copy::PgType;
+use super::super::copy::{DAY_MICROS, PgType};
 use super::wire::Column;
 use crate::error::{Error, Result};
 use crate::model::Zone;
-
-const DAY_MICROS: i64 = 86_400_000_000;
 
 /// What becomes of one column.
 enum Change {

@@ -1,9 +1,7 @@
 //! Making the tables, adding columns, and the guards by which the database itself refuses a wrong history.
 
-use std::collections::BTreeMap;
-
 use super::super::client::{Session, get};
-use super::target::{Target, quote};
+use super::target::{Target, columns_of, quote};
 use super::wire::Column;
 use crate::error::{Error, Result};
 
@@ -38,14 +36,9 @@ impl Target {
 
     /// Where somebody gave a column another type, what was said has it too: a log that rounds would tell another history.
     async fn follow_types(&self, session: &Session) -> Result<()> {
-        let sql = "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute \
-             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
-        let mut found = BTreeMap::new();
-        for row in session.rows(sql, &[&self.place.said()]).await? {
-            found.insert(get::<String>(&row, 0)?, get::<String>(&row, 1)?);
-        }
+        let found = columns_of(session, &self.place.said()).await?;
         let columns = self.keys.iter().chain(&self.attributes);
-        let others = columns.filter(|column| found.get(&column.name).is_some_and(|is| *is != column.sql_type));
+        let others = columns.filter(|column| found.get(&column.name).is_some_and(|is| is.sql_type != column.sql_type));
         let changes: Vec<String> = others
             .map(|column| {
                 let (name, sql_type) = (quote(&column.name), &column.sql_type);

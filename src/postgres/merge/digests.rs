@@ -150,12 +150,12 @@ impl<'a> Digests<'a> {
         Ok(())
     }
 
-    /// Leaves digests of what the table shows after the merge. Without any it makes them, from `least_keys` keys on.
-    pub(super) async fn keep(&self, intake: &Intake, effect: Effect, least_keys: u64) -> Result<()> {
+    /// Leaves digests of what the table shows after the merge. Without any it makes them.
+    pub(super) async fn keep(&self, intake: &Intake, effect: Effect) -> Result<()> {
         match (&intake.stored, &self.header) {
             (Some(_), Some(_)) if !effect.is_mirror => self.parts.clear().await,
             (Some(stored), Some(header)) => self.add(header, stored, intake, effect).await,
-            _ if !effect.is_mirror || intake.key_count() < least_keys => Ok(()),
+            _ if !effect.is_mirror => Ok(()),
             _ => self.make(intake, effect).await,
         }
     }

@@ -228,6 +228,9 @@ impl Merge<'_> {
             report.is_unchanged = true;
             return Ok(report);
         }
+        // Too few keys for new ones: then nothing has to be found out for them either.
+        let digests =
+            digests.filter(|_| intake.stored.is_some() || report.keys_read >= self.warehouse.settings.digest_keys);
         let (mut affected, vanished) = self.differ(target, &question, &mut intake).await?;
         if let (Ask::Snapshot { .. }, true) = (question.ask, affected.len() > 0 || report.rows_read == 0) {
             self.guard(target, &vanished, report.rows_read)?;
@@ -256,7 +259,7 @@ impl Merge<'_> {
     /// merge.
     async fn keep(&self, digests: &Digests<'_>, intake: &Intake, effect: Effect) -> Result<Option<String>> {
         self.session.run("SAVEPOINT digests").await?;
-        match digests.keep(intake, effect, self.warehouse.settings.digest_keys).await {
+        match digests.keep(intake, effect).await {
             Ok(()) => self.session.run("RELEASE SAVEPOINT digests").await.map(|()| None),
             Err(e) if is_refusal(&e) => {
                 self.session.run("ROLLBACK TO SAVEPOINT digests").await?;

@@ -22,8 +22,6 @@ use crate::history::Instant;
 const FORMAT: &str = concat!("2 of ", env!("CARGO_PKG_VERSION"));
 /// Entries in one row of the base.
 const CHUNK_ENTRIES: usize = 65_536;
-/// What the running digest begins with.
-const START: Digest = [0, 0];
 
 /// Which rows a table has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +54,7 @@ pub(super) struct Header {
 pub(super) struct Bound {
     format: String,
     last_part: i32,
-    /// The running digest of all parts.
+    /// The running digest of all parts, from zero on.
     parts: Digest,
     /// The transaction, or the part of one, that wrote the header: a restored one was written by another.
     writer: String,
@@ -117,7 +115,7 @@ impl Parts<'_> {
         self.clear().await?;
         let sql = format!("INSERT INTO {} (part) VALUES (0) RETURNING xmin::text", self.table);
         let writer = get(&self.session.row(&sql, &[]).await?, 0)?;
-        header.bound = Bound { format: FORMAT.to_owned(), last_part: 0, parts: START, writer };
+        header.bound = Bound { format: FORMAT.to_owned(), writer, ..Bound::default() };
         let statement = format!("COPY {} (part, stated) FROM STDIN (FORMAT BINARY)", self.table);
         let header = copy_bytes(self.session, &statement, &self.table, move |sender| {
             entries.sort_unstable();
@@ -166,7 +164,7 @@ impl Bound {
 
 fn seal(key: [u64; 2], text: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    put_identity(&mut out, Digester::new(key).after(START, &[Some(text.as_bytes())]));
+    put_identity(&mut out, Digester::new(key).after(Digest::default(), &[Some(text.as_bytes())]));
     out
 }
 
@@ -174,7 +172,7 @@ fn seal(key: [u64; 2], text: &str) -> Vec<u8> {
 pub(super) async fn load(parts: RowStream, header: &Header) -> Result<Option<Stored>> {
     let mut parts = std::pin::pin!(parts);
     let digester = Digester::new(header.key);
-    let mut found = Bound { last_part: 0, parts: START, ..header.bound.clone() };
+    let mut found = Bound { last_part: 0, parts: Digest::default(), ..header.bound.clone() };
     let (mut stored, mut is_base) = (Stored::default(), true);
     while let Some(row) = parts.next().await {
         let row = row.map_err(|e| wrong(e, "reading the digests failed"))?;

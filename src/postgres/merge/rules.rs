@@ -106,10 +106,10 @@ impl Rules {
     /// What this call changes in the rules for all that was ever loaded, for the eye.
     pub(super) fn changes_since(&self, old: &Self) -> Vec<String> {
         let mut changes = Vec::new();
-        if !self.derives_like(&Self { overwritten: self.overwritten.clone(), ..old.clone() }) {
+        if !self.closes_like(old) {
             changes.push(format!("absent: {} is now {}", old.absent, self.absent));
         }
-        if !self.derives_like(&Self { absent: self.absent, ..old.clone() }) {
+        if !self.overwrites_like(old) {
             let named = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
             changes.push(format!("overwritten: {} is now {}", named(&old.overwritten), named(&self.overwritten)));
         }
@@ -118,10 +118,17 @@ impl Rules {
 
     /// Whether the same log gives the same versions under both.
     pub(super) fn derives_like(&self, other: &Self) -> bool {
-        let sorted = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
-        // Error differs from Close only in what the guard lets through.
+        self.closes_like(other) && self.overwrites_like(other)
+    }
+
+    /// Error differs from Close only in what the guard lets through.
+    fn closes_like(&self, other: &Self) -> bool {
         (self.absent == Absent::Ignore) == (other.absent == Absent::Ignore)
-            && sorted(&self.overwritten) == sorted(&other.overwritten)
+    }
+
+    fn overwrites_like(&self, other: &Self) -> bool {
+        let sorted = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
+        sorted(&self.overwritten) == sorted(&other.overwritten)
     }
 }
 

@@ -49,9 +49,10 @@ pub(super) struct Place {
     columns: BTreeMap<String, Found>,
 }
 
-struct Found {
+/// A column as the catalog has it.
+pub(super) struct Found {
     column: Option<Column>,
-    sql_type: String,
+    pub(super) sql_type: String,
     is_generated: bool,
     /// Whether values that differ in their bytes may be equal.
     is_blurred: bool,
@@ -84,24 +85,8 @@ impl Place {
             )));
         }
         let mut place = Self { schema, name, exists: found.is_some(), columns: BTreeMap::new() };
-        place.read_columns(session).await?;
+        place.columns = columns_of(session, &place.table()).await?;
         Ok(place)
-    }
-
-    async fn read_columns(&mut self, session: &Session) -> Result<()> {
-        let sql = "SELECT attname::text, atttypid::int8, atttypmod, format_type(atttypid, atttypmod), \
-               attgenerated <> '', coalesce(NOT c.collisdeterministic, false) \
-             FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation \
-             WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
-        for row in session.rows(sql, &[&self.table()]).await? {
-            let name: String = get(&row, 0)?;
-            let sql_type: String = get(&row, 3)?;
-            let kind = PgType::from_oid(get::<i64>(&row, 1)? as u32).map(|kind| kind.with_typmod(row.get(2)));
-            let column = kind.map(|kind| Column { name: name.clone(), kind, sql_type: sql_type.clone() });
-            let found = Found { column, sql_type, is_generated: get(&row, 4)?, is_blurred: get(&row, 5)? };
-            self.columns.insert(name, found);
-        }
-        Ok(())
     }
 
     fn beside(&self, suffix: &str) -> String {
@@ -211,6 +196,24 @@ impl Place {
         })?;
         Ok(Column { name: name.to_owned(), kind, sql_type: kind.to_string() })
     }
+}
+
+/// The columns of a table, quoted and qualified; none where it is not there.
+pub(super) async fn columns_of(session: &Session, table: &str) -> Result<BTreeMap<String, Found>> {
+    let sql = "SELECT attname::text, atttypid::int8, atttypmod, format_type(atttypid, atttypmod), \
+           attgenerated <> '', coalesce(NOT c.collisdeterministic, false) \
+         FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation \
+         WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
+    let mut columns = BTreeMap::new();
+    for row in session.rows(sql, &[&table]).await? {
+        let name: String = get(&row, 0)?;
+        let sql_type: String = get(&row, 3)?;
+        let kind = PgType::from_oid(get::<i64>(&row, 1)? as u32).map(|kind| kind.with_typmod(row.get(2)));
+        let column = kind.map(|kind| Column { name: name.clone(), kind, sql_type: sql_type.clone() });
+        let found = Found { column, sql_type, is_generated: get(&row, 4)?, is_blurred: get(&row, 5)? };
+        columns.insert(name, found);
+    }
+    Ok(columns)
 }
 
 impl Target {

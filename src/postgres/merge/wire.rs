@@ -8,13 +8,11 @@ use std::collections::HashMap;
 
 use bytes::{BufMut, BytesMut};
 
-use super::super::copy::PgType;
+use super::super::copy::{EPOCH_MICROS, PgType};
 use crate::clean::canonical_json;
 use crate::error::{Error, Result};
 use crate::history::{Value, Values};
 
-/// Microseconds from 1970-01-01 to PostgreSQL's epoch.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// Signature, flags and the length of the header's extension.
 pub(super) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
