@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import metropulse as mp
 from metropulse import embedded
 
 from .cities import DAYS, City, sample, states
@@ -254,7 +255,11 @@ def test_a_killed_undo_takes_out_all_of_a_day_or_nothing(truth: Truth, tmp_path:
             found = sample(truth.reader)
             assert found in (before, after)
             seen["before" if found == before else "after"] += 1
-            complete(loader, "undo", watcher)
+            if found == before:
+                complete(loader, "undo", watcher)
+            else:  # it was committed before the kill: there is nothing left to take out
+                with pytest.raises(mp.NotFoundError, match="is not loaded"):
+                    truth.pipeline.undo(DAYS[1])
             assert sample(truth.reader) == after
             truth.check_house()
     assert loader.close() == ""
