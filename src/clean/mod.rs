@@ -12,6 +12,8 @@
 //!
 //! Not done here: reading files (see [`crate::lake`]), comparing days, and choosing between different rows of one
 //! key in a dimension (see [`crate::history`]).
+//!
+//! Tests: `tests/` beside this file; of whole days `tests/python/pipeline`.
 
 mod cleaner;
 mod convert;

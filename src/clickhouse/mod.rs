@@ -9,6 +9,8 @@
 //! Proven on 18.16 and 26.9. Old servers know neither the self-describing binary formats nor server-side parameters,
 //! so rows travel as RowBinary and the table's columns are checked here. Several service dates are not one
 //! transaction, and replicated or distributed tables are not created.
+//!
+//! Tests: `tests/python/clickhouse`.
 
 mod client;
 mod error;

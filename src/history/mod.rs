@@ -20,6 +20,8 @@
 //! so whoever feeds this room writes numbers, instants and JSON in one form only.
 //!
 //! This room does no input or output, knows no table and no SQL, reads no clock and decides nothing about time zones.
+//!
+//! Tests: `tests/python/merge` and `tests/python/warehouse/truth`.
 
 mod as_of;
 mod derive;

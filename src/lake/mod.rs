@@ -10,6 +10,8 @@
 //! it is read and can be shown to be unchanged afterwards; a reader never sees half a file; no error names a secret.
 //!
 //! This room knows nothing of values: cleaning them is the work of [`crate::clean`].
+//!
+//! Tests: `tests/python/lake`.
 
 mod failure;
 mod fetch;

@@ -3,6 +3,8 @@
 //! `input` finds, hashes and judges the files of a day; `stage`, `dimensions` and `facts` feed them to the warehouse;
 //! `mart` rolls facts up into ClickHouse; `quality` looks at the result. Every step returns a [`Report`] and writes
 //! nothing when its input is what the ledger already holds.
+//!
+//! Tests: `tests/python/pipeline`.
 
 mod copy;
 mod dimensions;

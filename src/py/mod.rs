@@ -1,4 +1,6 @@
 //! The binding: the only place that knows PyO3. Thin: parse arguments, release the GIL, run, translate errors.
+//!
+//! Tests: `tests/python/facade`.
 
 mod errors;
 mod html;

@@ -2,6 +2,8 @@
 //!
 //! A [`Check`] is a declaration; who runs the SQL is not this room's business. Most checks count violations and pass
 //! at zero; a few must find something.
+//!
+//! Tests: `tests/python/quality`.
 
 mod checks;
 

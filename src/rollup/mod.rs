@@ -6,6 +6,8 @@
 //! sums up to their order of addition).
 //!
 //! Nothing here reads, writes or waits; no runtime or client is named.
+//!
+//! Tests: `tests/python/rollup`.
 
 mod clock;
 mod columns;

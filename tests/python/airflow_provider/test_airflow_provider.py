@@ -14,7 +14,7 @@ from metropulse.airflow.get_provider_info import get_provider_info
 from metropulse.airflow.local import DAG_ID, dag_folder
 
 pytestmark = pytest.mark.airflow
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from metropulse.cli import app
 from metropulse.cli.failure import EXIT_CODES
 
 VERBS = sorted(app.cli.commands)
-FAKES = Path(__file__).parent
+FAKES = Path(__file__).parents[1]
 
 
 @pytest.fixture

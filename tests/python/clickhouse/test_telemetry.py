@@ -23,7 +23,7 @@ DAY = "2024-05-01"
 
 
 def services():
-    path = Path(__file__).parents[1] / "services.py"
+    path = Path(__file__).parents[2] / "services.py"
     spec = importlib.util.spec_from_file_location("services", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

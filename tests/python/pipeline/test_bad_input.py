@@ -13,7 +13,7 @@ import pytest
 import metropulse as mp
 from metropulse import embedded
 
-DATA = Path(__file__).parents[1] / "data" / "prototype_raw"
+DATA = Path(__file__).parents[2] / "data" / "prototype_raw"
 DT = "2024-05-02"
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded]

@@ -14,7 +14,7 @@ import pytest
 
 import metropulse as mp
 
-DATA = Path(__file__).parents[1] / "data" / "prototype_raw"
+DATA = Path(__file__).parents[2] / "data" / "prototype_raw"
 DT = "2024-05-01"
 
 pytestmark = pytest.mark.core

@@ -16,7 +16,7 @@ import pytest
 
 import metropulse as mp
 
-DATA = Path(__file__).parents[1] / "data" / "prototype_raw"
+DATA = Path(__file__).parents[2] / "data" / "prototype_raw"
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded]
 

@@ -26,7 +26,7 @@ from .warehouse import Truth
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded]
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[2]
 SIDE = r"_2024\d{4}_[0-9a-f]{8}"
 PHASES = ("copy", "swap", "transaction")
 KILLS, SOAK_KILLS = 12, int(os.environ.get("METROPULSE_SOAK_KILLS", "100"))
@@ -46,7 +46,7 @@ class Loader:
             "mart_password": engines.mart_password,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "truth.loader", json.dumps(settings), str(DAYS[1])],
+            [sys.executable, "-m", "warehouse.truth.loader", json.dumps(settings), str(DAYS[1])],
             cwd=PACKAGE,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
