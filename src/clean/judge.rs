@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::BooleanArray;
 use hashbrown::HashMap;
@@ -24,6 +23,7 @@ use super::spill::{PARTITIONS, Records};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::model::{Dataset, Reason};
+use crate::queue::Queue;
 
 /// Bytes of one entry in both tables, at their emptiest.
 const ENTRY_BYTES: u64 = 160;
@@ -147,26 +147,11 @@ impl Judge {
         let rows = self.parts.last().map_or(0, |p| p.first + p.rows);
         let settling = Settling::new(rows);
         let threads = threads.clamp(1, PARTITIONS);
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut contradictions = 0;
-            loop {
-                let partition = next.fetch_add(1, Ordering::Relaxed);
-                if partition >= PARTITIONS {
-                    return Ok::<_, Error>(contradictions);
-                }
-                contradictions += self.settle(partition, threads as u64, &settling, cancel)?;
-            }
-        };
-        let contradictions = std::thread::scope(|scope| {
-            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let mut contradictions = work()?;
-            for helper in helpers {
-                let found = helper.join().map_err(|_| Error::internal("a thread that settles fates broke off"))?;
-                contradictions += found?;
-            }
-            Ok::<_, Error>(contradictions)
+        let found = Queue::new(PARTITIONS).drain_with(threads, u64::default, |partition, found| {
+            *found += self.settle(partition, threads as u64, &settling, cancel)?;
+            Ok(())
         })?;
+        let contradictions = found.into_iter().sum();
         let fates = settling.finish();
         for part in &mut self.parts {
             for seq in part.first..part.first + part.rows {

@@ -4,7 +4,6 @@
 //! next load of the day do its work again, which changes nothing a reader sees.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use super::rows::{Digest, varint};
 use super::schema::statements;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
+use crate::queue::Queue;
 
 /// The DDL of the telemetry tables, the same text users may run by hand.
 pub const TELEMETRY_DDL: &str = include_str!("../../ddl/clickhouse_telemetry.sql");
@@ -154,9 +154,9 @@ impl Mart {
         let dt = load.dt;
         let days = (dt - NaiveDate::default()).num_days();
         let day = u16::try_from(days).map_err(|e| Error::data(format!("{dt} lies outside 1970 to 2149")).because(e))?;
-        let next = Arc::default();
+        let queue = Arc::new(Queue::new(load.rows.units()));
         let inserts = load.inserts.clamp(1, load.rows.units().max(1));
-        let loads = (0..inserts).map(|_| self.insert_units(shadow, day, load, &next, cancel, progress));
+        let loads = (0..inserts).map(|_| self.insert_units(shadow, day, load, &queue, cancel, progress));
         let sent = futures::future::try_join_all(loads).await?;
         let sent = sent.into_iter().fold(Digest::default(), Digest::plus);
         let found = self.telemetry_digest(shadow, dt).await?;
@@ -179,19 +179,19 @@ impl Mart {
         shadow: &str,
         day: u16,
         load: &TelemetryLoad,
-        next: &Arc<AtomicUsize>,
+        queue: &Arc<Queue>,
         cancel: &Cancel,
         progress: &Progress,
     ) -> Result<Digest> {
         let names: Vec<_> = COLUMNS.iter().map(|c| c.0).collect();
         let into = format!("{shadow} ({})", names.join(", "));
         let mut total = Digest::default();
-        while next.load(Ordering::Relaxed) < load.rows.units() {
+        while !queue.is_empty() {
             let (sender, receiver) = mpsc::channel::<Bytes>(BLOCKS_WAITING);
-            let (rows, next) = (Arc::clone(&load.rows), Arc::clone(next));
+            let (rows, queue) = (Arc::clone(&load.rows), Arc::clone(queue));
             let (cancel, progress) = (cancel.clone(), progress.clone());
             let producer =
-                tokio::task::spawn_blocking(move || encode_units(&*rows, &next, day, &sender, &cancel, &progress));
+                tokio::task::spawn_blocking(move || encode_units(&*rows, &queue, day, &sender, &cancel, &progress));
             let sent = self.insert_stream(&into, "Native", receiver).await;
             let made = producer.await.map_err(|e| Error::internal("a loading thread ended early").because(e))?;
             // Where the insert broke, the server's reason is the one that tells.
@@ -249,10 +249,10 @@ impl Mart {
     }
 }
 
-/// Encodes the units that `next` gives out, up to the rows of one INSERT.
+/// Encodes the units that the queue gives out, up to the rows of one INSERT.
 fn encode_units(
     rows: &dyn PositionRows,
-    next: &AtomicUsize,
+    queue: &Queue,
     day: u16,
     sender: &mpsc::Sender<Bytes>,
     cancel: &Cancel,
@@ -261,10 +261,7 @@ fn encode_units(
     let mut positions = Positions::new(day);
     let mut total = Digest::default();
     while total.rows < INSERT_ROWS {
-        let unit = next.fetch_add(1, Ordering::Relaxed);
-        if unit >= rows.units() {
-            break;
-        }
+        let Some(unit) = queue.take() else { break };
         rows.read(unit, &mut |batch| {
             cancel.check()?;
             let mut block = Vec::new();

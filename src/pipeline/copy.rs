@@ -24,7 +24,7 @@ impl Pipeline {
     /// nothing else is touched; what several connections promise stands at [`CopyTable`].
     pub async fn copy_parquet(&self, source: Source, table: &str, options: CopyOptions) -> Result<Report> {
         let started = Instant::now();
-        let address = self.warehouse()?.address().clone();
+        let address = self.warehouse()?.address.clone();
         let mut report = Report::new("copy_parquet", None);
         let (feed, origins, rows) = self.open(source, options.connections, &mut report).await?;
         self.progress.begin(&format!("copy {table}"), rows);

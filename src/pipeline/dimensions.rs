@@ -12,7 +12,7 @@ use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::history::Snapshot;
 use crate::model::{Dataset, Dimension};
-use crate::postgres::DimensionLoad;
+use crate::warehouse::{self, DimensionLoad};
 
 impl Pipeline {
     /// Loads one day's snapshots of routes, stops, users and vehicles, with history.
@@ -28,7 +28,7 @@ impl Pipeline {
         let mut report = Report::new("load_dimensions", Some(dt));
         let mut pending = Vec::new();
         for (dimension, input) in Dimension::ALL.into_iter().zip(inputs) {
-            match warehouse.unchanged_dimension(&dimension, dt, &input.identities()).await? {
+            match warehouse::unchanged_dimension(warehouse, &dimension, dt, &input.identities()).await? {
                 Some(lines) if lines.is_empty() => {}
                 Some(lines) => report.table(dimension.table, TableReport::unchanged(&lines)),
                 None => {
@@ -47,7 +47,7 @@ impl Pipeline {
 
     /// Publishes one judged snapshot.
     pub(super) async fn publish_dimension(&self, load: DimensionLoad, judged: &Judged) -> Result<TableReport> {
-        let loaded = self.warehouse()?.load_dimension(load).await?;
+        let loaded = warehouse::load_dimension(self.warehouse()?, load).await?;
         let mut table = TableReport::of(&loaded.lines);
         judged.describe(&mut table);
         let written = loaded.written;

@@ -11,7 +11,7 @@ use super::input::{Audience, Judged, KeptRows};
 use super::report::{Report, TableReport};
 use crate::error::Result;
 use crate::model::{Dataset, Fact};
-use crate::postgres::{FactLoad, FactLoaded};
+use crate::warehouse::{self, FactLoad, FactLoaded};
 
 impl Pipeline {
     /// Loads one day's trips, payments and positions with the keys of the versions that held at their time.
@@ -52,7 +52,7 @@ impl Pipeline {
             lines: judged.lines(Audience::Warehouse),
             rows: Arc::new(KeptRows::new(Arc::clone(judged), Audience::Warehouse)),
         };
-        let loaded = self.warehouse()?.load_facts(facts.iter().map(load).collect()).await?;
+        let loaded = warehouse::load_facts(self.warehouse()?, facts.iter().map(load).collect()).await?;
         for ((fact, judged), loaded) in facts.iter().zip(loaded) {
             report.table(fact.table, fact_report(judged, &loaded));
         }

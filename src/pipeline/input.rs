@@ -1,7 +1,6 @@
 //! A day's files on the way in: fetched, hashed, judged, and read again as clean rows.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
@@ -16,8 +15,10 @@ use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::lake::LocalPart;
+use crate::load::{Line, Part, Repair, Rows, Unit};
 use crate::model::Dataset;
-use crate::postgres::{Line, Part, Repair, Rows, Unit};
+use crate::queue::Queue;
+use crate::warehouse;
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 16_384;
@@ -72,7 +73,7 @@ impl Pipeline {
         let lake = self.lake()?;
         let partition = lake.partition(dt).await?;
         let repairs = match self.settings.warehouse {
-            Some(_) => self.warehouse()?.repairs(dt).await?,
+            Some(_) => warehouse::repairs(self.warehouse()?, dt).await?,
             None => Vec::new(),
         };
         let mut inputs = Vec::with_capacity(datasets.len());
@@ -127,28 +128,15 @@ fn judge(input: Input, settings: &Settings, cancel: &Cancel, progress: &Progress
         units.extend((0..part.row_groups()).map(|group| (number, group)));
     }
     let judge = Mutex::new(judge);
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let Some(&(number, group)) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-            ready[number].read_group(group, &mut |cleaned| {
-                cancel.check()?;
-                let evidence = Evidence::of(dataset, cleaned)?;
-                judge.lock().unwrap_or_else(PoisonError::into_inner).see_in(number, cleaned, evidence)?;
-                progress.add(cleaned.rows_read);
-                Ok(())
-            })?;
-        }
-        Ok::<_, Error>(())
-    };
-    let threads = settings.threads().min(units.len().max(1));
-    std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut outcome = work();
-        for helper in helpers {
-            let helped = helper.join().map_err(|_| Error::internal("a reading thread broke off"));
-            outcome = outcome.and(helped.and_then(|outcome| outcome));
-        }
-        outcome
+    Queue::new(units.len()).drain(settings.threads(), |unit| {
+        let (number, group) = units[unit];
+        ready[number].read_group(group, &mut |cleaned| {
+            cancel.check()?;
+            let evidence = Evidence::of(dataset, cleaned)?;
+            judge.lock().unwrap_or_else(PoisonError::into_inner).see_in(number, cleaned, evidence)?;
+            progress.add(cleaned.rows_read);
+            Ok(())
+        })
     })?;
     let judge = judge.into_inner().unwrap_or_else(PoisonError::into_inner);
     let verdict = Arc::new(judge.finish_on(settings.threads(), cancel)?);

@@ -20,9 +20,9 @@ use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::history::{Census, Presence, Rules, Run, Snapshot, assign, derive, guard};
 use crate::model::{Absent, Dataset, Dimension, Zone};
-use crate::postgres::MartSource;
 use crate::rollup::HourClock;
 use crate::rollup::mart::{Claims, HourlyMart, RouteVersion, RouteVersions, partial};
+use crate::warehouse::MartSource;
 
 /// Service dates whose cells are in memory at once.
 pub(super) const WINDOW_DATES: usize = 31;

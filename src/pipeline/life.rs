@@ -9,7 +9,7 @@ use super::Pipeline;
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
 use crate::model::Zone;
-use crate::postgres::{Purge, Undone};
+use crate::warehouse::{self, Purge, Undone};
 
 impl Pipeline {
     /// Takes one raw day out of the warehouse, in one transaction: what stays is what never knew the day. With `dry_run`
@@ -19,7 +19,7 @@ impl Pipeline {
     /// `NotFound` when the day is not loaded.
     pub async fn undo(&self, dt: NaiveDate, dry_run: bool) -> Result<Report> {
         let started = Instant::now();
-        let undone = self.warehouse()?.undo(dt, dry_run).await?;
+        let undone = warehouse::undo(self.warehouse()?, dt, dry_run).await?;
         Ok(undo_report(dt, &undone, dry_run).took(started))
     }
 
@@ -28,13 +28,13 @@ impl Pipeline {
     pub async fn rewind(&self, to: NaiveDate, dry_run: bool) -> Result<Report> {
         let started = Instant::now();
         let warehouse = self.warehouse()?;
-        let days = warehouse.days_after(to).await?;
+        let days = warehouse::days_after(warehouse, to).await?;
         let mut report = Report::new("rewind", None);
         report.unchanged = days.is_empty();
         for &dt in &days {
             self.cancel.check()?;
             if dry_run {
-                report.steps.push(undo_report(dt, &warehouse.held(dt).await?, true));
+                report.steps.push(undo_report(dt, &warehouse::held(warehouse, dt).await?, true));
             } else {
                 report.steps.push(self.undo(dt, false).await?);
             }
@@ -50,7 +50,7 @@ impl Pipeline {
     pub async fn migrate(&self, dry_run: bool) -> Result<Report> {
         let started = Instant::now();
         let warehouse = self.warehouse()?;
-        let migrated = warehouse.migrate(dry_run).await?;
+        let migrated = warehouse::migrate(warehouse, dry_run).await?;
         let mut report = Report::new("migrate", None);
         let mut mart_moved = None;
         if self.settings.mart.is_some() {
@@ -60,7 +60,7 @@ impl Pipeline {
                 mart.apply_schema().await?;
                 if mart_moved.is_some() {
                     // The new table is empty, whatever was built into the old one.
-                    warehouse.mark_mart_dirty("migrate").await?;
+                    warehouse::mark_mart_dirty(warehouse, "migrate").await?;
                 }
             }
         }
@@ -82,7 +82,7 @@ impl Pipeline {
         let before = today
             .checked_sub_days(Days::new(older_than_days))
             .ok_or_else(|| Error::config(format!("{older_than_days} days before {today} is no date")))?;
-        let purged = self.warehouse()?.purge(before, what, dry_run).await?;
+        let purged = warehouse::purge(self.warehouse()?, before, what, dry_run).await?;
         let mut report = Report::new("purge", None);
         for (name, rows) in &purged.rows {
             report.table(name, TableReport { rows_written: *rows, ..TableReport::default() });

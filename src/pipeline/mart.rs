@@ -13,8 +13,8 @@ use super::report::{Report, TableReport};
 use crate::clickhouse::Mart;
 use crate::error::{Error, Result};
 use crate::model::{Dataset, Zone};
-use crate::postgres::{MartSource, RouteName};
 use crate::rollup::mart::{HourlyMart, RouteVersion, RouteVersions, schema};
+use crate::warehouse::{self, MartSource, RouteName};
 
 /// The mart's table.
 const TABLE: &str = "mart_route_hourly";
@@ -84,7 +84,7 @@ impl Pipeline {
         force: bool,
     ) -> Result<Report> {
         let warehouse = self.warehouse()?;
-        let (mart, source) = futures::future::try_join(self.ready_mart(), warehouse.mart_source()).await?;
+        let (mart, source) = futures::future::try_join(self.ready_mart(), warehouse::mart_source(warehouse)).await?;
         let lost = lost(source.built().await?, &mart.rows_by_service_date().await?);
         let builds = source.builds(from, to, &lost, force).await?;
         let routes = if builds.is_empty() { Vec::new() } else { source.routes().await? };
@@ -114,7 +114,7 @@ impl Pipeline {
         let mart = self.ready_mart().await?;
         // Where there is a warehouse, its lock keeps two builds apart.
         let source = match &self.settings.warehouse {
-            Some(_) => Some(self.warehouse()?.mart_source().await?),
+            Some(_) => Some(warehouse::mart_source(self.warehouse()?).await?),
             None => None,
         };
         let mut lake = self.lake_mart(source.as_ref()).await?;

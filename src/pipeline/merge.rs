@@ -6,7 +6,7 @@ use super::Pipeline;
 use super::report::Report;
 use super::source::Source;
 use crate::error::{Error, Result};
-use crate::postgres::{MergeSpec, Merged, RewindSpec};
+use crate::postgres::{self, MergeSpec, Merged, RewindSpec};
 
 impl Pipeline {
     /// Merges the rows of a source into a table with history of the warehouse's database. The table need not be one of
@@ -15,7 +15,7 @@ impl Pipeline {
         let started = Instant::now();
         let mut report = Report::new("merge_snapshot", None);
         let (feed, ..) = self.open(source, self.settings.threads(), &mut report).await?;
-        let merged = self.warehouse()?.merge(spec, feed).await?;
+        let merged = postgres::merge(self.warehouse()?, spec, feed).await?;
         tell(&mut report, &merged)?;
         Ok(report.took(started))
     }
@@ -24,7 +24,7 @@ impl Pipeline {
     pub async fn rewind_snapshot(&self, spec: &RewindSpec) -> Result<Report> {
         let started = Instant::now();
         let mut report = Report::new("rewind_snapshot", None);
-        let merged = self.warehouse()?.rewind(spec).await?;
+        let merged = postgres::rewind(self.warehouse()?, spec).await?;
         tell(&mut report, &merged)?;
         Ok(report.took(started))
     }

@@ -39,7 +39,8 @@ use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::postgres::Warehouse;
+use crate::postgres;
+use crate::warehouse::{self, Warehouse};
 
 pub use copy::CopyOptions;
 pub use mart::MartFrom;
@@ -76,13 +77,13 @@ impl Pipeline {
         Lake::open(url, &self.settings.lake_options)
     }
 
-    fn warehouse(&self) -> Result<Warehouse> {
+    fn warehouse(&self) -> Result<&Warehouse> {
         if let Some(warehouse) = self.warehouse.get() {
-            return Ok(warehouse.clone());
+            return Ok(warehouse);
         }
         let settings = Arc::clone(&self.settings);
         let warehouse = Warehouse::new(settings, &self.run_id, self.cancel.clone(), self.progress.clone())?;
-        Ok(self.warehouse.get_or_init(|| warehouse).clone())
+        Ok(self.warehouse.get_or_init(|| warehouse))
     }
 
     fn mart_url(&self) -> Result<&str> {
@@ -118,7 +119,7 @@ impl Pipeline {
     /// Makes sure the calendar holds every date from `start` to `end`, both included.
     pub async fn load_calendar(&self, start: NaiveDate, end: NaiveDate) -> Result<Report> {
         let started = Instant::now();
-        let calendar = self.warehouse()?.load_calendar(start, end).await?;
+        let calendar = warehouse::load_calendar(self.warehouse()?, start, end).await?;
         let mut report = Report::new("load_calendar", None);
         report.rows = calendar.dates + calendar.times;
         report.unchanged = report.rows == 0;
@@ -156,10 +157,10 @@ impl Pipeline {
             return outcome;
         }
         match &outcome {
-            Ok(_) => self.warehouse()?.forget_failure(step, dt).await?,
+            Ok(_) => warehouse::forget_failure(self.warehouse()?, step, dt).await?,
             Err(error) => {
                 if let Ok(warehouse) = self.warehouse() {
-                    warehouse.tell_failure(step, dt, error).await;
+                    warehouse::tell_failure(warehouse, step, dt, error).await;
                 }
             }
         }
@@ -168,10 +169,10 @@ impl Pipeline {
 
     /// Runs a read-only query on the warehouse.
     pub async fn warehouse_query(&self, sql: &str) -> Result<Table> {
-        self.warehouse()?.query(sql).await
+        postgres::query(self.warehouse()?, sql).await
     }
 
-    /// Reads a table of the warehouse, in parts by several connections; see [`Warehouse::read_table`].
+    /// Reads a table of the warehouse, in parts by several connections; see [`postgres::read_table`].
     pub async fn warehouse_table(
         &self,
         table: &str,
@@ -179,7 +180,7 @@ impl Pipeline {
         connections: Option<usize>,
     ) -> Result<Table> {
         let connections = connections.unwrap_or(self.settings.connections);
-        self.warehouse()?.read_table(table, columns, connections).await
+        postgres::read_table(self.warehouse()?, table, columns, connections).await
     }
 
     /// Runs a query on the mart.
@@ -201,7 +202,7 @@ impl Pipeline {
     pub async fn stop(&self) {
         self.cancel.cancel();
         if let Some(warehouse) = self.warehouse.get() {
-            warehouse.address().cancel_all().await;
+            warehouse.address.cancel_all().await;
         }
     }
 }

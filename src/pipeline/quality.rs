@@ -10,8 +10,8 @@ use serde_json::json;
 use super::Pipeline;
 use super::report::Report;
 use crate::error::{Error, Result};
-use crate::postgres::{QualityRow, Warehouse};
 use crate::quality::{Check, Outcome, Severity, day_checks, mart_checks, standing_checks};
+use crate::warehouse::{self, QualityRow, Warehouse};
 
 impl Pipeline {
     /// Checks the dimensions, the facts of a day (all loaded days without one) and the mart's dates.
@@ -27,7 +27,7 @@ impl Pipeline {
         let warehouse = self.warehouse()?;
         let days = match dt {
             Some(dt) => vec![dt],
-            None => warehouse.loaded_days().await?,
+            None => warehouse::loaded_days(warehouse).await?,
         };
         let mut planned: Vec<(Check, Option<NaiveDate>)> =
             standing_checks().into_iter().map(|check| (check, None)).collect();
@@ -35,26 +35,26 @@ impl Pipeline {
         self.progress.begin("check quality", planned.len() as u64);
         let mut outcomes = Vec::with_capacity(planned.len());
         for (check, day) in planned {
-            let found = warehouse.number(&check.sql).await.map_err(|e| e.with("check", check.name))?;
+            let found = warehouse::number(warehouse, &check.sql).await.map_err(|e| e.with("check", check.name))?;
             outcomes.push(check.judge(found, day));
             self.progress.add(1);
         }
         if self.settings.mart.is_some() {
-            outcomes.extend(self.check_mart(&warehouse, &days).await?);
+            outcomes.extend(self.check_mart(warehouse, &days).await?);
         }
         let rows: Vec<QualityRow<'_>> = outcomes.iter().map(stored).collect();
-        warehouse.record_quality(&rows).await?;
+        warehouse::record_quality(warehouse, &rows).await?;
         self.conclude(dt, &outcomes, started)
     }
 
     async fn check_mart(&self, warehouse: &Warehouse, days: &[NaiveDate]) -> Result<Vec<Outcome>> {
         let mart = self.mart().await?;
-        let dates = warehouse.built_dates(days).await?;
+        let dates = warehouse::built_dates(warehouse, days).await?;
         let mut outcomes = Vec::new();
         for (check, ours) in mart_checks(&dates) {
             let (_, batches) = mart.query(&check.sql).await.map_err(|e| e.with("check", check.name))?;
             let found = first_number(&batches)?;
-            let expected = warehouse.number(&ours).await?;
+            let expected = warehouse::number(warehouse, &ours).await?;
             outcomes.push(check.judge(found - expected, None));
         }
         Ok(outcomes)

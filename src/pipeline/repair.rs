@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::clean::{Cleaned, Cleaner};
 use crate::error::{Error, Result};
-use crate::postgres::Repair;
+use crate::load::Repair;
 
 /// The repairs of one file, by row number.
 #[derive(Clone, Debug, Default)]

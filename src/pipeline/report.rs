@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::load::Line;
 use chrono::NaiveDate;
 use serde::Serialize;
 use serde_json::Value;
-
-use crate::postgres::Line;
 
 /// What one step did.
 #[derive(Clone, Debug, Default, Serialize)]

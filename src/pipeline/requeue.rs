@@ -11,8 +11,9 @@ use super::Pipeline;
 use super::input::{Audience, Judged};
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
+use crate::load::Repair;
 use crate::model::{Dataset, Dimension, Fact};
-use crate::postgres::{Rejected, RejectedFilter, Repair};
+use crate::warehouse::{self, Rejected, RejectedFilter};
 
 /// A repaired row as the caller gives it: the columns named replace those of the rejected row.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,7 +29,7 @@ pub struct RepairedRow {
 impl Pipeline {
     /// Rejected rows, at most `limit` of them, and how many there are in all.
     pub async fn rejected(&self, filter: RejectedFilter<'_>, limit: u32) -> Result<(Vec<Rejected>, i64)> {
-        self.warehouse()?.rejected(filter, limit).await
+        warehouse::rejected(self.warehouse()?, filter, limit).await
     }
 
     /// Judges the files of rejected rows again, with repaired rows in the place of the rejected ones, and loads what
@@ -45,9 +46,9 @@ impl Pipeline {
         }
         let given: Vec<_> =
             rows.iter().map(|row| (row.file.clone(), row.row_number, Value::Object(row.row.clone()))).collect();
-        let repairs = warehouse.repairs_of(&given).await?;
+        let repairs = warehouse::repairs_of(warehouse, &given).await?;
         let mut scopes: Vec<(NaiveDate, Dataset)> = if rows.is_empty() {
-            warehouse.rejected_days(filter).await?
+            warehouse::rejected_days(warehouse, filter).await?
         } else {
             repairs.iter().map(|repair| (repair.dt, repair.dataset)).collect()
         };
@@ -99,7 +100,7 @@ impl Pipeline {
         let judged = Arc::new(self.judge(input).await?);
         let mut report = Report::new("requeue", Some(dt));
         let after = judged.lines(Audience::Staging);
-        let rejected = |lines: &[crate::postgres::Line]| lines.iter().map(|l| l.rows_rejected).sum::<u64>();
+        let rejected = |lines: &[crate::load::Line]| lines.iter().map(|l| l.rows_rejected).sum::<u64>();
         let passed = rejected(&before).cast_signed() - rejected(&after).cast_signed();
         if after == before && repairs.is_empty() {
             report.table(dataset.staging_table(), TableReport::unchanged(&before));

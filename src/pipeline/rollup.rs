@@ -1,6 +1,5 @@
 //! Hourly rollups of any table: files or a stream of batches on all cores, and partial results put together.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -15,6 +14,7 @@ use super::source::{Source, broken};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::lake::{ParquetFile, parquet_files, write_parquet};
+use crate::queue::Queue;
 use crate::rollup::{Hourly, Spec};
 
 /// Rows decoded at once.
@@ -147,12 +147,13 @@ impl Work {
         let rows = units.iter().map(|(number, group)| files[*number].rows(*group)).sum();
         self.progress.begin("roll up", rows);
         let columns = self.spec.columns();
-        let next = AtomicUsize::new(0);
+        let queue = Queue::new(units.len());
         self.on_threads(units.len(), || {
             let mut rollup = self.begin(first.schema())?;
-            while let Some((number, group)) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let file = &files[*number];
-                for batch in file.read(*group, &columns, BATCH_ROWS)? {
+            while let Some(unit) = queue.take() {
+                let (number, group) = units[unit];
+                let file = &files[number];
+                for batch in file.read(group, &columns, BATCH_ROWS)? {
                     self.add(&mut rollup, &batch?).map_err(|e| e.with("file", &file.name))?;
                 }
             }
@@ -168,11 +169,11 @@ impl Work {
         let columns = self.spec.columns().into_iter().map(|name| schema.index_of(name));
         let columns = columns.collect::<std::result::Result<Vec<_>, _>>();
         let columns = columns.map_err(|e| Error::internal("a column is lost").because(e))?;
-        let queue = Mutex::new(Queue { stream, rest: None });
+        let batches = Mutex::new(SharedStream { stream, rest: None });
         self.on_threads(usize::MAX, || {
             let mut rollup = self.begin(&schema)?;
             loop {
-                let batch = queue.lock().unwrap_or_else(PoisonError::into_inner).pull(&columns)?;
+                let batch = batches.lock().unwrap_or_else(PoisonError::into_inner).pull(&columns)?;
                 let Some(batch) = batch else { return Ok(rollup) };
                 for from in (0..batch.num_rows()).step_by(BATCH_ROWS) {
                     self.add(&mut rollup, &batch.slice(from, BATCH_ROWS.min(batch.num_rows() - from)))?;
@@ -235,12 +236,12 @@ fn finish(mut rollup: Hourly, partial: bool) -> Result<RecordBatch> {
 }
 
 /// A stream that threads share. Large batches are handed out in pieces.
-struct Queue {
+struct SharedStream {
     stream: Box<dyn RecordBatchReader + Send>,
     rest: Option<RecordBatch>,
 }
 
-impl Queue {
+impl SharedStream {
     const PIECE_ROWS: usize = 16 * BATCH_ROWS;
 
     fn pull(&mut self, columns: &[usize]) -> Result<Option<RecordBatch>> {

@@ -10,7 +10,7 @@ use super::Pipeline;
 use super::report::Report;
 use crate::error::{Error, Result};
 use crate::lake::{ParquetFile, parquet_files};
-use crate::postgres::{Feed, Origin, Unit};
+use crate::load::{Feed, Origin, Unit};
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 16_384;

@@ -11,8 +11,9 @@ use super::Pipeline;
 use super::input::{Audience, Judged, KeptRows, each_reject, unit_count};
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
+use crate::load::{Feed, Repair, Unit};
 use crate::model::Dataset;
-use crate::postgres::{Feed, Repair, StageLoad, Unit};
+use crate::warehouse::{self, StageLoad};
 
 impl Pipeline {
     /// Loads the raw files of one day into staging. Every file is read and judged before anything is written.
@@ -61,7 +62,7 @@ impl Pipeline {
             rejects,
             repairs,
         };
-        let lines = self.warehouse()?.stage(load).await?;
+        let lines = warehouse::stage(self.warehouse()?, load).await?;
         let mut table = TableReport::of(&lines);
         table.rows_written = table.rows_loaded + table.rows_rejected;
         judged.describe(&mut table);

@@ -10,7 +10,7 @@ use super::Pipeline;
 use crate::error::{Error, Result};
 use crate::lake::{Folders, Lake, Part, Partition};
 use crate::model::{Dataset, Dimension, Fact, Zone};
-use crate::postgres::{self, Failure, Loaded, MissedDay};
+use crate::warehouse::{self, Failure, Loaded, MissedDay};
 
 /// How many days of the lake are listed at once.
 const LISTINGS: usize = 8;
@@ -121,7 +121,7 @@ impl Pipeline {
     /// A file counts as unchanged by name, size and the manifest's digest; one without a digest that was touched since
     /// its load is read and hashed, and with `verify` every file is.
     pub async fn status(&self, from: Option<NaiveDate>, to: Option<NaiveDate>, verify: bool) -> Result<Status> {
-        let known = self.warehouse()?.status().await?;
+        let known = warehouse::status(self.warehouse()?).await?;
         let within = |dt: &NaiveDate| from.is_none_or(|from| *dt >= from) && to.is_none_or(|to| *dt < to);
         let lake = self.settings.lake.is_some().then(|| self.lake()).transpose()?;
         let (in_lake, misnamed_folders) = match &lake {
@@ -277,7 +277,7 @@ async fn listed(
 /// One day from all sides.
 struct View<'a> {
     dt: NaiveDate,
-    known: &'a postgres::Status,
+    known: &'a warehouse::Status,
     loaded: &'a BTreeMap<(NaiveDate, &'a str), &'a Loaded>,
     lake: Option<&'a InLake>,
     verify: bool,
@@ -363,7 +363,7 @@ impl View<'_> {
     }
 }
 
-fn freshness(known: &postgres::Status, today: NaiveDate) -> Vec<Freshness> {
+fn freshness(known: &warehouse::Status, today: NaiveDate) -> Vec<Freshness> {
     let staging = Dataset::ALL.iter().map(|dataset| dataset.staging_table());
     let dimensions = Dimension::ALL.iter().map(|dimension| dimension.table);
     let facts = Fact::ALL.iter().map(|fact| fact.table);
@@ -384,7 +384,7 @@ fn freshness(known: &postgres::Status, today: NaiveDate) -> Vec<Freshness> {
     staging.chain(dimensions).chain(facts).map(one).collect()
 }
 
-fn mart_freshness(known: &postgres::Status) -> MartFreshness {
+fn mart_freshness(known: &warehouse::Status) -> MartFreshness {
     let built_at = known.built.iter().map(|built| built.built_at).max();
     MartFreshness {
         service_dates: known.built.len(),

@@ -12,8 +12,8 @@ use super::input::{Audience, Judged, KeptRows};
 use super::report::{Report, TableReport};
 use crate::clickhouse::{PositionRows, TELEMETRY_TABLE, TelemetryFile, TelemetryLoad};
 use crate::error::Result;
+use crate::load::{Line, Rows};
 use crate::model::Dataset;
-use crate::postgres::{Line, Rows};
 
 /// Changes with what this step makes of a file.
 const RULES: &str = "1";
@@ -81,7 +81,7 @@ fn lines(files: &[TelemetryFile]) -> Vec<Line> {
     files
         .iter()
         .map(|f| Line {
-            part: crate::postgres::Part { file: f.file.clone(), size_bytes: f.size_bytes, sha256: f.sha256.clone() },
+            part: crate::load::Part { file: f.file.clone(), size_bytes: f.size_bytes, sha256: f.sha256.clone() },
             rows_read: f.rows_read,
             rows_loaded: f.rows_loaded,
             rows_duplicate: f.rows_duplicate,

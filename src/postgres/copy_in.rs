@@ -5,10 +5,8 @@
 //! memory does not grow with the input.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use bytes::{Bytes, BytesMut};
 use futures::SinkExt;
 use tokio::sync::mpsc;
@@ -17,61 +15,33 @@ use super::client::{Address, Session, wrong};
 use super::copy::{Encoder, PgType, Selection};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
+use crate::load::Feed;
+use crate::queue::Queue;
 
 /// Bytes handed to the socket at once.
-pub(super) const CHUNK_BYTES: usize = 1 << 20;
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks that may wait for the socket, for each connection.
 const CHUNKS_WAITING: usize = 4;
 
-/// A piece of work that one connection does by itself.
-pub type Unit = usize;
-
-/// Cleaned rows of one dataset and day that are to be loaded, in independent units.
-pub trait Rows: Send + Sync {
-    /// How many units there are.
-    fn units(&self) -> usize;
-
-    /// Reads one unit and hands over its batches with the number of their file. Blocking.
-    fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch, i16) -> Result<()>) -> Result<()>;
-}
-
-/// Rows as a table takes them, in independent units.
-pub trait Feed: Send + Sync {
-    /// The schema of every batch: the columns of the COPY, in order.
-    fn schema(&self) -> SchemaRef;
-
-    /// How many units there are.
-    fn units(&self) -> usize;
-
-    /// Reads one unit and hands over its batches. Blocking; called from a thread of its own.
-    fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()>;
-
-    /// Where a unit's batches come from, for feeds whose units differ in schema or count their rows by file: the
-    /// schema, and the rows before the unit in its file.
-    fn origin(&self, _unit: Unit) -> Option<(SchemaRef, u64)> {
-        None
-    }
-}
-
 /// What a COPY needs besides its rows.
 #[derive(Clone)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// Qualified table name.
-    pub(super) table: String,
+    pub(crate) table: String,
     /// Columns with their types, as the feed gives them.
-    pub(super) columns: Vec<(String, PgType)>,
+    pub(crate) columns: Vec<(String, PgType)>,
     /// Whether rows come in frozen: for a table made or emptied by the same transaction.
-    pub(super) freeze: bool,
+    pub(crate) freeze: bool,
 }
 
 /// A quoted identifier.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 impl Target {
     /// A table that others may read meanwhile.
-    pub(super) fn new(table: String, columns: Vec<(String, PgType)>) -> Self {
+    pub(crate) fn new(table: String, columns: Vec<(String, PgType)>) -> Self {
         Self { table, columns, freeze: false }
     }
 
@@ -83,7 +53,7 @@ impl Target {
 }
 
 /// Loads every unit of a feed over up to `connections` new sessions, each in a transaction of its own.
-pub(super) async fn copy_parallel(
+pub(crate) async fn copy_parallel(
     address: &Address,
     target: &Target,
     feed: Arc<dyn Feed>,
@@ -91,13 +61,13 @@ pub(super) async fn copy_parallel(
     cancel: &Cancel,
     progress: &Progress,
 ) -> Result<u64> {
-    let next = Arc::new(AtomicUsize::new(0));
+    let queue = Arc::new(Queue::new(feed.units()));
     let workers = connections.clamp(1, feed.units().max(1));
     let loads = (0..workers).map(|_| {
-        let (feed, next) = (Arc::clone(&feed), Arc::clone(&next));
+        let (feed, queue) = (Arc::clone(&feed), Arc::clone(&queue));
         async move {
             let session = address.session().await?;
-            let rows = copy_units(&session, target, feed, next, cancel, progress).await?;
+            let rows = copy_units(&session, target, feed, queue, cancel, progress).await?;
             session.release().await;
             Ok::<_, Error>(rows)
         }
@@ -107,22 +77,23 @@ pub(super) async fn copy_parallel(
 }
 
 /// Loads every unit of a feed over the caller's session, inside its transaction.
-pub(super) async fn copy_here(
+pub(crate) async fn copy_here(
     session: &Session,
     target: &Target,
     feed: Arc<dyn Feed>,
     cancel: &Cancel,
     progress: &Progress,
 ) -> Result<u64> {
-    copy_units(session, target, feed, Arc::default(), cancel, progress).await
+    let queue = Arc::new(Queue::new(feed.units()));
+    copy_units(session, target, feed, queue, cancel, progress).await
 }
 
-/// Loads the units that `next` gives out over the caller's session, inside its transaction.
-pub(super) async fn copy_units(
+/// Loads the units that the queue gives out over the caller's session, inside its transaction.
+pub(crate) async fn copy_units(
     session: &Session,
     target: &Target,
     feed: Arc<dyn Feed>,
-    next: Arc<AtomicUsize>,
+    queue: Arc<Queue>,
     cancel: &Cancel,
     progress: &Progress,
 ) -> Result<u64> {
@@ -130,14 +101,14 @@ pub(super) async fn copy_units(
     let producer = {
         let (columns, rows) = (target.columns.clone(), Arc::clone(&rows));
         let (cancel, progress) = (cancel.clone(), progress.clone());
-        move |sender: &mpsc::Sender<Bytes>| produce(&columns, &*feed, &next, sender, &rows, &cancel, &progress)
+        move |sender: &mpsc::Sender<Bytes>| produce(&columns, &*feed, &queue, sender, &rows, &cancel, &progress)
     };
     copy_bytes(session, &target.statement(), &target.table, producer).await?;
     Ok(rows.load(Ordering::Relaxed))
 }
 
 /// Runs one COPY whose bytes come from `produce` on a thread of its own; a short channel bounds what waits between them.
-pub(super) async fn copy_bytes<T: Send + 'static>(
+pub(crate) async fn copy_bytes<T: Send + 'static>(
     session: &Session,
     statement: &str,
     table: &str,
@@ -167,14 +138,14 @@ pub(super) async fn copy_bytes<T: Send + 'static>(
 }
 
 /// Hands bytes over to the COPY. The receiver goes away only when the socket broke; that error is told there.
-pub(super) fn hand_over(sender: &mpsc::Sender<Bytes>, chunk: Bytes) -> Result<()> {
+pub(crate) fn hand_over(sender: &mpsc::Sender<Bytes>, chunk: Bytes) -> Result<()> {
     sender.blocking_send(chunk).map_err(|_| Error::database("the connection to the warehouse was lost"))
 }
 
 fn produce(
     columns: &[(String, PgType)],
     feed: &dyn Feed,
-    next: &AtomicUsize,
+    queue: &Queue,
     sender: &mpsc::Sender<Bytes>,
     rows: &AtomicU64,
     cancel: &Cancel,
@@ -188,11 +159,7 @@ fn produce(
         hand_over(sender, chunk)
     };
     encoder.header(&mut buffer);
-    loop {
-        let unit = next.fetch_add(1, Ordering::Relaxed);
-        if unit >= feed.units() {
-            break;
-        }
+    while let Some(unit) = queue.take() {
         if let Some((schema, rows_before)) = feed.origin(unit) {
             encoder.turn_to(&schema, rows_before)?;
         }

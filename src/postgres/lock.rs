@@ -1,63 +1,34 @@
-//! Advisory locks: one run at a time for a dimension or a fact table, always taken in the same order.
-
-use chrono::{Datelike, NaiveDate};
+//! Advisory locks of a session, each waited for within a deadline.
 
 use super::client::{Session, is_lock_timeout};
 use crate::error::{Error, Result};
 
 /// The first half of every key, so that ours never meet another application's ("MP").
 const CLASS: i32 = 0x4d50;
+/// The class of tables with history, whose second half is a hash of their name.
+const TABLES: i32 = CLASS + 2;
 
-/// What a step must hold before its first look at the data. The order of the variants is the order of locking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Lock {
-    Schema,
-    Calendar,
-    /// Staging of one raw day: days do not touch each other there.
-    Staging(NaiveDate),
-    Dimensions,
-    Facts,
-    Mart,
+/// One advisory lock: the two halves of its key, and what messages call it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Advisory {
+    /// Which class of ours; 2 are the tables with history.
+    pub(crate) class: i32,
+    /// Which of its class.
+    pub(crate) object: i32,
+    /// What it guards.
+    pub(crate) name: &'static str,
 }
 
-impl Lock {
-    /// The two halves of the advisory key: what, and for staging which day.
-    fn key(self) -> (i32, i32) {
-        match self {
-            Self::Schema => (CLASS, 0),
-            Self::Calendar => (CLASS, 1),
-            Self::Staging(dt) => (CLASS + 1, dt.num_days_from_ce()),
-            Self::Dimensions => (CLASS, 2),
-            Self::Facts => (CLASS, 3),
-            Self::Mart => (CLASS, 4),
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Schema => "the schema",
-            Self::Calendar => "the calendar",
-            Self::Staging(_) => "staging",
-            Self::Dimensions => "the dimensions",
-            Self::Facts => "the facts",
-            Self::Mart => "the mart",
-        }
-    }
-}
-
-/// Takes session locks in order, each within the deadline; they go with the session.
-pub(super) async fn hold(session: &Session, locks: &[Lock], deadline_seconds: u64) -> Result<()> {
-    let mut ordered = locks.to_vec();
-    ordered.sort_unstable();
+/// Takes session locks in the given order, each within the deadline; they go with the session.
+pub(crate) async fn hold(session: &Session, locks: &[Advisory], deadline_seconds: u64) -> Result<()> {
     limit_waits(session, deadline_seconds).await?;
-    for lock in ordered {
-        let (class, object) = lock.key();
-        let taken = session.touch("SELECT pg_advisory_lock($1, $2)", &[&class, &object]).await;
+    for lock in locks {
+        let taken = session.touch("SELECT pg_advisory_lock($1, $2)", &[&(CLASS + lock.class), &lock.object]).await;
         taken.map_err(|e| {
             held(e, || {
                 Error::conflict(format!(
                     "another run has held {} for {deadline_seconds} s; run again when it has ended",
-                    lock.name()
+                    lock.name
                 ))
             })
         })?;
@@ -68,7 +39,7 @@ pub(super) async fn hold(session: &Session, locks: &[Lock], deadline_seconds: u6
 /// Takes the session lock of one table with history, within the deadline, which goes on holding for what comes after.
 pub(super) async fn hold_table(session: &Session, table: &str, deadline_seconds: u64) -> Result<()> {
     limit_waits(session, deadline_seconds).await?;
-    let taken = session.touch("SELECT pg_advisory_lock($1, hashtext($2))", &[&(CLASS + 2), &table]).await;
+    let taken = session.touch("SELECT pg_advisory_lock($1, hashtext($2))", &[&TABLES, &table]).await;
     taken.map_err(|e| {
         held(e, || {
             Error::conflict(format!(

@@ -7,28 +7,26 @@ use futures::StreamExt;
 
 use super::client::{Address, Session, wrong};
 use super::copy::{Decoder, PgType};
-use super::warehouse::Warehouse;
+use super::database::Database;
 use crate::error::{Error, Result};
 
 /// Rows of one batch of a result.
 const BATCH_ROWS: usize = 65_536;
 
-impl Warehouse {
-    /// Runs a query of the user's, read-only and with the server's own search path.
-    pub async fn query(&self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        read_all(&questions(&self.address).await?, sql).await
-    }
+/// Runs a query of the user's, read-only and with the server's own search path.
+pub async fn query(database: &Database, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    read_all(&questions(&database.address).await?, sql).await
 }
 
 /// A session for questions of the user's: read-only and with the server's own search path. Drop it, do not release it.
-pub(super) async fn questions(address: &Address) -> Result<Session> {
+pub(crate) async fn questions(address: &Address) -> Result<Session> {
     let session = address.session().await?;
     session.run("RESET search_path; SET default_transaction_read_only = on").await?;
     Ok(session)
 }
 
 /// All rows of a query.
-pub(super) async fn read_all(session: &Session, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+pub(crate) async fn read_all(session: &Session, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     let mut batches = Vec::new();
     let schema = read(session, sql, &mut |batch| {
         batches.push(batch);
@@ -39,7 +37,7 @@ pub(super) async fn read_all(session: &Session, sql: &str) -> Result<(SchemaRef,
 }
 
 /// Streams the rows of a query, batch by batch.
-pub(super) async fn read(
+pub(crate) async fn read(
     session: &Session,
     sql: &str,
     sink: &mut (dyn FnMut(RecordBatch) -> Result<()> + Send),

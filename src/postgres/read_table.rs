@@ -7,7 +7,6 @@
 //! itself, or must be read through its parent, is one part.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -16,67 +15,66 @@ use tokio::task::JoinSet;
 use super::client::{Session, get, is_lock_timeout};
 use super::copy_in::quoted;
 use super::copy_table::catalog::no_name;
+use super::database::Database;
 use super::query::{questions, read_all};
-use super::warehouse::Warehouse;
 use crate::error::{Error, Result};
+use crate::queue::Queue;
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
 /// Blocks of one part: 16 MiB at PostgreSQL's usual size.
 const PART_BLOCKS: i64 = 2_048;
 
-impl Warehouse {
-    /// Reads columns of a table (all of them when none are named), as one snapshot shows them, in the order of its blocks.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] for a table that is not there, [`Error::Schema`] for a column that is not there or has no Arrow
-    /// counterpart.
-    pub async fn read_table(
-        &self,
-        table: &str,
-        columns: Option<&[String]>,
-        connections: usize,
-    ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        let first = questions(&self.address).await?;
-        let found = Found::look_up(&first, table, columns).await?;
-        // A swap is no row that a snapshot could hide, so the lock comes before the snapshot.
-        let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", found.name);
-        first.run(BEGIN).await?;
-        if found.may_lock {
-            first.run(&lock).await?;
-        }
-        let parts = match found.may_lock && connections > 1 {
-            true => found.parts(&first).await?,
-            false => vec![found.sql(&found.name, "")],
-        };
-        let snapshot: String = get(&first.row("SELECT pg_export_snapshot()", &[]).await?, 0)?;
-        let mut sessions = vec![first];
-        for _ in 1..connections.min(parts.len()) {
-            // The read goes on with fewer: where the server grants no more sessions, or where somebody waits to change the
-            // table, who would be waited for and who waits for the first session.
-            let Ok(session) = questions(&self.address).await else { break };
-            session
-                .run(&format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{snapshot}'; SET LOCAL lock_timeout = '200ms'"))
-                .await?;
-            match session.run(&lock).await {
-                Ok(()) => sessions.push(session),
-                Err(e) if is_lock_timeout(&e) => break,
-                Err(e) => return Err(e),
-            }
-        }
-        let (parts, next) = (Arc::new(parts), Arc::new(AtomicUsize::new(0)));
-        let mut workers: JoinSet<Result<Vec<Read>>> = JoinSet::new();
-        for session in sessions {
-            workers.spawn(work(session, Arc::clone(&parts), Arc::clone(&next)));
-        }
-        let mut done = Vec::with_capacity(parts.len());
-        while let Some(read) = workers.join_next().await {
-            done.extend(read.map_err(|e| Error::internal("reading a table ended early").because(e))??);
-        }
-        done.sort_by_key(|read| read.part);
-        let schema = done.first().map(|read| Arc::clone(&read.schema));
-        let schema = schema.ok_or_else(|| Error::internal("a table was read in no part"))?;
-        Ok((schema, done.into_iter().flat_map(|read| read.batches).collect()))
+/// Reads columns of a table (all of them when none are named), as one snapshot shows them, in the order of its blocks.
+///
+/// # Errors
+/// [`Error::NotFound`] for a table that is not there, [`Error::Schema`] for a column that is not there or has no Arrow
+/// counterpart.
+pub async fn read_table(
+    database: &Database,
+    table: &str,
+    columns: Option<&[String]>,
+    connections: usize,
+) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let first = questions(&database.address).await?;
+    let found = Found::look_up(&first, table, columns).await?;
+    // A swap is no row that a snapshot could hide, so the lock comes before the snapshot.
+    let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", found.name);
+    first.run(BEGIN).await?;
+    if found.may_lock {
+        first.run(&lock).await?;
     }
+    let parts = match found.may_lock && connections > 1 {
+        true => found.parts(&first).await?,
+        false => vec![found.sql(&found.name, "")],
+    };
+    let snapshot: String = get(&first.row("SELECT pg_export_snapshot()", &[]).await?, 0)?;
+    let mut sessions = vec![first];
+    for _ in 1..connections.min(parts.len()) {
+        // The read goes on with fewer: where the server grants no more sessions, or where somebody waits to change the
+        // table, who would be waited for and who waits for the first session.
+        let Ok(session) = questions(&database.address).await else { break };
+        session
+            .run(&format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{snapshot}'; SET LOCAL lock_timeout = '200ms'"))
+            .await?;
+        match session.run(&lock).await {
+            Ok(()) => sessions.push(session),
+            Err(e) if is_lock_timeout(&e) => break,
+            Err(e) => return Err(e),
+        }
+    }
+    let (queue, parts) = (Arc::new(Queue::new(parts.len())), Arc::new(parts));
+    let mut workers: JoinSet<Result<Vec<Read>>> = JoinSet::new();
+    for session in sessions {
+        workers.spawn(work(session, Arc::clone(&parts), Arc::clone(&queue)));
+    }
+    let mut done = Vec::with_capacity(parts.len());
+    while let Some(read) = workers.join_next().await {
+        done.extend(read.map_err(|e| Error::internal("reading a table ended early").because(e))??);
+    }
+    done.sort_by_key(|read| read.part);
+    let schema = done.first().map(|read| Arc::clone(&read.schema));
+    let schema = schema.ok_or_else(|| Error::internal("a table was read in no part"))?;
+    Ok((schema, done.into_iter().flat_map(|read| read.batches).collect()))
 }
 
 /// One part of a table.
@@ -87,14 +85,13 @@ struct Read {
 }
 
 /// Reads parts until none is left.
-async fn work(session: Session, parts: Arc<Vec<String>>, next: Arc<AtomicUsize>) -> Result<Vec<Read>> {
+async fn work(session: Session, parts: Arc<Vec<String>>, queue: Arc<Queue>) -> Result<Vec<Read>> {
     let mut done = Vec::new();
-    loop {
-        let part = next.fetch_add(1, Ordering::Relaxed);
-        let Some(sql) = parts.get(part) else { return Ok(done) };
-        let (schema, batches) = read_all(&session, sql).await?;
+    while let Some(part) = queue.take() {
+        let (schema, batches) = read_all(&session, &parts[part]).await?;
         done.push(Read { part, schema, batches });
     }
+    Ok(done)
 }
 
 /// A table, or whatever else a query may name.

@@ -6,7 +6,7 @@ use super::errors::raise;
 use super::pipeline::{Pipeline, day, json};
 use crate::error::Error;
 use crate::pipeline::RepairedRow;
-use crate::postgres::{Purge, RejectedFilter};
+use crate::warehouse::{Purge, RejectedFilter};
 
 #[pymethods]
 impl Pipeline {

@@ -3,9 +3,9 @@
 use super::super::client::{Session, get, wrong};
 use super::super::copy::PgType;
 use super::super::copy_in::quoted;
-use super::Origin;
 use super::fit::advice;
 use crate::error::{Error, Result};
+use crate::load::Origin;
 
 /// One column of the table.
 #[derive(Clone, Debug)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use arrow::datatypes::DataType;
 
 use super::super::copy::PgType;
-use super::Origin;
 use super::catalog::{Column, Table};
 use crate::error::{Error, Result};
+use crate::load::Origin;
 
 /// So many misfits are told; the rest is counted.
 const TOLD: usize = 20;

@@ -16,23 +16,14 @@ mod fit;
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-
 use super::client::{Address, Session, wrong};
 use super::copy::PgType;
-use super::copy_in::{Feed, Target, copy_parallel, copy_units, quoted};
+use super::copy_in::{Target, copy_here, copy_parallel, copy_units, quoted};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
+use crate::load::{Feed, Origin};
+use crate::queue::Queue;
 use catalog::Table;
-
-/// A file or stream and its schema.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    /// How messages call it.
-    pub name: String,
-    /// The schema of its batches.
-    pub schema: SchemaRef,
-}
 
 /// What to copy, and how.
 pub struct CopyTable {
@@ -138,7 +129,7 @@ impl Load<'_> {
         }
         let freeze = self.table.can_freeze() && (self.table.is_new || self.copy.truncate);
         let target = self.target(name, freeze);
-        let rows = copy_units(session, &target, self.feed(), Arc::default(), self.cancel, self.progress).await?;
+        let rows = copy_here(session, &target, self.feed(), self.cancel, self.progress).await?;
         self.cancel.check()?;
         session.run("COMMIT").await?;
         Ok((rows, freeze))
@@ -171,13 +162,13 @@ impl Load<'_> {
     /// Fills the table itself over several connections that commit when all are done.
     async fn together(&self, connections: usize) -> Result<u64> {
         let target = self.target(self.table.name(), false);
-        let next = Arc::default();
+        let queue = Arc::new(Queue::new(self.feed().units()));
         let loads = (0..connections).map(|_| {
-            let (target, next) = (&target, Arc::clone(&next));
+            let (target, queue) = (&target, Arc::clone(&queue));
             async move {
                 let session = self.address.session().await?;
                 session.run("BEGIN").await?;
-                let rows = copy_units(&session, target, self.feed(), next, self.cancel, self.progress).await?;
+                let rows = copy_units(&session, target, self.feed(), queue, self.cancel, self.progress).await?;
                 session.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
                 Ok::<_, Error>((session, rows))
             }

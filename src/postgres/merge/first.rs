@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::super::copy_in::{CHUNK_BYTES, Feed, copy_bytes, hand_over};
+use super::super::copy_in::{CHUNK_BYTES, copy_bytes, hand_over};
 use super::Merge;
 use super::adapt::Fit;
 use super::ddl::list;
@@ -15,6 +15,7 @@ use super::target::{Target, quote};
 use super::wire::{HEADER, instant_bytes, put_field, split};
 use crate::error::{Error, Result};
 use crate::history::Instant;
+use crate::load::Feed;
 use crate::model::Absent;
 
 impl Merge<'_> {
@@ -33,7 +34,7 @@ impl Merge<'_> {
         let statement = statement(target, &layout);
         let mut writer = Writer::new(target, layout.columns.len(), at);
         let (threads, cancel, progress) =
-            (self.warehouse.settings.threads(), self.warehouse.cancel.clone(), self.warehouse.progress.clone());
+            (self.database.settings.threads(), self.database.cancel.clone(), self.database.progress.clone());
         let mut intake = Intake::new(layout, 0);
         let intake = copy_bytes(self.session, &statement, &table, move |sender| {
             let mut forward = |block: &Bytes, places: &[u32]| {

@@ -3,7 +3,6 @@
 //! A row is remembered by two digests of 128 bits, of its key and of what it says. Where digests of the table itself are
 //! at hand, a row that says what the table shows is counted and forgotten.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use arrow::array::RecordBatch;
@@ -11,7 +10,6 @@ use bytes::{Bytes, BytesMut};
 use hashbrown::HashTable;
 
 use super::super::copy::{Encoder, PgType, Selection};
-use super::super::copy_in::Feed;
 use super::adapt::Fit;
 use super::awaited::Awaited;
 use super::digest::{Digest, Digester};
@@ -20,6 +18,8 @@ use super::stored::{Met, Stored};
 use super::wire::{Column, Field, split};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
+use crate::load::Feed;
+use crate::queue::Queue;
 
 /// Rows that are encoded at once.
 const BLOCK_ROWS: usize = 8_192;
@@ -152,15 +152,15 @@ impl Intake {
         progress: &Progress,
         mut forward: Option<Forward<'_>>,
     ) -> Result<()> {
-        let unit = AtomicUsize::new(0);
+        let queue = Queue::new(feed.units());
         let (layout, digester) = (self.layout.clone(), self.digester.clone());
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel::<Result<Block>>(BLOCKS_WAITING);
             for _ in 0..threads.clamp(1, feed.units().max(1)) {
-                let (sender, layout, digester, unit) = (sender.clone(), &layout, &digester, &unit);
+                let (sender, layout, digester, queue) = (sender.clone(), &layout, &digester, &queue);
                 scope.spawn(move || {
                     let mut worker = Worker { layout, digester, scratch: Vec::new() };
-                    let outcome = worker.run(feed, fit, unit, cancel, &mut |block| {
+                    let outcome = worker.run(feed, fit, queue, cancel, &mut |block| {
                         sender.send(Ok(block)).map_err(|_| Error::cancelled("the reading of the snapshot was stopped"))
                     });
                     if let Err(e) = outcome {
@@ -332,16 +332,12 @@ impl Worker<'_> {
         &mut self,
         feed: &dyn Feed,
         fit: &Fit,
-        unit: &AtomicUsize,
+        queue: &Queue,
         cancel: &Cancel,
         hand_over: &mut dyn FnMut(Block) -> Result<()>,
     ) -> Result<()> {
         let columns: Vec<_> = self.layout.columns.iter().map(|c| (c.name.clone(), c.kind)).collect();
-        loop {
-            let number = unit.fetch_add(1, Ordering::Relaxed);
-            if number >= feed.units() {
-                return Ok(());
-            }
+        while let Some(number) = queue.take() {
             let schema = feed.origin(number).map_or_else(|| feed.schema(), |(schema, _)| schema);
             let adapter = fit.adapter(&schema)?;
             let mut encoder = Encoder::new(&columns, &adapter.schema())?;
@@ -357,6 +353,7 @@ impl Worker<'_> {
                 Ok(())
             })?;
         }
+        Ok(())
     }
 
     fn block(&mut self, encoder: &mut Encoder, slice: &RecordBatch) -> Result<Block> {

@@ -37,11 +37,11 @@ mod wire;
 use std::sync::Arc;
 
 use super::client::{Session, get, is_refusal};
-use super::copy_in::Feed;
+use super::database::Database;
 use super::lock::hold_table;
-use super::warehouse::Warehouse;
 use crate::error::{Error, Result};
 use crate::history::{Calendar, Census, guard};
+use crate::load::Feed;
 use crate::model::Absent;
 use adapt::Fit;
 use affected::Affected;
@@ -60,67 +60,64 @@ pub use spec::{Effective, MergeSpec, Merged, Names, RewindSpec};
 /// A feed is held against the whole table only if it is not much smaller.
 const FEED_SHARE: u64 = 20;
 
-impl Warehouse {
-    /// Merges a snapshot, or changes, into a table with history.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a call that contradicts itself or the table's rules, [`Error::Schema`] for columns and types,
-    /// [`Error::Data`] for rows that contradict each other, lack a key, or let too many keys vanish.
-    pub async fn merge(&self, spec: &MergeSpec, feed: Arc<dyn Feed>) -> Result<Merged> {
-        let session = self.lock_table(&spec.table).await?;
-        let merged = Merge { warehouse: self, session: &session, spec }.run(feed).await;
-        finish(&session, merged).await
-    }
+/// Merges a snapshot, or changes, into a table with history.
+///
+/// # Errors
+/// [`Error::Config`] for a call that contradicts itself or the table's rules, [`Error::Schema`] for columns and types,
+/// [`Error::Data`] for rows that contradict each other, lack a key, or let too many keys vanish.
+pub async fn merge(database: &Database, spec: &MergeSpec, feed: Arc<dyn Feed>) -> Result<Merged> {
+    let session = lock_table(database, &spec.table).await?;
+    let merged = Merge { database, session: &session, spec }.run(feed).await;
+    finish(&session, merged).await
+}
 
-    /// Forgets every load, or every change, after an instant, exactly.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] for a table that was never merged into.
-    pub async fn rewind(&self, spec: &RewindSpec) -> Result<Merged> {
-        let session = self.lock_table(&spec.table).await?;
-        let merged = self.rewind_locked(&session, spec).await;
-        finish(&session, merged).await
-    }
+/// Forgets every load, or every change, after an instant, exactly.
+///
+/// # Errors
+/// [`Error::NotFound`] for a table that was never merged into.
+pub async fn rewind(database: &Database, spec: &RewindSpec) -> Result<Merged> {
+    let session = lock_table(database, &spec.table).await?;
+    let merged = rewind_locked(database, &session, spec).await;
+    finish(&session, merged).await
+}
 
-    async fn lock_table(&self, table: &str) -> Result<Session> {
-        let session = self.address.session().await?;
-        let place = Place::find(&session, table).await?;
-        hold_table(&session, &place.table(), self.settings.lock_deadline_seconds).await?;
-        session.run("BEGIN").await?;
-        Ok(session)
-    }
+async fn lock_table(database: &Database, table: &str) -> Result<Session> {
+    let session = database.address.session().await?;
+    let place = Place::find(&session, table).await?;
+    hold_table(&session, &place.table(), database.settings.lock_deadline_seconds).await?;
+    session.run("BEGIN").await?;
+    Ok(session)
+}
 
-    async fn rewind_locked(&self, session: &Session, spec: &RewindSpec) -> Result<Merged> {
-        let target = Target::for_rewind(session, &spec.table).await?;
-        let place = &target.place;
-        session.run(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", place.table())).await?;
-        let to = literal(spec.to)?;
-        let kept: Vec<_> = target.loads.iter().copied().filter(|(at, _)| *at <= spec.to).collect();
-        // An overwritten column shows what a later load said also where no interval changes.
-        let all = !target.rules.overwritten.is_empty() && target.loads.iter().any(|(_, s)| *s != target.rules.all());
-        let (from, end) = (target::quote(&target.rules.names.valid_from), target::quote(&target.rules.names.valid_to));
-        let keys = ddl::list(&target.keys, "");
-        let touched = format!(
-            "SELECT {keys} FROM {} WHERE {from} > {to} OR {end} > {to} \
-             UNION SELECT {keys} FROM {} WHERE said_from > {to} OR said_to > {to}",
-            place.table(),
-            place.said()
-        );
-        let mut affected = Affected::default();
-        let sql = if all { diff::all_keys(&target) } else { touched };
-        diff::stream(session, &sql, &self.cancel, &mut |key| affected.push(key, &[])).await?;
-        let new = if target.rules.is_feed { target.calendar() } else { Calendar::Snapshots(kept) };
-        let work =
-            Work { warehouse: self, session, target: &target, has_said: true, is_dry: spec.dry_run, has_marks: false };
-        let (mut report, _) =
-            work.publish(&mut affected, Ask::Rewind { to: spec.to }, new, None, Merged::default()).await?;
-        let mut gone = 0;
-        if !spec.dry_run {
-            gone = session.touch(&format!("DELETE FROM {} WHERE effective > {to}", place.loads()), &[]).await?;
-        }
-        report.is_unchanged = gone == 0 && report.versions_written() + report.said_rows == 0;
-        Ok(report)
+async fn rewind_locked(database: &Database, session: &Session, spec: &RewindSpec) -> Result<Merged> {
+    let target = Target::for_rewind(session, &spec.table).await?;
+    let place = &target.place;
+    session.run(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", place.table())).await?;
+    let to = literal(spec.to)?;
+    let kept: Vec<_> = target.loads.iter().copied().filter(|(at, _)| *at <= spec.to).collect();
+    // An overwritten column shows what a later load said also where no interval changes.
+    let all = !target.rules.overwritten.is_empty() && target.loads.iter().any(|(_, s)| *s != target.rules.all());
+    let (from, end) = (target::quote(&target.rules.names.valid_from), target::quote(&target.rules.names.valid_to));
+    let keys = ddl::list(&target.keys, "");
+    let touched = format!(
+        "SELECT {keys} FROM {} WHERE {from} > {to} OR {end} > {to} \
+         UNION SELECT {keys} FROM {} WHERE said_from > {to} OR said_to > {to}",
+        place.table(),
+        place.said()
+    );
+    let mut affected = Affected::default();
+    let sql = if all { diff::all_keys(&target) } else { touched };
+    diff::stream(session, &sql, &database.cancel, &mut |key| affected.push(key, &[])).await?;
+    let new = if target.rules.is_feed { target.calendar() } else { Calendar::Snapshots(kept) };
+    let work = Work { database, session, target: &target, has_said: true, is_dry: spec.dry_run, has_marks: false };
+    let (mut report, _) =
+        work.publish(&mut affected, Ask::Rewind { to: spec.to }, new, None, Merged::default()).await?;
+    let mut gone = 0;
+    if !spec.dry_run {
+        gone = session.touch(&format!("DELETE FROM {} WHERE effective > {to}", place.loads()), &[]).await?;
     }
+    report.is_unchanged = gone == 0 && report.versions_written() + report.said_rows == 0;
+    Ok(report)
 }
 
 /// Commits what went well and was meant, rolls back the rest.
@@ -139,7 +136,7 @@ async fn finish(session: &Session, merged: Result<Merged>) -> Result<Merged> {
 }
 
 struct Merge<'a> {
-    warehouse: &'a Warehouse,
+    database: &'a Database,
     session: &'a Session,
     spec: &'a MergeSpec,
 }
@@ -151,7 +148,7 @@ impl Merge<'_> {
         target.prepare(self.session).await?;
         let time = time_column(&self.spec.effective);
         let layout = layout(&target, time, &schema);
-        let fit = Fit { columns: layout.columns.clone(), time: time.cloned(), zone: self.warehouse.zone };
+        let fit = Fit { columns: layout.columns.clone(), time: time.cloned(), zone: self.database.zone };
         let report = Merged {
             table: target.place.table(),
             created: target.is_created,
@@ -162,7 +159,7 @@ impl Merge<'_> {
             changed_rules: target.old_rules.iter().flat_map(|old| target.rules.changes_since(old)).collect(),
             ..Merged::default()
         };
-        self.warehouse.progress.begin(&format!("merge into {}", target.place.table()), 0);
+        self.database.progress.begin(&format!("merge into {}", target.place.table()), 0);
         match self.spec.effective {
             Effective::At(at) if target.loads.is_empty() && !self.spec.dry_run => {
                 self.first_load(&target, layout, feed, fit, at, report).await
@@ -189,10 +186,10 @@ impl Merge<'_> {
         fit: Fit,
         digests: Option<&Digests<'_>>,
     ) -> Result<Intake> {
-        let warehouse = self.warehouse;
+        let database = self.database;
         let (threads, cancel, progress) =
-            (warehouse.settings.threads(), warehouse.cancel.clone(), warehouse.progress.clone());
-        let mut intake = Intake::new(layout, warehouse.settings.memory_bytes as usize / 2);
+            (database.settings.threads(), database.cancel.clone(), database.progress.clone());
+        let mut intake = Intake::new(layout, database.settings.memory_bytes as usize / 2);
         let (give_stored, stored) = Awaited::new();
         let (give_trust, is_trusted) = Awaited::new();
         if let Some(digests) = digests {
@@ -230,13 +227,13 @@ impl Merge<'_> {
         }
         // Too few keys for new ones: then nothing has to be found out for them either.
         let digests =
-            digests.filter(|_| intake.stored.is_some() || report.keys_read >= self.warehouse.settings.digest_keys);
+            digests.filter(|_| intake.stored.is_some() || report.keys_read >= self.database.settings.digest_keys);
         let (mut affected, vanished) = self.differ(target, &question, &mut intake).await?;
         if let (Ask::Snapshot { .. }, true) = (question.ask, affected.len() > 0 || report.rows_read == 0) {
             self.guard(target, &vanished, report.rows_read)?;
         }
         let work = Work {
-            warehouse: self.warehouse,
+            database: self.database,
             session: self.session,
             target,
             has_said: question.has_said,
@@ -277,7 +274,7 @@ impl Merge<'_> {
         let stored = intake.stored.take();
         let mut diff = Diff {
             session: self.session,
-            cancel: &self.warehouse.cancel,
+            cancel: &self.database.cancel,
             target,
             intake,
             stated: question.stated,
@@ -364,7 +361,7 @@ fn layout(target: &Target, time: Option<&String>, schema: &arrow::datatypes::Sch
 
 /// From affected keys to written rows.
 struct Work<'a> {
-    warehouse: &'a Warehouse,
+    database: &'a Database,
     session: &'a Session,
     target: &'a Target,
     has_said: bool,
@@ -390,7 +387,7 @@ impl Work<'_> {
         sheet::send_affected(self.session, affected).await?;
         let mut planner = Planner {
             session: self.session,
-            cancel: &self.warehouse.cancel,
+            cancel: &self.database.cancel,
             target: self.target,
             ask,
             old: self.target.calendar(),

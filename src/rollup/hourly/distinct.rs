@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use super::bins::{Bins, Packed, Pair, Scratch};
 use crate::error::{Error, Result};
+use crate::queue::Queue;
 use crate::rollup::columns;
 use crate::rollup::ids::{NULL_ID, TextIds};
 use crate::rollup::pack;
@@ -196,27 +197,10 @@ impl Distinct {
         threads: usize,
         work: impl Fn(usize, &mut Scratch, &mut T) -> Result<()> + Sync,
     ) -> Result<Vec<T>> {
-        let next = std::sync::atomic::AtomicUsize::new(0);
-        let run = || {
-            let (mut scratch, mut found) = (Scratch::default(), T::default());
-            loop {
-                let bin = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                if bin >= super::bins::BINS {
-                    return Ok(found);
-                }
-                work(bin, &mut scratch, &mut found)?;
-            }
-        };
-        if threads < 2 {
-            return Ok(vec![run()?]);
-        }
-        std::thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-            running
-                .into_iter()
-                .map(|thread| thread.join().map_err(|_| Error::internal("counting distinct values broke off"))?)
-                .collect()
-        })
+        let kept =
+            Queue::new(super::bins::BINS)
+                .drain_with(threads, <(Scratch, T)>::default, |bin, (scratch, found)| work(bin, scratch, found))?;
+        Ok(kept.into_iter().map(|(_, found)| found).collect())
     }
 }
 

@@ -1,0 +1,45 @@
+//! Rows on their way into a table.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use crate::error::Result;
+
+/// A piece of work that one connection does by itself.
+pub type Unit = usize;
+
+/// Cleaned rows of one dataset and day that are to be loaded, in independent units.
+pub trait Rows: Send + Sync {
+    /// How many units there are.
+    fn units(&self) -> usize;
+
+    /// Reads one unit and hands over its batches with the number of their file. Blocking.
+    fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch, i16) -> Result<()>) -> Result<()>;
+}
+
+/// Rows as a table takes them, in independent units.
+pub trait Feed: Send + Sync {
+    /// The schema of every batch: the columns of the COPY, in order.
+    fn schema(&self) -> SchemaRef;
+
+    /// How many units there are.
+    fn units(&self) -> usize;
+
+    /// Reads one unit and hands over its batches. Blocking; called from a thread of its own.
+    fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()>;
+
+    /// Where a unit's batches come from, for feeds whose units differ in schema or count their rows by file: the
+    /// schema, and the rows before the unit in its file.
+    fn origin(&self, _unit: Unit) -> Option<(SchemaRef, u64)> {
+        None
+    }
+}
+
+/// A file or stream and its schema.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// How messages call it.
+    pub name: String,
+    /// The schema of its batches.
+    pub schema: SchemaRef,
+}

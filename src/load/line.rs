@@ -1,0 +1,50 @@
+//! What a load did with one file.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// Identity of one raw file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// Path below the lake.
+    pub file: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+/// One line: what one file brought to one table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// The file.
+    #[serde(flatten)]
+    pub part: Part,
+    /// Rows in the file.
+    pub rows_read: u64,
+    /// Rows that are in the table.
+    pub rows_loaded: u64,
+    /// Equal rows that collapsed into another.
+    pub rows_duplicate: u64,
+    /// Rows that lost to a later row of the same key.
+    pub rows_superseded: u64,
+    /// Rows in `staging.rejected`.
+    pub rows_rejected: u64,
+}
+
+impl Line {
+    /// An error unless every row read is accounted for.
+    pub fn check(&self, target: &str) -> Result<()> {
+        let told = self.rows_loaded + self.rows_duplicate + self.rows_superseded + self.rows_rejected;
+        if told == self.rows_read {
+            return Ok(());
+        }
+        Err(Error::internal(format!(
+            "{} rows were read, {told} are accounted for; nothing was published",
+            self.rows_read
+        ))
+        .with("file", &self.part.file)
+        .with("table", target))
+    }
+}

@@ -1,0 +1,201 @@
+//! Loading raw days of facts: what needs no other fact is built aside while the facts with business keys come in.
+//!
+//! Trips, then payments, then positions are published, each in a transaction of its own; that order is what readers
+//! and a run after a crash see. One session holds the locks for all of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use futures::future::{Either, select};
+
+use super::publish::{Filled, Publication};
+use super::rows::FactRows;
+use super::trips::TripKeys;
+use crate::error::{Error, Result};
+use crate::history::Misses;
+use crate::load::{Line, Rows};
+use crate::model::{Dataset, Fact};
+use crate::postgres::{Database, Session, Target, copy_parallel, get};
+use crate::warehouse::context::Warehouse;
+use crate::warehouse::lock::Lock;
+use crate::warehouse::members::{Members, Shared};
+use crate::warehouse::partition::{Built, Side};
+use crate::warehouse::stage::expect_rows;
+
+/// One raw day of one fact, judged and ready to load.
+pub struct FactLoad {
+    /// Which fact.
+    pub fact: Fact,
+    /// The raw day.
+    pub dt: NaiveDate,
+    /// What each file brings; rows that an other day supersedes are taken off here.
+    pub lines: Vec<Line>,
+    /// The rows that stay within the day.
+    pub rows: Arc<dyn Rows>,
+}
+
+/// What a fact load did.
+#[derive(Debug)]
+pub struct FactLoaded {
+    /// The ledger lines as published.
+    pub lines: Vec<Line>,
+    /// As-of misses by dimension table.
+    pub misses: BTreeMap<&'static str, Misses>,
+    /// Rows of other days that left or came back.
+    pub moved_rows: u64,
+    /// Service dates that the mart must build again.
+    pub dirty_dates: Vec<NaiveDate>,
+}
+
+/// A fact whose rows can be sent.
+struct Ready {
+    side: Side,
+    fact: Fact,
+    dt: NaiveDate,
+    lines: Vec<Line>,
+    feed: Arc<FactRows>,
+    expected: u64,
+}
+
+/// What the facts of one load share.
+struct Round<'a> {
+    warehouse: &'a Warehouse,
+    session: &'a Session,
+    members: Shared,
+    /// Held while a foreign key is checked aside, and from a swap to its commit: both need the dimensions, and the one
+    /// would make the other wait attempt after attempt.
+    swapping: tokio::sync::Mutex<()>,
+}
+
+/// Replaces what one raw day contributes to each of these fact tables, in the order of [`Fact::ALL`].
+pub async fn load_facts(warehouse: &Warehouse, loads: Vec<FactLoad>) -> Result<Vec<FactLoaded>> {
+    let session = warehouse.locked(&[Lock::Dimensions, Lock::Facts]).await?;
+    let sides: Vec<Side> = loads.iter().map(|load| Side::new(load.fact.table, load.dt, &warehouse.run_id)).collect();
+    let total = loads.iter().flat_map(|load| &load.lines).map(|line| line.rows_loaded).sum();
+    let names: Vec<&str> = loads.iter().map(|load| load.fact.table).collect();
+    warehouse.progress.begin(&format!("load {}", names.join(", ")), total);
+    let loaded = load_in_order(warehouse, &session, loads.into_iter().zip(sides.iter().cloned()).collect()).await;
+    session.end(loaded.is_ok(), &Side::undo_sql(&sides)).await;
+    loaded
+}
+
+async fn load_in_order(
+    warehouse: &Warehouse,
+    session: &Session,
+    loads: Vec<(FactLoad, Side)>,
+) -> Result<Vec<FactLoaded>> {
+    let facts: Vec<Fact> = loads.iter().map(|(load, _)| load.fact).collect();
+    let members = Arc::new(Members::read(session, warehouse.address.clone(), &facts).await?);
+    let round = Round { warehouse, session, members, swapping: tokio::sync::Mutex::default() };
+    let (keyed, alone): (Vec<_>, Vec<_>) = loads.into_iter().partition(|(load, _)| load.fact.registry.is_some());
+    let connections = warehouse.settings.connections.max(1);
+    let (for_keyed, for_alone) =
+        if keyed.is_empty() { (0, connections) } else { split(connections, !alone.is_empty()) };
+    let mut ready = Vec::with_capacity(alone.len());
+    for (load, side) in alone {
+        ready.push(round.prepare(load, side).await?);
+    }
+    let aside = Box::pin(async {
+        let mut built = Vec::with_capacity(ready.len());
+        for fact in ready {
+            built.push(round.build(fact, for_alone).await?);
+        }
+        Ok::<_, Error>(built)
+    });
+    let in_order = Box::pin(async {
+        let mut loaded = Vec::with_capacity(keyed.len());
+        for (load, side) in keyed {
+            let filled = round.fill(round.prepare(load, side).await?, for_keyed).await?;
+            loaded.push(round.publish(filled).await?);
+        }
+        Ok::<_, Error>(loaded)
+    });
+    // What is built aside may fail without taking back or holding up what is published before it.
+    let (mut loaded, built) = match select(in_order, aside).await {
+        Either::Left((loaded, aside)) => (loaded?, aside.await?),
+        Either::Right((built, in_order)) => (in_order.await?, built?),
+    };
+    warehouse.progress.begin("publish facts", 0);
+    for filled in built {
+        loaded.push(round.publish(filled).await?);
+    }
+    Ok(loaded)
+}
+
+/// Connections for the facts with business keys, which come in one after the other, and for those without.
+fn split(connections: usize, both: bool) -> (usize, usize) {
+    if both { (1, connections.saturating_sub(1).max(1)) } else { (connections, 0) }
+}
+
+impl Round<'_> {
+    /// Makes the side table and all that its rows need.
+    async fn prepare(&self, load: FactLoad, side: Side) -> Result<Ready> {
+        let (warehouse, session) = (self.warehouse, self.session);
+        let FactLoad { fact, dt, lines, rows } = load;
+        session.run("BEGIN").await?;
+        side.create(session, &Warehouse::load_id(dt), warehouse.swap_deadline()).await?;
+        session.run("COMMIT").await?;
+        let expected: u64 = lines.iter().map(|l| l.rows_loaded).sum();
+        let first_key = reserve(session, fact.surrogate, expected).await?;
+        let trips = match fact.dataset {
+            Dataset::Payments => TripKeys::read(session, dt, warehouse.settings.memory_bytes / 2).await?,
+            _ => TripKeys::default(),
+        };
+        let feed = FactRows::new(fact, rows, Arc::clone(&self.members), trips, warehouse.zone, first_key)?;
+        Ok(Ready { side, fact, dt, lines, feed: Arc::new(feed), expected })
+    }
+
+    /// Sends the rows.
+    async fn fill(&self, ready: Ready, connections: usize) -> Result<Filled> {
+        let Ready { side, fact, dt, lines, feed, expected } = ready;
+        let Database { address, cancel, progress, .. } = &**self.warehouse;
+        let target = Target::new(side.name(), feed.columns());
+        let copied = copy_parallel(address, &target, Arc::clone(&feed) as _, connections, cancel, progress).await?;
+        expect_rows(copied, expected, fact.table)?;
+        if copied > 0 {
+            let references = fact.references.iter().map(|reference| reference.surrogate);
+            let key = fact.registry.map(|registry| registry.key);
+            let columns: Vec<&str> = ["dt", fact.time].into_iter().chain(references).chain(key).collect();
+            side.sample(address, &columns).await?;
+        }
+        let built = Built::default();
+        Ok(Filled { side, built, fact, dt, lines, seen: feed.take_seen(), any: copied > 0 })
+    }
+
+    /// Sends the rows of a fact that no publication changes any more, and builds what its partition needs.
+    async fn build(&self, ready: Ready, connections: usize) -> Result<Filled> {
+        let mut filled = self.fill(ready, connections).await?;
+        let address = &self.warehouse.address;
+        if filled.any {
+            filled.side.index(address, self.warehouse.settings.connections).await?;
+            filled.built.indexes = true;
+            // A key that exists for facts alone is not in its dimension before the publication.
+            if filled.seen.inferred.values().all(|numbers| numbers.is_empty()) {
+                filled.side.refer(address, &self.swapping).await?;
+                filled.built.foreign_keys = true;
+            }
+        }
+        Ok(filled)
+    }
+
+    async fn publish(&self, filled: Filled) -> Result<FactLoaded> {
+        let publication = Publication {
+            warehouse: self.warehouse,
+            session: self.session,
+            members: &self.members,
+            side: &filled.side,
+            fact: filled.fact,
+            dt: filled.dt,
+        };
+        publication.publish(filled.built, filled.lines, filled.seen, filled.any, &self.swapping).await
+    }
+}
+
+/// Draws a block of surrogate keys; the caller holds the lock of the facts.
+async fn reserve(session: &Session, sequence: &str, count: u64) -> Result<i64> {
+    let first: i64 = get(&session.row(&format!("SELECT nextval('dwh.{sequence}')"), &[]).await?, 0)?;
+    let last = first + i64::try_from(count).unwrap_or(i64::MAX - first).max(1) - 1;
+    session.row(&format!("SELECT setval('dwh.{sequence}', $1)"), &[&last]).await?;
+    Ok(first)
+}

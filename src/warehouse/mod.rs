@@ -1,0 +1,42 @@
+//! The warehouse: staging, dimensions with history, facts, partitions and the ledger, as `ddl/` declares them.
+//!
+//! Every step works the same way. It takes advisory locks in a fixed order, fills side tables over several
+//! connections, and then publishes in one transaction: the swap of the partition, the ledger, dimension and key
+//! changes, dirty service dates. A crash before the commit leaves the state before; orphaned side tables go at the
+//! next run. Each verb is a function over a [`Warehouse`]. What works on any database is in the room `postgres`; what
+//! this room does not do is read Parquet or clean rows.
+
+mod calendar;
+mod context;
+mod dimensions;
+mod facts;
+mod failure;
+mod ledger;
+mod lock;
+mod mart_source;
+mod members;
+mod migrate;
+mod partition;
+mod purge;
+mod quality;
+mod rejected;
+mod rekey;
+mod schema;
+mod stage;
+mod status;
+mod undo;
+
+pub use calendar::{Calendar, load_calendar};
+pub use context::Warehouse;
+pub use dimensions::{DimensionLoad, DimensionLoaded, load_dimension, unchanged_dimension};
+pub use facts::{FactLoad, FactLoaded, load_facts};
+pub use failure::{Failure, forget_failure, tell_failure};
+pub use mart_source::{Build, MartSource, RouteName, mart_source};
+pub use migrate::{Migrated, Moved, mark_mart_dirty, migrate};
+pub use purge::{Purge, Purged, purge};
+pub use quality::{QualityRow, built_dates, loaded_days, number, record_quality};
+pub use rejected::{Rejected, RejectedFilter, rejected, rejected_days, repairs, repairs_of};
+pub use schema::{DDL, SCHEMA_VERSION};
+pub use stage::{StageLoad, stage};
+pub use status::{Built, Checked, Loaded, MissedDay, Status, status};
+pub use undo::{Undone, UndoneTable, days_after, held, undo};

@@ -1,0 +1,73 @@
+//! Numbers for quality checks, and the table that keeps their outcomes.
+
+use chrono::NaiveDate;
+
+use super::context::Warehouse;
+use crate::error::Result;
+use crate::postgres::get;
+
+/// One outcome of a check, as stored.
+#[derive(Clone, Debug)]
+pub struct QualityRow<'a> {
+    /// The raw day it was about.
+    pub dt: Option<NaiveDate>,
+    /// The check.
+    pub name: &'a str,
+    /// The table.
+    pub table: &'a str,
+    /// `warn` or `error`.
+    pub severity: &'a str,
+    /// Whether it holds.
+    pub passed: bool,
+    /// What was found.
+    pub found: String,
+    /// What was expected.
+    pub expected: &'a str,
+}
+
+/// Runs a query that gives one `bigint`.
+pub async fn number(warehouse: &Warehouse, sql: &str) -> Result<i64> {
+    let session = warehouse.session().await?;
+    get(&session.row(sql, &[]).await?, 0)
+}
+
+/// Every raw day of the ledger.
+pub async fn loaded_days(warehouse: &Warehouse) -> Result<Vec<NaiveDate>> {
+    let session = warehouse.session().await?;
+    let rows = session.rows("SELECT DISTINCT dt FROM dwh.load_ledger ORDER BY dt", &[]).await?;
+    rows.iter().map(|row| get(row, 0)).collect()
+}
+
+/// Built service dates that the facts of some raw days touch and nothing has dirtied since.
+pub async fn built_dates(warehouse: &Warehouse, days: &[NaiveDate]) -> Result<Vec<NaiveDate>> {
+    let session = warehouse.session().await?;
+    let sql = "SELECT service_date FROM dwh.mart_build b \
+               WHERE EXISTS (SELECT FROM dwh.fact_service_date f WHERE f.service_date = b.service_date AND f.dt = ANY ($1)) \
+               AND NOT EXISTS (SELECT FROM dwh.mart_dirty d WHERE d.service_date = b.service_date) ORDER BY 1";
+    session.rows(sql, &[&days]).await?.iter().map(|row| get(row, 0)).collect()
+}
+
+/// Stores outcomes under this run.
+pub async fn record_quality(warehouse: &Warehouse, outcomes: &[QualityRow<'_>]) -> Result<()> {
+    let session = warehouse.session().await?;
+    session.run("BEGIN").await?;
+    for outcome in outcomes {
+        session
+            .touch(
+                "INSERT INTO dwh.quality_result (run_id, dt, name, table_name, severity, passed, found, expected) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                &[
+                    &warehouse.run_id,
+                    &outcome.dt,
+                    &outcome.name,
+                    &outcome.table,
+                    &outcome.severity,
+                    &outcome.passed,
+                    &outcome.found,
+                    &outcome.expected,
+                ],
+            )
+            .await?;
+    }
+    session.run("COMMIT").await
+}

@@ -1,0 +1,193 @@
+//! The warehouse's own tables: which version is there, bringing it to ours, and the settings that the first load fixes.
+
+use super::lock::{Lock, hold};
+use crate::error::{Error, Result};
+use crate::postgres::{Session, get};
+
+/// The text of `ddl/dwh_schema.sql`.
+pub const DDL: &str = include_str!("../../ddl/dwh_schema.sql");
+
+/// The version of [`DDL`].
+pub const SCHEMA_VERSION: u32 = 2;
+
+/// Part of every settings fingerprint: raised when a new version makes something else of the same file, so that every
+/// day counts as changed. Bookkeeping alone does not raise it.
+pub(super) const LOAD_VERSION: &str = "1";
+
+/// What [`DDL`] cannot do by itself because a table is there already: (version it leads to, statements).
+const MIGRATIONS: [(u32, &str); 1] = [(2, include_str!("../../ddl/migrations/0002_operations.sql"))];
+
+/// The tables that the prototype had as well, in other shapes.
+const PROTOTYPE_TABLES: [&str; 17] = [
+    "staging.vehicle_positions_raw",
+    "staging.users_raw",
+    "staging.routes_raw",
+    "staging.trips_raw",
+    "staging.payments_raw",
+    "staging.vehicles_raw",
+    "staging.stops_raw",
+    "dwh.dim_date",
+    "dwh.dim_time",
+    "dwh.dim_user",
+    "dwh.dim_route",
+    "dwh.dim_vehicle",
+    "dwh.dim_stop",
+    "dwh.dim_payment_method",
+    "dwh.fact_trip",
+    "dwh.fact_payment",
+    "dwh.fact_vehicle_position",
+];
+
+/// What a database holds of the warehouse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// None of our tables.
+    Empty,
+    /// Tables of our names that no metropulse made, as `schema.table`.
+    Prototype(Vec<String>),
+    /// A schema of metropulse.
+    Version(u32),
+}
+
+/// Looks at the catalog.
+pub(super) async fn find(session: &Session) -> Result<Found> {
+    let there = session.row("SELECT to_regclass('dwh.deployment') IS NOT NULL", &[]).await?;
+    if get::<bool>(&there, 0)? {
+        let stored = value(session, "schema_version").await?;
+        // Made by hand from the script, which writes no version: the oldest there is.
+        return stored.map_or(Ok(Found::Version(1)), |text| parse_version(&text));
+    }
+    let sql = "SELECT t.name FROM unnest($1::text[]) WITH ORDINALITY AS t (name, place) \
+               WHERE to_regclass(t.name) IS NOT NULL ORDER BY t.place";
+    let names: Vec<&str> = PROTOTYPE_TABLES.to_vec();
+    let rows = session.rows(sql, &[&names]).await?;
+    let tables = rows.iter().map(|row| get(row, 0)).collect::<Result<Vec<String>>>()?;
+    Ok(if tables.is_empty() { Found::Empty } else { Found::Prototype(tables) })
+}
+
+fn parse_version(text: &str) -> Result<Found> {
+    text.parse().map(Found::Version).map_err(|_| {
+        Error::config(format!(
+            "schema_version in dwh.deployment is {text:?}, expected a number such as {SCHEMA_VERSION}"
+        ))
+    })
+}
+
+/// Brings an empty warehouse, or one of an older metropulse, to [`SCHEMA_VERSION`]; does nothing when it is there.
+pub(super) async fn prepare(session: &Session, deadline_seconds: u64) -> Result<()> {
+    if is_current(&find(session).await?)? {
+        return Ok(());
+    }
+    hold(session, &[Lock::Schema], deadline_seconds).await?;
+    // Another run may have done it meanwhile.
+    let found = find(session).await?;
+    if !is_current(&found)? {
+        session.run("BEGIN").await?;
+        upgrade(session, &found).await?;
+        session.run("COMMIT").await?;
+    }
+    session.run("SELECT pg_advisory_unlock_all()").await
+}
+
+/// Whether nothing is to be done.
+///
+/// # Errors
+/// `Config` when the warehouse is of a newer metropulse, or of the prototype.
+fn is_current(found: &Found) -> Result<bool> {
+    match found {
+        Found::Version(version) if *version > SCHEMA_VERSION => Err(Error::config(format!(
+            "the warehouse has schema version {version}, this metropulse knows {SCHEMA_VERSION}; upgrade metropulse"
+        ))),
+        Found::Version(version) => Ok(*version == SCHEMA_VERSION),
+        Found::Empty => Ok(false),
+        Found::Prototype(tables) => Err(Error::config(format!(
+            "the warehouse holds {} that metropulse did not make ({}{}); run `metropulse migrate`, which moves them \
+             aside into the schema prototype and keeps every row",
+            if tables.len() == 1 { "a table".to_owned() } else { format!("{} tables", tables.len()) },
+            tables.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", "),
+            if tables.len() > 3 { ", ..." } else { "" },
+        ))),
+    }
+}
+
+/// Applies what lies between `found` and [`SCHEMA_VERSION`], inside the caller's transaction.
+pub(super) async fn upgrade(session: &Session, found: &Found) -> Result<()> {
+    let denied = |e: Error| match e.detail().context.get("sqlstate").map(String::as_str) {
+        Some("42501") => Error::config(format!(
+            "this role may not bring the warehouse to schema version {SCHEMA_VERSION}; let its owner run \
+             `metropulse migrate`"
+        ))
+        .because(e),
+        _ => e,
+    };
+    for (_, sql) in pending(found) {
+        session.run(sql).await.map_err(denied)?;
+    }
+    session.run(DDL).await.map_err(denied)?;
+    let sql = "INSERT INTO dwh.deployment (name, value) VALUES ('schema_version', $1) \
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    session.touch(sql, &[&SCHEMA_VERSION.to_string()]).await?;
+    Ok(())
+}
+
+/// The migrations that `found` still lacks; an empty database needs none.
+pub(super) fn pending(found: &Found) -> Vec<(u32, &'static str)> {
+    match found {
+        Found::Version(version) => MIGRATIONS.into_iter().filter(|(to, _)| to > version).collect(),
+        Found::Empty | Found::Prototype(_) => Vec::new(),
+    }
+}
+
+async fn value(session: &Session, name: &str) -> Result<Option<String>> {
+    let rows = session.rows("SELECT value FROM dwh.deployment WHERE name = $1", &[&name]).await?;
+    rows.first().map(|row| get(row, 0)).transpose()
+}
+
+/// Refuses another service zone than the one this warehouse was first loaded with.
+pub(super) async fn check_zone(session: &Session, zone: &str) -> Result<()> {
+    match value(session, "time_zone").await? {
+        Some(fixed) if fixed != zone => Err(Error::config(format!(
+            "time_zone is {zone}, but this warehouse was loaded with {fixed}, and every service day and hour in it \
+             depends on that; use {fixed}, or load the days again into an empty warehouse"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Fixes the service zone, within the first publication.
+pub(super) async fn fix_zone(session: &Session, zone: &str) -> Result<()> {
+    session
+        .touch(
+            "INSERT INTO dwh.deployment (name, value) VALUES ('time_zone', $1) ON CONFLICT (name) DO NOTHING",
+            &[&zone],
+        )
+        .await?;
+    check_zone(session, zone).await
+}
+
+/// Lets the zone go again when nothing is loaded any more, within the publication that took the last day out.
+pub(super) async fn release_zone(session: &Session) -> Result<()> {
+    session
+        .run("DELETE FROM dwh.deployment WHERE name = 'time_zone' AND NOT EXISTS (SELECT FROM dwh.load_ledger)")
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert_eq!(parse_version("10").unwrap(), Found::Version(10));
+        assert!(is_current(&parse_version("10").unwrap()).unwrap_err().to_string().contains("upgrade metropulse"));
+        assert!(parse_version("ten").is_err());
+    }
+
+    #[test]
+    fn migrations_lead_up_to_the_current_version_without_a_gap() {
+        let steps: Vec<u32> = MIGRATIONS.iter().map(|(to, _)| *to).collect();
+        assert_eq!(steps, (2..=SCHEMA_VERSION).collect::<Vec<_>>());
+        assert!(pending(&Found::Version(SCHEMA_VERSION)).is_empty());
+        assert_eq!(pending(&Found::Version(1)).len(), steps.len());
+    }
+}

@@ -1,0 +1,152 @@
+//! Staging: the clean rows of one dataset and day, its rejects and its ledger lines, in one publication.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use chrono::NaiveDate;
+
+use super::context::Warehouse;
+use super::ledger;
+use super::lock::Lock;
+use super::partition::{Built, Side, current};
+use super::rejected;
+use super::schema;
+use crate::error::{Error, Result};
+use crate::load::{Feed, Line, Repair, Rows, Unit};
+use crate::model::{Dataset, Kind};
+use crate::postgres::copy::PgType;
+use crate::postgres::{Session, Target, copy_here, copy_parallel};
+
+/// One dataset of one day, judged and ready to load.
+pub struct StageLoad {
+    /// Which dataset.
+    pub dataset: Dataset,
+    /// The raw day.
+    pub dt: NaiveDate,
+    /// What each file brings.
+    pub lines: Vec<Line>,
+    /// The rows that stay, with the columns of [`Dataset::schema`].
+    pub rows: Arc<dyn Rows>,
+    /// The rejects: dataset, dt, file, row_number, reasons, row_json, load_id.
+    pub rejects: Arc<dyn Feed>,
+    /// New repairs that these rows rest on.
+    pub repairs: Vec<Repair>,
+}
+
+/// The PostgreSQL type that a cleaned column is copied as.
+pub(super) fn pg_type(kind: Kind) -> PgType {
+    match kind {
+        Kind::Text | Kind::Code => PgType::Text,
+        Kind::Instant => PgType::Timestamptz,
+        Kind::Date => PgType::Date,
+        Kind::Money => PgType::Numeric,
+        Kind::Float => PgType::Float8,
+        Kind::Integer => PgType::Int4,
+        Kind::Boolean => PgType::Bool,
+        Kind::Json => PgType::Jsonb,
+    }
+}
+
+fn columns(list: &[(&str, PgType)]) -> Vec<(String, PgType)> {
+    list.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect()
+}
+
+/// Cleaned rows as they are.
+struct Plain {
+    rows: Arc<dyn Rows>,
+    schema: SchemaRef,
+}
+
+impl Feed for Plain {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn units(&self) -> usize {
+        self.rows.units()
+    }
+
+    fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        self.rows.read(unit, &mut |batch, _| sink(batch))
+    }
+}
+
+/// A batch of columns that were made for a schema.
+pub(super) fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    RecordBatch::try_new(Arc::clone(schema), columns)
+        .map_err(|e| Error::internal("columns do not fit their table").because(e))
+}
+
+/// Replaces what one day holds of one dataset in staging. Unchanged input is the caller's to notice.
+pub async fn stage(warehouse: &Warehouse, load: StageLoad) -> Result<Vec<Line>> {
+    let table = load.dataset.staging_table();
+    let session = warehouse.locked(&[Lock::Staging(load.dt)]).await?;
+    let side = Side::new(table, load.dt, &warehouse.run_id);
+    let published = fill_and_publish(warehouse, &session, &side, &load).await;
+    session.end(published.is_ok(), &Side::undo_sql(&[side])).await;
+    published.map(|()| load.lines)
+}
+
+async fn fill_and_publish(warehouse: &Warehouse, session: &Session, side: &Side, load: &StageLoad) -> Result<()> {
+    let table = load.dataset.staging_table();
+    session.run("BEGIN").await?;
+    side.create(session, &Warehouse::load_id(load.dt), warehouse.swap_deadline()).await?;
+    session.run("COMMIT").await?;
+    let named = load.dataset.columns().iter().map(|c| (c.name.to_owned(), pg_type(c.kind))).collect();
+    let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
+    warehouse.progress.begin(&format!("stage {}", load.dataset), expected);
+    let target = Target::new(side.name(), named);
+    let connections = warehouse.settings.connections;
+    let feed = Arc::new(Plain { rows: Arc::clone(&load.rows), schema: load.dataset.schema() });
+    let copied =
+        copy_parallel(&warehouse.address, &target, feed, connections, &warehouse.cancel, &warehouse.progress).await?;
+    expect_rows(copied, expected, table)?;
+    session.run("BEGIN").await?;
+    side.finish(session, Built::default()).await?;
+    replace_rejects(warehouse, session, load).await?;
+    rejected::keep(session, &load.repairs, &warehouse.run_id).await?;
+    schema::fix_zone(session, &warehouse.settings.time_zone).await?;
+    ledger::write(session, table, load.dt, &load.lines, &warehouse.fingerprint(&[]), &warehouse.run_id).await?;
+    let keep = copied > 0;
+    if keep || current(session, table, load.dt).await?.is_some() {
+        side.swap(session, keep, warehouse.swap_deadline()).await?;
+    } else {
+        session.run(&format!("DROP TABLE {}", side.name())).await?;
+    }
+    session.run("COMMIT").await
+}
+
+async fn replace_rejects(warehouse: &Warehouse, session: &Session, load: &StageLoad) -> Result<()> {
+    session
+        .touch("DELETE FROM staging.rejected WHERE dataset = $1 AND dt = $2", &[&load.dataset.name(), &load.dt])
+        .await?;
+    let expected: u64 = load.lines.iter().map(|l| l.rows_rejected).sum();
+    if expected == 0 {
+        return Ok(());
+    }
+    let target = Target::new(
+        "staging.rejected".to_owned(),
+        columns(&[
+            ("dataset", PgType::Text),
+            ("dt", PgType::Date),
+            ("file", PgType::Text),
+            ("row_number", PgType::Int8),
+            ("reasons", PgType::TextArray),
+            ("row_json", PgType::Jsonb),
+            ("load_id", PgType::Varchar),
+        ]),
+    );
+    warehouse.progress.begin(&format!("reject {}", load.dataset), expected);
+    let copied = copy_here(session, &target, Arc::clone(&load.rejects), &warehouse.cancel, &warehouse.progress).await?;
+    expect_rows(copied, expected, "staging.rejected")
+}
+
+/// The last line of defence: what went over the wire is what the ledger will say.
+pub(super) fn expect_rows(copied: u64, expected: u64, table: &str) -> Result<()> {
+    if copied == expected {
+        return Ok(());
+    }
+    Err(Error::internal(format!("{copied} rows were copied, {expected} were judged; nothing was published"))
+        .with("table", table))
+}
