@@ -3,6 +3,8 @@
 //!
 //! Nothing here knows a table that `ddl/` declares; that is the room `warehouse`, which is built on this one. A
 //! [`Database`] says where and under which settings; each verb is a function over it.
+//!
+//! Tests: `tests/python/postgres/`, `tests/python/merge/`, `tests/postgres_copy.rs`.
 
 mod client;
 pub mod copy;

@@ -5,6 +5,8 @@
 //! changes, dirty service dates. A crash before the commit leaves the state before; orphaned side tables go at the
 //! next run. Each verb is a function over a [`Warehouse`]. What works on any database is in the room `postgres`; what
 //! this room does not do is read Parquet or clean rows.
+//!
+//! Tests: `tests/python/warehouse/`.
 
 mod calendar;
 mod context;
