@@ -30,11 +30,9 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "python-modules": [
-                    "metropulse.airflow.operators",
-                    "metropulse.airflow.operations",
-                    "metropulse.airflow.copy",
-                    "metropulse.airflow.merge",
-                    "metropulse.airflow.telemetry",
+                    "metropulse.airflow.operators.day",
+                    "metropulse.airflow.operators.tables",
+                    "metropulse.airflow.operators.operations",
                 ],
             }
         ],

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from metropulse.airflow.base import COMMON_FIELDS, MetropulseOperator, PartitionOperator
+from metropulse.airflow.operators.base import COMMON_FIELDS, MetropulseOperator, PartitionOperator
 from metropulse.days import calendar_span
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = [
     "LoadCalendarOperator",
     "LoadDimensionsOperator",
     "LoadFactsOperator",
+    "LoadTelemetryOperator",
     "StageRawOperator",
 ]
 
@@ -112,6 +113,14 @@ class LoadFactsOperator(PartitionOperator):
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Load the facts."""
         return pipeline.load_facts(self.partition(context))
+
+
+class LoadTelemetryOperator(PartitionOperator):
+    """Load the raw day's clean positions straight into ClickHouse, past the warehouse, replacing the day whole."""
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Load the day."""
+        return pipeline.load_telemetry(self.partition(context))
 
 
 class BuildRouteHourlyOperator(MetropulseOperator):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from metropulse.airflow.base import COMMON_FIELDS, MetropulseOperator, PartitionOperator
+from metropulse.airflow.operators.base import COMMON_FIELDS, MetropulseOperator, PartitionOperator
 
 if TYPE_CHECKING:
     from metropulse.airflow._compat import Context

@@ -1,0 +1,193 @@
+"""Operators for any table: Parquet into PostgreSQL, histories, hourly rollups of files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from metropulse.airflow.operators.base import COMMON_FIELDS, FileOperator
+from metropulse.airflow.partitions import resolve_partition
+
+if TYPE_CHECKING:
+    from metropulse.airflow._compat import Context
+    from metropulse.pipeline import Pipeline
+    from metropulse.results import Report
+    from metropulse.rollup import Measure
+
+__all__ = ["CopyParquetOperator", "MergeSnapshotOperator", "RollupHourlyOperator"]
+
+
+class CopyParquetOperator(FileOperator):
+    """Copy Parquet files into a table of PostgreSQL, by COPY BINARY; see `metropulse.copy_parquet`.
+
+    Args:
+        source: A path, URL, folder or glob, or a list of them.
+        table: The table as SQL names it.
+        create: Make the table after the first file when it is not there.
+        truncate: Empty the table in the same transaction.
+        connections: How many connections may share the work.
+        **kwargs: Those of `MetropulseOperator`.
+    """
+
+    file_fields = ("source",)
+    template_fields: Sequence[str] = ("source", "table", *COMMON_FIELDS)
+
+    def __init__(
+        self,
+        *,
+        source: str | list[str],
+        table: str,
+        create: bool = False,
+        truncate: bool = False,
+        connections: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.table = table
+        self.create = create
+        self.truncate = truncate
+        self.connections = connections
+
+    def call(self, pipeline: Pipeline, _context: Context) -> Report:
+        """Copy the files."""
+        from metropulse.copy import copy_into
+
+        return copy_into(
+            pipeline,
+            self.source,
+            self.table,
+            create=self.create,
+            truncate=self.truncate,
+            connections=self.connections,
+        )
+
+
+class MergeSnapshotOperator(FileOperator):
+    """Merge Parquet files into a type 2 table of PostgreSQL; see `metropulse.merge_snapshot`.
+
+    Args:
+        snapshot: A path, URL, folder or glob, or a list of them.
+        table: The table as SQL names it; it is made when missing.
+        key: The column or columns that tell the rows apart.
+        tracked: The columns whose changes open a version; by default all others.
+        overwritten: The columns that show their newest value in every version.
+        effective: The instant of a full snapshot; the run's own day when neither this nor `effective_column` is given.
+        effective_column: The column that gives each row of a change feed its instant.
+        absent: What a key's absence from a full snapshot means: ``close``, ``ignore`` or ``error``.
+        allow_vanishing: Let a snapshot pass although it is empty or misses many keys.
+        dry_run: Show what would change, write nothing.
+        names: Names of the merge's own columns, by ``surrogate``, ``valid_from``, ``valid_to`` and ``current``.
+        **kwargs: Those of `MetropulseOperator`.
+    """
+
+    file_fields = ("snapshot",)
+    template_fields: Sequence[str] = ("snapshot", "table", "effective", *COMMON_FIELDS)
+
+    def __init__(
+        self,
+        *,
+        snapshot: str | list[str],
+        table: str,
+        key: str | list[str],
+        tracked: list[str] | None = None,
+        overwritten: Sequence[str] = (),
+        effective: str | None = None,
+        effective_column: str | None = None,
+        absent: str = "close",
+        allow_vanishing: bool = False,
+        dry_run: bool = False,
+        names: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.snapshot = snapshot
+        self.table = table
+        self.key = key
+        self.tracked = tracked
+        self.overwritten = overwritten
+        self.effective = effective
+        self.effective_column = effective_column
+        self.absent = absent
+        self.allow_vanishing = allow_vanishing
+        self.dry_run_only = dry_run
+        self.names = names
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Merge the files."""
+        from metropulse.merge import merge_into
+
+        effective = self.effective
+        if effective is None and self.effective_column is None:
+            effective = resolve_partition(context)
+        return merge_into(
+            pipeline,
+            self.snapshot,
+            self.table,
+            key=self.key,
+            tracked=self.tracked,
+            overwritten=self.overwritten,
+            effective=effective,
+            effective_column=self.effective_column,
+            absent=self.absent,
+            allow_vanishing=self.allow_vanishing,
+            dry_run=self.dry_run_only,
+            **(self.names or {}),
+        )
+
+
+class RollupHourlyOperator(FileOperator):
+    """Group Parquet files by columns and hour into a Parquet file; see `metropulse.rollup_hourly`.
+
+    Hours are cut in the service zone. Mapped tasks may each make a partial state of some files (`partial`), and one
+    task put those together (`merge`).
+
+    Args:
+        source: A path, URL, folder or glob, or a list of them.
+        target: The path or URL of the Parquet file to write; it is replaced as a whole.
+        keys: Columns to group by.
+        time: The timestamp column.
+        measures: By name of the result: ``"count"``, or a pair of operation and column.
+        partial: Write a state for a later `merge`.
+        merge: The sources are such states; neither keys, time nor measures are given then.
+        **kwargs: Those of `MetropulseOperator`.
+    """
+
+    file_fields = ("source", "target")
+    template_fields: Sequence[str] = ("source", "target", *COMMON_FIELDS)
+
+    def __init__(
+        self,
+        *,
+        source: str | list[str],
+        target: str,
+        keys: Sequence[str] = (),
+        time: str | None = None,
+        measures: Mapping[str, Measure] | None = None,
+        partial: bool = False,
+        merge: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.target = target
+        self.keys = keys
+        self.time = time
+        self.measures = measures
+        self.partial_state = partial
+        self.merge = merge
+
+    def call(self, pipeline: Pipeline, _context: Context) -> Report:
+        """Write the rollup."""
+        from metropulse.rollup import rollup_into
+
+        return rollup_into(
+            pipeline,
+            self.source,
+            self.target,
+            keys=self.keys,
+            time=self.time,
+            measures=self.measures or {},
+            partial=self.partial_state,
+            merge=self.merge,
+        )
