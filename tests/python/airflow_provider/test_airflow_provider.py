@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
+import pkgutil
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,39 @@ def test_everything_described_can_be_imported():
         assert (hook.conn_type, hook.hook_name) == (entry["connection-type"], entry["hook-name"])
     for section in info["config"].values():
         assert all(isinstance(option["default"], str) for option in section["options"].values())
+
+
+def test_every_operator_sensor_trigger_and_hook_is_described():
+    """A module of the provider that defines one of these stands in the provider's information, and no other does."""
+    import metropulse.airflow
+    from metropulse.airflow import _compat
+
+    # A sensor is an operator as well: the first kind that fits is meant.
+    kinds = {
+        "sensors": _compat.BaseSensorOperator,
+        "operators": _compat.BaseOperator,
+        "triggers": _compat.BaseTrigger,
+        "hooks": _compat.BaseHook,
+    }
+    found: dict[str, set[str]] = {kind: set() for kind in kinds}
+    for entry in pkgutil.walk_packages(metropulse.airflow.__path__, "metropulse.airflow."):
+        module = importlib.import_module(entry.name)
+        for _, thing in inspect.getmembers(module, inspect.isclass):
+            if thing.__module__ == module.__name__ and module.__name__ != "metropulse.airflow.operators.base":
+                kind = next((kind for kind, base in kinds.items() if issubclass(thing, base)), None)
+                if kind is not None:
+                    found[kind].add(module.__name__)
+    info = get_provider_info()
+    described = {kind: {m for entry in info[kind] for m in entry["python-modules"]} for kind in kinds}
+    assert described == found
+    assert len(found["operators"]) == 3
+
+
+def test_operators_can_be_imported_from_one_place():
+    from metropulse.airflow import operators
+    from metropulse.airflow.operators import day, operations, tables
+
+    assert sorted(operators.__all__) == sorted([*day.__all__, *operations.__all__, *tables.__all__])
 
 
 def test_the_connection_form_offers_settings_the_core_knows():

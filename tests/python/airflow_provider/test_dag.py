@@ -128,11 +128,13 @@ OWN_DAG = textwrap.dedent("""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.sdk import DAG
-    from metropulse.airflow.copy import CopyParquetOperator
-    from metropulse.airflow.merge import MergeSnapshotOperator
-    from metropulse.airflow.operators import LoadFactsOperator
-    from metropulse.airflow.rollup import RollupHourlyOperator
-    from metropulse.airflow.telemetry import LoadTelemetryOperator
+    from metropulse.airflow.operators import (
+        CopyParquetOperator,
+        LoadFactsOperator,
+        LoadTelemetryOperator,
+        MergeSnapshotOperator,
+        RollupHourlyOperator,
+    )
 
     with DAG(dag_id="own", schedule=None) as dag:
         TASKS
