@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from metropulse.config import resolve
 from metropulse.exceptions import ConfigError
 from metropulse.results import Report
+from metropulse.settings import resolve
 from metropulse.sources import first_url, stream_or_paths
 
 if TYPE_CHECKING:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 
-from metropulse.config import DATASETS
 from metropulse.exceptions import ConfigError
 
-__all__ = ["REQUIRED_DATASETS", "Day", "calendar_span", "dataset_names", "iso_day"]
+__all__ = ["DATASETS", "REQUIRED_DATASETS", "Day", "calendar_span", "dataset_names", "iso_day"]
 
 Day = str | date
 """A day: a date, or text as ``YYYY-MM-DD``."""
+
+DATASETS = ("routes", "stops", "users", "vehicles", "trips", "payments", "vehicle_positions")
+"""The raw datasets of a day."""
 
 REQUIRED_DATASETS = ("routes", "vehicle_positions")
 """The datasets without which a partition that has no manifest does not count as complete."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from metropulse.redaction import redact
+
 __all__ = [
     "CancelledError",
     "ConfigError",
@@ -54,8 +56,6 @@ class MetropulseError(Exception):
             context: Named facts about the place of the error.
             retryable: Whether the same call may succeed later; the class decides when None.
         """
-        from metropulse.urls import redact
-
         self.message = redact(message)
         super().__init__(self.message)
         self.context: dict[str, str] = {str(k): redact(str(v)) for k, v in (context or {}).items()}

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 from zoneinfo import ZoneInfo
 
-from metropulse.config import resolve
 from metropulse.exceptions import ConfigError
 from metropulse.results import Report
+from metropulse.settings import resolve
 from metropulse.sources import first_url, stream_or_paths
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from metropulse.config import Settings, resolve
 from metropulse.database import Database, WarehouseDatabase
 from metropulse.days import REQUIRED_DATASETS, Day, dataset_names, iso_day
 from metropulse.exceptions import ConfigError
-from metropulse.life import LifeVerbs
+from metropulse.operations import Operations
 from metropulse.results import Progress, Report
+from metropulse.settings import Settings, resolve
 
 if TYPE_CHECKING:
     from metropulse import _core
@@ -26,7 +26,7 @@ _DATABASE_VARIABLES = ("PG_", "CH_")
 _NEVER_SECONDS = 1e12
 
 
-class Pipeline(LifeVerbs):
+class Pipeline(Operations):
     """The steps of a day over a lake, a warehouse and a mart.
 
     Every verb blocks with the GIL released, stops within a second on Ctrl-C, and returns a `Report`. Loading an
@@ -47,7 +47,7 @@ class Pipeline(LifeVerbs):
         time_zone: str | None = None,
         **tuning: Any,
     ) -> None:
-        """Name the back ends; what is not given comes from the environment (see `metropulse.config.resolve`).
+        """Name the back ends; what is not given comes from the environment (see `metropulse.settings.resolve`).
 
         Args:
             lake: Folder or URL whose children are the ``dt=`` folders.

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
-from metropulse.config import resolve
 from metropulse.exceptions import ConfigError
 from metropulse.results import Report
+from metropulse.settings import resolve
 
 if TYPE_CHECKING:
     from metropulse._core import ArrowTable

@@ -1,4 +1,4 @@
-"""URLs of PostgreSQL and ClickHouse in the forms people have them, and the redaction of their secrets.
+"""Addresses of PostgreSQL and ClickHouse, from the forms people have to the one form the core reads.
 
 Pure functions: no environment, no network.
 """
@@ -10,14 +10,9 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from metropulse.exceptions import ConfigError
+from metropulse.redaction import redact
 
-__all__ = ["Endpoint", "clickhouse_endpoint", "postgres_url", "redact"]
-
-_USERINFO = re.compile(r"(?P<head>://[^/\s:@]*):[^/\s]*@")
-_HIDDEN = r"[\w-]*(?:password|passwd|secret|access_key|session_token|sas_key)[\w-]*"
-_KEYWORD = re.compile(
-    rf"""(?i)(?P<name>\b{_HIDDEN}(?:\s*=\s*|["']\s*[:=]\s*))(?P<value>'[^']*'|"[^"]*"|[^\s&,;\]}}]+)"""
-)
+__all__ = ["Endpoint", "clickhouse_endpoint", "postgres_url"]
 
 # What pgjdbc and SQLAlchemy put into a URL, in PostgreSQL's own words.
 _POSTGRES_SCHEMES = {"postgres", "postgresql", "greenplum", "jdbc:postgresql", "jdbc:postgres"}
@@ -31,19 +26,6 @@ _JDBC_TO_LIBPQ = {
 }
 _JDBC_SERVER_TYPES = {"any": "any", "primary": "read-write", "master": "read-write"}
 _NATIVE_PORTS = {9000: "8123", 9440: "8443"}
-
-
-def redact(text: str) -> str:
-    """Hide passwords in URLs and in ``name=value`` pairs.
-
-    Args:
-        text: Any text, such as an error message of a driver.
-
-    Returns:
-        The text with ``***`` in place of each secret.
-    """
-    text = _USERINFO.sub(r"\g<head>:***@", text)
-    return _KEYWORD.sub(r"\g<name>***", text)
 
 
 @dataclass(frozen=True)

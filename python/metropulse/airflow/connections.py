@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
-from metropulse.config import TUNING, s3_options
 from metropulse.exceptions import ConfigError
+from metropulse.settings import TUNING, s3_options
 from metropulse.urls import postgres_url
 
 __all__ = ["AirflowConnection", "Sources", "lake_arguments", "mart_arguments", "warehouse_arguments"]
@@ -61,7 +61,7 @@ class Sources:
         return self.state_folder() is not None and not (self.warehouse_connection and self.mart_connection)
 
     def arguments(self, engines: Any = None) -> dict[str, Any]:
-        """Return the arguments for `metropulse.config.resolve`.
+        """Return the arguments for `metropulse.settings.resolve`.
 
         Args:
             engines: The embedded engines that were started, or None where only the lake matters.

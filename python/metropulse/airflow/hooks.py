@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from metropulse.airflow._compat import AirflowNotFoundException, BaseHook, aget_connection
 from metropulse.airflow.connections import Sources
-from metropulse.config import resolve
 from metropulse.exceptions import ConfigError, MetropulseError
-from metropulse.urls import redact
+from metropulse.redaction import redact
+from metropulse.settings import resolve
 
 if TYPE_CHECKING:
     from metropulse.pipeline import Pipeline

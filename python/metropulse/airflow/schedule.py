@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from metropulse.airflow._compat import conf, daily_timetable
-from metropulse.config import default_time_zone
+from metropulse.settings import default_time_zone
 
 __all__ = ["daily_schedule", "first_day", "max_active_runs"]
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from metropulse.cli import engines, history, life, loads, rejected, rollup, verbs
+from metropulse.cli import engines, history, loads, operations, rejected, rollup, verbs
 from metropulse.cli.failure import EXIT_CODES, fail, print_error, stop_on_terminate
 from metropulse.cli.target import Target, target_options
 from metropulse.exceptions import CancelledError, ConfigError
@@ -61,7 +61,7 @@ for command in (
     rollup.rollup_hourly,
     *loads.COMMANDS,
     *history.COMMANDS,
-    *life.COMMANDS,
+    *operations.COMMANDS,
     *rejected.COMMANDS,
     *engines.COMMANDS,
 ):

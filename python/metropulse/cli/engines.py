@@ -12,9 +12,12 @@ from typing import Any
 
 import click
 
+from metropulse.cli.demo import Plan, run_demo
+from metropulse.cli.failure import EXIT_CODES
+from metropulse.cli.summary import print_summary
 from metropulse.cli.target import Target, target_options
 from metropulse.exceptions import MetropulseError, NotFoundError
-from metropulse.urls import redact
+from metropulse.redaction import redact
 
 __all__ = ["COMMANDS"]
 
@@ -44,8 +47,6 @@ def _examples(*lines: str) -> str:
 @target_options(skip=("lake", "warehouse", "mart"))
 def demo(target: Target, raw: str | None, days: int, start: str, seed: int, scale: float) -> int:
     """Run the Airflow DAG itself, in this process, over three generated days on the embedded engines."""
-    from metropulse.demo import Plan, run_demo
-
     plan = Plan(
         state=target.own_state(),
         raw=raw,
@@ -55,7 +56,12 @@ def demo(target: Target, raw: str | None, days: int, start: str, seed: int, scal
         scale=scale,
         time_zone=target.time_zone or "",
     )
-    return run_demo(plan, as_json=target.as_json, quiet=target.quiet)
+    outcome = run_demo(plan, quiet=target.quiet or target.as_json)
+    if target.as_json:
+        click.echo(json.dumps(outcome.to_dict(), default=str))
+    else:
+        print_summary(outcome)
+    return 0 if outcome.succeeded else EXIT_CODES.get(outcome.error_kind or "internal", EXIT_CODES["internal"])
 
 
 @click.command("start", epilog=_examples("start", "start --state /var/lib/metropulse"))

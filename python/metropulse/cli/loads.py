@@ -9,7 +9,7 @@ import click
 from metropulse.cli.output import print_report
 from metropulse.cli.progress import progress
 from metropulse.cli.target import Target, target_options
-from metropulse.config import resolve
+from metropulse.settings import resolve
 
 __all__ = ["COMMANDS"]
 

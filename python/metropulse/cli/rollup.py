@@ -8,10 +8,10 @@ import click
 
 from metropulse.cli.output import print_rows
 from metropulse.cli.progress import progress
-from metropulse.config import resolve
 from metropulse.pipeline import Pipeline
 from metropulse.rollup import Measure, merge_rollups, rollup_into
 from metropulse.rollup import rollup_hourly as roll_up
+from metropulse.settings import resolve
 from metropulse.sources import first_url
 
 __all__ = ["rollup_hourly"]

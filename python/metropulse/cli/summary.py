@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from metropulse.airflow.local import RunResult, TaskResult
-    from metropulse.demo import Outcome
+    from metropulse.cli.demo import Outcome
 
 __all__ = ["print_summary"]
 

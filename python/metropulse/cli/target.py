@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from metropulse.config import resolve
 from metropulse.exceptions import ConfigError
 from metropulse.pipeline import Pipeline
+from metropulse.settings import resolve
 
 __all__ = ["DEFAULT_STATE", "Target", "target_options"]
 

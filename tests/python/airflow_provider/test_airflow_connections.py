@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from metropulse.airflow.connections import Sources, lake_arguments, mart_arguments, warehouse_arguments
-from metropulse.config import resolve
 from metropulse.exceptions import ConfigError
+from metropulse.settings import resolve
 
 ENGINES = SimpleNamespace(
     warehouse_url="postgresql://postgres@/postgres?host=/run/mp",

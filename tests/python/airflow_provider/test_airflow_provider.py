@@ -80,7 +80,7 @@ def test_operators_can_be_imported_from_one_place():
 
 
 def test_the_connection_form_offers_settings_the_core_knows():
-    from metropulse.config import TUNING
+    from metropulse.settings import TUNING
 
     fields = set(get_provider_info()["connection-types"][0]["conn-fields"])
     assert fields <= {*TUNING, "state", "lake", "time_zone"}

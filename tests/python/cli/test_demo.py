@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from metropulse.airflow.local import RunResult, TaskResult, to_file
+from metropulse.cli.demo import Outcome, Plan, raw_days
 from metropulse.cli.summary import print_summary
-from metropulse.demo import Outcome, Plan, raw_days
 from metropulse.exceptions import ConfigError, NotFoundError
 
 CHECK = {"name": "trip_id unique", "table": "dwh.fact_trip", "severity": "error", "passed": True, "found": 0}

@@ -17,7 +17,7 @@ from metropulse.airflow.hooks import (
     MetropulseHook,
 )
 from metropulse.airflow.partitions import resolve_partition
-from metropulse.config import resolve
+from metropulse.settings import resolve
 
 if TYPE_CHECKING:
     from metropulse.airflow._compat import Context

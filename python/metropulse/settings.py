@@ -17,12 +17,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from metropulse.exceptions import ConfigError
-from metropulse.urls import clickhouse_endpoint, postgres_url, redact
+from metropulse.redaction import redact
+from metropulse.urls import clickhouse_endpoint, postgres_url
 
-__all__ = ["DATASETS", "TUNING", "Settings", "default_time_zone", "resolve", "s3_options"]
-
-DATASETS = ("routes", "stops", "users", "vehicles", "trips", "payments", "vehicle_positions")
-"""The raw datasets of a day."""
+__all__ = ["TUNING", "Settings", "default_time_zone", "resolve", "s3_options"]
 
 TUNING: dict[str, tuple[type, ...]] = {
     "reject_limit": (float, int),

@@ -6,9 +6,7 @@ and logs.
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,8 +14,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from metropulse.config import DATASETS
-from metropulse.days import iso_day
+from metropulse.days import DATASETS, iso_day
 from metropulse.exceptions import NotFoundError
 
 if TYPE_CHECKING:
@@ -66,6 +63,15 @@ class Outcome:
         """Whether every task of every run did: Airflow calls a run without any task a success."""
         return bool(self.runs) and all(_succeeded(run) for run in self.runs)
 
+    @property
+    def error_kind(self) -> str | None:
+        """The kind of the first error that a task left, or None."""
+        return next((str(task.error.get("error")) for run in self.runs for task in run.tasks if task.error), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as a dict, for JSON."""
+        return {**asdict(self), "succeeded": self.succeeded}
+
 
 def raw_days(folder: str | os.PathLike[str]) -> list[str]:
     """Return the days whose ``dt=`` folders lie in a folder.
@@ -85,16 +91,15 @@ def raw_days(folder: str | os.PathLike[str]) -> list[str]:
     return [iso_day(name, f"the folder dt={name}") for name in names]
 
 
-def run_demo(plan: Plan, *, as_json: bool = False, quiet: bool = False) -> int:
-    """Run the demo and print its summary.
+def run_demo(plan: Plan, *, quiet: bool = False) -> Outcome:
+    """Run the demo.
 
     Args:
         plan: What to do.
-        as_json: Print the outcome as JSON instead.
-        quiet: No progress.
+        quiet: Do not say what is under way.
 
     Returns:
-        The exit code: 0 when every run succeeded.
+        What was done; a failed task does not raise.
 
     Raises:
         ConfigError: Airflow or the embedded engines are not installed.
@@ -116,7 +121,7 @@ def run_demo(plan: Plan, *, as_json: bool = False, quiet: bool = False) -> int:
 
     started = time.monotonic()
     with local.to_file(log) as screen:
-        say = _Teller(None if quiet or as_json else screen)
+        say = _Teller(None if quiet else screen)
         say.line("starting PostgreSQL and ClickHouse under " + plan.state)
         with Pipeline.embedded(state, lake=lake, time_zone=plan.time_zone or None) as pipeline:
             generated = None
@@ -127,9 +132,7 @@ def run_demo(plan: Plan, *, as_json: bool = False, quiet: bool = False) -> int:
             local.prepare()
             runs = _runs(days, say, extra)
             busiest = _busiest(pipeline) if all(_succeeded(run) for run in runs) else []
-    outcome = Outcome(plan, str(lake), str(log), generated, tuple(runs), tuple(busiest), time.monotonic() - started)
-    _print(outcome, as_json=as_json)
-    return 0 if outcome.succeeded else _exit_code(outcome)
+    return Outcome(plan, str(lake), str(log), generated, tuple(runs), tuple(busiest), time.monotonic() - started)
 
 
 class _Teller:
@@ -182,20 +185,3 @@ def _busiest(pipeline: Pipeline) -> list[dict[str, Any]]:
 def _calendar_days(start: str, days: int) -> list[str]:
     first = date.fromisoformat(iso_day(start, "start"))
     return [(first + timedelta(days=n)).isoformat() for n in range(days)]
-
-
-def _print(outcome: Outcome, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({**asdict(outcome), "succeeded": outcome.succeeded}, default=str))
-        return
-    from metropulse.cli.summary import print_summary
-
-    print_summary(outcome)
-    sys.stdout.flush()
-
-
-def _exit_code(outcome: Outcome) -> int:
-    from metropulse.cli.failure import EXIT_CODES
-
-    kinds = [task.error.get("error") for run in outcome.runs for task in run.tasks if task.error]
-    return EXIT_CODES.get(str(kinds[0]), 1) if kinds else 1

@@ -11,7 +11,7 @@ import click
 from metropulse.cli.output import console, headline, print_report, table
 from metropulse.cli.progress import progress
 from metropulse.cli.target import Target, target_options
-from metropulse.life import DEFAULT_RETENTION
+from metropulse.operations import DEFAULT_RETENTION
 
 __all__ = ["COMMANDS"]
 

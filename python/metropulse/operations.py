@@ -15,7 +15,7 @@ from metropulse.results import Progress, Report
 if TYPE_CHECKING:
     from metropulse import _core
 
-__all__ = ["DEFAULT_RETENTION", "LifeVerbs", "age_days"]
+__all__ = ["DEFAULT_RETENTION", "Operations", "age_days"]
 
 DEFAULT_RETENTION = "90d"
 """How long staging is kept when nobody says otherwise."""
@@ -44,7 +44,7 @@ def age_days(age: str | int | timedelta) -> int:
     raise ConfigError(f"the age is {age!r}, expected days or weeks such as 90d or 12w")
 
 
-class LifeVerbs:
+class Operations:
     """Part of `Pipeline`: what is done to a warehouse beside loading its days."""
 
     _core: _core.Pipeline

@@ -7,9 +7,10 @@ import pickle
 
 import pytest
 
-from metropulse.config import Settings, resolve, s3_options
 from metropulse.exceptions import ConfigError
-from metropulse.urls import clickhouse_endpoint, postgres_url, redact
+from metropulse.redaction import redact
+from metropulse.settings import Settings, resolve, s3_options
+from metropulse.urls import clickhouse_endpoint, postgres_url
 
 PROTOTYPE = {
     "PG_URL": "jdbc:postgresql://postgres:5432/dwh",
