@@ -124,6 +124,58 @@ def debian_postgres(folder: Path) -> Iterator[str | None]:
         run(f"{binaries}/pg_ctl", "-D", str(folder), "-m", "immediate", "stop")
 
 
+PGBOUNCER_CONFIG = """[databases]
+{databases}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {folder}/users.txt
+logfile = {folder}/pgbouncer.log
+pidfile = {folder}/pgbouncer.pid
+default_pool_size = 12
+query_wait_timeout = 30
+server_reset_query =
+"""
+"""One database a pool mode. A pool that resets nothing shows who left something behind."""
+
+
+@contextlib.contextmanager
+def pgbouncer(folder: Path, server: str) -> Iterator[str | None]:
+    """Run Debian's PgBouncer before a server; yields the URL of its database `session`, or None where it is not installed.
+
+    The databases `session`, `transaction` and `statement` are the server's database `pooled` in these modes; `tight` has
+    one server connection in session mode.
+    """
+    binary = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if binary is None:
+        if required():
+            raise SystemExit("pgbouncer is not installed, but METROPULSE_REQUIRE_SERVICES=1")
+        yield None
+        return
+    folder.mkdir(parents=True)
+    behind, port = urlsplit(server), free_port()
+    place = f"host={behind.hostname} port={behind.port} dbname=pooled"
+    modes = [f"{mode} = {place} pool_mode={mode}" for mode in ("session", "transaction", "statement")]
+    databases = "\n".join([*modes, f"tight = {place} pool_mode=session pool_size=1"])
+    (folder / "pgbouncer.ini").write_text(PGBOUNCER_CONFIG.format(databases=databases, port=port, folder=folder))
+    (folder / "users.txt").write_text(f'"{behind.username}" "{behind.password}"\n')
+    # It refuses to run as root, as PostgreSQL does; the package made the same account for both.
+    account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    if account:
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, "postgres", "postgres")
+    command = [binary, "--quiet", str(folder / "pgbouncer.ini")]
+    pooler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **account)
+    try:
+        wait_for_port(port, pooler, "PgBouncer")
+        yield urlunsplit(behind._replace(netloc=f"{behind.username}:{behind.password}@127.0.0.1:{port}", path="/session"))
+    finally:
+        pooler.terminate()
+        pooler.wait(20)
+
+
 @contextlib.contextmanager
 def minio(folder: Path) -> Iterator[str | None]:
     """Run MinIO over a folder; yields its URL, or None where it is not installed.
@@ -165,6 +217,17 @@ def wait_for(url: str, server: subprocess.Popen[bytes], name: str) -> None:
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:
             if answer.status == 200:
                 return
+        if server.poll() is not None:
+            raise SystemExit(f"{name} ended with {server.returncode} before it answered")
+        time.sleep(0.1)
+    raise SystemExit(f"{name} did not answer within 30 s")
+
+
+def wait_for_port(port: int, server: subprocess.Popen[bytes], name: str) -> None:
+    """Wait until a server takes connections; end the program when it does not."""
+    for _ in range(300):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
         if server.poll() is not None:
             raise SystemExit(f"{name} ended with {server.returncode} before it answered")
         time.sleep(0.1)

@@ -33,6 +33,11 @@ pub trait Feed: Send + Sync {
     fn origin(&self, _unit: Unit) -> Option<(SchemaRef, u64)> {
         None
     }
+
+    /// How messages call the file or stream of a unit, for feeds whose rows are the caller's own.
+    fn name(&self, _unit: Unit) -> Option<&str> {
+        None
+    }
 }
 
 /// A file or stream and its schema.

@@ -30,7 +30,9 @@ impl Pipeline {
         self.progress.begin(&format!("copy {table}"), rows);
         let CopyOptions { create, truncate, connections } = options;
         let run_id = self.run_id.clone();
-        let copy = CopyTable { table: table.to_owned(), origins, feed, create, truncate, connections, run_id };
+        let lock_deadline_seconds = self.settings.lock_deadline_seconds;
+        let table = table.to_owned();
+        let copy = CopyTable { table, origins, feed, create, truncate, connections, run_id, lock_deadline_seconds };
         let copied = copy.run(&address, &self.cancel, &self.progress).await?;
         report.rows = copied.rows;
         report.detail("table", copied.table);

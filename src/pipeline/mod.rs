@@ -39,7 +39,7 @@ use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::postgres;
+use crate::postgres::{self, asked};
 use crate::warehouse::{self, Warehouse};
 
 pub use copy::CopyOptions;
@@ -151,7 +151,7 @@ impl Pipeline {
         dt: Option<NaiveDate>,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let outcome = work.await;
+        let outcome = self.told(work.await);
         // Without a warehouse there is nowhere to note it.
         if self.settings.warehouse.is_none() {
             return outcome;
@@ -196,6 +196,18 @@ impl Pipeline {
     /// Whether the caller asked to stop.
     pub fn is_stopping(&self) -> bool {
         self.cancel.is_cancelled()
+    }
+
+    /// An outcome as the caller shall hear it: what the server stopped at the caller's wish was cancelled.
+    pub fn told<T>(&self, outcome: Result<T>) -> Result<T> {
+        asked(outcome, self.cancel.is_cancelled())
+    }
+
+    /// Ends the run: closes what it has open at the servers and leaves no setting behind.
+    pub async fn end(&self) {
+        if let Some(warehouse) = self.warehouse.get() {
+            warehouse.address.hand_back().await;
+        }
     }
 
     /// Stops what is under way: our own work at its next batch, the server's statements at once.

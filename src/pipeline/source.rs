@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::lake::{ParquetFile, parquet_files};
 use crate::load::{Feed, Origin, Unit};
 
+/// How messages call a stream.
+const STREAM: &str = "the Arrow stream";
+
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 16_384;
 
@@ -65,6 +68,10 @@ impl Feed for FileRows {
         let file = &self.files[file];
         Some((file.schema().clone(), file.first_row(group) - 1))
     }
+
+    fn name(&self, unit: Unit) -> Option<&str> {
+        Some(&self.files[self.units[unit].0].name)
+    }
 }
 
 /// The rows of a stream: each unit takes the next batch until there is none, so as many may run as there are units.
@@ -80,7 +87,7 @@ impl StreamRows {
     }
 
     pub(super) fn origin(&self) -> Origin {
-        Origin { name: "the Arrow stream".into(), schema: self.schema.clone() }
+        Origin { name: STREAM.into(), schema: self.schema.clone() }
     }
 }
 
@@ -102,6 +109,11 @@ impl Feed for StreamRows {
                 Some(Err(e)) => return Err(broken(e)),
             }
         }
+    }
+
+    fn name(&self, _unit: Unit) -> Option<&str> {
+        // Several units take batches in turn: then nobody knows which rows of the stream a unit had.
+        (self.units == 1).then_some(STREAM)
     }
 }
 

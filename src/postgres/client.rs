@@ -1,20 +1,30 @@
-//! Sessions with PostgreSQL: connecting, errors with their SQLSTATE, and stopping what is under way.
+//! Sessions with PostgreSQL: connecting, stopping what is under way, and handing connections back as they were found.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{CancelToken, Client, Config};
+use tokio_postgres::{CancelToken, Client};
 
-use super::tls::Policy;
+use super::conninfo::{ConnInfo, Host, SessionAttrs};
+use super::pooler::{self, Server};
+pub use super::sqlstate::{asked, is_lock_timeout, is_refusal, wrong};
 use crate::config::Secret;
-use crate::error::{Error, Result, with_causes};
+use crate::error::{Error, Result};
 
-/// How long a connection attempt may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-const DEFAULT_PORT: u16 = 5432;
+/// How long a connection behind a pooler may take to become what it was.
+const HAND_BACK: Duration = Duration::from_secs(5);
+
+/// What every session is set to, whatever the role or the database says. A load takes as long as it takes: the limits on
+/// statements, locks and transactions are for those who type.
+const SETTINGS: &str = "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; \
+     SET client_min_messages = 'warning'; SET search_path = pg_catalog; SET jit = off; \
+     SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+/// More limits, with the first version that has them.
+const LIMITS: [(u32, &str); 2] = [(140_000, "SET idle_session_timeout = 0"), (170_000, "SET transaction_timeout = 0")];
 
 /// The address of a warehouse, and the sessions that are open on it.
 ///
@@ -22,11 +32,16 @@ const DEFAULT_PORT: u16 = 5432;
 /// did its work is kept for the next one of the same run.
 #[derive(Clone)]
 pub struct Address {
-    config: Config,
-    tls: Policy,
+    info: Arc<ConnInfo>,
     open: Arc<Mutex<Vec<CancelToken>>>,
     idle: Idle,
+    /// Set once the pooler before the server, if there is one, was seen to keep sessions.
+    keeps_sessions: Arc<OnceCell<()>>,
+    leaving: Leaving,
 }
+
+/// Connections on their way back to a pooler.
+type Leaving = Arc<Mutex<Vec<JoinHandle<()>>>>;
 
 /// Connections between two pieces of work: no transaction open, no lock held.
 type Idle = Arc<Mutex<Vec<Connection>>>;
@@ -34,38 +49,18 @@ type Idle = Arc<Mutex<Vec<Connection>>>;
 impl Address {
     /// Parses a `postgresql://` URL or a `key=value` string. The error never repeats it: it may hold a password.
     pub fn parse(url: &Secret) -> Result<Self> {
-        let mut tls = Policy::default();
-        let stripped = strip_tls(url.expose(), &mut tls)?;
-        let mut config: Config = stripped.parse().map_err(|e: tokio_postgres::Error| {
-            Error::config("the warehouse URL cannot be read; expected postgresql://user:password@host:port/database")
-                .because(e)
-        })?;
-        if let Some(mode) = tls.mode {
-            config.ssl_mode(mode);
-        }
-        config.application_name("metropulse").connect_timeout(CONNECT_TIMEOUT);
-        Ok(Self { config, tls, open: Arc::default(), idle: Arc::default() })
+        Ok(Self {
+            info: Arc::new(ConnInfo::parse(url.expose())?),
+            open: Arc::default(),
+            idle: Arc::default(),
+            keeps_sessions: Arc::default(),
+            leaving: Arc::default(),
+        })
     }
 
     /// Hosts with their ports, and the database, for messages.
     pub fn shown(&self) -> String {
-        let ports = self.config.get_ports();
-        let hosts: Vec<String> = self
-            .config
-            .get_hosts()
-            .iter()
-            .enumerate()
-            .map(|(number, host)| {
-                // One port stands for all hosts.
-                let port = ports.get(number).or(ports.first()).copied().unwrap_or(DEFAULT_PORT);
-                match host {
-                    tokio_postgres::config::Host::Tcp(name) => format!("{name}:{port}"),
-                    #[cfg(unix)]
-                    tokio_postgres::config::Host::Unix(path) => format!("{}:{port}", path.display()),
-                }
-            })
-            .collect();
-        format!("{}/{}", hosts.join(","), self.config.get_dbname().unwrap_or(""))
+        self.info.shown()
     }
 
     /// A session: UTC, ISO dates, no statement of another schema by accident.
@@ -81,32 +76,99 @@ impl Address {
     }
 
     async fn connect(&self) -> Result<Session> {
-        let unreachable = |e: tokio_postgres::Error| {
-            let shown = self.shown();
-            wrong(e, "cannot connect to the warehouse").with("warehouse", shown)
-        };
-        let (client, connection) = self.config.connect(self.tls.connector()?).await.map_err(unreachable)?;
+        let unreachable = |e: Error| e.with("warehouse", self.shown());
+        let (host, mut connection, server) = self.dial().await.map_err(unreachable)?;
+        let is_pooled = pooler::is_between(&connection.client, server).await?;
+        if is_pooled {
+            self.keeps_sessions.get_or_try_init(|| self.try_pooler(host, &connection)).await.map_err(unreachable)?;
+        }
+        let mut settings = SETTINGS.to_owned();
+        for (_, limit) in LIMITS.iter().filter(|(since, _)| server.version >= *since) {
+            settings.push_str("; ");
+            settings.push_str(limit);
+        }
+        // From here on the connection has settings, which it does not take with it.
+        connection.leaving = is_pooled.then(|| (Handle::current(), Arc::clone(&self.leaving)));
+        let set = connection.client.batch_execute(&settings).await;
+        set.map_err(|e| unreachable(wrong(e, "a session cannot be set up")))?;
+        let token = connection.client.cancel_token();
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).push(token);
+        Ok(Session { connection, idle: Arc::clone(&self.idle) })
+    }
+
+    /// A connection with nothing set, to the first host that will do.
+    async fn dial(&self) -> Result<(&Host, Connection, Server)> {
+        let attrs = self.info.attrs;
+        match self.dial_any(attrs).await {
+            Err(_) if attrs == SessionAttrs::PreferStandby => self.dial_any(SessionAttrs::Any).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn dial_any(&self, attrs: SessionAttrs) -> Result<(&Host, Connection, Server)> {
+        let mut last = None;
+        for host in self.info.hosts() {
+            let attempt = async {
+                let connection = self.dial_host(host).await?;
+                let server = Server::ask(&connection.client).await?;
+                Ok((host, connection, server))
+            };
+            let attempt = match self.info.deadline {
+                Some(limit) => tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
+                    Err(Error::database(format!("the warehouse did not answer within {} s", limit.as_secs())))
+                }),
+                None => attempt.await,
+            };
+            match attempt {
+                Ok((_, _, server)) if !attrs.take(server) => {
+                    let state = if server.is_standby { "a standby" } else { "a primary" };
+                    let access = if server.is_read_only { "read-only" } else { "open to writes" };
+                    last = Some(Error::database(format!(
+                        "target_session_attrs is {}, but {} is {state} and {access}",
+                        attrs.name(),
+                        host.shown
+                    )));
+                }
+                Ok(found) => return Ok(found),
+                // As in libpq: the next host is for one that is away, not for a wrong password.
+                Err(e) if !e.is_retryable() => return Err(e),
+                Err(e) => last = Some(e),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::config("the warehouse URL names no host")))
+    }
+
+    async fn dial_host(&self, host: &Host) -> Result<Connection> {
+        let connected = host.config.connect(self.info.tls.connector()?).await;
+        let (client, connection) = connected.map_err(|e| refused(e, self.info.no_password.as_deref()))?;
         let driver = tokio::spawn(async move {
             // A broken connection shows as an error of the statement under way; there is no one else to tell.
             let _ = connection.await;
         });
-        client
-            .batch_execute(
-                "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; \
-                 SET client_min_messages = 'warning'; SET search_path = pg_catalog; SET jit = off",
-            )
-            .await
-            .map_err(unreachable)?;
-        let token = client.cancel_token();
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).push(token);
-        Ok(Session { connection: Connection { client, driver }, idle: Arc::clone(&self.idle) })
+        Ok(Connection { client: Arc::new(client), driver, leaving: None })
+    }
+
+    /// Refuses a pooler that keeps no sessions.
+    async fn try_pooler(&self, host: &Host, first: &Connection) -> Result<()> {
+        let second = self.dial_host(host).await?;
+        pooler::check(&first.client, &second.client).await
+    }
+
+    /// Closes the sessions that nobody works with. Behind a pooler every connection is first made what it was.
+    pub async fn hand_back(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let leaving = std::mem::take(&mut *self.leaving.lock().unwrap_or_else(PoisonError::into_inner));
+        for connection in leaving {
+            // It ends by itself within its time; a panic in it has closed the connection.
+            let _ = connection.await;
+        }
     }
 
     /// Asks the server to stop every statement of every session of this address.
     pub async fn cancel_all(&self) {
         let tokens = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
         for token in tokens {
-            if let Ok(tls) = self.tls.connector() {
+            if let Ok(tls) = self.info.tls.connector() {
                 // Best effort: a session that ended meanwhile cannot be cancelled.
                 let _ = tokio::time::timeout(Duration::from_millis(500), token.cancel_query(tls)).await;
             }
@@ -121,8 +183,10 @@ pub struct Session {
 }
 
 struct Connection {
-    client: Client,
+    client: Arc<Client>,
     driver: JoinHandle<()>,
+    /// Behind a pooler: where the connection is made what it was, and who waits for that.
+    leaving: Option<(Handle, Leaving)>,
 }
 
 impl Deref for Session {
@@ -196,7 +260,37 @@ impl Session {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.driver.abort();
+        let Some((runtime, leaving)) = self.leaving.take().filter(|_| !self.client.is_closed()) else {
+            return self.driver.abort();
+        };
+        let (client, driver) = (Arc::clone(&self.client), self.driver.abort_handle());
+        let task = runtime.spawn(async move {
+            let restored = async {
+                client.batch_execute("ROLLBACK").await?;
+                client.batch_execute("DISCARD ALL").await
+            };
+            // What cannot be restored in time is cut off in the middle of something, and no pooler keeps such a connection.
+            let _ = tokio::time::timeout(HAND_BACK, restored).await;
+            driver.abort();
+        });
+        leaving.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+}
+
+/// The error of a connection that did not come about.
+fn refused(error: tokio_postgres::Error, no_password: Option<&str>) -> Error {
+    let told = error.as_db_error().map(|db| db.message().to_owned()).unwrap_or_default();
+    let refused = wrong(error, "cannot connect to the warehouse");
+    if told.starts_with("unsupported startup parameter") {
+        return Error::config(format!(
+            "the connection pooler does not take a parameter of the connection ({told}): leave it out, or name it in the \
+             pooler's ignore_startup_parameters"
+        ))
+        .because(refused);
+    }
+    match no_password {
+        Some(why) if !refused.is_retryable() => Error::config(format!("{refused} ({why})")).because(refused),
+        _ => refused,
     }
 }
 
@@ -205,94 +299,14 @@ pub fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a tokio_postgres::R
     row.try_get(index).map_err(|e| Error::internal("a query gave another type than expected").because(e))
 }
 
-/// Classifies a driver error: what the caller can do, whether a retry can help, with SQLSTATE and detail.
-pub fn wrong(error: tokio_postgres::Error, what: &str) -> Error {
-    let Some(db) = error.as_db_error() else {
-        let gone = error.is_closed();
-        let message =
-            if gone { format!("{what}: the connection was lost") } else { format!("{what}: {}", with_causes(&error)) };
-        return Error::database(message).because(error);
-    };
-    let code = db.code().clone();
-    let message = format!("{what}: {}", db.message());
-    let mut sorted = match code.code() {
-        "57014" => Error::cancelled(message),
-        "55P03" | "40001" | "40P01" => Error::conflict(message),
-        "3D000" | "28P01" | "28000" => Error::config(message),
-        c if c.starts_with("42") => Error::database(message).retryable(false),
-        c if c.starts_with("22") || c.starts_with("23") => Error::data(message),
-        _ => Error::database(message),
-    };
-    sorted = sorted.with("sqlstate", code.code());
-    if let Some(table) = db.table() {
-        sorted = sorted.with("table", table);
-    }
-    if let Some(constraint) = db.constraint() {
-        sorted = sorted.with("constraint", constraint);
-    }
-    if let Some(detail) = db.detail() {
-        sorted = sorted.with("detail", detail);
-    }
-    sorted.because(error)
-}
-
-/// Whether the server refused a statement for what its tables are, rather than for the state that it or the line is in.
-pub fn is_refusal(error: &Error) -> bool {
-    let code = error.detail().context.get("sqlstate");
-    code.and_then(|code| code.get(..2)).is_some_and(|class| REFUSALS.contains(&class)) && !is_lock_timeout(error)
-}
-
-/// Classes of SQLSTATE: not supported, data, integrity, triggers, names and rights, checks of views, prerequisites, and what a
-/// function raises.
-const REFUSALS: [&str; 8] = ["0A", "22", "23", "27", "42", "44", "55", "P0"];
-
-/// Whether an error is a lock timeout.
-pub fn is_lock_timeout(error: &Error) -> bool {
-    error.detail().context.get("sqlstate").is_some_and(|c| c == SqlState::LOCK_NOT_AVAILABLE.code())
-}
-
 fn brief(sql: &str) -> String {
     let line = sql.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(160).collect()
 }
 
-/// Takes `sslmode` and `sslrootcert` out of a URL or a `key=value` string.
-fn strip_tls(url: &str, tls: &mut Policy) -> Result<String> {
-    if !url.contains("://") {
-        let mut kept = Vec::new();
-        for pair in url.split_whitespace() {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if !tls.take(name, value)? {
-                kept.push(pair);
-            }
-        }
-        return Ok(kept.join(" "));
-    }
-    let Some((base, query)) = url.split_once('?') else { return Ok(url.to_owned()) };
-    let mut kept = Vec::new();
-    for pair in query.split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
-        if !tls.take(name, &value)? {
-            kept.push(pair);
-        }
-    }
-    Ok(if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tls_parameters_are_taken_out_of_the_url() {
-        let mut tls = Policy::default();
-        let url = strip_tls("postgresql://u@h/db?sslmode=verify-full&application_name=x", &mut tls).expect("url");
-        assert_eq!(url, "postgresql://u@h/db?application_name=x");
-        assert!(Address::parse(&Secret::new("postgresql://u:p@h/db?sslmode=require")).is_ok());
-        let wrong = Address::parse(&Secret::new("postgresql://u:geheim@h/db?sslmode=sometimes")).err().expect("error");
-        assert!(wrong.to_string().contains("sometimes") && !format!("{wrong:?}").contains("geheim"));
-    }
 
     #[test]
     fn an_unreadable_url_does_not_show_the_password() {

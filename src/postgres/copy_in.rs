@@ -4,8 +4,7 @@
 //! takes the next unit, makes rows of it and encodes them; a short bounded channel hands the bytes to the socket, so
 //! memory does not grow with the input.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures::SinkExt;
@@ -13,15 +12,32 @@ use tokio::sync::mpsc;
 
 use super::client::{Address, Session, wrong};
 use super::copy::{Encoder, PgType, Selection};
+use super::sqlstate::Place;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
-use crate::load::Feed;
+use crate::load::{Feed, Unit};
 use crate::queue::Queue;
 
 /// Bytes handed to the socket at once.
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks that may wait for the socket, for each connection.
 const CHUNKS_WAITING: usize = 4;
+
+/// The rows of a COPY, by the units that they came from: for a server that counts rows and knows no files.
+#[derive(Default)]
+struct Sent {
+    rows: u64,
+    /// Each unit with the rows that were sent before it, and the rows before it in its file.
+    units: Vec<(Unit, u64, u64)>,
+}
+
+impl Sent {
+    /// The unit of a row of the COPY, and the row's number in its file; both count from what the feed says.
+    fn find(&self, line: u64) -> Option<(Unit, u64)> {
+        let (unit, sent, in_file) = *self.units.iter().rev().find(|(_, sent, _)| *sent < line)?;
+        Some((unit, in_file + line - sent))
+    }
+}
 
 /// What a COPY needs besides its rows.
 #[derive(Clone)]
@@ -97,14 +113,19 @@ pub(crate) async fn copy_units(
     cancel: &Cancel,
     progress: &Progress,
 ) -> Result<u64> {
-    let rows = Arc::new(AtomicU64::new(0));
+    let sent = Arc::new(Mutex::new(Sent::default()));
     let producer = {
-        let (columns, rows) = (target.columns.clone(), Arc::clone(&rows));
+        let (columns, feed, sent) = (target.columns.clone(), Arc::clone(&feed), Arc::clone(&sent));
         let (cancel, progress) = (cancel.clone(), progress.clone());
-        move |sender: &mpsc::Sender<Bytes>| produce(&columns, &*feed, &queue, sender, &rows, &cancel, &progress)
+        move |sender: &mpsc::Sender<Bytes>| produce(&columns, &*feed, &queue, sender, &sent, &cancel, &progress)
     };
-    copy_bytes(session, &target.statement(), &target.table, producer).await?;
-    Ok(rows.load(Ordering::Relaxed))
+    let known = |line| {
+        let (unit, row) = sent.lock().unwrap_or_else(PoisonError::into_inner).find(line)?;
+        Some((feed.name(unit)?.to_owned(), row))
+    };
+    send(session, &target.statement(), &target.table, &known, producer).await?;
+    let sent = sent.lock().unwrap_or_else(PoisonError::into_inner).rows;
+    Ok(sent)
 }
 
 /// Runs one COPY whose bytes come from `produce` on a thread of its own; a short channel bounds what waits between them.
@@ -114,7 +135,27 @@ pub(crate) async fn copy_bytes<T: Send + 'static>(
     table: &str,
     produce: impl FnOnce(&mpsc::Sender<Bytes>) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let failed = |e| wrong(e, "COPY failed").with("table", table);
+    send(session, statement, table, &|_| None, produce).await
+}
+
+/// As [`copy_bytes`]; `known` tells the file of a row of the COPY, and the row's number in it.
+async fn send<T: Send + 'static>(
+    session: &Session,
+    statement: &str,
+    table: &str,
+    known: &(dyn Fn(u64) -> Option<(String, u64)> + Sync),
+    produce: impl FnOnce(&mpsc::Sender<Bytes>) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let failed = |e: tokio_postgres::Error| {
+        let place = Place::of_error(&e).and_then(|place| known(place.line));
+        match place {
+            Some((file, row)) => {
+                let what = format!("COPY failed at row {row} of {file}");
+                wrong(e, &what).with("table", table).with("file", file).with("row", row)
+            }
+            None => wrong(e, "COPY failed").with("table", table),
+        }
+    };
     let sink = session.copy_in::<_, Bytes>(statement).await.map_err(failed)?;
     let mut sink = std::pin::pin!(sink);
     let (sender, mut receiver) = mpsc::channel::<Bytes>(CHUNKS_WAITING);
@@ -147,21 +188,27 @@ fn produce(
     feed: &dyn Feed,
     queue: &Queue,
     sender: &mpsc::Sender<Bytes>,
-    rows: &AtomicU64,
+    sent: &Mutex<Sent>,
     cancel: &Cancel,
     progress: &Progress,
 ) -> Result<()> {
     let mut encoder = Encoder::new(columns, &feed.schema())?;
     let mut buffer = BytesMut::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
-    let send = |buffer: &mut BytesMut| {
+    let hand = |buffer: &mut BytesMut| {
         let chunk = buffer.split().freeze();
         buffer.reserve(CHUNK_BYTES + CHUNK_BYTES / 4);
         hand_over(sender, chunk)
     };
     encoder.header(&mut buffer);
     while let Some(unit) = queue.take() {
-        if let Some((schema, rows_before)) = feed.origin(unit) {
-            encoder.turn_to(&schema, rows_before)?;
+        let origin = feed.origin(unit);
+        if let Some((schema, rows_before)) = &origin {
+            encoder.turn_to(schema, *rows_before)?;
+        }
+        {
+            let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = sent.rows;
+            sent.units.push((unit, before, origin.map_or(before, |(_, rows_before)| rows_before)));
         }
         feed.read(unit, &mut |batch| {
             let mut start = 0;
@@ -170,15 +217,30 @@ fn produce(
                 let slice = batch.slice(start, (batch.num_rows() - start).min(8192));
                 let encoded = encoder.encode(&slice, Selection::All, &mut buffer)?;
                 start += slice.num_rows();
-                rows.fetch_add(encoded, Ordering::Relaxed);
+                sent.lock().unwrap_or_else(PoisonError::into_inner).rows += encoded;
                 progress.add(encoded);
                 if buffer.len() >= CHUNK_BYTES {
-                    send(&mut buffer)?;
+                    hand(&mut buffer)?;
                 }
             }
             Ok(())
         })?;
     }
     encoder.footer(&mut buffer);
-    send(&mut buffer)
+    hand(&mut buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_copy_is_found_in_its_file() {
+        let sent = Sent { rows: 30, units: vec![(0, 0, 0), (3, 10, 100), (1, 20, 10)] };
+        assert_eq!(sent.find(1), Some((0, 1)));
+        assert_eq!(sent.find(10), Some((0, 10)));
+        assert_eq!(sent.find(11), Some((3, 101)));
+        assert_eq!(sent.find(25), Some((1, 15)));
+        assert_eq!(Sent::default().find(1), None);
+    }
 }

@@ -7,17 +7,20 @@
 //! Tests: `tests/python/postgres/`, `tests/python/merge/`, `tests/postgres_copy.rs`.
 
 mod client;
+mod conninfo;
 pub mod copy;
 mod copy_in;
 mod copy_table;
 mod database;
 mod lock;
 mod merge;
+mod pooler;
 mod query;
 mod read_table;
+mod sqlstate;
 mod tls;
 
-pub use client::{Address, Session, get, is_lock_timeout, wrong};
+pub use client::{Address, Session, asked, get, is_lock_timeout, wrong};
 pub(crate) use copy_in::{Target, copy_here, copy_parallel};
 pub use copy_table::{Copied, CopyTable};
 pub use database::Database;

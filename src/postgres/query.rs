@@ -5,7 +5,7 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use futures::StreamExt;
 
-use super::client::{Address, Session, wrong};
+use super::client::{Session, wrong};
 use super::copy::{Decoder, PgType};
 use super::database::Database;
 use crate::error::{Error, Result};
@@ -15,14 +15,21 @@ const BATCH_ROWS: usize = 65_536;
 
 /// Runs a query of the user's, read-only and with the server's own search path.
 pub async fn query(database: &Database, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-    read_all(&questions(&database.address).await?, sql).await
+    let session = database.address.session().await?;
+    session.run(QUESTION).await?;
+    let answer = read_all(&session, sql).await?;
+    end(session).await?;
+    Ok(answer)
 }
 
-/// A session for questions of the user's: read-only and with the server's own search path. Drop it, do not release it.
-pub(crate) async fn questions(address: &Address) -> Result<Session> {
-    let session = address.session().await?;
-    session.run("RESET search_path; SET default_transaction_read_only = on").await?;
-    Ok(session)
+/// Begins what a question of the user's runs in: read-only and with the server's own search path, until it ends.
+pub(super) const QUESTION: &str = "BEGIN READ ONLY; SET LOCAL search_path TO DEFAULT";
+
+/// Ends a question; what a function of it set goes too.
+pub(super) async fn end(session: Session) -> Result<()> {
+    session.run("ROLLBACK").await?;
+    session.release().await;
+    Ok(())
 }
 
 /// All rows of a query.

@@ -16,11 +16,12 @@ use super::client::{Session, get, is_lock_timeout};
 use super::copy_in::quoted;
 use super::copy_table::catalog::no_name;
 use super::database::Database;
-use super::query::{questions, read_all};
+use super::query::{QUESTION, end, read_all};
 use crate::error::{Error, Result};
 use crate::queue::Queue;
 
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+/// As [`QUESTION`], with one snapshot throughout.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO DEFAULT";
 /// Blocks of one part: 16 MiB at PostgreSQL's usual size.
 const PART_BLOCKS: i64 = 2_048;
 
@@ -35,8 +36,10 @@ pub async fn read_table(
     columns: Option<&[String]>,
     connections: usize,
 ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-    let first = questions(&database.address).await?;
+    let first = database.address.session().await?;
+    first.run(QUESTION).await?;
     let found = Found::look_up(&first, table, columns).await?;
+    first.run("COMMIT").await?;
     // A swap is no row that a snapshot could hide, so the lock comes before the snapshot.
     let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", found.name);
     first.run(BEGIN).await?;
@@ -52,7 +55,7 @@ pub async fn read_table(
     for _ in 1..connections.min(parts.len()) {
         // The read goes on with fewer: where the server grants no more sessions, or where somebody waits to change the
         // table, who would be waited for and who waits for the first session.
-        let Ok(session) = questions(&database.address).await else { break };
+        let Ok(session) = database.address.session().await else { break };
         session
             .run(&format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{snapshot}'; SET LOCAL lock_timeout = '200ms'"))
             .await?;
@@ -91,6 +94,7 @@ async fn work(session: Session, parts: Arc<Vec<String>>, queue: Arc<Queue>) -> R
         let (schema, batches) = read_all(&session, &parts[part]).await?;
         done.push(Read { part, schema, batches });
     }
+    end(session).await?;
     Ok(done)
 }
 

@@ -27,8 +27,14 @@ pub(super) fn block_on<T: Send>(
     work: impl Future<Output = Result<T>> + Send,
 ) -> PyResult<T> {
     let runtime = crate::runtime::current().map_err(|e| raise(py, &e))?;
-    let outcome = py.detach(|| runtime.block_on(watch(pipeline, progress, work)));
-    outcome?.map_err(|e| raise(py, &e))
+    let outcome = py.detach(|| {
+        runtime.block_on(async {
+            let outcome = watch(pipeline, progress, work).await;
+            pipeline.end().await;
+            outcome
+        })
+    });
+    pipeline.told(outcome?).map_err(|e| raise(py, &e))
 }
 
 /// Drives the work and, every tick, Python's signal handlers and the progress callback.

@@ -57,7 +57,7 @@ pub async fn mart_source(warehouse: &Warehouse) -> Result<MartSource> {
     session
         // The planner takes every event time for an hour of its own, and so workers for too dear.
         .run(&format!(
-            "SET parallel_tuple_cost = 0.001; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL parallel_tuple_cost = 0.001; \
              LOCK TABLE {tables} IN ACCESS SHARE MODE"
         ))
         .await?;

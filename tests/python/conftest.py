@@ -195,6 +195,17 @@ def debian_postgres() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def pools(debian_postgres: str) -> Iterator[Callable[[str], str]]:
+    """PgBouncer before the distribution's PostgreSQL: the URL of the pool of a mode, all over the database `pooled`."""
+    import psycopg
+
+    with psycopg.connect(debian_postgres, autocommit=True) as admin:
+        admin.execute("create database pooled template template0")
+    with _service("pgbouncer", "PgBouncer is not installed", debian_postgres) as (url, _):
+        yield lambda mode: urlunsplit(urlsplit(url)._replace(path=f"/{mode}"))
+
+
+@pytest.fixture(scope="session")
 def minio_server() -> Iterator[tuple[str, Path]]:
     """MinIO over a folder whose children are its buckets."""
     with _service("minio", "MinIO is not installed (tests/services.py says where it is looked for)") as found:
@@ -232,13 +243,13 @@ def minio_put(minio_server: tuple[str, Path]) -> Callable[[str, str, bytes], Non
 
 
 @contextmanager
-def _service(name: str, missing: str) -> Iterator[tuple[str, Path]]:
+def _service(name: str, missing: str, *behind: str) -> Iterator[tuple[str, Path]]:
     """Run a server of tests/services.py, which the Rust tests use too; gives its URL and its folder."""
     sys.path.insert(0, str(ROOT / "tests"))
     import services
 
     folder = _reachable_folder()
-    with getattr(services, name)(folder / name) as url:
+    with getattr(services, name)(folder / name, *behind) as url:
         if url is None:
             pytest.skip(missing)
         yield url, folder / name

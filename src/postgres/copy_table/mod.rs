@@ -16,7 +16,7 @@ mod fit;
 
 use std::sync::Arc;
 
-use super::client::{Address, Session, wrong};
+use super::client::{Address, Session, is_lock_timeout, wrong};
 use super::copy::PgType;
 use super::copy_in::{Target, copy_here, copy_parallel, copy_units, quoted};
 use crate::control::{Cancel, Progress};
@@ -41,6 +41,8 @@ pub struct CopyTable {
     pub connections: usize,
     /// Tells this run's side table from others'.
     pub run_id: String,
+    /// How long to wait for locks that others hold on the table, each time.
+    pub lock_deadline_seconds: u64,
 }
 
 /// What a copy did.
@@ -97,13 +99,14 @@ impl CopyTable {
         let most = self.connections.clamp(1, self.feed.units().max(1));
         let alone = if most > 1 { load.table.one_connection_because(self.truncate) } else { None };
         let connections = if alone.is_some() { 1 } else { most };
-        let (rows, frozen) = if connections == 1 {
-            load.at_once(&session).await?
+        let loaded = if connections == 1 {
+            load.at_once(&session).await
         } else if load.table.is_new {
-            (load.aside(&session, connections).await?, false)
+            load.aside(&session, connections).await.map(|rows| (rows, false))
         } else {
-            (load.together(connections).await?, false)
+            load.together(connections).await.map(|rows| (rows, false))
         };
+        let (rows, frozen) = loaded.map_err(|e| load.waited(e))?;
         let table = load.table.name();
         Ok(Copied { rows, table, created: load.table.is_new, frozen, connections, one_connection_because: alone })
     }
@@ -114,6 +117,26 @@ impl Load<'_> {
         Target { table, columns: self.columns.clone(), freeze }
     }
 
+    /// Begins a transaction that waits for others' locks no longer than the deadline.
+    fn begin(&self) -> String {
+        format!("BEGIN; SET LOCAL lock_timeout = '{}s'", self.copy.lock_deadline_seconds.max(1))
+    }
+
+    /// The error of a wait that came to its deadline, or the error as it was.
+    fn waited(&self, error: Error) -> Error {
+        if !is_lock_timeout(&error) {
+            return error;
+        }
+        Error::conflict(format!(
+            "another session has held a lock on {} for {} s; nothing was copied, run again when it has ended \
+             (pg_locks and pg_blocking_pids name it), or raise lock_deadline_seconds",
+            self.table.name(),
+            self.copy.lock_deadline_seconds.max(1)
+        ))
+        .with("table", self.table.name())
+        .because(error)
+    }
+
     fn feed(&self) -> Arc<dyn Feed> {
         Arc::clone(&self.copy.feed)
     }
@@ -121,7 +144,7 @@ impl Load<'_> {
     /// Everything in one transaction of the caller's session.
     async fn at_once(&self, session: &Session) -> Result<(u64, bool)> {
         let name = self.table.name();
-        session.run("BEGIN").await?;
+        session.run(&self.begin()).await?;
         if self.table.is_new {
             session.run(&self.table.ddl(&self.table.table)).await?;
         } else if self.copy.truncate {
@@ -167,7 +190,7 @@ impl Load<'_> {
             let (target, queue) = (&target, Arc::clone(&queue));
             async move {
                 let session = self.address.session().await?;
-                session.run("BEGIN").await?;
+                session.run(&self.begin()).await?;
                 let rows = copy_units(&session, target, self.feed(), queue, self.cancel, self.progress).await?;
                 session.run("SET CONSTRAINTS ALL IMMEDIATE").await?;
                 Ok::<_, Error>((session, rows))
