@@ -170,7 +170,9 @@ def pgbouncer(folder: Path, server: str) -> Iterator[str | None]:
     pooler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **account)
     try:
         wait_for_port(port, pooler, "PgBouncer")
-        yield urlunsplit(behind._replace(netloc=f"{behind.username}:{behind.password}@127.0.0.1:{port}", path="/session"))
+        yield urlunsplit(
+            behind._replace(netloc=f"{behind.username}:{behind.password}@127.0.0.1:{port}", path="/session")
+        )
     finally:
         pooler.terminate()
         pooler.wait(20)

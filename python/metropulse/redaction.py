@@ -9,7 +9,7 @@ __all__ = ["redact"]
 _USERINFO = re.compile(r"(?P<head>://[^/\s:@]*):[^/\s]*@")
 _HIDDEN = r"[\w-]*(?:password|passwd|secret|access_key|session_token|sas_key)[\w-]*"
 _KEYWORD = re.compile(
-    rf"""(?i)(?P<name>\b{_HIDDEN}(?:\s*=\s*|["']\s*[:=]\s*))(?P<value>'[^']*'|"[^"]*"|[^\s&,;\]}}]+)"""
+    rf"""(?i)(?P<name>\b{_HIDDEN}(?:\s*=\s*|["']\s*[:=]\s*))(?P<value>'(?:[^'\\]|\\.)*'|"[^"]*"|(?:\\.|[^\s&,;\]}}])+)"""
 )
 
 

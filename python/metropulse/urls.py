@@ -22,9 +22,19 @@ _JDBC_TO_LIBPQ = {
     "loginTimeout": "connect_timeout",
     "options": "options",
     "sslmode": "sslmode",
+    "sslrootcert": "sslrootcert",
     "targetServerType": "target_session_attrs",
 }
-_JDBC_SERVER_TYPES = {"any": "any", "primary": "read-write", "master": "read-write"}
+_JDBC_SERVER_TYPES = {
+    "any": "any",
+    "primary": "read-write",
+    "master": "read-write",
+    "secondary": "standby",
+    "slave": "standby",
+    "preferSecondary": "prefer-standby",
+    "preferSlave": "prefer-standby",
+}
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'")
 _NATIVE_PORTS = {9000: "8123", 9440: "8443"}
 
 
@@ -66,7 +76,10 @@ def postgres_url(text: str, user: str | None = None, password: str | None = None
         tail = "?" + query
     path, _, query = tail.partition("?")
     own_user, own_password, hosts = _split_userinfo(authority)
-    options = dict(parse_qsl(query, keep_blank_values=True))
+    # PostgreSQL's clients, JDBC's apart, read a plus in a URL as a plus, not as a blank.
+    options = dict(
+        parse_qsl(query if scheme.startswith("jdbc:") else query.replace("+", "%2B"), keep_blank_values=True)
+    )
     if scheme.startswith("jdbc:"):
         hosts = hosts or "localhost"
         own_user = options.pop("user", own_user)
@@ -76,7 +89,6 @@ def postgres_url(text: str, user: str | None = None, password: str | None = None
         own_user = options.pop("user", own_user)
         own_password = options.pop("password", own_password)
     userinfo = _join_userinfo(own_user or user, own_password if own_password is not None else password)
-    # quote_via: PostgreSQL's clients read a plus in a URL as a plus, not as a blank.
     return f"postgresql://{userinfo}{hosts}/{path}" + ("?" + urlencode(options, quote_via=quote) if options else "")
 
 
@@ -84,7 +96,8 @@ def clickhouse_endpoint(text: str, user: str | None = None, password: str | None
     """Return ClickHouse's HTTP endpoint, user and password.
 
     Args:
-        text: ``jdbc:clickhouse://host:8123/db``, ``jdbc:ch:https://...``, ``clickhouse://...``, ``http(s)://...``.
+        text: ``jdbc:clickhouse://host:8123/db``, ``jdbc:ch:https://...``, ``clickhouse://...``, ``http(s)://...``. With
+            ``?database=`` a path is the prefix under which a proxy has ClickHouse.
         user: Used where the text names no user.
         password: Used where the text names no password.
 
@@ -117,10 +130,13 @@ def clickhouse_endpoint(text: str, user: str | None = None, password: str | None
             f"expected its HTTP port ({_NATIVE_PORTS[port]})"
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    database = unquote(parts.path.strip("/")) or options.get("database") or "default"
-    url = urlunsplit(
-        ("https" if secure else "http", f"{host}:{port or (8443 if secure else 8123)}", "/" + quote(database), "", "")
-    )
+    place = ("https" if secure else "http", f"{host}:{port or (8443 if secure else 8123)}")
+    if parts.path.strip("/") and options.get("database"):
+        # The path is where a proxy has ClickHouse.
+        url = urlunsplit((*place, parts.path, urlencode({"database": options["database"]}, quote_via=quote), ""))
+    else:
+        database = unquote(parts.path.strip("/")) or options.get("database") or "default"
+        url = urlunsplit((*place, "/" + quote(database), "", ""))
     own_user = unquote(parts.username) if parts.username else options.get("user") or options.get("username")
     own_password = unquote(parts.password) if parts.password is not None else options.get("password")
     return Endpoint(url, own_user or user, own_password if own_password is not None else password)
@@ -130,7 +146,8 @@ def _keyword_string(text: str, user: str | None, password: str | None) -> str:
     if "=" not in text:
         raise ConfigError(f"the warehouse is {redact(text)!r}, expected a postgresql:// URL or key=value pairs")
     for name, value in (("user", user), ("password", password)):
-        if value and not re.search(rf"(?:^|\s){name}\s*=", text):
+        # Words within quotes are no parameters.
+        if value and not re.search(rf"(?:^|\s){name}\s*=", _QUOTED.sub("''", text)):
             escaped = value.replace("\\", "\\\\").replace("'", "\\'")
             text += f" {name}='{escaped}'"
     return text
@@ -141,7 +158,9 @@ def _jdbc_options(options: dict[str, str]) -> dict[str, str]:
     kept: dict[str, str] = {}
     for name, value in options.items():
         if name == "targetServerType":
-            kept["target_session_attrs"] = _JDBC_SERVER_TYPES.get(value, "any")
+            if value not in _JDBC_SERVER_TYPES:
+                raise ConfigError(f"targetServerType is {value!r}, expected one of {', '.join(_JDBC_SERVER_TYPES)}")
+            kept["target_session_attrs"] = _JDBC_SERVER_TYPES[value]
         elif name in _JDBC_TO_LIBPQ:
             kept[_JDBC_TO_LIBPQ[name]] = value
         elif name == "ssl" and _true(value or "true"):

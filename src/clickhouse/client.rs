@@ -59,8 +59,8 @@ pub struct Mart {
 }
 
 impl Mart {
-    /// Connects to `http(s)://host:port/database` and asks for the version. User and password may also stand in the
-    /// URL; the arguments win.
+    /// Connects to `http(s)://host:port/database`, or `http(s)://host:port/prefix/?database=…` behind a proxy, and asks for
+    /// the version. User and password may also stand in the URL; the arguments win.
     ///
     /// # Errors
     /// `Config` for a malformed URL, a wrong user, password or database; `Database` when the server is away.
@@ -273,19 +273,27 @@ fn client(url: &str, user: Option<&str>, password: Option<&Secret>) -> Result<(C
     let port = parsed.port().unwrap_or(if parsed.scheme() == "https" { 8443 } else { 8123 });
     let server = format!("{}://{host}:{port}", parsed.scheme());
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let mut database = decoded(parsed.path().trim_matches('/'));
+    let mut named = None;
     for (name, value) in parsed.query_pairs() {
         match &*name {
-            "database" => database = value.into_owned(),
+            "database" => named = Some(value.into_owned()).filter(|name| !name.is_empty()),
             other => return Err(Error::config(format!("the mart's URL has an unknown parameter {other:?}, {wanted}"))),
         }
     }
-    if database.is_empty() {
-        database = "default".into();
+    let path = parsed.path().trim_matches('/');
+    if named.is_none() && path.contains('/') {
+        let message = "the mart's URL has a path of several parts; where it is a proxy's, name the database by ?database=";
+        return Err(Error::config(message));
     }
+    // Beside ?database= the path is where a proxy has ClickHouse; alone it is the database.
+    let (place, database) = match named {
+        Some(database) => (parsed.path(), database),
+        None if path.is_empty() => ("/", "default".to_owned()),
+        None => ("/", decoded(path)),
+    };
     let user = user.map(str::to_owned).or_else(|| Some(decoded(parsed.username())).filter(|u| !u.is_empty()));
     let password = password.map(|p| p.expose().to_owned()).or_else(|| parsed.password().map(decoded));
-    let mut client = Client::default().with_url(format!("{server}/")).with_database(database).with_validation(false);
+    let mut client = Client::default().with_url(format!("{server}{place}")).with_database(database).with_validation(false);
     if let Some(user) = user {
         client = client.with_user(user);
     }
@@ -305,6 +313,22 @@ mod tests {
         assert_eq!(server, "https://mart.example:8443");
         assert_eq!(client.database(), Some("city"));
         assert!(!format!("{client:?}").contains("cret"));
+    }
+
+    #[test]
+    fn a_path_beside_a_database_is_where_a_proxy_has_clickhouse() {
+        let database = |url: &str| client(url, None, None).unwrap().0.database().map(str::to_owned);
+        for (url, name) in [
+            ("http://h", "default"),
+            ("http://h/city", "city"),
+            ("http://h/?database=city", "city"),
+            ("http://gw/clickhouse/?database=dwh", "dwh"),
+            ("http://gw/a/b?database=dwh", "dwh"),
+            ("http://gw/clickhouse/?database=", "clickhouse"),
+        ] {
+            assert_eq!(database(url).as_deref(), Some(name), "{url}");
+        }
+        assert!(client("http://gw/a/b", None, None).unwrap_err().to_string().contains("?database="));
     }
 
     #[test]

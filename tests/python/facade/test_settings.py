@@ -41,6 +41,11 @@ PROTOTYPE = {
         ("jdbc:postgresql://h/db?ApplicationName=a b", "postgresql://env:s%40x@h/db?application_name=a%20b"),
         ("jdbc:postgresql://h1:1,h2:2/db?targetServerType=primary",
          "postgresql://env:s%40x@h1:1,h2:2/db?target_session_attrs=read-write"),
+        ("jdbc:postgresql://h1,h2/db?targetServerType=preferSecondary",
+         "postgresql://env:s%40x@h1,h2/db?target_session_attrs=prefer-standby"),
+        ("jdbc:postgresql://h/db?sslrootcert=/x", "postgresql://env:s%40x@h/db?sslrootcert=%2Fx"),
+        ("postgresql://h/db?user=u&password=a+b", "postgresql://u:a%2Bb@h/db"),
+        ("host=h options='user=x password=y'", "host=h options='user=x password=y' user='env' password='s@x'"),
         ("jdbc:postgresql:db", "postgresql://env:s%40x@localhost/db"),
         ("jdbc:postgresql://h", "postgresql://env:s%40x@h/"),
         ("host=h dbname=db", "host=h dbname=db user='env' password='s@x'"),
@@ -52,7 +57,14 @@ def test_every_form_of_a_warehouse_address_becomes_postgresqls_own(text, expecte
 
 
 @pytest.mark.parametrize(
-    "text", ["mysql://h/db", "jdbc:oracle:thin:@h", "nonsense", "jdbc:postgresql://h/db?sslrootcert=/x"]
+    "text",
+    [
+        "mysql://h/db",
+        "jdbc:oracle:thin:@h",
+        "nonsense",
+        "jdbc:postgresql://h/db?sslkey=/x",
+        "jdbc:postgresql://h/db?targetServerType=best",
+    ],
 )
 def test_other_warehouse_addresses_are_refused(text):
     with pytest.raises(ConfigError):
@@ -71,6 +83,8 @@ def test_other_warehouse_addresses_are_refused(text):
         ("clickhousedb+connect://h:8123/db", "http://h:8123/db", "env", "sx"),
         ("http://h", "http://h:8123/default", "env", "sx"),
         ("https://u@h:9999/?database=x", "https://h:9999/x", "u", "sx"),
+        ("http://gw/clickhouse/?database=dwh", "http://gw:8123/clickhouse/?database=dwh", "env", "sx"),
+        ("jdbc:ch:https://gw:443/a/b?database=d%20w", "https://gw:443/a/b?database=d%20w", "env", "sx"),
         ("http://[::1]:8123/db", "http://[::1]:8123/db", "env", "sx"),
     ],
 )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import metropulse as mp
 from answers import DATA, check_prototype
 from conftest import execute_on_mart
+from metropulse.copy import copy_into
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
 
@@ -164,7 +167,9 @@ def test_a_pool_of_one_session_is_one_session(pooled):
 def test_a_parameter_that_the_pooler_does_not_take_is_named(pooled):
     pools, _ = pooled
     with pytest.raises(mp.ConfigError, match="ignore_startup_parameters") as caught:
-        mp.copy_parquet(pa.table({"k": [1]}), pools("session") + "?options=-c%20geqo%3Doff", "public.never", create=True)
+        mp.copy_parquet(
+            pa.table({"k": [1]}), pools("session") + "?options=-c%20geqo%3Doff", "public.never", create=True
+        )
     assert "options" in str(caught.value)
 
 
@@ -174,9 +179,11 @@ def limited(running_engines):
     with psycopg.connect(running_engines.warehouse_url, autocommit=True) as admin:
         admin.execute("create database limited template template0")
         version = admin.info.server_version
-        limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"]
+        limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
         for limit in [*limits, *(["transaction_timeout"] if version >= 170_000 else [])]:
             admin.execute(f"alter database limited set {limit} = '5ms'")
+        # This one holds from the first moment on, before anybody can set it.
+        admin.execute("alter database limited set idle_session_timeout = '300ms'")
         yield urlunsplit(urlsplit(running_engines.warehouse_url)._replace(path="/limited"))
         admin.execute("drop database limited with (force)")
 
@@ -186,8 +193,21 @@ def test_limits_of_role_or_database_do_not_stop_a_load(limited):
     p.stage("2024-05-01")
     p.load_dimensions("2024-05-01")
     assert p.load_facts("2024-05-01").rows > 0
+    assert copy_into(p, _slow_rows(), "public.slow", create=True).rows == 3
     slow = p.warehouse.query("select pg_sleep(0.2)::text as slept, current_setting('statement_timeout') as limit")
     assert slow.to_pylist() == [{"slept": "", "limit": "0"}]
+
+
+def _slow_rows() -> pa.RecordBatchReader:
+    """Rows that keep a transaction idle for longer than any of the limits."""
+    schema = pa.schema([("n", pa.int64())])
+
+    def batches():
+        for n in range(3):
+            time.sleep(0.4)
+            yield pa.record_batch([[n]], schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def test_a_statement_that_somebody_else_stops_is_a_failure_and_kept(pipeline_on):
@@ -211,7 +231,9 @@ def test_a_statement_that_somebody_else_stops_is_a_failure_and_kept(pipeline_on)
 
 def _stop_a_waiting_statement(url: str) -> None:
     """Cancel the first statement of ours that waits for a lock, as an administrator would."""
-    sql = "select pg_cancel_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and pid <> pg_backend_pid()"
+    sql = (
+        "select pg_cancel_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and pid <> pg_backend_pid()"
+    )
     with psycopg.connect(url, autocommit=True) as admin:
         for _ in range(600):
             if admin.execute(sql).fetchall():
@@ -220,8 +242,6 @@ def _stop_a_waiting_statement(url: str) -> None:
 
 
 def test_a_lock_on_the_target_of_a_copy_is_waited_for_up_to_the_deadline(pipeline_on, tmp_path):
-    import pyarrow.parquet as pq
-
     p = pipeline_on(DATA / "prototype_raw", lock_deadline_seconds=1)
     url = p.settings.warehouse
     pq.write_table(pa.table({"n": [1, 2]}), tmp_path / "n.parquet")
@@ -230,7 +250,7 @@ def test_a_lock_on_the_target_of_a_copy_is_waited_for_up_to_the_deadline(pipelin
         holder.commit()
         holder.execute("lock table public.held in access exclusive mode")
         with pytest.raises(mp.ConflictError, match=r"another session has held a lock on .*held.* for 1 s") as caught:
-            p.copy_parquet(tmp_path / "n.parquet", "public.held")
+            copy_into(p, tmp_path / "n.parquet", "public.held")
         assert caught.value.retryable
         holder.rollback()
-        assert p.copy_parquet(tmp_path / "n.parquet", "public.held").rows == 2
+        assert copy_into(p, tmp_path / "n.parquet", "public.held").rows == 2
