@@ -282,7 +282,8 @@ fn client(url: &str, user: Option<&str>, password: Option<&Secret>) -> Result<(C
     }
     let path = parsed.path().trim_matches('/');
     if named.is_none() && path.contains('/') {
-        let message = "the mart's URL has a path of several parts; where it is a proxy's, name the database by ?database=";
+        let message =
+            "the mart's URL has a path of several parts; where it is a proxy's, name the database by ?database=";
         return Err(Error::config(message));
     }
     // Beside ?database= the path is where a proxy has ClickHouse; alone it is the database.
@@ -293,7 +294,8 @@ fn client(url: &str, user: Option<&str>, password: Option<&Secret>) -> Result<(C
     };
     let user = user.map(str::to_owned).or_else(|| Some(decoded(parsed.username())).filter(|u| !u.is_empty()));
     let password = password.map(|p| p.expose().to_owned()).or_else(|| parsed.password().map(decoded));
-    let mut client = Client::default().with_url(format!("{server}{place}")).with_database(database).with_validation(false);
+    let mut client =
+        Client::default().with_url(format!("{server}{place}")).with_database(database).with_validation(false);
     if let Some(user) = user {
         client = client.with_user(user);
     }

@@ -95,10 +95,9 @@ pub(super) fn service(name: &str, own_file: Option<&str>) -> Result<Pairs> {
     let system = variable("PGSYSCONFDIR").unwrap_or_else(|| "/etc/postgresql-common".to_owned());
     files.push(Path::new(&system).join("pg_service.conf"));
     for file in &files {
-        if let Ok(text) = fs::read_to_string(file) {
-            if let Some(pairs) = part(&text, name, file)? {
-                return Ok(pairs);
-            }
+        let Ok(text) = fs::read_to_string(file) else { continue };
+        if let Some(pairs) = part(&text, name, file)? {
+            return Ok(pairs);
         }
     }
     let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
