@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::{Absent, Dataset};
+use crate::model::{Absent, Dataset, Dimension};
 
 /// A value that never shows itself.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,10 +126,8 @@ impl Settings {
 
     /// What a key's absence from a snapshot of `dataset` means.
     pub fn absent(&self, dataset: Dataset) -> Absent {
-        self.absent.get(&dataset).copied().unwrap_or(match dataset {
-            Dataset::Routes => Absent::Close,
-            _ => Absent::Ignore,
-        })
+        let declared = || Dimension::of(dataset).map_or(Absent::Ignore, |dimension| dimension.absent);
+        self.absent.get(&dataset).copied().unwrap_or_else(declared)
     }
 
     /// Threads for decoding and aggregation.

@@ -1,4 +1,5 @@
 //! Chooses the conversion of a column by its kind and physical type.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::compute::cast;

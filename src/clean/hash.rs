@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Date32Type, Decimal128Type, Float64Type, Int32Type, TimestampMicrosecondType};
 
 use crate::error::{Error, Result};
-use crate::model::{Dataset, Kind};
+use crate::model::{Dataset, Kind, Repetition};
 
 /// A hash of 128 bits.
 pub(super) type Hash = [u64; 2];
@@ -31,10 +31,10 @@ pub(super) struct Hashes {
 pub(super) fn hash_rows(dataset: Dataset, rows: &RecordBatch, stated: u64) -> Result<Hashes> {
     let basis = if dataset.event_time().is_none() { stated } else { 0 };
     let all = 0..dataset.columns().len();
-    let keys: Vec<usize> = match dataset {
-        Dataset::VehiclePositions => ["vehicle_id", "event_ts"].iter().filter_map(|c| dataset.index(c)).collect(),
-        _ if dataset.supersedes() => dataset.index(dataset.key()).into_iter().collect(),
-        _ => Vec::new(),
+    let keys: Vec<usize> = match dataset.repetition() {
+        Repetition::BothStay { key } => key.iter().filter_map(|c| dataset.index(c)).collect(),
+        Repetition::LastWins => dataset.index(dataset.key()).into_iter().collect(),
+        Repetition::OneStatement => Vec::new(),
     };
     let key_hashes = if keys.is_empty() { None } else { Some(hash_columns(dataset, rows, keys.into_iter(), 0)?) };
     Ok(Hashes { rows: hash_columns(dataset, rows, all, basis)?, keys: key_hashes })

@@ -22,7 +22,7 @@ use super::hash::{Hash, Hashes, hash_rows};
 use super::spill::{PARTITIONS, Records};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
-use crate::model::{Dataset, Reason};
+use crate::model::{Dataset, Reason, Repetition};
 use crate::queue::Queue;
 
 /// Bytes of one entry in both tables, at their emptiest.
@@ -119,13 +119,11 @@ impl Judge {
         }
         for (at, (row, number)) in rows.iter().zip(&cleaned.row_numbers).enumerate() {
             let seq = part.first + number - 1;
-            match keys.as_ref().and_then(|k| k.get(at)) {
-                None => self.records.push([row[0], row[1], seq])?,
-                Some(key) if self.dataset.supersedes() => {
-                    self.records.push([key[0], key[1], row[0], row[1], seq])?;
-                }
-                // Of positions the key only serves a count, so half of its hash will do.
-                Some(key) => self.records.push([key[0], row[0], row[1], seq])?,
+            match (keys.as_ref().and_then(|k| k.get(at)), self.dataset.repetition()) {
+                (None, _) | (_, Repetition::OneStatement) => self.records.push([row[0], row[1], seq])?,
+                (Some(key), Repetition::LastWins) => self.records.push([key[0], key[1], row[0], row[1], seq])?,
+                // The key only serves a count, so half of its hash will do.
+                (Some(key), Repetition::BothStay { .. }) => self.records.push([key[0], row[0], row[1], seq])?,
             }
         }
         Ok(())
@@ -197,7 +195,7 @@ impl Judge {
             let mut table = Table::with_capacity(expected.min(limit), dataset);
             let fits = self.records.scan(partition, |record| {
                 if record.first().is_some_and(|w| (w >> PASS_SHIFT & 0xffff_ffff) % passes == pass) {
-                    table.meet(dataset, record, fates);
+                    table.meet(record, fates);
                 }
                 table.rows.len() <= limit
             })?;
@@ -211,10 +209,10 @@ impl Judge {
 }
 
 fn stride(dataset: Dataset) -> usize {
-    match dataset {
-        Dataset::Trips | Dataset::Payments => 5,
-        Dataset::VehiclePositions => 4,
-        _ => 3,
+    match dataset.repetition() {
+        Repetition::LastWins => 5,
+        Repetition::BothStay { .. } => 4,
+        Repetition::OneStatement => 3,
     }
 }
 
@@ -233,7 +231,7 @@ impl Table {
         Self { rows: table(rows), keys: table(keys) }
     }
 
-    fn meet(&mut self, dataset: Dataset, record: &[u64], fates: &Settling) {
+    fn meet(&mut self, record: &[u64], fates: &Settling) {
         match *record {
             [a, b, seq] => {
                 meet(&mut self.rows, [a, b], seq, |earlier| fates.set(earlier, Fate::Duplicate));
@@ -244,20 +242,21 @@ impl Table {
             }
             [k, l, a, b, seq] => {
                 meet(&mut self.rows, [a, b], seq, |earlier| fates.set(earlier, Fate::Duplicate));
-                if dataset.supersedes() {
-                    meet(&mut self.keys, [k, l], seq, |earlier| {
-                        if fates.get(earlier) != Fate::Duplicate {
-                            fates.set(earlier, Fate::Superseded);
-                        }
-                    });
-                }
+                meet(&mut self.keys, [k, l], seq, |earlier| {
+                    if fates.get(earlier) != Fate::Duplicate {
+                        fates.set(earlier, Fate::Superseded);
+                    }
+                });
             }
             _ => {}
         }
     }
 
     fn contradictions(&self, dataset: Dataset) -> u64 {
-        if dataset != Dataset::VehiclePositions { 0 } else { self.rows.len().saturating_sub(self.keys.len()) as u64 }
+        match dataset.repetition() {
+            Repetition::BothStay { .. } => self.rows.len().saturating_sub(self.keys.len()) as u64,
+            Repetition::OneStatement | Repetition::LastWins => 0,
+        }
     }
 }
 

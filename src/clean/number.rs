@@ -1,4 +1,5 @@
 //! Money, floats, integers and booleans.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::fmt::Display;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! Physical values as JSON text: strictly, to be compared, or readably, to be looked at.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;

@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::datatypes::{ArrowPrimitiveType, Decimal128Type, Float64Type, Int32Type, TimestampMicrosecondType};
 
 use super::convert::Converted;
-use crate::model::{Dataset, Kind, Reason};
+use crate::model::{Coordinates, Dataset, Kind, Reason};
 
 /// 1970-01-02T00:00:00Z.
 const FIRST_EVENT: i64 = 86_400_000_000;
@@ -151,7 +151,10 @@ impl<'a> Judged<'a> {
         if !alarm && lat.null_count() == 0 && lon.null_count() == 0 {
             return;
         }
-        let needed = self.dataset == Dataset::VehiclePositions;
+        let needed = match self.dataset.coordinates() {
+            Some(Coordinates::Required) => true,
+            Some(Coordinates::BothOrNeither) | None => false,
+        };
         for row in 0..lat.len() {
             let missing = (is_missing(lat_column, row), is_missing(lon_column, row));
             let value = |values: &PrimitiveArray<Float64Type>| values.is_valid(row).then(|| values.value(row));

@@ -1,4 +1,5 @@
 //! ClickHouse's errors as ours: by code, without secrets, retryable or not.
+#![allow(clippy::wildcard_enum_match_arm, reason = "other crates' errors and kinds may grow")]
 
 use std::error::Error as StdError;
 

@@ -55,7 +55,7 @@ impl Rhythm {
             Weekday::Sat => (&WEEKEND, &SATURDAY_SHIFTS, 0.8),
             Weekday::Sun => (&WEEKEND, &SUNDAY_SHIFTS, 0.65),
             Weekday::Fri => (&WEEKDAY, &WEEKDAY_SHIFTS, 1.15),
-            _ => (&WEEKDAY, &WEEKDAY_SHIFTS, 1.1),
+            Weekday::Mon | Weekday::Tue | Weekday::Wed | Weekday::Thu => (&WEEKDAY, &WEEKDAY_SHIFTS, 1.1),
         };
         Self { demand, shifts, volume }
     }

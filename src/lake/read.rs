@@ -1,4 +1,5 @@
 //! Streams the batches of a local part.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::fs::File;
 use std::ops::Range;
@@ -20,7 +21,7 @@ use super::failure::file_error;
 use super::fetch::LocalPart;
 use super::partition::Part;
 use crate::error::{Error, Result};
-use crate::model::{Dataset, Kind};
+use crate::model::Dataset;
 
 /// The batches of a part, in file order.
 #[derive(Debug)]
@@ -209,5 +210,5 @@ fn int96_hint(plain: &ArrowReaderMetadata, field: &Field) -> Option<DataType> {
 fn dataset_hint(dataset: Dataset, field: &Field) -> Option<DataType> {
     let kind = dataset.index(field.name()).and_then(|i| dataset.columns().get(i)).map(|c| c.kind)?;
     let is_text = matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    (is_text && kind == Kind::Code).then(|| Kind::Code.arrow())
+    (is_text && kind.is_code()).then(|| kind.arrow())
 }

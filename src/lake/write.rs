@@ -205,8 +205,11 @@ fn properties(dataset: Dataset) -> Result<WriterProperties> {
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
     for column in dataset.columns() {
-        let repeats = matches!(column.kind, Kind::Code | Kind::Text | Kind::Boolean) && column.name != dataset.key();
-        let repeats = repeats || column.kind == Kind::Code;
+        let repeats = match column.kind {
+            Kind::Code => true,
+            Kind::Text | Kind::Boolean => column.name != dataset.key(),
+            Kind::Instant | Kind::Date | Kind::Money | Kind::Float | Kind::Integer | Kind::Json => false,
+        };
         builder = builder.set_column_dictionary_enabled(ColumnPath::from(column.name), repeats);
     }
     Ok(builder.build())

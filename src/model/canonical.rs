@@ -44,7 +44,9 @@ impl Kind {
             Self::Instant => {
                 format!("'epoch'::timestamptz + ({text})::bigint * interval '1 microsecond'")
             }
-            _ => format!("({text})::{}", self.sql()),
+            Self::Date | Self::Money | Self::Float | Self::Integer | Self::Boolean | Self::Json => {
+                format!("({text})::{}", self.sql())
+            }
         }
     }
 }

@@ -47,6 +47,21 @@ impl Kind {
         }
     }
 
+    /// Whether few values stand in many rows, by declaration: codes of telemetry.
+    pub const fn is_code(self) -> bool {
+        match self {
+            Self::Code => true,
+            Self::Text
+            | Self::Instant
+            | Self::Date
+            | Self::Money
+            | Self::Float
+            | Self::Integer
+            | Self::Boolean
+            | Self::Json => false,
+        }
+    }
+
     /// The PostgreSQL type of the column in staging and the warehouse.
     pub const fn sql(self) -> &'static str {
         match self {
@@ -79,6 +94,29 @@ const fn optional(name: &'static str, kind: Kind) -> Column {
 
 const fn required(name: &'static str, kind: Kind) -> Column {
     Column { name, kind, required: true }
+}
+
+/// What two rows of one raw day with one key are to each other, where they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repetition {
+    /// Statements of one dimension member, which must not contradict each other.
+    OneStatement,
+    /// Reports of one event, of which the last wins.
+    LastWins,
+    /// Observations that share their key and are kept, and counted.
+    BothStay {
+        /// The columns that they share.
+        key: &'static [&'static str],
+    },
+}
+
+/// What a dataset asks of latitude and longitude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coordinates {
+    /// A row without both is no use.
+    Required,
+    /// Both or neither.
+    BothOrNeither,
 }
 
 /// A raw dataset of one day.
@@ -228,13 +266,26 @@ impl Dataset {
             Self::Trips => Some("start_ts"),
             Self::Payments => Some("paid_at"),
             Self::VehiclePositions => Some("event_ts"),
-            _ => None,
+            Self::Routes | Self::Stops | Self::Users | Self::Vehicles => None,
         }
     }
 
-    /// Whether of different rows with one key the last wins (trips and payments).
-    pub const fn supersedes(self) -> bool {
-        matches!(self, Self::Trips | Self::Payments)
+    /// What two rows of one key are to each other.
+    pub const fn repetition(self) -> Repetition {
+        match self {
+            Self::Routes | Self::Stops | Self::Users | Self::Vehicles => Repetition::OneStatement,
+            Self::Trips | Self::Payments => Repetition::LastWins,
+            Self::VehiclePositions => Repetition::BothStay { key: &["vehicle_id", "event_ts"] },
+        }
+    }
+
+    /// What the coordinates of a row must be, for datasets that have some.
+    pub const fn coordinates(self) -> Option<Coordinates> {
+        match self {
+            Self::Stops => Some(Coordinates::BothOrNeither),
+            Self::VehiclePositions => Some(Coordinates::Required),
+            Self::Routes | Self::Users | Self::Vehicles | Self::Trips | Self::Payments => None,
+        }
     }
 
     /// The staging table, with its schema.

@@ -34,6 +34,8 @@ impl fmt::Display for Absent {
 pub struct Dimension {
     /// Where its snapshots come from.
     pub dataset: Dataset,
+    /// What it holds.
+    pub member: Member,
     /// The table.
     pub table: &'static str,
     /// The surrogate key.
@@ -44,45 +46,50 @@ pub struct Dimension {
     pub overwritten: &'static [&'static str],
     /// The columns that hold a version's interval; `None` for a type 1 dimension.
     pub interval: Option<(&'static str, &'static str)>,
+    /// What a key's absence from a day's file means, unless a deployment says otherwise.
+    pub absent: Absent,
+}
+
+/// Table, surrogate key and interval are the member's own.
+const fn dimension(
+    dataset: Dataset,
+    member: Member,
+    tracked: &'static [&'static str],
+    overwritten: &'static [&'static str],
+    absent: Absent,
+) -> Dimension {
+    let (table, surrogate, interval) = (member.table(), member.surrogate(), member.interval());
+    Dimension { dataset, member, table, surrogate, tracked, overwritten, interval, absent }
 }
 
 impl Dimension {
     /// Routes: type 2; `active_flag` is tracked too and derived from the two bounds.
-    pub const ROUTE: Self = Self {
-        dataset: Dataset::Routes,
-        table: "dwh.dim_route",
-        surrogate: "route_sk",
-        tracked: &["name", "transport_type", "base_fare", "schema_json"],
-        overwritten: &[],
-        interval: Some(("valid_from", "valid_to")),
-    };
+    pub const ROUTE: Self = dimension(
+        Dataset::Routes,
+        Member::Route,
+        &["name", "transport_type", "base_fare", "schema_json"],
+        &[],
+        Absent::Close,
+    );
     /// Riders: type 2 for city, language and activity.
-    pub const USER: Self = Self {
-        dataset: Dataset::Users,
-        table: "dwh.dim_user",
-        surrogate: "user_sk",
-        tracked: &["city", "lang", "is_active"],
-        overwritten: &["gender", "birthdate", "created_at"],
-        interval: Some(("effective_from", "effective_to")),
-    };
+    pub const USER: Self = dimension(
+        Dataset::Users,
+        Member::User,
+        &["city", "lang", "is_active"],
+        &["gender", "birthdate", "created_at"],
+        Absent::Ignore,
+    );
     /// Vehicles: type 1.
-    pub const VEHICLE: Self = Self {
-        dataset: Dataset::Vehicles,
-        table: "dwh.dim_vehicle",
-        surrogate: "vehicle_sk",
-        tracked: &[],
-        overwritten: &["route_id", "transport_type", "capacity", "vendor", "commissioned_at", "decommissioned_at"],
-        interval: None,
-    };
+    pub const VEHICLE: Self = dimension(
+        Dataset::Vehicles,
+        Member::Vehicle,
+        &[],
+        &["route_id", "transport_type", "capacity", "vendor", "commissioned_at", "decommissioned_at"],
+        Absent::Ignore,
+    );
     /// Stops: type 1.
-    pub const STOP: Self = Self {
-        dataset: Dataset::Stops,
-        table: "dwh.dim_stop",
-        surrogate: "stop_sk",
-        tracked: &[],
-        overwritten: &["name", "lat", "lon", "city"],
-        interval: None,
-    };
+    pub const STOP: Self =
+        dimension(Dataset::Stops, Member::Stop, &[], &["name", "lat", "lon", "city"], Absent::Ignore);
 
     /// The dimensions that raw snapshots feed, in the order in which they are locked and loaded.
     pub const ALL: [Self; 4] = [Self::ROUTE, Self::STOP, Self::USER, Self::VEHICLE];
@@ -93,13 +100,14 @@ impl Dimension {
         &self.dataset.columns()[1..]
     }
 
-    /// The kind of member this dimension holds.
-    pub const fn member(&self) -> Member {
-        match self.dataset {
-            Dataset::Routes => Member::Route,
-            Dataset::Stops => Member::Stop,
-            Dataset::Users => Member::User,
-            _ => Member::Vehicle,
+    /// The dimension that a dataset's snapshots feed.
+    pub const fn of(dataset: Dataset) -> Option<Self> {
+        match dataset {
+            Dataset::Routes => Some(Self::ROUTE),
+            Dataset::Stops => Some(Self::STOP),
+            Dataset::Users => Some(Self::USER),
+            Dataset::Vehicles => Some(Self::VEHICLE),
+            Dataset::Trips | Dataset::Payments | Dataset::VehiclePositions => None,
         }
     }
 }

@@ -59,13 +59,16 @@ impl Member {
         match self {
             Self::Route => Some(("valid_from", "valid_to")),
             Self::User => Some(("effective_from", "effective_to")),
-            _ => None,
+            Self::Vehicle | Self::Stop | Self::PaymentMethod => None,
         }
     }
 
     /// Whether a key that only facts name becomes an inferred member (else an ordinary one).
     pub const fn is_inferred(self) -> bool {
-        !matches!(self, Self::PaymentMethod)
+        match self {
+            Self::Route | Self::User | Self::Vehicle | Self::Stop => true,
+            Self::PaymentMethod => false,
+        }
     }
 }
 
@@ -84,9 +87,33 @@ const fn to(member: Member, raw: &'static str, surrogate: &'static str) -> Refer
     Reference { raw, surrogate, member }
 }
 
+/// Which fact: for code that treats each in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FactKind {
+    /// Rides.
+    Trip,
+    /// Payments, which may refer to a ride.
+    Payment,
+    /// Telemetry.
+    VehiclePosition,
+}
+
+/// Columns of a fact that are worked out from its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Computed {
+    /// `duration_sec`: whole seconds from start to end, cut off.
+    Duration,
+    /// `trip_sk`: the trip that `trip_id` names, looked up in the registry of trips.
+    Trip,
+    /// `event_date_sk` and `event_time_sk`: date and time of day in the service zone.
+    DateAndTime,
+}
+
 /// One fact table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fact {
+    /// Which fact it is.
+    pub kind: FactKind,
     /// Where its rows come from.
     pub dataset: Dataset,
     /// The table.
@@ -99,6 +126,8 @@ pub struct Fact {
     pub references: &'static [Reference],
     /// Raw columns taken over: (raw name, name in the fact).
     pub taken: &'static [(&'static str, &'static str)],
+    /// What is worked out from its row.
+    pub computed: Computed,
     /// For facts with a business key of their own: the table of its keys and the one of rows that lost.
     pub registry: Option<Registry>,
 }
@@ -117,6 +146,7 @@ pub struct Registry {
 impl Fact {
     /// Rides.
     pub const TRIP: Self = Self {
+        kind: FactKind::Trip,
         dataset: Dataset::Trips,
         table: "dwh.fact_trip",
         surrogate: "trip_sk",
@@ -136,10 +166,12 @@ impl Fact {
             ("fare", "fare_amount"),
             ("status", "status"),
         ],
+        computed: Computed::Duration,
         registry: Some(Registry { key: "trip_id", keys: "dwh.trip_key", superseded: "dwh.superseded_trip" }),
     };
     /// Payments.
     pub const PAYMENT: Self = Self {
+        kind: FactKind::Payment,
         dataset: Dataset::Payments,
         table: "dwh.fact_payment",
         surrogate: "payment_sk",
@@ -157,10 +189,12 @@ impl Fact {
             ("paid_at", "paid_at"),
             ("trip_id", "trip_id"),
         ],
+        computed: Computed::Trip,
         registry: Some(Registry { key: "payment_id", keys: "dwh.payment_key", superseded: "dwh.superseded_payment" }),
     };
     /// Telemetry.
     pub const VEHICLE_POSITION: Self = Self {
+        kind: FactKind::VehiclePosition,
         dataset: Dataset::VehiclePositions,
         table: "dwh.fact_vehicle_position",
         surrogate: "position_sk",
@@ -174,6 +208,7 @@ impl Fact {
             ("heading", "heading"),
             ("provider_ts", "provider_ts"),
         ],
+        computed: Computed::DateAndTime,
         registry: None,
     };
 
@@ -181,7 +216,12 @@ impl Fact {
     pub const ALL: [Self; 3] = [Self::TRIP, Self::PAYMENT, Self::VEHICLE_POSITION];
 
     /// The fact of a dataset.
-    pub fn of(dataset: Dataset) -> Option<Self> {
-        Self::ALL.into_iter().find(|fact| fact.dataset == dataset)
+    pub const fn of(dataset: Dataset) -> Option<Self> {
+        match dataset {
+            Dataset::Trips => Some(Self::TRIP),
+            Dataset::Payments => Some(Self::PAYMENT),
+            Dataset::VehiclePositions => Some(Self::VEHICLE_POSITION),
+            Dataset::Routes | Dataset::Stops | Dataset::Users | Dataset::Vehicles => None,
+        }
     }
 }

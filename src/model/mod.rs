@@ -11,8 +11,8 @@ mod fact;
 mod reason;
 mod zone;
 
-pub use dataset::{Column, Dataset, Kind};
+pub use dataset::{Column, Coordinates, Dataset, Kind, Repetition};
 pub use dimension::{Absent, Dimension};
-pub use fact::{Fact, Member, Reference, Registry};
+pub use fact::{Computed, Fact, FactKind, Member, Reference, Registry};
 pub use reason::Reason;
 pub use zone::{Clock, Zone, epoch_micros};

@@ -19,7 +19,7 @@ use super::mart::versions;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::history::{Census, Presence, Rules, Run, Snapshot, assign, derive, guard};
-use crate::model::{Absent, Dataset, Dimension, Zone};
+use crate::model::{Absent, Dataset, Dimension, Fact, FactKind, Zone};
 use crate::rollup::HourClock;
 use crate::rollup::mart::{Claims, HourlyMart, RouteVersion, RouteVersions, partial};
 use crate::warehouse::MartSource;
@@ -131,10 +131,11 @@ impl LakeMart {
                 judged.each(&cancel, &mut |_, kept, _| {
                     let kept = self.claimed(day.number, judged.dataset, kept)?;
                     let kept = within(&kept, judged.dataset, &self.micros(&range))?;
-                    match judged.dataset {
-                        Dataset::Trips => mart.add_trips(&partial::trips(&kept, &mut clock)?),
-                        Dataset::Payments => mart.add_payments(&partial::payments(&kept, &mut clock)?),
-                        _ => mart.add_positions(&partial::positions(&kept, &mut clock)?),
+                    match Fact::of(judged.dataset).map(|fact| fact.kind) {
+                        Some(FactKind::Trip) => mart.add_trips(&partial::trips(&kept, &mut clock)?),
+                        Some(FactKind::Payment) => mart.add_payments(&partial::payments(&kept, &mut clock)?),
+                        Some(FactKind::VehiclePosition) => mart.add_positions(&partial::positions(&kept, &mut clock)?),
+                        None => Ok(()),
                     }
                 })?;
             }
@@ -180,10 +181,10 @@ impl LakeMart {
 
     /// The rows that no newer day has.
     fn claimed(&mut self, day: u32, dataset: Dataset, kept: &RecordBatch) -> Result<RecordBatch> {
-        let claims = match dataset {
-            Dataset::Trips => &mut self.trips,
-            Dataset::Payments => &mut self.payments,
-            _ => return Ok(kept.clone()),
+        let claims = match Fact::of(dataset).map(|fact| fact.kind) {
+            Some(FactKind::Trip) => &mut self.trips,
+            Some(FactKind::Payment) => &mut self.payments,
+            Some(FactKind::VehiclePosition) | None => return Ok(kept.clone()),
         };
         let mask = claims.claim(dataset.key(), kept.column(0), day)?;
         filtered(kept, &mask)

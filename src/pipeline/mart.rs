@@ -12,7 +12,7 @@ use super::lake_mart::WINDOW_DATES;
 use super::report::{Report, TableReport};
 use crate::clickhouse::Mart;
 use crate::error::{Error, Result};
-use crate::model::{Dataset, Zone};
+use crate::model::{FactKind, Zone};
 use crate::rollup::mart::{HourlyMart, RouteVersion, RouteVersions, schema};
 use crate::warehouse::{self, MartSource, RouteName};
 
@@ -189,10 +189,10 @@ fn lost(built: Vec<(NaiveDate, u64)>, held: &BTreeMap<NaiveDate, u64>) -> Vec<Na
 async fn rows_of(source: &MartSource, zone: Zone, routes: &[RouteName], date: NaiveDate) -> Result<RecordBatch> {
     let mut mart = HourlyMart::new(zone, versions(routes));
     source
-        .date(date, &mut |dataset, batch| match dataset {
-            Dataset::Trips => mart.add_trips(&batch),
-            Dataset::Payments => mart.add_payments(&batch),
-            _ => mart.add_positions(&batch),
+        .date(date, &mut |fact, batch| match fact {
+            FactKind::Trip => mart.add_trips(&batch),
+            FactKind::Payment => mart.add_payments(&batch),
+            FactKind::VehiclePosition => mart.add_positions(&batch),
         })
         .await?;
     let next = date + Days::new(1);

@@ -1,4 +1,5 @@
 //! Small numbers for distinct values, so that groups and sets are made of integers.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::hash::BuildHasher;
 

@@ -10,7 +10,7 @@ use chrono::{Days, NaiveDate};
 use super::context::Warehouse;
 use super::lock::Lock;
 use crate::error::Result;
-use crate::model::{Dataset, Fact, Zone};
+use crate::model::{Fact, FactKind, Zone};
 use crate::postgres::{Session, get, read};
 
 const HOUR_MICROS: i64 = 3_600_000_000;
@@ -119,13 +119,13 @@ impl MartSource {
     pub async fn date(
         &self,
         service_date: NaiveDate,
-        sink: &mut (dyn FnMut(Dataset, RecordBatch) -> Result<()> + Send),
+        sink: &mut (dyn FnMut(FactKind, RecordBatch) -> Result<()> + Send),
     ) -> Result<()> {
         for fact in Fact::ALL {
             let days = self.raw_days(&fact, service_date).await?;
             if !days.is_empty() {
                 let sql = self.sql(&fact, service_date, &days);
-                read(&self.session, &sql, &mut |batch| sink(fact.dataset, batch)).await?;
+                read(&self.session, &sql, &mut |batch| sink(fact.kind, batch)).await?;
             }
         }
         Ok(())
@@ -146,8 +146,8 @@ impl MartSource {
             format!("f.dt IN ({}) AND {time} >= {} AND {time} < {}", days.join(", "), instant(from), instant(to));
         let bucket = hour_sql(self.zone, &time, from, to);
         let route = "coalesce(r.route_id, '') AS route_id";
-        match fact.dataset {
-            Dataset::Trips => format!(
+        match fact.kind {
+            FactKind::Trip => format!(
                 "SELECT {route}, {bucket} AS hour_bucket, u.user_id, v.vehicle_id, 1::bigint AS trip_cnt, \
                    coalesce(f.fare_amount, 0)::numeric(38,2) AS fare_sum, {fare_cnt} AS fare_cnt, \
                    coalesce(f.duration_sec, 0) AS duration_sum_sec, {duration_cnt} AS duration_cnt, \
@@ -159,13 +159,13 @@ impl MartSource {
                 duration_cnt = one_if_known("duration_sec"),
                 distance_cnt = one_if_known("distance_m"),
             ),
-            Dataset::Payments => format!(
+            FactKind::Payment => format!(
                 "SELECT {route}, hour_bucket, payment_cnt, amount_sum, amount_cnt \
                  FROM (SELECT f.route_sk, {bucket} AS hour_bucket, count(*) AS payment_cnt, \
                    coalesce(sum(f.amount), 0)::numeric(38,2) AS amount_sum, count(f.amount) AS amount_cnt \
                    FROM dwh.fact_payment f WHERE {filter} GROUP BY 1, 2) g LEFT JOIN dwh.dim_route r USING (route_sk)"
             ),
-            _ => format!(
+            FactKind::VehiclePosition => format!(
                 "SELECT {route}, hour_bucket, v.vehicle_id, position_cnt, speed_sum, speed_cnt \
                  FROM (SELECT f.route_sk, {bucket} AS hour_bucket, f.vehicle_sk, count(*) AS position_cnt, \
                    coalesce(sum(f.speed), 0) AS speed_sum, count(f.speed) AS speed_cnt \

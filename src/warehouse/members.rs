@@ -1,4 +1,5 @@
 //! The members that facts refer to: their keys in memory while a day loads, and inferred ones for keys nobody described.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};

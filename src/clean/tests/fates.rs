@@ -37,7 +37,7 @@ fn naive(dataset: Dataset, parts: &[Vec<Row>]) -> Vec<Vec<Option<Fate>>> {
         let later = || all[at + 1..].iter().filter(|r| !r.2 && r.0 == key);
         Some(if later().any(|r| r.1 == value) {
             Fate::Duplicate
-        } else if dataset.supersedes() && later().next().is_some() {
+        } else if matches!(dataset.repetition(), crate::model::Repetition::LastWins) && later().next().is_some() {
             Fate::Superseded
         } else {
             Fate::Kept

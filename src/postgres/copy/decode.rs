@@ -1,4 +1,5 @@
 //! COPY BINARY to Arrow batches.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::sync::Arc;
 

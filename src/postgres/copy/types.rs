@@ -53,6 +53,7 @@
 //! | `timestamp`, `timestamptz` | `Timestamp(µs)` without zone, with `UTC` | `infinity` is a data error |
 //! | `text[]`, `int8[]` | `List(Utf8)`, `List(Int64)` | one dimension; its lower bound is forgotten |
 //! | anything else | | **unsupported**: cast it in the query |
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
 //! Whether the columns of every file go into the table.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::collections::BTreeMap;
 

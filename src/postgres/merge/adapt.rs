@@ -1,6 +1,7 @@
 //! Batches as the table will hold them: only the columns that take part, decimals at the column's scale, instants at its
 //! precision, days as instants. What the server would round or cut is rounded and cut here, so that it compares equal
 //! afterwards.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 //!
 //! A row is remembered by two digests of 128 bits, of its key and of what it says. Where digests of the table itself are
 //! at hand, a row that says what the table shows is counted and forgotten.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::sync::mpsc::{Receiver, sync_channel};
 

@@ -2,6 +2,7 @@
 //!
 //! `<table>_said` holds the runs of the keys whose log is not what their versions tell. `<table>_loads` holds one row for each
 //! loaded snapshot and one, without an effective time, for the rules. A large table has a third one, `<table>_digests`.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::collections::BTreeMap;
 

@@ -2,6 +2,7 @@
 //!
 //! Snapshot, table and log meet in this one form, so that any type which can be written can be merged, and nothing is
 //! parsed or printed on the way. Two values are equal when their canonical bytes are.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::borrow::Cow;
 use std::collections::HashMap;

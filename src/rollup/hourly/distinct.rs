@@ -8,6 +8,7 @@
 //! Values behind a dictionary are few, so their pairs go through a set first.
 //!
 //! Beyond its share of memory a bin first drops repeats, and then moves to a scratch file.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::sync::OnceLock;
 

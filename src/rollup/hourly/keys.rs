@@ -1,4 +1,5 @@
 //! Key columns as one number a row.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::cmp::Ordering;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! The state of one measure: an array by group number.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::sync::Arc;
 

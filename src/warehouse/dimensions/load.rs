@@ -145,7 +145,7 @@ impl Work<'_> {
         let (mut written, mut rekeyed) = (Written::default(), BTreeMap::new());
         if self.plan_affected(&days, old_absent).await? {
             written = apply::apply(session, &self.shape, &Warehouse::load_id(self.dt)).await?;
-            rekeyed = self.follow(dimension.member()).await?;
+            rekeyed = self.follow(dimension.member).await?;
         }
         schema::fix_zone(session, &self.warehouse.settings.time_zone).await?;
         let fingerprint = dimension_fingerprint(self.warehouse, &dimension);
@@ -258,10 +258,14 @@ impl Work<'_> {
             return Ok(BTreeMap::new());
         }
         let moved = rekey::rekey(self.session, member, self.leaving).await?;
-        if member == Member::Route {
-            let zone = &self.warehouse.settings.time_zone;
-            let reason = format!("{} {}", self.shape.dimension.table, self.dt);
-            rekey::dirty_routes(self.session, zone, &reason, &self.warehouse.run_id).await?;
+        match member {
+            // The mart shows names and types of routes.
+            Member::Route => {
+                let zone = &self.warehouse.settings.time_zone;
+                let reason = format!("{} {}", self.shape.dimension.table, self.dt);
+                rekey::dirty_routes(self.session, zone, &reason, &self.warehouse.run_id).await?;
+            }
+            Member::User | Member::Vehicle | Member::Stop | Member::PaymentMethod => {}
         }
         Ok(moved)
     }

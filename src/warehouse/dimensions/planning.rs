@@ -69,7 +69,7 @@ impl Work<'_> {
             .filter(|(key, _, wanted)| wanted.is_empty() && !key.stored.is_empty())
             .map(|(key, ..)| key.key.clone())
             .collect();
-        let member = self.shape.dimension.member();
+        let member = self.shape.dimension.member;
         let referenced =
             if left.is_empty() { Vec::new() } else { rekey::referenced(self.session, member, &left).await? };
         for (key, before, wanted) in &derived {

@@ -15,7 +15,7 @@ use super::trips::TripKeys;
 use crate::error::{Error, Result};
 use crate::history::Misses;
 use crate::load::{Line, Rows};
-use crate::model::{Dataset, Fact};
+use crate::model::{Computed, Fact};
 use crate::postgres::{Database, Session, Target, copy_parallel, get};
 use crate::warehouse::context::Warehouse;
 use crate::warehouse::lock::Lock;
@@ -138,9 +138,9 @@ impl Round<'_> {
         session.run("COMMIT").await?;
         let expected: u64 = lines.iter().map(|l| l.rows_loaded).sum();
         let first_key = reserve(session, fact.surrogate, expected).await?;
-        let trips = match fact.dataset {
-            Dataset::Payments => TripKeys::read(session, dt, warehouse.settings.memory_bytes / 2).await?,
-            _ => TripKeys::default(),
+        let trips = match fact.computed {
+            Computed::Trip => TripKeys::read(session, dt, warehouse.settings.memory_bytes / 2).await?,
+            Computed::Duration | Computed::DateAndTime => TripKeys::default(),
         };
         let feed = FactRows::new(fact, rows, Arc::clone(&self.members), trips, warehouse.zone, first_key)?;
         Ok(Ready { side, fact, dt, lines, feed: Arc::new(feed), expected })

@@ -9,7 +9,7 @@ use super::rows::Seen;
 use super::supersede::{Moves, Settled, Settlement};
 use crate::error::{Error, Result};
 use crate::load::Line;
-use crate::model::{Dataset, Fact};
+use crate::model::{Fact, FactKind};
 use crate::postgres::{Session, get};
 use crate::warehouse::context::Warehouse;
 use crate::warehouse::members::{self, Members, Written};
@@ -97,16 +97,16 @@ impl Publication<'_> {
 
     /// Payments find their trip by its key, whichever of the two came first. `open`: some have not found it yet.
     async fn resolve_trips(&self, side: &str, open: bool) -> Result<()> {
-        let sql = match self.fact.dataset {
-            Dataset::Payments if open => format!(
+        let sql = match self.fact.kind {
+            FactKind::Payment if open => format!(
                 "UPDATE {side} p SET trip_sk = k.trip_sk FROM dwh.trip_key k \
                  WHERE p.trip_sk IS NULL AND k.trip_id = p.trip_id"
             ),
-            Dataset::Trips => format!(
+            FactKind::Trip => format!(
                 "UPDATE dwh.fact_payment f SET trip_sk = p.trip_sk FROM {side} p \
                  WHERE f.trip_sk IS NULL AND f.trip_id = p.trip_id"
             ),
-            _ => return Ok(()),
+            FactKind::Payment | FactKind::VehiclePosition => return Ok(()),
         };
         self.session.run(&sql).await
     }

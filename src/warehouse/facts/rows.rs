@@ -11,21 +11,10 @@ use super::trips::TripKeys;
 use crate::error::{Error, Result};
 use crate::history::Misses;
 use crate::load::{Feed, Rows, Unit};
-use crate::model::{Clock, Dataset, Fact, Zone};
+use crate::model::{Clock, Computed, Fact, Zone};
 use crate::postgres::copy::PgType;
 use crate::warehouse::members::{Numbers, Shared};
 use crate::warehouse::stage::{batch_of, pg_type};
-
-/// Columns that are computed rather than taken over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Computed {
-    /// Whole seconds from start to end, cut off.
-    Duration,
-    /// `yyyymmdd` and second of the day of the event in the service zone.
-    DateAndTime,
-    /// The trip that a payment names.
-    Trip,
-}
 
 /// What the rows of a day showed on the way.
 #[derive(Debug, Default)]
@@ -47,7 +36,6 @@ pub(super) struct FactRows {
     members: Shared,
     trips: TripKeys,
     zone: Zone,
-    computed: Computed,
     next_key: AtomicI64,
     schema: SchemaRef,
     columns: Vec<(String, PgType)>,
@@ -63,19 +51,13 @@ impl FactRows {
         zone: Zone,
         first_key: i64,
     ) -> Result<Self> {
-        let computed = match fact.dataset {
-            Dataset::Trips => Computed::Duration,
-            Dataset::VehiclePositions => Computed::DateAndTime,
-            _ => Computed::Trip,
-        };
-        let (fields, columns) = shape(&fact, computed)?;
+        let (fields, columns) = shape(&fact)?;
         Ok(Self {
             fact,
             rows,
             members,
             trips,
             zone,
-            computed,
             next_key: AtomicI64::new(first_key),
             schema: Arc::new(Schema::new(fields)),
             columns,
@@ -117,10 +99,13 @@ impl FactRows {
         for (name, _) in self.fact.taken {
             let column = raw(name)?;
             // A payment's trip is a reference: an empty one is none.
-            let is_reference = self.fact.dataset == Dataset::Payments && *name == "trip_id";
+            let is_reference = match self.fact.computed {
+                Computed::Trip => *name == "trip_id",
+                Computed::Duration | Computed::DateAndTime => false,
+            };
             columns.push(if is_reference { without_empty(column) } else { Arc::clone(column) });
         }
-        match self.computed {
+        match self.fact.computed {
             Computed::Duration => {
                 let ends = raw("end_ts")?.as_primitive::<TimestampMicrosecondType>();
                 let seconds = ends.iter().zip(times).map(|(end, start)| end.map(|end| (end - start) / 1_000_000));
@@ -178,7 +163,7 @@ fn without_empty(column: &ArrayRef) -> ArrayRef {
 
 type Shape = (Vec<Field>, Vec<(String, PgType)>);
 
-fn shape(fact: &Fact, computed: Computed) -> Result<Shape> {
+fn shape(fact: &Fact) -> Result<Shape> {
     let mut list: Vec<(&str, DataType, PgType)> = vec![(fact.surrogate, DataType::Int64, PgType::Int8)];
     list.extend(fact.references.iter().map(|r| (r.surrogate, DataType::Int64, PgType::Int8)));
     for (raw, name) in fact.taken {
@@ -190,7 +175,7 @@ fn shape(fact: &Fact, computed: Computed) -> Result<Shape> {
             .ok_or_else(|| Error::internal(format!("{} has no column {raw}", fact.dataset)))?;
         list.push((name, column.kind.arrow(), pg_type(column.kind)));
     }
-    match computed {
+    match fact.computed {
         Computed::Duration => list.push(("duration_sec", DataType::Int64, PgType::Int8)),
         Computed::DateAndTime => {
             list.push(("event_date_sk", DataType::Int32, PgType::Int4));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 
 use crate::error::Result;
-use crate::model::{Dataset, Fact, Registry};
+use crate::model::{Computed, Fact, FactKind, Registry};
 use crate::postgres::{Session, get};
 use crate::warehouse::context::Warehouse;
 use crate::warehouse::members::{Members, Written, as_of_sql};
@@ -45,8 +45,10 @@ impl<'a> Settlement<'a> {
     /// Columns that a waiting row shares with the fact by name.
     fn shared(&self) -> Vec<&'static str> {
         let mut names: Vec<&str> = self.fact.taken.iter().map(|(_, name)| *name).collect();
-        if self.fact.dataset == Dataset::Trips {
-            names.push("duration_sec");
+        match self.fact.computed {
+            Computed::Duration => names.push("duration_sec"),
+            // Looked up again, from what the row says.
+            Computed::Trip | Computed::DateAndTime => {}
         }
         names.extend(["load_id", "inserted_at", "dt", "file_no"]);
         names
@@ -187,15 +189,16 @@ impl<'a> Settlement<'a> {
                    AND NOT EXISTS (SELECT FROM pg_temp.coming_back c WHERE c.{key} = l.id)"
             ))
             .await?;
-        if self.fact.dataset == Dataset::Trips {
-            session
-                .run(&format!(
+        match self.fact.kind {
+            FactKind::Trip => {
+                let forget = format!(
                     "UPDATE dwh.fact_payment f SET trip_sk = NULL FROM pg_temp.left_over l WHERE f.trip_sk = l.sk \
                      AND NOT EXISTS (SELECT FROM pg_temp.coming_back c WHERE c.{key} = l.id)"
-                ))
-                .await?;
+                );
+                session.run(&forget).await
+            }
+            FactKind::Payment | FactKind::VehiclePosition => Ok(()),
         }
-        Ok(())
     }
 
     /// The rows that come back go into the fact table.
@@ -236,10 +239,9 @@ impl<'a> Settlement<'a> {
         let looked_up: Vec<String> =
             self.fact.references.iter().map(|r| as_of_sql(r.member, &format!("c.{}", r.raw), &time)).collect();
         let plain: Vec<String> = shared.iter().map(|name| format!("c.{name}")).collect();
-        let (trip, trip_sk) = if self.fact.dataset == Dataset::Payments {
-            (", trip_sk", ", (SELECT k.trip_sk FROM dwh.trip_key k WHERE k.trip_id = c.trip_id)")
-        } else {
-            ("", "")
+        let (trip, trip_sk) = match self.fact.computed {
+            Computed::Trip => (", trip_sk", ", (SELECT k.trip_sk FROM dwh.trip_key k WHERE k.trip_id = c.trip_id)"),
+            Computed::Duration | Computed::DateAndTime => ("", ""),
         };
         format!(
             "INSERT INTO {table} ({sk}, {}, {}{trip}) SELECT c.kept_sk, {}, {}{trip_sk} FROM pg_temp.coming_back c",
