@@ -1,6 +1,7 @@
 //! The COPY BINARY codec against a real server: every type with NULL, its least and its greatest value, both ways.
 //!
 //! Needs `METROPULSE_TEST_PG_URL`; without it the tests are skipped, unless `METROPULSE_REQUIRE_SERVICES=1`.
+#![allow(clippy::wildcard_enum_match_arm)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod live;
