@@ -132,13 +132,13 @@ fn facts_refer_to_what_the_extracts_name() {
     let ids = texts(&routes, "route_id");
     let fares: HashMap<_, _> = ids.iter().cloned().zip(cents(&routes, "base_fare")).collect();
     let paths: HashMap<_, _> = ids.into_iter().zip(texts(&routes, "schema_json")).collect();
-    let (froms, tos) = (texts(&trips, "start_stop_id"), texts(&trips, "end_stop_id"));
+    let (starts, ends) = (texts(&trips, "start_stop_id"), texts(&trips, "end_stop_id"));
     for (row, route) in texts(&trips, "route_id").iter().enumerate() {
         let fare = cents(&trips, "fare")[row];
         assert!(fare == 0 || fare == fares[route]);
         let stops: serde_json::Value = serde_json::from_str(&paths[route]).unwrap();
         let place = |id: &str| stops["stops"].as_array().unwrap().iter().position(|s| s == id).unwrap();
-        assert_ne!(place(&froms[row]), place(&tos[row]));
+        assert_ne!(place(&starts[row]), place(&ends[row]));
     }
 }
 

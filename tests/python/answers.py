@@ -1,10 +1,18 @@
-"""The known answers of the real input in tests/data, and everything a user can see of a deployment, comparable."""
+"""The known answers of the input in tests/data and of recorded days, and everything a user can see of a deployment, comparable."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
+
 DATA = Path(__file__).parents[1] / "data"
+REAL_DATA = Path(os.environ.get("METROPULSE_REAL_DATA", "/METROPULSE_REAL_DATA-is-not-set"))
+"""Recorded days, which are not part of the repository; tests/data/README.md describes them."""
+needs_real_data = pytest.mark.skipif(
+    "METROPULSE_REAL_DATA" not in os.environ, reason="METROPULSE_REAL_DATA does not name a folder of recorded days"
+)
 PROTOTYPE_DAYS = ("2024-05-01", "2024-05-02", "2024-05-03")
 AUSTIN_DAYS = ("2016-11-24", "2016-11-25", "2016-11-26", "2016-11-27")
 

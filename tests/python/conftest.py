@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,16 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("PG_", "CH_", "MINIO_", "METROPULSE_", "AWS_", "AIRFLOW_CONN_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children of the test heed SIGINT, also where the tests run in the background and a shell had it ignored."""
+    inherited = signal.getsignal(signal.SIGINT)
+    if inherited is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
 
 
 @pytest.fixture

@@ -39,34 +39,6 @@ fn judged(dataset: Dataset, batches: &[Cleaned]) -> Counts {
 }
 
 #[test]
-fn austin_has_one_impossible_speed() {
-    let (mut loaded, mut speeds) = (0, 0.0);
-    for (day, rows) in [("24", 24_490), ("25", 32_038), ("26", 33_140), ("27", 25_420)] {
-        let day = format!("austin_raw/dt=2016-11-{day}");
-        let batches = read(&day, Dataset::VehiclePositions);
-        let counts = judged(Dataset::VehiclePositions, &batches);
-        assert_eq!(counts.rows_read, rows);
-        assert_eq!((counts.duplicate, counts.superseded), (0, 0));
-        for reject in batches.iter().flat_map(|b| &b.rejects) {
-            assert_eq!((reject.reasons.as_slice(), reject.key.as_deref()), (&[Reason::Speed][..], Some("2305")));
-            assert!(reject.row_json.contains("\"speed\":291.291"), "{}", reject.row_json);
-        }
-        loaded += counts.loaded;
-        for batch in &batches {
-            speeds +=
-                batch.rows.column_by_name("speed").unwrap().as_primitive::<Float64Type>().values().iter().sum::<f64>();
-        }
-        for (dataset, rows) in [(Dataset::Routes, 54), (Dataset::Stops, 2_657)] {
-            let counts = judged(dataset, &read(&day, dataset));
-            assert_eq!((counts.rows_read, counts.loaded), (rows, rows));
-        }
-        assert_eq!(judged(Dataset::Vehicles, &read(&day, Dataset::Vehicles)).rejected, 0);
-    }
-    assert_eq!(loaded, 115_087);
-    assert!((speeds / 115_087.0 - 19.472_473).abs() < 1e-6, "{speeds}");
-}
-
-#[test]
 fn prototype_days_sum_to_their_known_answers() {
     let (mut fares, mut amounts, mut distance, mut duration, mut positions) = (0, 0, 0.0, 0, 0);
     for (day, trips, seen) in [("01", 73, 15_042), ("02", 108, 20_754), ("03", 91, 18_720)] {

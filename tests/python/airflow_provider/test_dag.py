@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import metropulse as mp
-from answers import DATA, PROTOTYPE_DAYS, check_austin, check_prototype
+import telemetry_days
+from answers import DATA, PROTOTYPE_DAYS, REAL_DATA, check_austin, check_prototype, needs_real_data
 
 pytest.importorskip("airflow.sdk")
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.slow]
@@ -47,14 +48,23 @@ def test_the_prototypes_days_through_the_dag(state_dir):
     assert all(report["unchanged"] and report["rows"] == 0 for report in reports)
 
 
+def test_days_of_telemetry_alone_through_the_dag(state_dir, tmp_path):
+    lake, days = tmp_path / "raw", telemetry_days.DAYS[:2]
+    answers = telemetry_days.write(lake, days)
+    demo(state_dir, "--raw", str(lake), "--time-zone", telemetry_days.ZONE)
+    with mp.Pipeline.embedded(state_dir, lake=lake, time_zone=telemetry_days.ZONE) as p:
+        telemetry_days.check(p, answers)
+
+
+@needs_real_data
 def test_austins_days_through_the_dag(state_dir):
-    demo(state_dir, "--raw", str(DATA / "austin_raw"), "--time-zone", "America/Chicago")
-    with mp.Pipeline.embedded(state_dir, lake=DATA / "austin_raw", time_zone="America/Chicago") as p:
+    demo(state_dir, "--raw", str(REAL_DATA / "austin_raw"), "--time-zone", "America/Chicago")
+    with mp.Pipeline.embedded(state_dir, lake=REAL_DATA / "austin_raw", time_zone="America/Chicago") as p:
         check_austin(p)
         with pytest.raises(
             mp.ConfigError, match="time_zone is UTC, but this warehouse was loaded with America/Chicago"
         ):
-            mp.Pipeline(lake=DATA / "austin_raw", warehouse=p.settings.warehouse, mart=p.settings.mart).stage(
+            mp.Pipeline(lake=REAL_DATA / "austin_raw", warehouse=p.settings.warehouse, mart=p.settings.mart).stage(
                 "2016-11-24"
             )
 

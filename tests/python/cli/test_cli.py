@@ -125,7 +125,7 @@ def test_several_days_run_in_order_and_once_each(call, core):
 def test_wrong_usage_exits_with_two_and_no_traceback(call, words):
     code, _, err = call(*words)
     assert code == 2
-    assert "rror: " in err
+    assert "error: " in err.lower()
     assert "Traceback" not in err
     assert json.loads(call(*words, "--json")[1])["error"] == "config"
 
@@ -216,13 +216,15 @@ def test_plain_progress_goes_to_standard_error(call):
     assert call("generate", "--json", "--quiet")[2] == ""
 
 
-@pytest.mark.parametrize(("sign", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_end_a_running_verb_in_order(tmp_path, sign, expected):
+@pytest.fixture
+def busy(tmp_path, interruptible):
+    """Start the command line with a verb that works for `seconds`; give its process once it is busy."""
     program = (
-        "import sys, time, types, metropulse; import fake_core; from fake_core import Pipeline\n"
+        "import signal, sys, time, types, metropulse; import fake_core; from fake_core import Pipeline\n"
         "sys.modules['metropulse._core'] = fake_core\n"
+        "if sys.argv[2] == 'ignored': signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "def stage(self, dt, *, progress=None):\n"
-        "    try: print('busy', file=sys.stderr, flush=True); time.sleep(20)\n"
+        "    try: print('busy', file=sys.stderr, flush=True); time.sleep(float(sys.argv[1]))\n"
         "    finally: print('rolled back', file=sys.stderr)\n"
         "Pipeline.stage = stage\n"
         "from metropulse.cli import main\n"
@@ -230,11 +232,24 @@ def test_signals_end_a_running_verb_in_order(tmp_path, sign, expected):
     )
     source = Path(app.__file__).parents[2]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(source), str(FAKES)])}
-    child = subprocess.Popen(
-        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, env=environ, cwd=tmp_path
-    )
-    assert child.stderr is not None
-    assert child.stderr.readline() == "busy\n"
+    children = []
+
+    def start(seconds: float, interrupts: str = "heeded") -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", program, str(seconds), interrupts]
+        children.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ, cwd=tmp_path))
+        assert children[-1].stderr.readline() == "busy\n"
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
+        child.wait()
+        child.stderr.close()
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_a_running_verb_in_order(busy, sign, expected):
+    child = busy(20)
     started = time.monotonic()
     child.send_signal(sign)
     said = child.stderr.read()
@@ -242,6 +257,18 @@ def test_signals_end_a_running_verb_in_order(tmp_path, sign, expected):
     assert time.monotonic() - started < 2
     assert "rolled back" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("sign", "outcome"), [(signal.SIGINT, None), (signal.SIGTERM, 143)])
+def test_a_verb_in_the_background_goes_on_where_interrupts_are_ignored(busy, sign, outcome):
+    """Whoever starts a job in the background of a shell has SIGINT ignored for it: it is meant for another job."""
+    child = busy(20, "ignored")
+    child.send_signal(sign)
+    if outcome is None:
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(1)
+    else:
+        assert child.wait(10) == outcome
 
 
 def test_the_demo_without_airflow_says_what_to_install(call, monkeypatch):

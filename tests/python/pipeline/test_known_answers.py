@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shutil
 
 import pytest
 
-from answers import AUSTIN_DAYS, DATA, PROTOTYPE_DAYS, check_austin, check_prototype, one, state
+import metropulse as mp
+import telemetry_days
+from answers import (
+    AUSTIN_DAYS,
+    DATA,
+    PROTOTYPE_DAYS,
+    REAL_DATA,
+    check_austin,
+    check_prototype,
+    needs_real_data,
+    one,
+    state,
+)
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded]
 
@@ -56,9 +69,22 @@ def test_a_second_run_writes_no_row_and_leaves_the_mart_alone(pipeline_on):
     assert versions() == before
 
 
+def test_days_of_telemetry_alone_in_their_own_zone(pipeline_on, tmp_path):
+    """No trips, riders or payments, days out of order: every number follows from the positions; another zone is refused."""
+    answers = telemetry_days.write(tmp_path / "raw")
+    p = pipeline_on(tmp_path / "raw", time_zone=telemetry_days.ZONE)
+    for day in (2, 0, 3, 1):
+        p.run(telemetry_days.DAYS[day])
+    telemetry_days.check(p, answers)
+    elsewhere = mp.Pipeline.from_settings(dataclasses.replace(p.settings, time_zone="UTC"))
+    with pytest.raises(mp.ConfigError, match="time_zone is UTC, but this warehouse was loaded with America/Chicago"):
+        elsewhere.stage(telemetry_days.DAYS[0])
+
+
+@needs_real_data
 def test_austins_days_in_their_own_zone(pipeline_on):
     """Real telemetry: service days span two UTC dates, one speed is impossible."""
-    p = pipeline_on(DATA / "austin_raw", time_zone="America/Chicago")
+    p = pipeline_on(REAL_DATA / "austin_raw", time_zone="America/Chicago")
     for day in (2, 0, 3, 1):
         p.run(AUSTIN_DAYS[day])
     check_austin(p)

@@ -12,7 +12,8 @@ pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 import metropulse as mp
-from answers import AUSTIN_DAYS, DATA, PROTOTYPE_DAYS
+import telemetry_days
+from answers import AUSTIN_DAYS, DATA, PROTOTYPE_DAYS, REAL_DATA, needs_real_data
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded]
 
@@ -75,8 +76,14 @@ def test_the_prototypes_days(pipeline_on):
     compare(pipeline_on, DATA / "prototype_raw", PROTOTYPE_DAYS)
 
 
+def test_days_of_telemetry_alone_in_their_own_zone(pipeline_on, tmp_path):
+    telemetry_days.write(tmp_path / "raw")
+    compare(pipeline_on, tmp_path / "raw", telemetry_days.DAYS, time_zone=telemetry_days.ZONE)
+
+
+@needs_real_data
 def test_austins_days_in_their_own_zone(pipeline_on):
-    compare(pipeline_on, DATA / "austin_raw", AUSTIN_DAYS, time_zone="America/Chicago")
+    compare(pipeline_on, REAL_DATA / "austin_raw", AUSTIN_DAYS, time_zone="America/Chicago")
 
 
 def change(lake: Path, dt: str, dataset: str, edit) -> None:

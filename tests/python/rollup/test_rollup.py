@@ -333,7 +333,7 @@ def test_files_may_differ_in_types_of_one_kind(tmp_path):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"keys": ["rute_id"]}, mp.SchemaError, "column rute_id is missing; the columns are"),
+        ({"keys": ["line_id"]}, mp.SchemaError, "column line_id is missing; the columns are"),
         ({"keys": ["speed"]}, mp.SchemaError, "column speed is Float64, expected text"),
         ({"measures": {"m": "sum"}}, mp.ConfigError, "needs a column"),
         ({"measures": {"m": ("median", "speed")}}, mp.ConfigError, "expected one of count, sum"),
