@@ -173,7 +173,9 @@ def _signals_kept() -> Iterator[None]:
         interrupted = True
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, interrupt)
+    # In the background of a shell SIGINT is ignored: it is meant for another job.
+    if handlers[signal.SIGINT] is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
