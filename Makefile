@@ -41,7 +41,7 @@ test: build ## Every test, Rust and Python
 	$(BIN)/python tests/services.py cargo test $(CARGO_FLAGS) --no-default-features --quiet
 	$(BIN)/python -m pytest
 
-check: build ## What must be clean: format, lints, types, stub, docs
+check: build ## What must be clean: format, lints, types, stub, docs, spelling, dependencies
 	cargo fmt --check
 	cargo clippy $(CARGO_FLAGS) --all-targets --features python -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps --quiet
@@ -49,6 +49,9 @@ check: build ## What must be clean: format, lints, types, stub, docs
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest metropulse._core
+	$(BIN)/typos --format brief
+	cargo shear --deny-warnings
+	cargo deny --locked --log-level error check --hide-inclusion-graph licenses bans sources
 
 format: build ## Put Rust and Python into shape
 	cargo fmt
