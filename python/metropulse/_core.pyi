@@ -1,17 +1,12 @@
 """The native core. Blocking verbs release the GIL, heed Ctrl-C and return a report as JSON text."""
 
 from collections.abc import Awaitable, Sequence
-from typing import Any, Protocol, final, type_check_only
+from typing import Any, final
 
 from metropulse.results import Progress
+from metropulse.sources import ArrowStream
 
 __all__ = ["ArrowTable", "Pipeline", "merge_rollups", "rollup_hourly"]
-
-@type_check_only
-class ArrowStream(Protocol):
-    """Whatever gives an Arrow C stream: tables and readers of pyarrow, Polars, DuckDB and others."""
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None, /) -> object: ...
 
 @final
 class ArrowTable:
@@ -104,6 +99,11 @@ class Pipeline:
     def cancel(self) -> None: ...
 
 def rollup_hourly(
-    settings_json: str, source: object, spec_json: str, partial: bool, *, progress: Progress | None = None
+    settings_json: str,
+    source: Sequence[str] | ArrowStream,
+    spec_json: str,
+    partial: bool,
+    *,
+    progress: Progress | None = None,
 ) -> ArrowTable: ...
-def merge_rollups(settings_json: str, states: Sequence[object], partial: bool) -> ArrowTable: ...
+def merge_rollups(settings_json: str, states: Sequence[Sequence[str] | ArrowStream], partial: bool) -> ArrowTable: ...

@@ -6,21 +6,19 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from metropulse.exceptions import ConfigError
+from metropulse.pipeline import Pipeline, open_pipeline
 from metropulse.results import Report
-from metropulse.settings import resolve
-from metropulse.sources import first_url, stream_or_paths
+from metropulse.sources import Source, stream_or_paths
 
 if TYPE_CHECKING:
-    from metropulse.pipeline import Pipeline
     from metropulse.results import Progress
-    from metropulse.sources import Source
 
-__all__ = ["copy_into", "copy_parquet"]
+__all__ = ["copy_parquet"]
 
 
 def copy_parquet(
     source: Source,
-    dsn: str,
+    dsn: str | Pipeline,
     table: str,
     *,
     create: bool = False,
@@ -40,11 +38,11 @@ def copy_parquet(
 
     Args:
         source: A path, URL, folder or glob, a list of them, or anything with ``__arrow_c_stream__``.
-        dsn: PostgreSQL, as a ``postgresql://`` or ``jdbc:postgresql://`` URL.
-        table: The table as SQL names it (``trips``, ``public.trips``, ``"Trips"``).
+        dsn: PostgreSQL, as a ``postgresql://`` or ``jdbc:postgresql://`` URL; or an open `Pipeline`: its warehouse.
+        table: The table as SQL names it: ``trips``, ``public.trips``, ``"Trips"``.
         create: Make the table after the first file when it is not there.
         truncate: Empty the table in the same transaction.
-        connections: How many connections may share the work, by row groups.
+        connections: How many connections may share the work, at most.
         lake_options: Options of the object store for URLs; else those of the environment.
         progress: Told about rows done.
 
@@ -54,51 +52,12 @@ def copy_parquet(
     Raises:
         SchemaError: Columns do not fit the table.
         DataError: The table cannot hold a value; nothing was committed.
-        NotFoundError: A source names no file, or the table is not there.
-    """
-    from metropulse.pipeline import Pipeline
-
-    # The scheme of the source chooses which variables give access to it.
-    settings = resolve(lake=first_url(source), lake_options=lake_options, warehouse=dsn)
-    return copy_into(
-        Pipeline.from_settings(settings),
-        source,
-        table,
-        create=create,
-        truncate=truncate,
-        connections=connections,
-        progress=progress,
-    )
-
-
-def copy_into(
-    pipeline: Pipeline,
-    source: Source,
-    table: str,
-    *,
-    create: bool = False,
-    truncate: bool = False,
-    connections: int = 1,
-    progress: Progress | None = None,
-) -> Report:
-    """Copy into a table of a pipeline's warehouse, as `copy_parquet` does.
-
-    Args:
-        pipeline: Names the warehouse, and the access to remote sources.
-        source: As for `copy_parquet`.
-        table: As for `copy_parquet`.
-        create: As for `copy_parquet`.
-        truncate: As for `copy_parquet`.
-        connections: As for `copy_parquet`.
-        progress: Told about rows done.
-
-    Returns:
-        The report.
-
-    Raises:
         ConfigError: `connections` is no positive number, or the source names nothing.
+        NotFoundError: A source names no file, or the table is not there.
     """
     if connections < 1:
         raise ConfigError(f"connections is {connections}, expected 1 or more")
-    given, core = stream_or_paths(source), pipeline._core
-    return Report.from_json(core.copy_parquet(given, table, create, truncate, connections, progress=progress))
+    given = stream_or_paths(source)
+    with open_pipeline(dsn, given, lake_options=lake_options) as pipeline:
+        found = pipeline.core.copy_parquet(given, table, create, truncate, connections, progress=progress)
+    return Report.from_json(found)

@@ -9,25 +9,23 @@ from typing import TYPE_CHECKING, TypeAlias
 from zoneinfo import ZoneInfo
 
 from metropulse.exceptions import ConfigError
+from metropulse.pipeline import Pipeline, open_pipeline
 from metropulse.results import Report
-from metropulse.settings import resolve
-from metropulse.sources import first_url, stream_or_paths
+from metropulse.sources import Source, stream_or_paths
 
 if TYPE_CHECKING:
-    from metropulse.pipeline import Pipeline
     from metropulse.results import Progress
-    from metropulse.sources import Source
 
-    Instant: TypeAlias = str | date | datetime
+Instant: TypeAlias = str | date | datetime
 
-__all__ = ["merge_into", "merge_snapshot", "rewind_in", "rewind_snapshot"]
+__all__ = ["merge_snapshot", "rewind_snapshot"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def merge_snapshot(
     snapshot: Source,
-    dsn: str,
+    dsn: str | Pipeline,
     table: str,
     *,
     key: str | Sequence[str],
@@ -63,17 +61,17 @@ def merge_snapshot(
 
     Args:
         snapshot: A path, URL, folder or glob of Parquet files, a list of them, or anything with ``__arrow_c_stream__``.
-        dsn: PostgreSQL, as a ``postgresql://`` or ``jdbc:postgresql://`` URL.
-        table: The table as SQL names it.
-        key: The column or columns that tell the rows apart. Parts may be NULL, not all of them.
-        tracked: The columns whose changes open a version (type 2); by default all others of the snapshot.
-        overwritten: The columns that show their newest value in every version (type 1).
-        effective: The instant of a full snapshot: a date, an instant, or their ISO text.
-        effective_column: Instead: the column that gives each row of a change feed its instant.
-        absent: What a key's absence from a full snapshot means: ``close``, ``ignore`` or ``error``.
-        allow_vanishing: Let a snapshot pass although it is empty or misses more than 30 % of the keys (and 10 of them).
-        dry_run: Work everything out, show counts and sample rows, write nothing.
-        surrogate: Name of the surrogate key; by default ``<table>_sk``.
+        dsn: PostgreSQL, as a ``postgresql://`` or ``jdbc:postgresql://`` URL; or an open `Pipeline`: its warehouse.
+        table: The table as SQL names it; it is made when it is missing.
+        key: Column that tells rows apart; several make up the key. Parts of a key may be NULL, not all of them.
+        tracked: Column whose changes open a version (type 2), or several. Default: all others of the snapshot.
+        overwritten: Column that shows its newest value in every version (type 1), or several.
+        effective: When a full snapshot holds from: a date, a time, or their ISO text.
+        effective_column: Instead of `effective`: the column that gives each row of a change feed its time.
+        absent: What it means that a full snapshot lacks a key: ``close`` its open version, ``ignore``, or ``error``.
+        allow_vanishing: Accept a snapshot that is empty, or lacks more than 30 % of the keys (and at least 10).
+        dry_run: Show counts and sample rows of what would change, and write nothing.
+        surrogate: Name of the surrogate key. Default: ``<table>_sk``.
         valid_from: Name of the first instant of a version.
         valid_to: Name of the first instant after it.
         current: Name of the flag of open versions; None for no such column.
@@ -95,74 +93,6 @@ def merge_snapshot(
         DataError: Rows contradict each other or have no key, or too many keys vanished; nothing was written.
         ConflictError: Another run holds the table's lock.
     """
-    from metropulse.pipeline import Pipeline
-
-    settings = resolve(lake=first_url(snapshot), lake_options=lake_options, warehouse=dsn, time_zone=time_zone)
-    return merge_into(
-        Pipeline.from_settings(settings),
-        snapshot,
-        table,
-        key=key,
-        tracked=tracked,
-        overwritten=overwritten,
-        effective=effective,
-        effective_column=effective_column,
-        absent=absent,
-        allow_vanishing=allow_vanishing,
-        dry_run=dry_run,
-        surrogate=surrogate,
-        valid_from=valid_from,
-        valid_to=valid_to,
-        current=current,
-        progress=progress,
-    )
-
-
-def merge_into(
-    pipeline: Pipeline,
-    snapshot: Source,
-    table: str,
-    *,
-    key: str | Sequence[str],
-    tracked: Sequence[str] | None = None,
-    overwritten: Sequence[str] = (),
-    effective: Instant | None = None,
-    effective_column: str | None = None,
-    absent: str = "close",
-    allow_vanishing: bool = False,
-    dry_run: bool = False,
-    surrogate: str | None = None,
-    valid_from: str = "valid_from",
-    valid_to: str = "valid_to",
-    current: str | None = "is_current",
-    progress: Progress | None = None,
-) -> Report:
-    """Merge into a table of a pipeline's warehouse, as `merge_snapshot` does.
-
-    Args:
-        pipeline: Names the database, the zone, and the access to remote sources.
-        snapshot: As for `merge_snapshot`.
-        table: As for `merge_snapshot`.
-        key: As for `merge_snapshot`.
-        tracked: As for `merge_snapshot`.
-        overwritten: As for `merge_snapshot`.
-        effective: As for `merge_snapshot`.
-        effective_column: As for `merge_snapshot`.
-        absent: As for `merge_snapshot`.
-        allow_vanishing: As for `merge_snapshot`.
-        dry_run: As for `merge_snapshot`.
-        surrogate: As for `merge_snapshot`.
-        valid_from: As for `merge_snapshot`.
-        valid_to: As for `merge_snapshot`.
-        current: As for `merge_snapshot`.
-        progress: Told about rows done.
-
-    Returns:
-        The report.
-
-    Raises:
-        ConfigError: Neither or both of `effective` and `effective_column` are given, or a value has the wrong form.
-    """
     if (effective is None) == (effective_column is None):
         named = "neither" if effective is None else "both"
         raise ConfigError(
@@ -171,24 +101,26 @@ def merge_into(
         )
     if absent not in {"close", "ignore", "error"}:
         raise ConfigError(f"absent is {absent!r}, expected close, ignore or error")
-    zone = pipeline.settings.time_zone
-    spec = {
-        "table": table,
-        "key": [key] if isinstance(key, str) else list(key),
-        "tracked": None if tracked is None else list(tracked),
-        "overwritten": list(overwritten),
-        "effective": {"column": effective_column} if effective is None else {"at": _micros(effective, zone)},
-        "absent": None if effective is None and absent == "close" else absent,
-        "allow_vanishing": allow_vanishing,
-        "dry_run": dry_run,
-        "names": {"surrogate": surrogate, "valid_from": valid_from, "valid_to": valid_to, "current": current},
-    }
     given = stream_or_paths(snapshot)
-    return Report.from_json(pipeline._core.merge_snapshot(given, json.dumps(spec), progress=progress))
+    with open_pipeline(dsn, given, lake_options=lake_options, time_zone=time_zone) as pipeline:
+        zone = time_zone or pipeline.settings.time_zone
+        spec = {
+            "table": table,
+            "key": [key] if isinstance(key, str) else list(key),
+            "tracked": None if tracked is None else list(tracked),
+            "overwritten": list(overwritten),
+            "effective": {"column": effective_column} if effective is None else {"at": _micros(effective, zone)},
+            "absent": None if effective is None and absent == "close" else absent,
+            "allow_vanishing": allow_vanishing,
+            "dry_run": dry_run,
+            "names": {"surrogate": surrogate, "valid_from": valid_from, "valid_to": valid_to, "current": current},
+        }
+        found = pipeline.core.merge_snapshot(given, json.dumps(spec), progress=progress)
+    return Report.from_json(found)
 
 
 def rewind_snapshot(
-    dsn: str,
+    dsn: str | Pipeline,
     table: str,
     *,
     to: Instant,
@@ -202,11 +134,11 @@ def rewind_snapshot(
     versions keep their surrogate keys.
 
     Args:
-        dsn: PostgreSQL, as a ``postgresql://`` or ``jdbc:postgresql://`` URL.
+        dsn: PostgreSQL, as a ``postgresql://`` or ``jdbc:postgresql://`` URL; or an open `Pipeline`: its warehouse.
         table: The table as SQL names it.
-        to: The last instant that stays.
+        to: The last instant that stays: a date, a time, or their ISO text.
         time_zone: As for `merge_snapshot`.
-        dry_run: Show what would change, write nothing.
+        dry_run: Show what would change, and write nothing.
         progress: Told about rows done.
 
     Returns:
@@ -215,29 +147,10 @@ def rewind_snapshot(
     Raises:
         NotFoundError: Nothing was ever merged into the table.
     """
-    from metropulse.pipeline import Pipeline
-
-    pipeline = Pipeline.from_settings(resolve(warehouse=dsn, time_zone=time_zone))
-    return rewind_in(pipeline, table, to=to, dry_run=dry_run, progress=progress)
-
-
-def rewind_in(
-    pipeline: Pipeline, table: str, *, to: Instant, dry_run: bool = False, progress: Progress | None = None
-) -> Report:
-    """Rewind a table of a pipeline's warehouse, as `rewind_snapshot` does.
-
-    Args:
-        pipeline: Names the database and the zone.
-        table: As for `rewind_snapshot`.
-        to: As for `rewind_snapshot`.
-        dry_run: As for `rewind_snapshot`.
-        progress: Told about rows done.
-
-    Returns:
-        The report.
-    """
-    spec = {"table": table, "to": _micros(to, pipeline.settings.time_zone), "dry_run": dry_run}
-    return Report.from_json(pipeline._core.rewind_snapshot(json.dumps(spec), progress=progress))
+    with open_pipeline(dsn, time_zone=time_zone) as pipeline:
+        zone = time_zone or pipeline.settings.time_zone
+        spec = {"table": table, "to": _micros(to, zone), "dry_run": dry_run}
+        return Report.from_json(pipeline.core.rewind_snapshot(json.dumps(spec), progress=progress))
 
 
 def _micros(instant: Instant, zone: str) -> int:

@@ -1,32 +1,29 @@
-"""`Pipeline`: the steps of a day, as plain blocking calls that return reports."""
+"""`Pipeline`: opening lake, warehouse and mart; its verbs stand in `metropulse.steps` and `metropulse.operations`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from metropulse.database import Database, WarehouseDatabase
-from metropulse.days import REQUIRED_DATASETS, Day, dataset_names, iso_day
-from metropulse.exceptions import ConfigError
 from metropulse.operations import Operations
-from metropulse.results import Progress, Report
 from metropulse.settings import Settings, resolve
+from metropulse.sources import Source, first_url
+from metropulse.steps import Steps
 
 if TYPE_CHECKING:
     from metropulse import _core
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "open_pipeline"]
 
 # Embedded engines have credentials of their own: those of other servers must not leak into them.
 _DATABASE_VARIABLES = ("PG_", "CH_")
 
-# Longer than any file has lain still: without a manifest the day is never complete.
-_NEVER_SECONDS = 1e12
 
-
-class Pipeline(Operations):
+class Pipeline(Steps, Operations):
     """The steps of a day over a lake, a warehouse and a mart.
 
     Every verb blocks with the GIL released, stops within a second on Ctrl-C, and returns a `Report`. Loading an
@@ -140,12 +137,40 @@ class Pipeline(Operations):
 
         self._stop: Callable[[], object] | None = None
         self._settings = settings
+        self._lent: list[Pipeline] = []
         self._core: _core.Pipeline = _core.Pipeline(settings.to_json())
 
     @property
     def settings(self) -> Settings:
         """The resolved settings; their repr shows no secret."""
         return self._settings
+
+    @property
+    def core(self) -> _core.Pipeline:
+        """The native core under the verbs, for the other modules of this package."""
+        return self._core
+
+    @contextmanager
+    def with_access_to(self, *sources: Source, lake_options: Mapping[str, str] | None = None) -> Iterator[Pipeline]:
+        """Lend a pipeline over the same back ends that reaches other places than the lake as well.
+
+        Args:
+            *sources: The places, as the loads of any table name them.
+            lake_options: Options of their object store; see `Settings.with_access_to`.
+
+        Yields:
+            The pipeline; `cancel` of this one stops its work, too.
+        """
+        settings = self._settings.with_access_to(first_url(*sources), lake_options)
+        if settings is self._settings:
+            yield self
+            return
+        lent = Pipeline.from_settings(settings)
+        self._lent.append(lent)
+        try:
+            yield lent
+        finally:
+            self._lent.remove(lent)
 
     @property
     def warehouse(self) -> WarehouseDatabase:
@@ -157,119 +182,10 @@ class Pipeline(Operations):
         """ClickHouse, for questions."""
         return Database(self._core.mart_query)
 
-    def apply_schema(self, *, progress: Progress | None = None) -> Report:
-        """Create what is missing of the tables of warehouse and mart. Every other verb does so on demand."""
-        return Report.from_json(self._core.apply_schema(progress=progress))
-
-    def generate(
-        self, start: Day, days: int = 1, *, seed: int = 7, scale: float = 1.0, progress: Progress | None = None
-    ) -> Report:
-        """Write raw days of a synthetic city into the lake; the same seed gives the same bytes."""
-        return Report.from_json(self._core.generate(iso_day(start, "start"), days, seed, scale, progress=progress))
-
-    def load_calendar(self, start: Day, end: Day, *, progress: Progress | None = None) -> Report:
-        """Fill `dim_date` from `start` to `end`, both included, and `dim_time`."""
-        return Report.from_json(
-            self._core.load_calendar(iso_day(start, "start"), iso_day(end, "end"), progress=progress)
-        )
-
-    def stage(self, dt: Day, *, progress: Progress | None = None) -> Report:
-        """Load the raw day into `staging`, with rejects and ledger."""
-        return Report.from_json(self._core.stage(iso_day(dt), progress=progress))
-
-    def load_dimensions(self, dt: Day, *, progress: Progress | None = None) -> Report:
-        """Merge the raw day's snapshots into the dimensions and their history."""
-        return Report.from_json(self._core.load_dimensions(iso_day(dt), progress=progress))
-
-    def load_facts(self, dt: Day, *, progress: Progress | None = None) -> Report:
-        """Load the raw day's trips, payments and positions, keyed as of their own time."""
-        return Report.from_json(self._core.load_facts(iso_day(dt), progress=progress))
-
-    def load_telemetry(self, dt: Day, *, progress: Progress | None = None) -> Report:
-        """Load the raw day's clean positions straight into ClickHouse, past the warehouse."""
-        return Report.from_json(self._core.load_telemetry(iso_day(dt), progress=progress))
-
-    def build_route_hourly(
-        self,
-        date_from: Day | None = None,
-        date_to: Day | None = None,
-        *,
-        force: bool = False,
-        source: str = "warehouse",
-        progress: Progress | None = None,
-    ) -> Report:
-        """Rebuild every dirty service date of the mart, or only those of ``[date_from, date_to)``.
-
-        Args:
-            date_from: First service date.
-            date_to: The date after the last one.
-            force: Rebuild clean dates of the range too.
-            source: ``"warehouse"``, or ``"lake"``: all dates that the raw days touch, or all of the range.
-            progress: Told about rows done.
-
-        Raises:
-            ConfigError: Only one end of the range is given, or `force` without a range.
-        """
-        if (date_from is None) != (date_to is None):
-            raise ConfigError("date_from and date_to go together: give both, or neither for all dirty dates")
-        if force and date_from is None:
-            raise ConfigError("force needs date_from and date_to: it rebuilds clean dates of that range")
-        bounds = [iso_day(d, n) if d is not None else None for d, n in ((date_from, "date_from"), (date_to, "date_to"))]
-        found = self._core.build_route_hourly(bounds[0], bounds[1], force, source=source, progress=progress)
-        return Report.from_json(found)
-
-    def check_quality(self, dt: Day | None = None, *, progress: Progress | None = None) -> Report:
-        """Check what `dt` brought, or all of it, and store the results.
-
-        Args:
-            dt: The raw day; None checks everything.
-            progress: Told about checks done.
-
-        Returns:
-            The report of all checks.
-
-        Raises:
-            QualityError: A check of severity *error* failed; its ``report`` lists all.
-        """
-        return Report.from_json(self._core.check_quality(None if dt is None else iso_day(dt), progress=progress))
-
-    def run(self, dt: Day, *, progress: Progress | None = None) -> Report:
-        """Take one raw day through all steps in order: calendar, stage, dimensions, facts, mart, quality."""
-        return Report.from_json(self._core.run(iso_day(dt), progress=progress))
-
-    def partition_ready(self, dt: Day, *, required: Sequence[str] = REQUIRED_DATASETS) -> Report:
-        """Look once whether the raw day has a manifest or all `required` datasets."""
-        return Report.from_json(self._core.partition_ready(iso_day(dt), dataset_names(required)))
-
-    async def wait_for_partition(
-        self,
-        dt: Day,
-        *,
-        required: Sequence[str] = REQUIRED_DATASETS,
-        poll_seconds: float = 30.0,
-        stable_seconds: float | None = 60.0,
-    ) -> Report:
-        """Wait, without a thread, until the raw day is complete.
-
-        Args:
-            dt: The raw day.
-            required: Datasets that must be there when the day has no manifest.
-            poll_seconds: Time between two looks at the lake.
-            stable_seconds: How long a day without a manifest must stay unchanged; None accepts only a manifest.
-
-        Returns:
-            What was found.
-
-        Raises:
-            StorageError: The lake cannot be read.
-        """
-        stable = _NEVER_SECONDS if stable_seconds is None else stable_seconds
-        found = await self._core.wait_for_partition(iso_day(dt), dataset_names(required), poll_seconds, stable)
-        return Report.from_json(found)
-
     def cancel(self) -> None:
         """Ask the verb that is running, from a signal handler or another thread, to stop and roll back."""
-        self._core.cancel()
+        for pipeline in (self, *self._lent):
+            pipeline._core.cancel()
 
     def close(self) -> None:
         """Stop the engines this pipeline started. Closing twice is fine."""
@@ -290,3 +206,30 @@ class Pipeline(Operations):
     def __repr__(self) -> str:
         """Show where things are, and no secret."""
         return f"Pipeline({self._settings!r})"
+
+
+@contextmanager
+def open_pipeline(
+    database: str | Pipeline,
+    *sources: Source,
+    lake_options: Mapping[str, str] | None = None,
+    time_zone: str | None = None,
+) -> Iterator[Pipeline]:
+    """Open what a load of any table works on: the one door from there to database, sources and native core.
+
+    Args:
+        database: A PostgreSQL URL, or an open pipeline: its warehouse, zone and credentials are used.
+        *sources: Where rows are read.
+        lake_options: Options of the sources' object store; else the pipeline's, else those of the environment.
+        time_zone: Service zone of a database that is named by a URL.
+
+    Yields:
+        A pipeline with access to the sources.
+    """
+    if isinstance(database, Pipeline):
+        with database.with_access_to(*sources, lake_options=lake_options) as pipeline:
+            yield pipeline
+    else:
+        url = first_url(*sources)
+        settings = resolve(lake=url, lake_options=lake_options, warehouse=database, time_zone=time_zone)
+        yield Pipeline.from_settings(settings)

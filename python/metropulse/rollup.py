@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, TypeAlias
 
 from metropulse.exceptions import ConfigError
 from metropulse.results import Report
 from metropulse.settings import resolve
+from metropulse.sources import ArrowStream, Name, Source, first_url, stream_or_paths
 
 if TYPE_CHECKING:
     from metropulse._core import ArrowTable
@@ -20,18 +21,6 @@ __all__ = ["merge_rollups", "rollup_hourly", "rollup_into"]
 
 OPERATIONS = ("count", "sum", "avg", "min", "max", "count_distinct")
 
-
-@runtime_checkable
-class ArrowStream(Protocol):
-    """Anything that hands out its rows as an Arrow stream: pyarrow, Polars, DuckDB, pandas, our own tables."""
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Return the capsule."""
-        ...
-
-
-Name: TypeAlias = str | os.PathLike[str]
-Source: TypeAlias = Name | Sequence[Name] | ArrowStream
 Measure: TypeAlias = str | tuple[str, str]
 
 
@@ -83,9 +72,9 @@ def rollup_hourly(
     """
     from metropulse import _core
 
-    found = _source(source)
-    settings = _settings([found], time_zone, lake_options, threads, memory_bytes)
-    return _core.rollup_hourly(settings, found, _spec(keys, time, measures), partial, progress=progress)
+    given, spec = stream_or_paths(source), _spec(keys, time, measures)
+    settings = _settings([given], time_zone, lake_options, threads, memory_bytes)
+    return _core.rollup_hourly(settings, given, spec, partial, progress=progress)
 
 
 def merge_rollups(
@@ -116,9 +105,9 @@ def merge_rollups(
 
     if isinstance(states, (str, os.PathLike, ArrowStream)):
         raise ConfigError("merge_rollups takes a list of states, got a single one")
-    found = [_source(state) for state in states]
-    settings = _settings(found, "UTC", lake_options, threads, memory_bytes)
-    return _core.merge_rollups(settings, found, partial)
+    given = [stream_or_paths(state) for state in states]
+    settings = _settings(given, "UTC", lake_options, threads, memory_bytes)
+    return _core.merge_rollups(settings, given, partial)
 
 
 def rollup_into(
@@ -142,8 +131,8 @@ def rollup_into(
         keys: As for `rollup_hourly`.
         time: As for `rollup_hourly`.
         measures: As for `rollup_hourly`.
-        partial: Write a state for a later merge.
-        merge: Put states together instead; neither keys, time nor measures are given then.
+        partial: Write a state for a later `merge` instead of the result.
+        merge: The sources are such states: put them together; neither keys, time nor measures are given then.
         progress: Told the rows done and the rows in all.
 
     Returns:
@@ -157,8 +146,10 @@ def rollup_into(
     if not merge and not (time and measures):
         raise ConfigError("name the time and at least one measure")
     spec = None if merge else _spec(keys, time or "", measures or {})
-    core, found = pipeline._core, _source(source)
-    return Report.from_json(core.rollup_hourly(found, spec, partial, os.fspath(output), progress=progress))
+    given = stream_or_paths(source)
+    with pipeline.with_access_to(given, output) as reaching:
+        found = reaching.core.rollup_hourly(given, spec, partial, os.fspath(output), progress=progress)
+    return Report.from_json(found)
 
 
 def _spec(keys: Sequence[str], time: str, measures: Mapping[str, Measure]) -> str:
@@ -166,31 +157,20 @@ def _spec(keys: Sequence[str], time: str, measures: Mapping[str, Measure]) -> st
 
 
 def _settings(
-    sources: Sequence[list[str] | ArrowStream],
+    sources: Sequence[Source],
     time_zone: str,
     lake_options: Mapping[str, str] | None,
     threads: int | None,
     memory_bytes: int | None,
 ) -> str:
-    tuning = {"threads": threads, "memory_bytes": memory_bytes}
-    given: dict[str, Any] = {name: value for name, value in tuning.items() if value is not None}
-    # The scheme of the first URL says which credentials of the environment matter.
-    names = [name for source in sources if isinstance(source, list) for name in source]
-    place = next((name for name in names if "://" in name), None)
-    return resolve(lake=place, time_zone=time_zone, lake_options=lake_options, **given).to_json()
-
-
-def _source(source: Source) -> list[str] | ArrowStream:
-    if isinstance(source, (str, os.PathLike)):
-        return [os.fspath(source)]
-    if isinstance(source, ArrowStream):
-        return source
-    if isinstance(source, Sequence) and all(isinstance(name, (str, os.PathLike)) for name in source):
-        return [os.fspath(name) for name in source]
-    raise ConfigError(
-        f"the source is of type {type(source).__name__}, expected a path, URL or glob, a list of them, "
-        "or an Arrow table (with __arrow_c_stream__)"
+    settings = resolve(
+        lake=first_url(*sources),
+        time_zone=time_zone,
+        lake_options=lake_options,
+        threads=threads,
+        memory_bytes=memory_bytes,
     )
+    return settings.to_json()
 
 
 def _columns(keys: Sequence[str]) -> list[str]:

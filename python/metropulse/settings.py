@@ -10,17 +10,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
 from metropulse.exceptions import ConfigError
 from metropulse.redaction import redact
+from metropulse.stores import store_kind, store_options, variable
 from metropulse.urls import clickhouse_endpoint, postgres_url
 
-__all__ = ["TUNING", "Settings", "default_time_zone", "resolve", "s3_options"]
+__all__ = ["TUNING", "Settings", "default_time_zone", "resolve"]
 
 TUNING: dict[str, tuple[type, ...]] = {
     "reject_limit": (float, int),
@@ -35,34 +35,6 @@ TUNING: dict[str, tuple[type, ...]] = {
     "spool": (str, Path),
 }
 """Other settings of the core, and their types."""
-
-# Object-store options that well-known environment variables carry, by the scheme of the lake.
-_CLOUD_OPTIONS = {
-    "s3": (
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AWS_REGION",
-        "AWS_DEFAULT_REGION",
-        "AWS_ENDPOINT",
-        "AWS_ALLOW_HTTP",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_ROLE_ARN",
-    ),
-    "gs": ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_KEY", "GOOGLE_APPLICATION_CREDENTIALS"),
-    "az": (
-        "AZURE_STORAGE_ACCOUNT_NAME",
-        "AZURE_STORAGE_ACCOUNT_KEY",
-        "AZURE_STORAGE_SAS_KEY",
-        "AZURE_STORAGE_CLIENT_ID",
-        "AZURE_STORAGE_CLIENT_SECRET",
-        "AZURE_STORAGE_TENANT_ID",
-    ),
-}
-_CLOUD_SCHEMES = {
-    "s3": "s3", "s3a": "s3", "gs": "gs", "az": "az", "abfs": "az", "abfss": "az", "azure": "az", "adl": "az",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,6 +60,25 @@ class Settings:
     mart_password: str | None = None
     time_zone: str = "UTC"
     tuning: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def with_access_to(self, url: str | None, lake_options: Mapping[str, str] | None = None) -> Settings:
+        """Return these settings with credentials for one more place than the lake.
+
+        Options that were given come first. The lake's own hold for every URL of its kind; for another kind, and where
+        the lake has none, the environment gives them.
+
+        Args:
+            url: The place; None or a local path needs no credentials.
+            lake_options: Options of its object store.
+
+        Returns:
+            The settings; these themselves when nothing changes.
+        """
+        kind, own = store_kind(url), store_kind(self.lake)
+        if lake_options is None and (kind is None or (self.lake_options and own in {None, kind})):
+            return self
+        options = store_options(url, os.environ) if lake_options is None else lake_options
+        return replace(self, lake_options=MappingProxyType({k: str(v) for k, v in options.items()}))
 
     def to_json(self) -> str:
         """Return the JSON the native core reads. It holds the secrets: hand it to the core and to nobody else.
@@ -128,7 +119,7 @@ def default_time_zone(environ: Mapping[str, str] | None = None) -> str:
     Returns:
         ``METROPULSE_TIME_ZONE``, or ``UTC``.
     """
-    return _variable(os.environ if environ is None else environ, "METROPULSE_TIME_ZONE") or "UTC"
+    return variable(os.environ if environ is None else environ, "METROPULSE_TIME_ZONE") or "UTC"
 
 
 def resolve(
@@ -164,15 +155,15 @@ def resolve(
         ConfigError: A value has the wrong form, or an argument is unknown.
     """
     env = os.environ if environ is None else environ
-    place = os.fspath(lake) if lake else _variable(env, "METROPULSE_LAKE")
-    if not place and _variable(env, "MINIO_ENDPOINT"):
+    place = os.fspath(lake) if lake else variable(env, "METROPULSE_LAKE")
+    if not place and variable(env, "MINIO_ENDPOINT"):
         place = "s3://raw"
-    options = dict(lake_options) if lake_options is not None else _lake_options(place, env)
-    database = warehouse or _variable(env, "PG_URL")
-    endpoint = mart or _variable(env, "CH_JDBC_URL")
+    options = dict(lake_options) if lake_options is not None else store_options(place, env)
+    database = warehouse or variable(env, "PG_URL")
+    endpoint = mart or variable(env, "CH_JDBC_URL")
     server = (
         clickhouse_endpoint(
-            endpoint, mart_user or _variable(env, "CH_USER"), mart_password or _variable(env, "CH_PASSWORD")
+            endpoint, mart_user or variable(env, "CH_USER"), mart_password or variable(env, "CH_PASSWORD")
         )
         if endpoint
         else None
@@ -180,81 +171,13 @@ def resolve(
     return Settings(
         lake=place or None,
         lake_options=MappingProxyType({k: str(v) for k, v in options.items()}),
-        warehouse=postgres_url(database, _variable(env, "PG_USER"), _variable(env, "PG_PASSWORD"))
-        if database
-        else None,
+        warehouse=postgres_url(database, variable(env, "PG_USER"), variable(env, "PG_PASSWORD")) if database else None,
         mart=server.url if server else None,
         mart_user=server.user if server else None,
         mart_password=server.password if server else None,
         time_zone=time_zone or default_time_zone(env),
         tuning=MappingProxyType(_checked_tuning(tuning)),
     )
-
-
-def s3_options(
-    endpoint: str | None,
-    access_key: str | None,
-    secret_key: str | None,
-    *,
-    secure: bool | None = None,
-    region: str | None = None,
-) -> dict[str, str]:
-    """Return object-store options of MinIO or another S3-compatible store.
-
-    Args:
-        endpoint: ``http(s)://host:port``, or ``host:port``; None for AWS itself.
-        access_key: Access key id.
-        secret_key: Secret access key.
-        secure: Whether an endpoint without a scheme speaks TLS; with a scheme the two must agree.
-        region: Region; ``us-east-1`` when None and an endpoint is given.
-
-    Returns:
-        Options in the words of the object store.
-
-    Raises:
-        ConfigError: Scheme and `secure` contradict each other.
-    """
-    options: dict[str, str] = {}
-    if endpoint:
-        if "://" not in endpoint:
-            endpoint = f"{'https' if secure else 'http'}://{endpoint}"
-        scheme = urlsplit(endpoint).scheme.lower()
-        if scheme not in {"http", "https"} or (secure is not None and secure != (scheme == "https")):
-            raise ConfigError(
-                f"the S3 endpoint is {redact(endpoint)} but TLS is {'on' if secure else 'off'}, "
-                "expected the two to agree"
-            )
-        options["aws_endpoint"] = endpoint.rstrip("/")
-        options["aws_virtual_hosted_style_request"] = "false"
-        if scheme == "http":
-            options["aws_allow_http"] = "true"
-    if region or endpoint:
-        options["aws_region"] = region or "us-east-1"
-    if access_key:
-        options["aws_access_key_id"] = access_key
-    if secret_key:
-        options["aws_secret_access_key"] = secret_key
-    return options
-
-
-def _lake_options(place: str | None, env: Mapping[str, str]) -> dict[str, str]:
-    scheme = _CLOUD_SCHEMES.get((place or "").partition("://")[0].lower())
-    if scheme is None:
-        return {}
-    options = {name.lower(): value for name in _CLOUD_OPTIONS[scheme] if (value := _variable(env, name))}
-    if scheme == "s3":
-        if "aws_endpoint" not in options and (url := _variable(env, "AWS_ENDPOINT_URL")):
-            options |= s3_options(url, None, None, region=options.get("aws_region"))
-        if _variable(env, "MINIO_ENDPOINT") or _variable(env, "MINIO_ACCESS_KEY"):
-            minio = s3_options(
-                _variable(env, "MINIO_ENDPOINT"),
-                _variable(env, "MINIO_ACCESS_KEY"),
-                _variable(env, "MINIO_SECRET_KEY"),
-                secure=_switch(env, "MINIO_SECURE"),
-                region=options.get("aws_region") or options.get("aws_default_region"),
-            )
-            options = {**options, **minio}
-    return options
 
 
 def _checked_tuning(tuning: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,18 +189,3 @@ def _checked_tuning(tuning: Mapping[str, Any]) -> dict[str, Any]:
                 f"{name} is {value!r}, expected {' or '.join(t.__name__ for t in TUNING[name])}", {"setting": name}
             )
     return {name: value for name, value in tuning.items() if value is not None}
-
-
-def _variable(env: Mapping[str, str], name: str) -> str | None:
-    return env.get(name, "").strip() or None
-
-
-def _switch(env: Mapping[str, str], name: str) -> bool | None:
-    value = _variable(env, name)
-    if value is None:
-        return None
-    if value.lower() in {"1", "true", "yes", "on"}:
-        return True
-    if value.lower() in {"0", "false", "no", "off"}:
-        return False
-    raise ConfigError(f"{name} is {value!r}, expected true or false")

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from metropulse.exceptions import ConfigError
-from metropulse.settings import TUNING, s3_options
+from metropulse.settings import TUNING
+from metropulse.stores import s3_options
 from metropulse.urls import postgres_url
 
 __all__ = ["AirflowConnection", "Sources", "lake_arguments", "mart_arguments", "warehouse_arguments"]

@@ -14,6 +14,7 @@ import click
 
 from metropulse.cli.demo import Plan, run_demo
 from metropulse.cli.failure import EXIT_CODES
+from metropulse.cli.options import examples
 from metropulse.cli.summary import print_summary
 from metropulse.cli.target import Target, target_options
 from metropulse.exceptions import MetropulseError, NotFoundError
@@ -22,13 +23,9 @@ from metropulse.redaction import redact
 __all__ = ["COMMANDS"]
 
 
-def _examples(*lines: str) -> str:
-    return "\n".join(["\b", "Examples:", *(f"  metropulse {line}" for line in lines)])
-
-
 @click.command(
     "demo",
-    epilog=_examples(
+    epilog=examples(
         "demo",
         "demo --days 1 --scale 0.2",
         "demo --raw /data/raw --time-zone America/Chicago    your own dt= folders",
@@ -64,7 +61,7 @@ def demo(target: Target, raw: str | None, days: int, start: str, seed: int, scal
     return 0 if outcome.succeeded else EXIT_CODES.get(outcome.error_kind or "internal", EXIT_CODES["internal"])
 
 
-@click.command("start", epilog=_examples("start", "start --state /var/lib/metropulse"))
+@click.command("start", epilog=examples("start", "start --state /var/lib/metropulse"))
 @target_options(skip=("lake", "warehouse", "mart"))
 def start(target: Target) -> None:
     """Start the embedded engines and leave them running."""
@@ -86,7 +83,7 @@ def start(target: Target) -> None:
     click.echo(f"end them with: metropulse stop --state {folder}")
 
 
-@click.command("stop", epilog=_examples("stop", "stop --state /var/lib/metropulse"))
+@click.command("stop", epilog=examples("stop", "stop --state /var/lib/metropulse"))
 @target_options(skip=("lake", "warehouse", "mart"))
 def stop(target: Target) -> None:
     """Stop the embedded engines of a state folder."""
@@ -103,7 +100,7 @@ def stop(target: Target) -> None:
         click.echo(f"{role + ':':<11}{'stopped' if was_running else 'was not running'}")
 
 
-@click.command("doctor", epilog=_examples("doctor", "doctor --json"))
+@click.command("doctor", epilog=examples("doctor", "doctor --json"))
 @target_options
 def doctor(target: Target) -> int:
     """Show what is installed and whether lake, warehouse and mart answer."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from metropulse.cli.options import examples
 from metropulse.cli.output import console, headline, print_report, table
 from metropulse.cli.progress import progress
 from metropulse.cli.target import Target, target_options
@@ -26,13 +27,9 @@ _COLOURS = {"loaded": "green", "purged": "cyan", "missing": "yellow", "stale": "
 _dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
-def _examples(*lines: str) -> str:
-    return "\n".join(["\b", "Examples:", *(f"  metropulse {line}" for line in lines)])
-
-
 @click.command(
     "status",
-    epilog=_examples("status", "status --date-from 2024-05-01 --date-to 2024-05-08", "status --verify --json"),
+    epilog=examples("status", "status --date-from 2024-05-01 --date-to 2024-05-08", "status --verify --json"),
 )
 @click.option("--date-from", metavar="YYYY-MM-DD", help="First raw day; without it all days.")
 @click.option("--date-to", metavar="YYYY-MM-DD", help="The day after the last one (half-open).")
@@ -99,7 +96,7 @@ def _few(items: tuple[str, ...]) -> str:
     return ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")
 
 
-@click.command("undo", epilog=_examples("undo 2024-05-02", "undo 2024-05-02 --dry-run"))
+@click.command("undo", epilog=examples("undo 2024-05-02", "undo 2024-05-02 --dry-run"))
 @click.argument("dt", metavar="YYYY-MM-DD")
 @_dry_run
 @target_options
@@ -110,7 +107,7 @@ def undo(target: Target, dt: str, dry_run: bool) -> None:
     _print_changes(target, report)
 
 
-@click.command("rewind", epilog=_examples("rewind --to 2024-05-01", "rewind --to 2024-05-01 --dry-run"))
+@click.command("rewind", epilog=examples("rewind --to 2024-05-01", "rewind --to 2024-05-01 --dry-run"))
 @click.option("--to", required=True, metavar="YYYY-MM-DD", help="The last raw day that stays.")
 @_dry_run
 @target_options
@@ -121,7 +118,7 @@ def rewind(target: Target, to: str, dry_run: bool) -> None:
     _print_changes(target, report)
 
 
-@click.command("migrate", epilog=_examples("migrate --dry-run", "migrate"))
+@click.command("migrate", epilog=examples("migrate --dry-run", "migrate"))
 @_dry_run
 @target_options
 def migrate(target: Target, dry_run: bool) -> None:
@@ -142,7 +139,7 @@ def migrate(target: Target, dry_run: bool) -> None:
 
 @click.command(
     "purge",
-    epilog=_examples(
+    epilog=examples(
         "purge --dry-run", "purge --older-than 90d", "purge --older-than 26w --staging --rejected --quality"
     ),
 )

@@ -6,13 +6,13 @@ import json
 
 import click
 
+from metropulse.cli.options import examples, option
 from metropulse.cli.output import print_rows
 from metropulse.cli.progress import progress
 from metropulse.pipeline import Pipeline
 from metropulse.rollup import Measure, merge_rollups, rollup_into
 from metropulse.rollup import rollup_hourly as roll_up
 from metropulse.settings import resolve
-from metropulse.sources import first_url
 
 __all__ = ["rollup_hourly"]
 
@@ -31,21 +31,22 @@ def _measures(texts: tuple[str, ...]) -> dict[str, Measure]:
 
 @click.command(
     "rollup-hourly",
-    epilog="\b\nExamples:\n"
-    "  metropulse rollup-hourly 'raw/dt=*/vehicle_positions.parquet' --time event_ts --key route_id \\\n"
-    "    --measure avg_speed=avg:speed --measure n=count\n"
-    "  metropulse rollup-hourly day1.parquet --time event_ts --key route_id --measure n=count \\\n"
-    "    --partial --output s1.parquet\n"
-    "  metropulse rollup-hourly s1.parquet s2.parquet --merge",
+    epilog=examples(
+        "rollup-hourly 'raw/dt=*/vehicle_positions.parquet' --time event_ts --key route_id \\\n"
+        "    --measure avg_speed=avg:speed --measure n=count",
+        "rollup-hourly day1.parquet --time event_ts --key route_id --measure n=count \\\n"
+        "    --partial --output s1.parquet",
+        "rollup-hourly s1.parquet s2.parquet --merge",
+    ),
 )
 @click.argument("source", nargs=-1, required=True)
-@click.option("--key", "keys", multiple=True, metavar="COLUMN", help="Group by it. May be repeated.")
-@click.option("--time", metavar="COLUMN", help="The timestamp that says the hour.")
+@option(rollup_into, "keys", "--key", "keys", multiple=True, metavar="COLUMN", help="Group by it. May be repeated.")
+@option(roll_up, "time", required=False, metavar="COLUMN")
 @click.option("--measure", "measures", multiple=True, metavar="NAME=OPERATION:COLUMN",
               help="count, sum, avg, min, max or count_distinct. May be repeated.")  # fmt: skip
-@click.option("--time-zone", metavar="NAME", default="UTC", show_default=True, help="Whose wall clock cuts the hours.")
-@click.option("--partial", is_flag=True, help="Make a state for --merge instead of the result.")
-@click.option("--merge", is_flag=True, help="The sources are such states: put them together.")
+@option(roll_up, "time_zone", metavar="NAME")
+@option(rollup_into, "partial")
+@option(rollup_into, "merge")
 @click.option("--output", metavar="PATH", help="Write Parquet to a path or URL instead of printing.")
 @click.option("--limit", type=click.IntRange(min=0), default=100, show_default=True, help="Rows to print; 0: all.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document a row.")
@@ -71,7 +72,7 @@ def rollup_hourly(
     asked = _measures(measures)
     with progress(quiet=quiet) as show:
         if output is not None:
-            settings = resolve(lake=first_url([*source, output]), time_zone=time_zone)
+            settings = resolve(time_zone=time_zone)
             report = rollup_into(
                 Pipeline.from_settings(settings),
                 source,

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from metropulse.cli.options import examples
 from metropulse.cli.output import print_report, print_rows
 from metropulse.cli.progress import progress
 from metropulse.cli.target import Target, target_options
@@ -35,10 +36,6 @@ _ALLOW_VANISHING = click.option(
 )
 
 
-def _examples(*lines: str) -> str:
-    return "\n".join(["\b", "Examples:", *(f"  metropulse {line}" for line in lines)])
-
-
 def _days(dates: tuple[str, ...], date_from: str | None, date_to: str | None) -> list[str]:
     """Return the days a command names, in order and once each."""
     if (date_from is None) != (date_to is None):
@@ -57,7 +54,7 @@ def _days(dates: tuple[str, ...], date_from: str | None, date_to: str | None) ->
 
 
 def _day_verb(
-    name: str, summary: str, verb: Callable[..., Any], *examples: str, limits: tuple[Callable[..., Any], ...] = ()
+    name: str, summary: str, verb: Callable[..., Any], *lines: str, limits: tuple[Callable[..., Any], ...] = ()
 ) -> click.Command:
     """Make a command that runs one verb for each day named, under the limits that the call may set."""
 
@@ -73,12 +70,12 @@ def _day_verb(
     decorated: Any = target_options(call)
     for option in reversed((*_DATES, *limits)):
         decorated = option(decorated)
-    return click.command(name, epilog=_examples(*examples))(decorated)
+    return click.command(name, epilog=examples(*lines))(decorated)
 
 
 @click.command(
     "generate",
-    epilog=_examples(
+    epilog=examples(
         "generate --start 2024-05-01 --days 3",
         "generate --days 3 --output data/raw            into a folder",
         "generate --days 3 --output data/raw --upload   and into the object store",
@@ -102,7 +99,7 @@ def generate(target: Target, start: str, days: int, seed: int, scale: float, out
 
 @click.command(
     "load-calendar",
-    epilog=_examples("load-calendar --start 2024-01-01 --end 2026-12-31", "load-calendar --date 2024-05-01"),
+    epilog=examples("load-calendar --start 2024-01-01 --end 2026-12-31", "load-calendar --date 2024-05-01"),
 )
 @click.option("--start", metavar="YYYY-MM-DD", help="First day.")
 @click.option("--end", metavar="YYYY-MM-DD", help="Last day, included.")
@@ -121,7 +118,7 @@ def load_calendar(target: Target, start: str | None, end: str | None, day: str |
 
 @click.command(
     "build-route-hourly",
-    epilog=_examples(
+    epilog=examples(
         "build-route-hourly                                                   all dirty service dates",
         "build-route-hourly --date-from 2024-05-01 --date-to 2024-05-02 --force",
         "build-route-hourly --from lake                                       straight from the raw files",
@@ -139,7 +136,7 @@ def build_route_hourly(target: Target, date_from: str | None, date_to: str | Non
     print_report(report, as_json=target.as_json)
 
 
-@click.command("check-quality", epilog=_examples("check-quality --date 2024-05-01", "check-quality    everything"))
+@click.command("check-quality", epilog=examples("check-quality --date 2024-05-01", "check-quality    everything"))
 @click.option("--date", "day", metavar="YYYY-MM-DD", help="The raw day (dt); without it everything is checked.")
 @target_options
 def check_quality(target: Target, day: str | None) -> None:
@@ -158,7 +155,7 @@ def check_quality(target: Target, day: str | None) -> None:
 
 @click.command(
     "query",
-    epilog=_examples(
+    epilog=examples(
         'query "select route_id, name, valid_from, valid_to from dwh.dim_route order by 1, 3"',
         'query --mart "select service_date, sum(trip_cnt) from mart_route_hourly group by 1"',
     ),

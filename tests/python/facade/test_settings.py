@@ -9,7 +9,8 @@ import pytest
 
 from metropulse.exceptions import ConfigError
 from metropulse.redaction import redact
-from metropulse.settings import Settings, resolve, s3_options
+from metropulse.settings import Settings, resolve
+from metropulse.stores import s3_options
 from metropulse.urls import clickhouse_endpoint, postgres_url
 
 PROTOTYPE = {

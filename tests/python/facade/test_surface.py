@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import inspect
 import json
 import pickle
 from datetime import UTC, date, datetime
@@ -137,15 +136,3 @@ def test_an_embedded_pipeline_ignores_other_servers_and_closes_once(core, engine
     assert engines.ended == ["close"]
     metropulse.Pipeline.embedded("state", keep_running=True).close()
     assert engines.ended == ["close"]
-
-
-def test_merging_into_any_table_takes_what_merging_into_a_pipeline_takes():
-    from metropulse import merge
-
-    def options(function):
-        parameters = inspect.signature(function).parameters.values()
-        assert all(p.kind is not p.VAR_KEYWORD for p in parameters)
-        return {p.name: (p.default, p.annotation) for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-    public = options(merge.merge_snapshot)
-    assert public == {**public, **options(merge.merge_into)}

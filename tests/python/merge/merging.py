@@ -9,7 +9,6 @@ import psycopg
 import pyarrow as pa
 
 import metropulse as mp
-from metropulse.merge import merge_into
 
 
 @contextmanager
@@ -43,9 +42,7 @@ class Dim:
         table = rows if hasattr(rows, "__arrow_c_stream__") else pa.Table.from_pylist(rows, schema=schema)
         when = {} if number is None else {"effective": day(number)}
         options = {**self.options, **when, **more}
-        if self.pipeline:
-            return merge_into(self.pipeline, table, self.name, **options)
-        return mp.merge_snapshot(table, self.dsn, self.name, **options)
+        return mp.merge_snapshot(table, self.pipeline or self.dsn, self.name, **options)
 
     def rewind(self, number: int, **more):
         """Rewind to a day of May 2024."""

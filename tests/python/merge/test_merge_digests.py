@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import metropulse as mp
 from merging import Dim, day, empty_schema
-from metropulse.merge import merge_into
+from metropulse.merge import merge_snapshot
 
 SOAK = bool(os.environ.get("METROPULSE_SOAK"))
 SCHEMA = pa.schema([("part", pa.string()), ("number", pa.int64()), ("colour", pa.string()), ("size", pa.float64())])
@@ -413,7 +413,7 @@ def test_a_lock_on_the_digests_is_waited_for_as_long_as_any_other(pair, running_
     with psycopg.connect(running_engines.warehouse_url) as other:
         other.execute(f"LOCK TABLE {DIGESTS}_digests IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(mp.MetropulseError, match="lock timeout") as caught:
-            merge_into(pipeline, table(world(colour="green")), DIGESTS, key=["part", "number"], effective=day(3))
+            merge_snapshot(table(world(colour="green")), pipeline, DIGESTS, key=["part", "number"], effective=day(3))
     assert caught.value.retryable
     pair.check()
     assert pair.header() == header

@@ -422,8 +422,8 @@ def test_a_wide_change_spills_no_key(dim):
 def test_two_merges_of_one_table_wait_for_one_another(dim, connection):
     with psycopg.connect(dim.dsn) as other:
         other.execute('SELECT pg_advisory_lock(%s, hashtext(\'"merged"."dim"\'))', (0x4D50 + 2,))
-        from metropulse.merge import merge_into
+        from metropulse.merge import merge_snapshot
 
         pipeline = mp.Pipeline(warehouse=dim.dsn, lock_deadline_seconds=1)
         with pytest.raises(mp.ConflictError, match="another run has been merging"):
-            merge_into(pipeline, pa.Table.from_pylist(ids(1)), dim.name, key="id", effective=day(1))
+            merge_snapshot(pa.Table.from_pylist(ids(1)), pipeline, dim.name, key="id", effective=day(1))

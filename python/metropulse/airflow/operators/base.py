@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from metropulse.airflow._compat import AirflowSkipException, BaseOperator
 from metropulse.airflow._errors import airflow_errors
@@ -17,14 +16,13 @@ from metropulse.airflow.hooks import (
     MetropulseHook,
 )
 from metropulse.airflow.partitions import resolve_partition
-from metropulse.settings import resolve
 
 if TYPE_CHECKING:
     from metropulse.airflow._compat import Context
     from metropulse.pipeline import Pipeline
     from metropulse.results import Report
 
-__all__ = ["COMMON_FIELDS", "FileOperator", "MetropulseOperator", "PartitionOperator"]
+__all__ = ["COMMON_FIELDS", "MetropulseOperator", "PartitionOperator"]
 
 COMMON_FIELDS = (
     "lake",
@@ -168,30 +166,3 @@ class PartitionOperator(MetropulseOperator):
             ConfigError: Nothing names it.
         """
         return resolve_partition(context, self.dt)
-
-
-class FileOperator(MetropulseOperator):
-    """Base of the operators that read or write files of any place.
-
-    Remote files are reached with the access of the lake's connection, or of the environment.
-    """
-
-    file_fields: ClassVar[tuple[str, ...]]
-    """The attributes that name files."""
-
-    @contextmanager
-    def open(self) -> Iterator[Pipeline]:
-        """Open the pipeline with access to the files.
-
-        Yields:
-            The pipeline.
-        """
-        from metropulse.pipeline import Pipeline
-        from metropulse.sources import first_url
-
-        with self.hook.pipeline() as pipeline:
-            settings = pipeline.settings
-            url = next(filter(None, (first_url(getattr(self, field)) for field in self.file_fields)), None)
-            if url and not settings.lake_options:
-                settings = replace(settings, lake_options=resolve(lake=url).lake_options)
-            yield Pipeline.from_settings(settings)

@@ -1,11 +1,14 @@
-"""Operators for any table: Parquet into PostgreSQL, histories, hourly rollups of files."""
+"""Operators for any table: Parquet into PostgreSQL, histories, hourly rollups of files.
+
+Remote files are reached with the access of the lake's connection, or of the environment.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from metropulse.airflow.operators.base import COMMON_FIELDS, FileOperator
+from metropulse.airflow.operators.base import COMMON_FIELDS, MetropulseOperator
 from metropulse.airflow.partitions import resolve_partition
 
 if TYPE_CHECKING:
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CopyParquetOperator", "MergeSnapshotOperator", "RollupHourlyOperator"]
 
 
-class CopyParquetOperator(FileOperator):
+class CopyParquetOperator(MetropulseOperator):
     """Copy Parquet files into a table of PostgreSQL, by COPY BINARY; see `metropulse.copy_parquet`.
 
     Args:
@@ -29,7 +32,6 @@ class CopyParquetOperator(FileOperator):
         **kwargs: Those of `MetropulseOperator`.
     """
 
-    file_fields = ("source",)
     template_fields: Sequence[str] = ("source", "table", *COMMON_FIELDS)
 
     def __init__(
@@ -51,11 +53,11 @@ class CopyParquetOperator(FileOperator):
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Copy the files."""
-        from metropulse.copy import copy_into
+        from metropulse.copy import copy_parquet
 
-        return copy_into(
-            pipeline,
+        return copy_parquet(
             self.source,
+            pipeline,
             self.table,
             create=self.create,
             truncate=self.truncate,
@@ -63,7 +65,7 @@ class CopyParquetOperator(FileOperator):
         )
 
 
-class MergeSnapshotOperator(FileOperator):
+class MergeSnapshotOperator(MetropulseOperator):
     """Merge Parquet files into a type 2 table of PostgreSQL; see `metropulse.merge_snapshot`.
 
     Args:
@@ -77,11 +79,13 @@ class MergeSnapshotOperator(FileOperator):
         absent: What a key's absence from a full snapshot means: ``close``, ``ignore`` or ``error``.
         allow_vanishing: Let a snapshot pass although it is empty or misses many keys.
         dry_run: Show what would change, write nothing.
-        names: Names of the merge's own columns, by ``surrogate``, ``valid_from``, ``valid_to`` and ``current``.
+        surrogate: Name of the surrogate key; by default ``<table>_sk``.
+        valid_from: Name of the first instant of a version.
+        valid_to: Name of the first instant after it.
+        current: Name of the flag of open versions; None for no such column.
         **kwargs: Those of `MetropulseOperator`.
     """
 
-    file_fields = ("snapshot",)
     template_fields: Sequence[str] = ("snapshot", "table", "effective", *COMMON_FIELDS)
 
     def __init__(
@@ -97,46 +101,42 @@ class MergeSnapshotOperator(FileOperator):
         absent: str = "close",
         allow_vanishing: bool = False,
         dry_run: bool = False,
-        names: dict[str, Any] | None = None,
+        surrogate: str | None = None,
+        valid_from: str = "valid_from",
+        valid_to: str = "valid_to",
+        current: str | None = "is_current",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.snapshot = snapshot
         self.table = table
-        self.key = key
-        self.tracked = tracked
-        self.overwritten = overwritten
         self.effective = effective
         self.effective_column = effective_column
-        self.absent = absent
-        self.allow_vanishing = allow_vanishing
-        self.dry_run_only = dry_run
-        self.names = names
+        self.options: dict[str, Any] = {
+            "key": key,
+            "tracked": tracked,
+            "overwritten": overwritten,
+            "absent": absent,
+            "allow_vanishing": allow_vanishing,
+            "dry_run": dry_run,
+            "surrogate": surrogate,
+            "valid_from": valid_from,
+            "valid_to": valid_to,
+            "current": current,
+        }
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Merge the files."""
-        from metropulse.merge import merge_into
+        from metropulse.merge import merge_snapshot
 
         effective = self.effective
         if effective is None and self.effective_column is None:
             effective = resolve_partition(context)
-        return merge_into(
-            pipeline,
-            self.snapshot,
-            self.table,
-            key=self.key,
-            tracked=self.tracked,
-            overwritten=self.overwritten,
-            effective=effective,
-            effective_column=self.effective_column,
-            absent=self.absent,
-            allow_vanishing=self.allow_vanishing,
-            dry_run=self.dry_run_only,
-            **(self.names or {}),
-        )
+        when: dict[str, Any] = {"effective": effective, "effective_column": self.effective_column}
+        return merge_snapshot(self.snapshot, pipeline, self.table, **when, **self.options)
 
 
-class RollupHourlyOperator(FileOperator):
+class RollupHourlyOperator(MetropulseOperator):
     """Group Parquet files by columns and hour into a Parquet file; see `metropulse.rollup_hourly`.
 
     Hours are cut in the service zone. Mapped tasks may each make a partial state of some files (`partial`), and one
@@ -153,7 +153,6 @@ class RollupHourlyOperator(FileOperator):
         **kwargs: Those of `MetropulseOperator`.
     """
 
-    file_fields = ("source", "target")
     template_fields: Sequence[str] = ("source", "target", *COMMON_FIELDS)
 
     def __init__(
