@@ -1,4 +1,4 @@
-"""The databases, open to questions from notebooks, tests and the command line."""
+"""The databases, for queries from notebooks, tests and the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Database", "WarehouseDatabase"]
 
 
 class Database:
-    """One of the two databases, open to questions."""
+    """One of the two databases, for queries."""
 
     __slots__ = ("_query",)
 

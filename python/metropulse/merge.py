@@ -46,13 +46,13 @@ def merge_snapshot(
 ) -> Report:
     """Merge a full snapshot, or a batch of changes, into a type 2 table of any PostgreSQL database.
 
-    The history is a function of what was said, not of the order of saying it: snapshots may come late, twice, or
+    The history depends on what the snapshots state, not on the order of loading them: they may come late, twice, or
     corrected, in any order. A full snapshot of instant d sets every key's value from d up to the next loaded snapshot;
     a row of a change feed sets its key's value up to the key's next row. Neighbours that show the same are one version.
 
     The table, and its schema, is made when it is missing: surrogate key ``<table>_sk``, key, columns, ``valid_from``,
     ``valid_to`` (NULL while open), ``is_current``. Two small tables stand beside it: ``<table>_loads`` (loaded
-    snapshots, rules) and ``<table>_said`` (what was said of the keys whose versions do not tell it by themselves). From
+    snapshots, rules) and ``<table>_said`` (what was stated of keys whose versions alone do not show it). From
     20,000 keys on (setting ``digest_keys``) the second merge adds ``<table>_digests``, 24 bytes a key: the newest full
     snapshot is then compared with these, not with the table. They hold only while nobody else writes to the table,
     which is looked at every time; that table may be dropped or left out of a backup.
@@ -128,7 +128,7 @@ def rewind_snapshot(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Forget, exactly, what was merged into a table for any instant after `to`.
+    """Take out exactly what was merged into a table for instants after `to`.
 
     The table is then as if only the snapshots (of a change feed, the rows) up to `to` had ever been merged; surviving
     versions keep their surrogate keys.

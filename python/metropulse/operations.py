@@ -1,4 +1,4 @@
-"""The verbs of a warehouse's life beside its days: status, rejects, undo, rewind, migrate, purge."""
+"""What is done to a warehouse as a whole: status, rejected rows, undo, rewind, migrate, purge."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_RETENTION", "Operations", "age_days"]
 
 DEFAULT_RETENTION = "90d"
-"""How long staging is kept when nobody says otherwise."""
+"""How long staging is kept by default."""
 
 _AGE = re.compile(r"\s*(\d+)\s*(d|days?|w|weeks?)\s*", re.IGNORECASE)
 
@@ -45,7 +45,7 @@ def age_days(age: str | int | timedelta) -> int:
 
 
 class Operations:
-    """Part of `Pipeline`: what is done to a warehouse beside loading its days."""
+    """Part of `Pipeline`: operations on a warehouse, apart from loading its days."""
 
     _core: _core.Pipeline
 
@@ -57,7 +57,7 @@ class Operations:
         verify: bool = False,
         progress: Progress | None = None,
     ) -> Report:
-        """Tell how every raw day and step stands, and how fresh tables and mart are. Nothing is written.
+        """Return how every raw day and step stands, and how fresh tables and mart are. Nothing is written.
 
         States: ``loaded`` (for the checks: passed), ``stale`` (files or settings changed since), ``failed`` (the last
         attempt), ``missing``, ``purged`` (loaded, and its staging taken by retention since), ``none`` (no such file).
@@ -65,13 +65,13 @@ class Operations:
         Args:
             date_from: First raw day; all days without it.
             date_to: The day after the last one.
-            verify: Read and hash every file, rather than trust names, sizes, digests of the manifest and times of
+            verify: Read and hash every file instead of trusting names, sizes, digests of the manifest and times of
                 change.
             progress: Told about days done.
 
         Returns:
-            ``days``, ``tables``, ``mart`` and ``failures``; and in ``misnamed_folders`` those of the lake that begin
-            with ``dt=`` and name no day, which nothing reads.
+            ``days``, ``tables``, ``mart`` and ``failures``; and in ``misnamed_folders`` the folders of the lake that
+            begin with ``dt=`` but name no day; nothing reads them.
         """
         bounds = [iso_day(d, n) if d is not None else None for d, n in ((date_from, "date_from"), (date_to, "date_to"))]
         return Report.from_json(self._core.status(bounds[0], bounds[1], verify, progress=progress))
@@ -79,13 +79,13 @@ class Operations:
     def rejected(
         self, *, dataset: str | None = None, dt: Day | None = None, reason: str | None = None, limit: int = 100
     ) -> Report:
-        """List rows in quarantine.
+        """List rejected rows.
 
         Args:
             dataset: Only of this dataset.
             dt: Only of this raw day.
             reason: Only with this reason code, among others.
-            limit: At most so many.
+            limit: How many rows at most.
 
         Returns:
             ``total`` and the rows in ``rejected``: dataset, dt, file, row_number, reasons, row, rejected_at.
@@ -102,14 +102,14 @@ class Operations:
         reason: str | None = None,
         progress: Progress | None = None,
     ) -> Report:
-        """Judge rejected rows again, repaired or under the rules of today, and load what passes.
+        """Check rejected rows again, repaired or under today's rules, and load what passes.
 
         A repaired row takes the place of the rejected one in its file: counts, ledger and every later load of that file
-        come out as if the file had held it. A repair goes when its day is undone.
+        come out as if the file had held it. Undoing the day takes the repaired row out as well.
 
         Args:
             rows: Repaired rows: ``file`` and ``row_number`` as `rejected` gives them, and ``row`` with the columns that
-                change. Without any, all rejected rows that the other arguments name are judged again.
+                change. Without any, all rejected rows that the other arguments name are checked again.
             dataset: Only of this dataset; without repaired rows.
             dt: Only of this raw day; without repaired rows.
             reason: Only days and datasets with this reason code; without repaired rows.
@@ -135,7 +135,7 @@ class Operations:
 
         Args:
             dt: The raw day.
-            dry_run: Work everything out and keep nothing.
+            dry_run: Report what would go, and keep everything.
             progress: Told about tables done.
 
         Returns:
@@ -151,7 +151,7 @@ class Operations:
 
         Args:
             to: The last day that stays.
-            dry_run: Only name the days and what they hold.
+            dry_run: Report the days and what they hold, and keep everything.
             progress: Told about tables done.
 
         Returns:
@@ -160,11 +160,11 @@ class Operations:
         return Report.from_json(self._core.rewind(iso_day(to, "to"), dry_run, progress=progress))
 
     def migrate(self, *, dry_run: bool = False, progress: Progress | None = None) -> Report:
-        """Bring warehouse and mart to the schema of this version; tables of the prototype are moved aside, whole.
+        """Bring warehouse and mart to the schema of this version; tables of the prototype are moved aside, complete.
 
         Args:
-            dry_run: Only say what would be done.
-            progress: Told about what is under way.
+            dry_run: Report what would be done, and do nothing.
+            progress: Told which part is under way.
 
         Returns:
             From which version, to which, and what was moved where.
@@ -183,12 +183,12 @@ class Operations:
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> Report:
-        """Drop what is of old raw days. History, facts and ledger stay; an unchanged day is still known.
+        """Drop staging of old raw days. History, facts and ledger stay; an unchanged day is still recognised.
 
         Args:
             older_than: Age of the raw day, such as ``90d`` or ``12w``, counted back from today in the service zone.
             what: Any of ``staging`` (rows of `staging.*_raw`), ``rejected`` and ``quality`` (results of checks).
-            dry_run: Only count.
+            dry_run: Report what would be dropped, and keep everything.
             progress: Told about days done.
 
         Returns:

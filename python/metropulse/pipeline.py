@@ -174,12 +174,12 @@ class Pipeline(Steps, Operations):
 
     @property
     def warehouse(self) -> WarehouseDatabase:
-        """PostgreSQL, for questions."""
+        """PostgreSQL, for queries."""
         return WarehouseDatabase(self._core)
 
     @property
     def mart(self) -> Database:
-        """ClickHouse, for questions."""
+        """ClickHouse, for queries."""
         return Database(self._core.mart_query)
 
     def cancel(self) -> None:

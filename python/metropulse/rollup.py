@@ -85,7 +85,7 @@ def merge_rollups(
     threads: int | None = None,
     memory_bytes: int | None = None,
 ) -> ArrowTable:
-    """Put states of `rollup_hourly` together: the result is that of one pass over all their rows.
+    """Combine states of `rollup_hourly`: the result is that of one pass over all their rows.
 
     Args:
         states: Tables made with ``partial=True``, or Parquet files of such tables.
@@ -132,7 +132,7 @@ def rollup_into(
         time: As for `rollup_hourly`.
         measures: As for `rollup_hourly`.
         partial: Write a state for a later `merge` instead of the result.
-        merge: The sources are such states: put them together; neither keys, time nor measures are given then.
+        merge: The sources are such states: combine them; keys, time and measures are not given then.
         progress: Told the rows done and the rows in all.
 
     Returns:
@@ -142,7 +142,7 @@ def rollup_into(
         ConfigError: Time or measures are missing, or given with `merge`.
     """
     if merge and (keys or time or measures):
-        raise ConfigError("states are merged as they are, expected no keys, time or measures")
+        raise ConfigError("states are combined as they are, expected no keys, time or measures")
     if not merge and not (time and measures):
         raise ConfigError("name the time and at least one measure")
     spec = None if merge else _spec(keys, time or "", measures or {})

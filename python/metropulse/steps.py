@@ -51,7 +51,7 @@ class Steps:
         )
 
     def stage(self, dt: Day, *, progress: Progress | None = None) -> Report:
-        """Load the raw day into `staging`, with rejects and ledger."""
+        """Load the raw day into `staging`; rejected rows are kept with their reasons."""
         return Report.from_json(self._core.stage(iso_day(dt), progress=progress))
 
     def load_dimensions(self, dt: Day, *, progress: Progress | None = None) -> Report:
@@ -80,7 +80,7 @@ class Steps:
         Args:
             date_from: First service date.
             date_to: The date after the last one.
-            force: Rebuild clean dates of the range too.
+            force: Rebuild all dates of the range, clean ones too.
             source: ``"warehouse"``, or ``"lake"``: all dates that the raw days touch, or all of the range.
             progress: Told about rows done.
 
@@ -111,7 +111,7 @@ class Steps:
         return Report.from_json(self._core.check_quality(None if dt is None else iso_day(dt), progress=progress))
 
     def run(self, dt: Day, *, progress: Progress | None = None) -> Report:
-        """Take one raw day through all steps in order: calendar, stage, dimensions, facts, mart, quality."""
+        """Run all steps of one raw day in order: calendar, stage, dimensions, facts, mart, quality."""
         return Report.from_json(self._core.run(iso_day(dt), progress=progress))
 
     def partition_ready(self, dt: Day, *, required: Sequence[str] = REQUIRED_DATASETS) -> Report:

@@ -86,5 +86,5 @@ def _options() -> dict[str, Any]:
         "schedule": option(
             "When the daily DAG runs, as cron in the service zone.", "string", "0 0 * * *", "30 2 * * *"
         ),
-        "max_active_runs": option("Days the daily DAG loads side by side.", "integer", "1", "4"),
+        "max_active_runs": option("How many days the daily DAG loads at once.", "integer", "1", "4"),
     }

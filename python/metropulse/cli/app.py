@@ -52,7 +52,7 @@ class Verbs(click.Group):
 def cli(_target: Target) -> None:
     """Raw transport data to a warehouse with history to an hourly mart.
 
-    The options below may stand before or after the verb.
+    The options below may stand before or after the command.
     """
 
 

@@ -14,10 +14,11 @@ import click
 
 from metropulse.cli.demo import Plan, run_demo
 from metropulse.cli.failure import EXIT_CODES
-from metropulse.cli.options import examples
+from metropulse.cli.options import examples, option
 from metropulse.cli.summary import print_summary
 from metropulse.cli.target import Target, target_options
 from metropulse.exceptions import MetropulseError, NotFoundError
+from metropulse.pipeline import Pipeline
 from metropulse.redaction import redact
 
 __all__ = ["COMMANDS"]
@@ -35,15 +36,18 @@ __all__ = ["COMMANDS"]
     "--raw",
     metavar="FOLDER",
     type=click.Path(exists=True, file_okay=False),
-    help="Load the dt= folders found here instead of generated days. Nothing is written into it.",
+    help="Load the dt= folders in this folder instead of generated days. Nothing is written into it.",
 )
 @click.option("--days", type=click.IntRange(min=1), default=3, show_default=True, help="How many days to generate.")
 @click.option("--start", metavar="YYYY-MM-DD", default="2024-05-01", show_default=True, help="First generated day.")
-@click.option("--seed", type=int, default=7, show_default=True, help="Same seed, same bytes.")
-@click.option("--scale", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True, help="City size.")
+@option(Pipeline.generate, "seed")
+@option(Pipeline.generate, "scale", type=click.FloatRange(min=0, min_open=True))
 @target_options(skip=("lake", "warehouse", "mart"))
 def demo(target: Target, raw: str | None, days: int, start: str, seed: int, scale: float) -> int:
-    """Run the Airflow DAG itself, in this process, over three generated days on the embedded engines."""
+    """Run the Airflow DAG over generated days.
+
+    The DAG itself runs in this process, on the embedded engines, over three days unless --days says otherwise.
+    """
     plan = Plan(
         state=target.own_state(),
         raw=raw,
@@ -80,7 +84,7 @@ def start(target: Target) -> None:
         return
     for role, address in addresses.items():
         click.echo(f"{role + ':':<11}{address}")
-    click.echo(f"end them with: metropulse stop --state {folder}")
+    click.echo(f"stop them with: metropulse stop --state {folder}")
 
 
 @click.command("stop", epilog=examples("stop", "stop --state /var/lib/metropulse"))

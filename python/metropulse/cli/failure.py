@@ -35,7 +35,7 @@ _HINTS = {
 # Where the error is about a raw day.
 _DAY_HINTS = {
     "not_found": "`metropulse status` lists the days that are there; `metropulse generate` makes some",
-    "data": "`metropulse rejected list` shows what staged days left out",
+    "data": "`metropulse rejected list` shows the rows that staging rejected",
 }
 
 

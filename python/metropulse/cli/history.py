@@ -42,7 +42,7 @@ __all__ = ["COMMANDS"]
 )
 @target_options(skip=("mart",))
 def merge_snapshot(target: Target, sources: tuple[str, ...], **chosen: Any) -> None:
-    """Merge a snapshot or changes (Parquet) into a table that keeps their history."""
+    """Merge a snapshot, or changes, into a table with history."""
     # The command line has no None: nothing named means all others, an empty name no column.
     chosen |= {"tracked": chosen["tracked"] or None, "current": chosen["current"] or None}
     with target.pipeline() as pipeline, progress(quiet=target.quiet) as show:
@@ -64,7 +64,7 @@ def merge_snapshot(target: Target, sources: tuple[str, ...], **chosen: Any) -> N
 )
 @target_options(skip=("mart", "lake"))
 def rewind_snapshot(target: Target, **chosen: Any) -> None:
-    """Forget, exactly, what was merged into a table after an instant."""
+    """Take out exactly what was merged for later instants."""
     with target.pipeline() as pipeline, progress(quiet=target.quiet) as show:
         report = rewind(pipeline, progress=show, **chosen)
     print_report(report, as_json=target.as_json)

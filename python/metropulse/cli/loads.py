@@ -32,7 +32,10 @@ __all__ = ["COMMANDS"]
 )
 @target_options(skip=("mart",))
 def copy_parquet(target: Target, sources: tuple[str, ...], **chosen: Any) -> None:
-    """Copy Parquet files (paths, folders, globs, URLs) into a table of PostgreSQL."""
+    """Copy Parquet files into a table of PostgreSQL.
+
+    SOURCE is a path, folder, glob or URL.
+    """
     with target.pipeline() as pipeline, progress(quiet=target.quiet) as show:
         report = copy(sources, pipeline, progress=show, **chosen)
     print_report(report, as_json=target.as_json)

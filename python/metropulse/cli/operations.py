@@ -1,4 +1,4 @@
-"""Commands for a warehouse's life beside its days: status, undo, rewind, migrate, purge."""
+"""Commands for operating a warehouse: status, undo, rewind, migrate, purge."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STEPS = {
     "check_quality": "quality",
 }
 _COLOURS = {"loaded": "green", "purged": "cyan", "missing": "yellow", "stale": "yellow", "failed": "red", "none": "dim"}
-_dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 
 
 @click.command(
@@ -33,10 +33,13 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done,
 )
 @click.option("--date-from", metavar="YYYY-MM-DD", help="First raw day; without it all days.")
 @click.option("--date-to", metavar="YYYY-MM-DD", help="The day after the last one (half-open).")
-@click.option("--verify", is_flag=True, help="Hash every file, rather than trust names, sizes and manifests.")
+@click.option("--verify", is_flag=True, help="Hash every file instead of trusting names, sizes and manifests.")
 @target_options
 def status(target: Target, date_from: str | None, date_to: str | None, verify: bool) -> None:
-    """Show every raw day and step: loaded, stale, failed, missing or purged; and how fresh everything is."""
+    """Show how every raw day stands, and how fresh tables are.
+
+    Each step of a day is loaded, stale, failed, missing, purged or none; the table says why.
+    """
     with target.pipeline() as pipeline, progress(quiet=target.quiet) as show:
         report = pipeline.status(date_from, date_to, verify=verify, progress=show)
     if target.as_json:
@@ -101,7 +104,10 @@ def _few(items: tuple[str, ...]) -> str:
 @_dry_run
 @target_options
 def undo(target: Target, dt: str, dry_run: bool) -> None:
-    """Take out exactly what a raw day brought; then run build-route-hourly for the mart."""
+    """Take out exactly what a raw day brought.
+
+    Run build-route-hourly afterwards, so that the mart follows.
+    """
     with target.pipeline() as pipeline, progress(quiet=target.quiet) as show:
         report = pipeline.undo(dt, dry_run=dry_run, progress=show)
     _print_changes(target, report)
@@ -122,7 +128,10 @@ def rewind(target: Target, to: str, dry_run: bool) -> None:
 @_dry_run
 @target_options
 def migrate(target: Target, dry_run: bool) -> None:
-    """Bring warehouse and mart to this version's schema; tables of the prototype are moved aside, whole."""
+    """Bring warehouse and mart to this version's schema.
+
+    Tables of the prototype are moved aside, complete.
+    """
     with target.pipeline() as pipeline, progress(quiet=target.quiet) as show:
         report = pipeline.migrate(dry_run=dry_run, progress=show)
     if target.as_json:
@@ -143,14 +152,20 @@ def migrate(target: Target, dry_run: bool) -> None:
         "purge --dry-run", "purge --older-than 90d", "purge --older-than 26w --staging --rejected --quality"
     ),
 )
-@click.option("--older-than", metavar="AGE", default=DEFAULT_RETENTION, show_default=True, help="Such as 90d or 12w.")
-@click.option("--staging", is_flag=True, help="Rows of staging.*_raw; so also when nothing is named.")
-@click.option("--rejected", is_flag=True, help="Rows of staging.rejected.")
-@click.option("--quality", is_flag=True, help="Results of quality checks.")
+@click.option(
+    "--older-than",
+    metavar="AGE",
+    default=DEFAULT_RETENTION,
+    show_default=True,
+    help="Age of the raw days to drop, such as 90d or 12w.",
+)
+@click.option("--staging", is_flag=True, help="Drop rows of staging.*_raw; the default.")
+@click.option("--rejected", is_flag=True, help="Drop rows of staging.rejected.")
+@click.option("--quality", is_flag=True, help="Drop results of quality checks.")
 @_dry_run
 @target_options
 def purge(target: Target, older_than: str, staging: bool, rejected: bool, quality: bool, dry_run: bool) -> None:
-    """Drop staging of old raw days. History, facts and ledger stay."""
+    """Drop staging of old raw days; history, facts and ledger stay."""
     asked = {"staging": staging, "rejected": rejected, "quality": quality}
     what = [name for name, wanted in asked.items() if wanted] or ["staging"]
     with target.pipeline() as pipeline, progress(quiet=target.quiet) as show:

@@ -1,4 +1,4 @@
-"""Options made from the functions they are for: name, default and help are said once, there."""
+"""Options made from the functions they are for: name, default and help are written once, there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import Any
 
 import click
 
-__all__ = ["examples", "option", "options"]
+__all__ = ["examples", "option", "options", "row_limit"]
+
+row_limit = click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="How many rows to print; 0 prints all.",
+)
 
 
 def examples(*lines: str) -> str:
@@ -37,7 +45,7 @@ def option(function: Callable[..., Any], name: str, *declarations: str, **more: 
         A decorator.
     """
     default = inspect.signature(function).parameters[name].default
-    told: dict[str, Any] = {"help": _help(function, name)}
+    told: dict[str, Any] = {"help": _help(function, name) + (" May be repeated." if more.get("multiple") else "")}
     if default is inspect.Parameter.empty:
         told["required"] = True
     elif isinstance(default, bool):

@@ -1,4 +1,4 @@
-"""Commands for the quarantine: a look at rejected rows, and loading them again."""
+"""Commands for rejected rows: list them, and requeue them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from metropulse.cli.options import options
 from metropulse.cli.output import console, print_report, table
 from metropulse.cli.progress import progress
 from metropulse.cli.target import Target, target_options
@@ -28,24 +29,21 @@ _FILTERS = (
 )
 
 
-def _filters(command: Any) -> Any:
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
+_filters = options(*_FILTERS)
 
 
 @click.group("rejected", epilog=_EXAMPLES)
 @target_options
 def rejected(_target: Target) -> None:
-    """Look at rows that could not be loaded, and load them again."""
+    """List rejected rows, and requeue them."""
 
 
 @rejected.command("list", epilog=_EXAMPLES)
 @_filters
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Rows to show.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many rows to show.")
 @target_options
 def list_rejected(target: Target, dataset: str | None, dt: str | None, reason: str | None, limit: int) -> None:
-    """List rejected rows with every reason that holds."""
+    """List rejected rows with all their reasons."""
     with target.pipeline() as pipeline:
         report = pipeline.rejected(dataset=dataset, dt=dt, reason=reason, limit=limit)
     if target.as_json:
@@ -56,7 +54,7 @@ def list_rejected(target: Target, dataset: str | None, dt: str | None, reason: s
         for one in report.rejected
     ]
     out = console()
-    out.print(table(("file", "row", "reasons", "as it came"), rows, right=("row",)))
+    out.print(table(("file", "row", "reasons", "row as read"), rows, right=("row",)))
     out.print(f"{len(rows):,} of {report.total:,} rejected rows")
 
 
@@ -67,21 +65,21 @@ def list_rejected(target: Target, dataset: str | None, dt: str | None, reason: s
     "file",
     type=click.File(encoding="utf-8"),
     help="Repaired rows as JSON: a list, or one object a line, each with file, row_number and row, which holds the "
-    "columns that change; what `rejected list --json` prints will do, too. - reads standard input.",
+    "columns that change; the output of `rejected list --json` works as well. - reads standard input.",
 )
 @target_options
 def requeue(target: Target, dataset: str | None, dt: str | None, reason: str | None, file: Any) -> None:
-    """Judge rejected rows again, repaired or under the rules of today, and load what passes."""
+    """Check rejected rows again, repaired or under today's rules, and load what passes."""
     rows = _read(file.read()) if file else []
     if file and not rows:
-        raise click.UsageError("the file has no repaired row")
+        raise click.UsageError("the file holds no repaired row")
     if rows and (dataset or dt or reason):
-        raise click.UsageError("--rows names the rows itself, expected no --dataset, --dt or --reason beside it")
+        raise click.UsageError("--rows names the rows itself, expected no --dataset, --dt or --reason with it")
     with target.pipeline() as pipeline, progress(quiet=target.quiet) as show:
         report = pipeline.requeue(rows, dataset=dataset, dt=dt, reason=reason, progress=show)
     print_report(report, as_json=target.as_json)
     if not target.as_json and not report.get("steps"):
-        click.echo("no rejected row")
+        click.echo("no rejected rows")
 
 
 def _read(text: str) -> list[dict[str, Any]]:

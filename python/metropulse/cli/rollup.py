@@ -6,7 +6,7 @@ import json
 
 import click
 
-from metropulse.cli.options import examples, option
+from metropulse.cli.options import examples, option, row_limit
 from metropulse.cli.output import print_rows
 from metropulse.cli.progress import progress
 from metropulse.pipeline import Pipeline
@@ -39,18 +39,25 @@ def _measures(texts: tuple[str, ...]) -> dict[str, Measure]:
         "rollup-hourly s1.parquet s2.parquet --merge",
     ),
 )
-@click.argument("source", nargs=-1, required=True)
-@option(rollup_into, "keys", "--key", "keys", multiple=True, metavar="COLUMN", help="Group by it. May be repeated.")
+@click.argument("source", nargs=-1, required=True, metavar="SOURCE...")
+@option(
+    rollup_into, "keys", "--key", "keys", multiple=True, metavar="COLUMN", help="Column to group by. May be repeated."
+)
 @option(roll_up, "time", required=False, metavar="COLUMN")
-@click.option("--measure", "measures", multiple=True, metavar="NAME=OPERATION:COLUMN",
-              help="count, sum, avg, min, max or count_distinct. May be repeated.")  # fmt: skip
+@click.option(
+    "--measure",
+    "measures",
+    multiple=True,
+    metavar="NAME=OPERATION:COLUMN",
+    help="A column of the result: count, or sum, avg, min, max or count_distinct of a column. May be repeated.",
+)
 @option(roll_up, "time_zone", metavar="NAME")
 @option(rollup_into, "partial")
 @option(rollup_into, "merge")
 @click.option("--output", metavar="PATH", help="Write Parquet to a path or URL instead of printing.")
-@click.option("--limit", type=click.IntRange(min=0), default=100, show_default=True, help="Rows to print; 0: all.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON document a row.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@row_limit
+@click.option("--json", "as_json", is_flag=True, help="Print each row as a JSON document.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 def rollup_hourly(
     source: tuple[str, ...],
     keys: tuple[str, ...],
@@ -64,9 +71,12 @@ def rollup_hourly(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Group Parquet files (paths, folders, URLs, globs) by columns and hour."""
+    """Group Parquet files by columns and hour.
+
+    SOURCE is a path, folder, glob or URL.
+    """
     if merge and (keys or measures or time):
-        raise click.UsageError("--merge takes states as they are, expected no --key, --time or --measure")
+        raise click.UsageError("--merge combines states as they are, expected no --key, --time or --measure")
     if not merge and not (time and measures):
         raise click.UsageError("name the time with --time and at least one --measure")
     asked = _measures(measures)

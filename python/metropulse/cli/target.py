@@ -47,7 +47,7 @@ class Target:
         """
         if self.state:
             if self.warehouse or self.mart:
-                raise ConfigError("--state brings its own engines, expected no --warehouse or --mart beside it")
+                raise ConfigError("--state brings its own engines, expected no --warehouse or --mart with it")
             return self.state
         if self.warehouse or self.mart:
             return None
@@ -114,8 +114,8 @@ _OPTIONS = {
     "time_zone": click.option(
         "--time-zone", metavar="NAME", help="Service zone, such as Europe/Moscow. Or $METROPULSE_TIME_ZONE."
     ),
-    "as_json": click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, one document a line."),
-    "quiet": click.option("--quiet", is_flag=True, help="No progress."),
+    "as_json": click.option("--json", "as_json", is_flag=True, help="Print each report as one line of JSON."),
+    "quiet": click.option("--quiet", is_flag=True, help="Show no progress."),
     "debug": click.option("--debug", is_flag=True, help="Show the traceback of an error."),
 }
 

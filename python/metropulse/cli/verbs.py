@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from metropulse.cli.options import examples
+from metropulse.cli.options import examples, option, options, row_limit
 from metropulse.cli.output import print_report, print_rows
 from metropulse.cli.progress import progress
 from metropulse.cli.target import Target, target_options
@@ -24,7 +24,7 @@ _DATES = (
     click.option("--date-from", metavar="YYYY-MM-DD", help="First of several days."),
     click.option("--date-to", metavar="YYYY-MM-DD", help="The day after the last of several days (half-open)."),
 )
-# Limits that a call may pass on purpose, by the settings' names.
+# Limits that a call may exceed on purpose, by the settings' names.
 _REJECT_LIMIT = click.option(
     "--reject-limit",
     type=click.FloatRange(0, 1),
@@ -32,7 +32,10 @@ _REJECT_LIMIT = click.option(
     help="Share of a file's rows that may be rejected. Default: 0.05.",
 )
 _ALLOW_VANISHING = click.option(
-    "--allow-vanishing", is_flag=True, default=None, help="Let pass that many keys of a dimension, or all, are gone."
+    "--allow-vanishing",
+    is_flag=True,
+    default=None,
+    help="Accept a file that is empty, or lacks more than 30 % of a dimension's keys (and at least 10).",
 )
 
 
@@ -68,9 +71,7 @@ def _day_verb(
 
     call.__doc__ = summary
     decorated: Any = target_options(call)
-    for option in reversed((*_DATES, *limits)):
-        decorated = option(decorated)
-    return click.command(name, epilog=examples(*lines))(decorated)
+    return click.command(name, epilog=examples(*lines))(options(*_DATES, *limits)(decorated))
 
 
 @click.command(
@@ -81,10 +82,10 @@ def _day_verb(
         "generate --days 3 --output data/raw --upload   and into the object store",
     ),
 )
-@click.option("--start", metavar="YYYY-MM-DD", default="2024-05-01", show_default=True, help="The first day.")
-@click.option("--days", type=click.IntRange(min=1), default=1, show_default=True, help="How many days.")
-@click.option("--seed", type=int, default=7, show_default=True, help="Same seed, same bytes.")
-@click.option("--scale", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True, help="City size.")
+@option(Pipeline.generate, "start", default="2024-05-01", required=False, show_default=True, metavar="YYYY-MM-DD")
+@option(Pipeline.generate, "days", type=click.IntRange(min=1))
+@option(Pipeline.generate, "seed")
+@option(Pipeline.generate, "scale", type=click.FloatRange(min=0, min_open=True))
 @click.option("--output", metavar="DIR", type=click.Path(file_okay=False), help="Write into this folder.")
 @click.option("--upload", is_flag=True, help="With --output: write into the configured lake as well.")
 @target_options
@@ -103,7 +104,9 @@ def generate(target: Target, start: str, days: int, seed: int, scale: float, out
 )
 @click.option("--start", metavar="YYYY-MM-DD", help="First day.")
 @click.option("--end", metavar="YYYY-MM-DD", help="Last day, included.")
-@click.option("--date", "day", metavar="YYYY-MM-DD", help="Instead: the year of this day, and a month around.")
+@click.option(
+    "--date", "day", metavar="YYYY-MM-DD", help="Instead: the year of this day, and a month before and after it."
+)
 @target_options
 def load_calendar(target: Target, start: str | None, end: str | None, day: str | None) -> None:
     """Fill dim_date and dim_time."""
@@ -126,8 +129,15 @@ def load_calendar(target: Target, start: str | None, end: str | None, day: str |
 )
 @click.option("--date-from", metavar="YYYY-MM-DD", help="First service date.")
 @click.option("--date-to", metavar="YYYY-MM-DD", help="The date after the last one (half-open).")
-@click.option("--force", is_flag=True, help="Rebuild clean dates of the range too.")
-@click.option("--from", "source", type=click.Choice(["warehouse", "lake"]), default="warehouse", show_default=True)
+@click.option("--force", is_flag=True, help="Rebuild all dates of the range, clean ones too.")
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(["warehouse", "lake"]),
+    default="warehouse",
+    show_default=True,
+    help="Read the warehouse, or the raw files themselves.",
+)
 @target_options
 def build_route_hourly(target: Target, date_from: str | None, date_to: str | None, force: bool, source: str) -> None:
     """Rebuild the service dates of the mart that changed."""
@@ -161,11 +171,11 @@ def check_quality(target: Target, day: str | None) -> None:
     ),
 )
 @click.argument("sql")
-@click.option("--mart", "on_mart", is_flag=True, help="Ask ClickHouse instead of PostgreSQL.")
-@click.option("--limit", type=click.IntRange(min=0), default=100, show_default=True, help="Rows to print; 0: all.")
+@click.option("--mart", "on_mart", is_flag=True, help="Query ClickHouse instead of PostgreSQL.")
+@row_limit
 @target_options(skip=("mart",))
 def query(target: Target, sql: str, on_mart: bool, limit: int) -> None:
-    """Ask the warehouse, or the mart, a question in SQL."""
+    """Query the warehouse, or the mart, in SQL."""
     with target.pipeline() as pipeline:
         answer = (pipeline.mart if on_mart else pipeline.warehouse).query(sql)
         columns, rows = answer.column_names, answer.to_pylist()
@@ -188,7 +198,7 @@ COMMANDS: tuple[click.Command, ...] = (
     load_calendar,
     _day_verb(
         "stage",
-        "Load raw days into staging, with rejects and ledger.",
+        "Load raw days into staging; keep rejected rows with their reasons.",
         Pipeline.stage,
         "stage --date 2024-05-01",
         "stage --date-from 2024-05-01 --date-to 2024-05-04",
@@ -219,7 +229,7 @@ COMMANDS: tuple[click.Command, ...] = (
     check_quality,
     _day_verb(
         "run",
-        "Take raw days through all steps in order: calendar to quality.",
+        "Run every step of raw days in order, from calendar to quality.",
         Pipeline.run,
         "run --date 2024-05-01",
         "run --date 2024-05-01 --date 2024-05-03",

@@ -53,6 +53,12 @@ def test_every_verb_has_help_with_an_example_and_json(verb):
     assert "--json" in result.output
 
 
+@pytest.mark.parametrize("verb", ["list", "requeue"])
+def test_commands_of_a_group_have_help_with_an_example(verb):
+    result = CliRunner().invoke(app.cli, ["rejected", verb, "--help"])
+    assert f"metropulse rejected {verb}" in result.output
+
+
 def test_the_group_lists_verbs_in_the_order_of_a_day():
     output = CliRunner().invoke(app.cli, ["--help"]).output
     order = [output.index(f"\n  {verb} ") for verb in ("generate", "stage", "load-dimensions", "load-facts", "run")]

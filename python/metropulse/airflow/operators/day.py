@@ -1,7 +1,6 @@
-"""One operator for each verb of `metropulse.Pipeline`, with the same arguments, templated.
+"""Operators for the steps of a day.
 
 The raw day ``dt`` defaults to the run's own: its ``partition`` parameter, its partition key, or its data interval.
-Each operator returns the verb's report as XCom. Secrets live in connections alone: no argument takes one.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class GenerateRawOperator(PartitionOperator):
     Args:
         dt: The first day; the run's own when None.
         days: How many days.
-        seed: Same seed, same bytes.
+        seed: The same seed gives the same bytes.
         scale: Size of the city.
         **kwargs: Those of `MetropulseOperator`.
     """
@@ -70,7 +69,7 @@ class LoadCalendarOperator(PartitionOperator):
     """Fill `dim_date` and `dim_time`.
 
     Args:
-        start: First day; without it, or without `end`, the year of ``dt`` and a month around.
+        start: First day; without it, or without `end`, the year of ``dt`` and a month before and after it.
         end: Last day, included.
         **kwargs: Those of `PartitionOperator`.
     """
@@ -92,7 +91,7 @@ class LoadCalendarOperator(PartitionOperator):
 
 
 class StageRawOperator(PartitionOperator):
-    """Load the raw day into `staging`, with rejects and ledger."""
+    """Load the raw day into `staging`; rejected rows are kept with their reasons."""
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Stage the day."""
@@ -129,7 +128,7 @@ class BuildRouteHourlyOperator(MetropulseOperator):
     Args:
         date_from: First service date; without both ends every dirty date is rebuilt.
         date_to: The date after the last one.
-        force: Rebuild clean dates of the range too.
+        force: Rebuild all dates of the range, clean ones too.
         source: ``"warehouse"``, or ``"lake"`` for the raw files themselves.
         **kwargs: Those of `MetropulseOperator`.
     """

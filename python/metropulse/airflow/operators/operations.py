@@ -1,4 +1,4 @@
-"""Operators for a warehouse's life beside its days: taking days out, retention, repaired rows."""
+"""Operators for operating a warehouse: taking days out, retention, rejected rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UndoOperator(PartitionOperator):
     """Take out exactly what the raw day brought.
 
     Args:
-        dry_run: Work everything out and keep nothing.
+        dry_run: Report what would go, and keep everything.
         **kwargs: Those of `PartitionOperator`.
     """
 
@@ -37,7 +37,7 @@ class RewindOperator(MetropulseOperator):
 
     Args:
         to: The last raw day that stays.
-        dry_run: Only name the days.
+        dry_run: Report the days, and keep everything.
         **kwargs: Those of `MetropulseOperator`.
     """
 
@@ -54,7 +54,7 @@ class RewindOperator(MetropulseOperator):
 
 
 class RequeueRejectedOperator(PartitionOperator):
-    """Judge the raw day's rejected rows again, repaired or under the rules of today, and load what passes.
+    """Check the raw day's rejected rows again, repaired or under today's rules, and load what passes.
 
     Args:
         rows: Repaired rows, see `metropulse.Pipeline.requeue`; also the XCom of a task that repairs them.
@@ -80,7 +80,7 @@ class PurgeOperator(MetropulseOperator):
     Args:
         older_than: Age of the raw day, such as ``90d``.
         what: Any of ``staging``, ``rejected`` and ``quality``.
-        dry_run: Only count.
+        dry_run: Report what would be dropped, and keep everything.
         **kwargs: Those of `MetropulseOperator`.
     """
 

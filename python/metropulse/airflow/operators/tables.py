@@ -72,13 +72,13 @@ class MergeSnapshotOperator(MetropulseOperator):
         snapshot: A path, URL, folder or glob, or a list of them.
         table: The table as SQL names it; it is made when missing.
         key: The column or columns that tell the rows apart.
-        tracked: The columns whose changes open a version; by default all others.
+        tracked: The columns whose changes open a version; by default all others of the snapshot.
         overwritten: The columns that show their newest value in every version.
         effective: The instant of a full snapshot; the run's own day when neither this nor `effective_column` is given.
         effective_column: The column that gives each row of a change feed its instant.
-        absent: What a key's absence from a full snapshot means: ``close``, ``ignore`` or ``error``.
-        allow_vanishing: Let a snapshot pass although it is empty or misses many keys.
-        dry_run: Show what would change, write nothing.
+        absent: What it means that a full snapshot lacks a key: ``close``, ``ignore`` or ``error``.
+        allow_vanishing: Accept a snapshot that is empty, or lacks more than 30 % of the keys (and at least 10).
+        dry_run: Show what would change, and write nothing.
         surrogate: Name of the surrogate key; by default ``<table>_sk``.
         valid_from: Name of the first instant of a version.
         valid_to: Name of the first instant after it.
@@ -140,7 +140,7 @@ class RollupHourlyOperator(MetropulseOperator):
     """Group Parquet files by columns and hour into a Parquet file; see `metropulse.rollup_hourly`.
 
     Hours are cut in the service zone. Mapped tasks may each make a partial state of some files (`partial`), and one
-    task put those together (`merge`).
+    task combine those (`merge`).
 
     Args:
         source: A path, URL, folder or glob, or a list of them.
