@@ -71,10 +71,10 @@ def merge_snapshot(
         absent: What it means that a full snapshot lacks a key: ``close`` its open version, ``ignore``, or ``error``.
         allow_vanishing: Accept a snapshot that is empty, or lacks more than 30 % of the keys (and at least 10).
         dry_run: Show counts and sample rows of what would change, and write nothing.
-        surrogate: Name of the surrogate key. Default: ``<table>_sk``.
-        valid_from: Name of the first instant of a version.
-        valid_to: Name of the first instant after it.
-        current: Name of the flag of open versions; None for no such column.
+        surrogate: Name of the surrogate key column. Default: ``<table>_sk``.
+        valid_from: Name of the column with the first instant of a version.
+        valid_to: Name of the column with the first instant after it.
+        current: Name of the column that flags open versions; None for no such column.
         lake_options: Options of the object store for URLs; else those of the environment.
         time_zone: The zone of dates and of times without one; else METROPULSE_TIME_ZONE, else UTC.
         progress: Told about rows done.

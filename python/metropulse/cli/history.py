@@ -38,7 +38,9 @@ __all__ = ["COMMANDS"]
     option(merge, "surrogate", metavar="NAME"),
     option(merge, "valid_from", metavar="NAME"),
     option(merge, "valid_to", metavar="NAME"),
-    option(merge, "current", metavar="NAME", help="Name of the flag of open versions; empty for no such column."),
+    option(
+        merge, "current", metavar="NAME", help="Name of the column that flags open versions; empty for no such column."
+    ),
 )
 @target_options(skip=("mart",))
 def merge_snapshot(target: Target, sources: tuple[str, ...], **chosen: Any) -> None:

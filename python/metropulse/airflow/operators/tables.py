@@ -79,10 +79,10 @@ class MergeSnapshotOperator(MetropulseOperator):
         absent: What it means that a full snapshot lacks a key: ``close``, ``ignore`` or ``error``.
         allow_vanishing: Accept a snapshot that is empty, or lacks more than 30 % of the keys (and at least 10).
         dry_run: Show what would change, and write nothing.
-        surrogate: Name of the surrogate key; by default ``<table>_sk``.
-        valid_from: Name of the first instant of a version.
-        valid_to: Name of the first instant after it.
-        current: Name of the flag of open versions; None for no such column.
+        surrogate: Name of the surrogate key column; by default ``<table>_sk``.
+        valid_from: Name of the column with the first instant of a version.
+        valid_to: Name of the column with the first instant after it.
+        current: Name of the column that flags open versions; None for no such column.
         **kwargs: Those of `MetropulseOperator`.
     """
 
