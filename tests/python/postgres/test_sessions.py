@@ -15,7 +15,7 @@ import pytest
 import metropulse as mp
 from answers import DATA, check_prototype
 from conftest import execute_on_mart
-from metropulse.copy import copy_into
+from metropulse.copy import copy_parquet
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
 
@@ -193,7 +193,7 @@ def test_limits_of_role_or_database_do_not_stop_a_load(limited):
     p.stage("2024-05-01")
     p.load_dimensions("2024-05-01")
     assert p.load_facts("2024-05-01").rows > 0
-    assert copy_into(p, _slow_rows(), "public.slow", create=True).rows == 3
+    assert copy_parquet(_slow_rows(), p, "public.slow", create=True).rows == 3
     slow = p.warehouse.query("select pg_sleep(0.2)::text as slept, current_setting('statement_timeout') as limit")
     assert slow.to_pylist() == [{"slept": "", "limit": "0"}]
 
@@ -250,7 +250,7 @@ def test_a_lock_on_the_target_of_a_copy_is_waited_for_up_to_the_deadline(pipelin
         holder.commit()
         holder.execute("lock table public.held in access exclusive mode")
         with pytest.raises(mp.ConflictError, match=r"another session has held a lock on .*held.* for 1 s") as caught:
-            copy_into(p, tmp_path / "n.parquet", "public.held")
+            copy_parquet(tmp_path / "n.parquet", p, "public.held")
         assert caught.value.retryable
         holder.rollback()
-        assert copy_into(p, tmp_path / "n.parquet", "public.held").rows == 2
+        assert copy_parquet(tmp_path / "n.parquet", p, "public.held").rows == 2
