@@ -5,6 +5,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14
 VENV   ?= $(CURDIR)/.venv
 STATE  ?= state
 RAW    ?=
+WHEEL_PROFILE ?= dist
 BIN    := $(VENV)/bin
 # One profile for the demo, the tests and development, so that nothing is compiled twice.
 CARGO_FLAGS := --release --locked
@@ -13,10 +14,10 @@ export VIRTUAL_ENV := $(VENV)
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check format soak bench wheel stop clean
+.PHONY: help build demo test check dependencies format soak bench wheel stop clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment follows pyproject.toml, the native module its sources: each is made anew only when they change.
 $(VENV)/.ready: pyproject.toml
@@ -50,7 +51,10 @@ check: build ## What must be clean: format, lints, types, stub, docs, spelling, 
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest metropulse._core
 	$(BIN)/typos --format brief
-	cargo shear --deny-warnings
+	$(MAKE) --no-print-directory dependencies
+
+dependencies: $(VENV)/.ready ## Every dependency is used, every file belongs to a module, every licence may be linked
+	cargo shear --locked --deny-warnings
 	cargo deny --locked --log-level error check --hide-inclusion-graph licenses bans sources
 
 format: build ## Put Rust and Python into shape
@@ -64,8 +68,10 @@ soak: build ## The long tests: thousands of random histories, a hundred crashes
 bench: build ## Benchmarks beside their peers, results checked first; BENCH_SIZE=full for the large sizes
 	$(BIN)/python benches/run.py
 
-wheel: $(VENV)/.ready ## A wheel for publishing, in dist/
-	$(BIN)/maturin build --profile dist --locked --out dist
+# zig links against the symbols of glibc 2.28, whatever this machine has. A target folder of its own: its C compiler is another one.
+wheel: $(VENV)/.ready ## A wheel for publishing, in dist/ (manylinux_2_28); WHEEL_PROFILE=release builds faster
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "ziglang>=0.15,<0.18"
+	$(BIN)/maturin build --profile $(WHEEL_PROFILE) --locked --zig --compatibility manylinux_2_28 --target-dir target/wheel --out dist
 
 stop: ## Stop the embedded engines of STATE
 	@$(BIN)/metropulse stop --state $(STATE)

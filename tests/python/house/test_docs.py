@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")] if path.name != "CHANGELOG.md")
+PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if path.name != "CHANGELOG.md")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded]
 
 # Commands of a shell that are run elsewhere: by the tests' own runner, or because they install or build.
-ELSEWHERE = ("make ", "pip install", "docker compose")
+ELSEWHERE = ("make ", "pip install", "docker compose", ".venv/bin/python -m pytest ")
 
 
 def snippets(page: Path, language: str) -> list[str]:
@@ -82,6 +82,24 @@ def test_commands_run(page, folder):
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_are_there(page):
+    named = re.findall(r"`((?:src|tests|python|ddl|docs|benches)/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_rooms_name_the_folder_of_their_tests():
+    lines = {
+        path.parent.name: re.findall(r"^//! Tests: .*", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for path in (ROOT / "src").glob("*/mod.rs")
+    }
+    named = {room: re.findall(r"`(tests/[\w./-]+)`", " ".join(found)) for room, found in lines.items()}
+    assert [path for paths in named.values() for path in paths if path != "tests/" and not (ROOT / path).exists()] == []
+    assert {room for room, found in named.items() if not found} <= {"model", "generate", "load"}, (
+        "a room without its tests' folder"
+    )
 
 
 def test_every_verb_of_the_command_line_shows_an_example_in_its_help():
