@@ -6,6 +6,7 @@ VENV   ?= $(CURDIR)/.venv
 STATE  ?= state
 RAW    ?=
 WHEEL_PROFILE ?= dist
+TEST_WORKERS  ?= 2
 BIN    := $(VENV)/bin
 # One profile for the demo, the tests and development, so that nothing is compiled twice.
 CARGO_FLAGS := --release --locked
@@ -14,7 +15,7 @@ export VIRTUAL_ENV := $(VENV)
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check dependencies format soak bench wheel stop clean
+.PHONY: help build demo test test-rust test-python check dependencies format soak bench wheel stop clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,9 +39,17 @@ build: $(VENV)/.built ## Virtual environment and native module, ready to use
 demo: build ## Three days through the Airflow DAG on embedded engines; RAW=<folder> for your own dt= folders
 	@$(BIN)/metropulse demo --state $(STATE) $(if $(RAW),--raw $(RAW)) $(DEMO_FLAGS)
 
+# Much of a test is waiting for a server or a disk: Rust's and Python's run side by side, each with engines of its own; what measures time
+# comes after them, by itself.
 test: build ## Every test, Rust and Python
+	$(MAKE) --no-print-directory -j2 test-rust test-python
+	$(BIN)/python -m pytest -m alone
+
+test-rust: build ## The Rust tests, with the servers that they need
 	$(BIN)/python tests/services.py cargo test $(CARGO_FLAGS) --no-default-features --quiet
-	$(BIN)/python -m pytest
+
+test-python: build ## The Python tests that do not measure time, by TEST_WORKERS processes
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile -m "not alone"
 
 check: build ## What must be clean: format, lints, types, stub, docs, spelling, dependencies
 	cargo fmt --check

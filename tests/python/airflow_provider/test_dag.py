@@ -231,6 +231,7 @@ def test_rollups_of_mapped_files_are_put_together(pipeline_on, tmp_path):
     assert pq.read_table(tmp_path / "whole" / "rollup.parquet").to_pylist() == wanted.to_pylist()
 
 
+@pytest.mark.alone
 def test_execution_timeout_stops_a_native_step(pipeline_on, tmp_path):
     """Airflow's own timeout, on a load that waits for a lock that never comes."""
     lake = DATA / "prototype_raw"

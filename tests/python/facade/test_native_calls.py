@@ -18,7 +18,7 @@ import metropulse as mp
 
 DATA = Path(__file__).parents[2] / "data" / "prototype_raw"
 
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.usefixtures("interruptible")]
+pytestmark = [pytest.mark.alone, pytest.mark.core, pytest.mark.embedded, pytest.mark.usefixtures("interruptible")]
 
 # The lock that every load of facts takes: ("MP", facts). While we hold it, a load waits inside the native core.
 HOLD_FACTS = "select pg_advisory_lock(19792, 3)"

@@ -20,7 +20,7 @@ from .cities import DAYS, City, sample, states
 from .model import COLUMNS, Model
 from .warehouse import Truth, part
 
-pytestmark = [pytest.mark.core, pytest.mark.embedded]
+pytestmark = [pytest.mark.alone, pytest.mark.core, pytest.mark.embedded]
 
 UTC = dt.UTC
 
