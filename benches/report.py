@@ -138,6 +138,13 @@ def _spread(line: Line) -> list[str]:
     return [line["work"], line["peer"], runs(line["ours"]), runs(line["peer_seconds"]), shown]
 
 
+def _storage(path: Path) -> list[str]:
+    """Return the section on storage, which `benches/storage.py` measures apart, as the last report has it."""
+    old = path.read_text() if path.exists() else ""
+    _, head, rest = old.partition("## Storage\n")
+    return [head + rest.partition("\n## ")[0].rstrip("\n"), ""] if head else []
+
+
 def write(path: Path, lines: list[Line], size: str, took: float) -> None:
     """Write the report."""
     rows = rows_of(lines)
@@ -169,6 +176,7 @@ def write(path: Path, lines: list[Line], size: str, took: float) -> None:
     grown = _series(lines)
     if grown:
         text += ["## Growth", "", "A flat bar is a cost that grows linearly with the input.", "", grown, ""]
+    text += _storage(path)
     text += ["## Every run", "", "Seconds in the order measured, and the peak memory of each process.", ""]
     text += [_grid([_spread(line) for line in rows], ["work", "peer", "ours, s", "peer, s", "peak memory, MB"]), ""]
     text += ["## Versions", "", ", ".join(f"{name} {number}" for name, number in sorted(versions.items())) + ".", ""]

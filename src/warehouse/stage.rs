@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::load::{Feed, Line, Repair, Rows, Unit};
 use crate::model::{Dataset, Kind};
 use crate::postgres::copy::PgType;
-use crate::postgres::{Session, Target, copy_here, copy_parallel};
+use crate::postgres::{Session, Target, copy_here};
 
 /// One dataset of one day, judged and ready to load.
 pub struct StageLoad {
@@ -72,6 +72,11 @@ impl Feed for Plain {
     }
 }
 
+/// What all rows of a raw day have in common, as columns and SQL.
+pub(super) fn shared(dt: NaiveDate) -> Vec<(&'static str, String)> {
+    vec![("dt", format!("'{dt}'")), ("load_id", format!("'{}'", Warehouse::load_id(dt)))]
+}
+
 /// A batch of columns that were made for a schema.
 pub(super) fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
     RecordBatch::try_new(Arc::clone(schema), columns)
@@ -91,16 +96,15 @@ pub async fn stage(warehouse: &Warehouse, load: StageLoad) -> Result<Vec<Line>> 
 async fn fill_and_publish(warehouse: &Warehouse, session: &Session, side: &Side, load: &StageLoad) -> Result<()> {
     let table = load.dataset.staging_table();
     session.run("BEGIN").await?;
-    side.create(session, &Warehouse::load_id(load.dt), warehouse.swap_deadline()).await?;
+    let brought: Vec<&str> = load.dataset.columns().iter().map(|column| column.name).collect();
+    side.create(session, &brought, warehouse.swap_deadline()).await?;
     session.run("COMMIT").await?;
     let named = load.dataset.columns().iter().map(|c| (c.name.to_owned(), pg_type(c.kind))).collect();
     let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
     warehouse.progress.begin(&format!("stage {}", load.dataset), expected);
-    let target = Target::new(side.name(), named);
     let connections = warehouse.settings.connections;
     let feed = Arc::new(Plain { rows: Arc::clone(&load.rows), schema: load.dataset.schema() });
-    let copied =
-        copy_parallel(&warehouse.address, &target, feed, connections, &warehouse.cancel, &warehouse.progress).await?;
+    let copied = side.fill(warehouse, named, feed, connections, &shared(load.dt)).await?;
     expect_rows(copied, expected, table)?;
     session.run("BEGIN").await?;
     side.finish(session, Built::default()).await?;

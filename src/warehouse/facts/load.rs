@@ -16,12 +16,12 @@ use crate::error::{Error, Result};
 use crate::history::Misses;
 use crate::load::{Line, Rows};
 use crate::model::{Computed, Fact};
-use crate::postgres::{Database, Session, Target, copy_parallel, get};
+use crate::postgres::{Session, get};
 use crate::warehouse::context::Warehouse;
 use crate::warehouse::lock::Lock;
 use crate::warehouse::members::{Members, Shared};
 use crate::warehouse::partition::{Built, Side};
-use crate::warehouse::stage::expect_rows;
+use crate::warehouse::stage::{expect_rows, shared};
 
 /// One raw day of one fact, judged and ready to load.
 pub struct FactLoad {
@@ -133,31 +133,32 @@ impl Round<'_> {
     async fn prepare(&self, load: FactLoad, side: Side) -> Result<Ready> {
         let (warehouse, session) = (self.warehouse, self.session);
         let FactLoad { fact, dt, lines, rows } = load;
-        session.run("BEGIN").await?;
-        side.create(session, &Warehouse::load_id(dt), warehouse.swap_deadline()).await?;
-        session.run("COMMIT").await?;
         let expected: u64 = lines.iter().map(|l| l.rows_loaded).sum();
         let first_key = reserve(session, fact.surrogate, expected).await?;
         let trips = match fact.computed {
             Computed::Trip => TripKeys::read(session, dt, warehouse.settings.memory_bytes / 2).await?,
             Computed::Duration | Computed::DateAndTime => TripKeys::default(),
         };
-        let feed = FactRows::new(fact, rows, Arc::clone(&self.members), trips, warehouse.zone, first_key)?;
+        let feed = FactRows::new(fact, rows, Arc::clone(&self.members), trips, warehouse.zone, first_key, lines.len())?;
+        let columns = feed.columns();
+        let brought: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        session.run("BEGIN").await?;
+        side.create(session, &brought, warehouse.swap_deadline()).await?;
+        session.run("COMMIT").await?;
         Ok(Ready { side, fact, dt, lines, feed: Arc::new(feed), expected })
     }
 
     /// Sends the rows.
     async fn fill(&self, ready: Ready, connections: usize) -> Result<Filled> {
         let Ready { side, fact, dt, lines, feed, expected } = ready;
-        let Database { address, cancel, progress, .. } = &**self.warehouse;
-        let target = Target::new(side.name(), feed.columns());
-        let copied = copy_parallel(address, &target, Arc::clone(&feed) as _, connections, cancel, progress).await?;
+        let rows = Arc::clone(&feed) as _;
+        let copied = side.fill(self.warehouse, feed.columns(), rows, connections, &shared_by_facts(dt)).await?;
         expect_rows(copied, expected, fact.table)?;
         if copied > 0 {
             let references = fact.references.iter().map(|reference| reference.surrogate);
             let key = fact.registry.map(|registry| registry.key);
             let columns: Vec<&str> = ["dt", fact.time].into_iter().chain(references).chain(key).collect();
-            side.sample(address, &columns).await?;
+            side.sample(&self.warehouse.address, &columns).await?;
         }
         let built = Built::default();
         Ok(Filled { side, built, fact, dt, lines, seen: feed.take_seen(), any: copied > 0 })
@@ -190,6 +191,13 @@ impl Round<'_> {
         };
         publication.publish(filled.built, filled.lines, filled.seen, filled.any, &self.swapping).await
     }
+}
+
+/// What all rows of a raw day have in common where they do not bring it: those of one file do not say which it is.
+pub(super) fn shared_by_facts(dt: NaiveDate) -> Vec<(&'static str, String)> {
+    let mut columns = shared(dt);
+    columns.push(("file_no", "0".to_owned()));
+    columns
 }
 
 /// Draws a block of surrogate keys; the caller holds the lock of the facts.

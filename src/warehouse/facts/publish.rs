@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta};
 
-use super::load::FactLoaded;
+use super::load::{FactLoaded, shared_by_facts};
 use super::rows::Seen;
 use super::supersede::{Moves, Settled, Settlement};
 use crate::error::{Error, Result};
@@ -180,7 +180,8 @@ pub(in crate::warehouse) async fn take_out(
     dt: NaiveDate,
 ) -> Result<TakenOut> {
     let side = Side::new(fact.table, dt, &warehouse.run_id);
-    side.create(session, &Warehouse::load_id(dt), warehouse.swap_deadline()).await?;
+    side.create(session, &[], warehouse.swap_deadline()).await?;
+    side.complete(session, &shared_by_facts(dt)).await?;
     let members = Arc::new(Members::read(session, warehouse.address.clone(), &[]).await?);
     let publication = Publication { warehouse, session, members: &members, side: &side, fact, dt };
     let old = current(session, fact.table, dt).await?;

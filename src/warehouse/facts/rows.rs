@@ -37,6 +37,8 @@ pub(super) struct FactRows {
     trips: TripKeys,
     zone: Zone,
     next_key: AtomicI64,
+    /// Whether rows say which file they are from; those of a day's only file need not.
+    says_file: bool,
     schema: SchemaRef,
     columns: Vec<(String, PgType)>,
     seen: Mutex<Seen>,
@@ -50,8 +52,10 @@ impl FactRows {
         trips: TripKeys,
         zone: Zone,
         first_key: i64,
+        files: usize,
     ) -> Result<Self> {
-        let (fields, columns) = shape(&fact)?;
+        let says_file = files > 1;
+        let (fields, columns) = shape(&fact, says_file)?;
         Ok(Self {
             fact,
             rows,
@@ -59,6 +63,7 @@ impl FactRows {
             trips,
             zone,
             next_key: AtomicI64::new(first_key),
+            says_file,
             schema: Arc::new(Schema::new(fields)),
             columns,
             seen: Mutex::default(),
@@ -122,7 +127,9 @@ impl FactRows {
                 columns.push(Arc::new(trips));
             }
         }
-        columns.push(Arc::new(Int16Array::from_value(file_no, rows)));
+        if self.says_file {
+            columns.push(Arc::new(Int16Array::from_value(file_no, rows)));
+        }
         batch_of(&self.schema, columns)
     }
 }
@@ -163,7 +170,7 @@ fn without_empty(column: &ArrayRef) -> ArrayRef {
 
 type Shape = (Vec<Field>, Vec<(String, PgType)>);
 
-fn shape(fact: &Fact) -> Result<Shape> {
+fn shape(fact: &Fact, says_file: bool) -> Result<Shape> {
     let mut list: Vec<(&str, DataType, PgType)> = vec![(fact.surrogate, DataType::Int64, PgType::Int8)];
     list.extend(fact.references.iter().map(|r| (r.surrogate, DataType::Int64, PgType::Int8)));
     for (raw, name) in fact.taken {
@@ -183,7 +190,9 @@ fn shape(fact: &Fact) -> Result<Shape> {
         }
         Computed::Trip => list.push(("trip_sk", DataType::Int64, PgType::Int8)),
     }
-    list.push(("file_no", DataType::Int16, PgType::Int2));
+    if says_file {
+        list.push(("file_no", DataType::Int16, PgType::Int2));
+    }
     let fields = list.iter().map(|(name, arrow, _)| Field::new(*name, arrow.clone(), true)).collect();
     Ok((fields, list.into_iter().map(|(name, _, pg)| (name.to_owned(), pg)).collect()))
 }

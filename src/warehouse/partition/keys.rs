@@ -1,0 +1,122 @@
+//! Keys and indexes of a side table, read from the parent's catalog.
+
+use super::Side;
+use crate::error::{Error, Result};
+use crate::postgres::{Address, Session, get};
+use crate::queue::Queue;
+
+/// What of its parent a side table has before [`Side::finish`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::warehouse) struct Built {
+    /// Keys and indexes.
+    pub(in crate::warehouse) indexes: bool,
+    /// Foreign keys, checked.
+    pub(in crate::warehouse) foreign_keys: bool,
+}
+
+impl Side {
+    /// Gives the filled side table what it lacks of the parent's constraints and indexes.
+    pub(in crate::warehouse) async fn finish(&self, session: &Session, built: Built) -> Result<()> {
+        let mut sql = String::new();
+        if !built.indexes {
+            for key in self.keys(session).await? {
+                sql.push_str(&format!("ALTER TABLE {} ADD {key};", self.name()));
+            }
+            for index in self.indexes(session).await? {
+                sql.push_str(&format!("{index};"));
+            }
+        }
+        if !built.foreign_keys {
+            for (_, key) in self.foreign_keys(session).await? {
+                sql.push_str(&format!("ALTER TABLE {} ADD {key};", self.name()));
+            }
+        }
+        session.run(&sql).await
+    }
+
+    /// Builds keys and indexes ahead of [`Side::finish`], several at once: for a side table whose rows stay as they are.
+    pub(in crate::warehouse) async fn index(&self, address: &Address, connections: usize) -> Result<()> {
+        let session = address.session().await?;
+        let (keys, mut builds) = (self.keys(&session).await?, self.indexes(&session).await?);
+        // The primary key's index comes up like the others; making it the key is an entry in the catalog.
+        let primary = format!("{}_pkey", self.table);
+        let (mut primary_sql, mut others) = (String::new(), String::new());
+        for key in keys {
+            if let Some(columns) = key.strip_prefix("PRIMARY KEY ") {
+                builds.insert(0, format!("CREATE UNIQUE INDEX {primary} ON {} {columns}", self.name()));
+                primary_sql = format!("ALTER TABLE {} ADD PRIMARY KEY USING INDEX {primary};", self.name());
+            } else {
+                others.push_str(&format!("ALTER TABLE {} ADD {key};", self.name()));
+            }
+        }
+        // A BRIN index is made in no time and fills the gap at the end.
+        builds.sort_by_key(|sql| sql.contains(" USING brin "));
+        let queue = Queue::new(builds.len());
+        let workers = (0..connections.max(1)).map(|_| async {
+            let session = address.session().await?;
+            while let Some(build) = queue.take() {
+                session.run(&builds[build]).await?;
+            }
+            session.release().await;
+            Ok::<_, Error>(())
+        });
+        futures::future::try_join_all(workers).await?;
+        session.run(&format!("{primary_sql}{others}")).await?;
+        session.release().await;
+        Ok(())
+    }
+
+    /// Adds and checks the foreign keys ahead of [`Side::finish`]: for a side table whose members are all in place.
+    ///
+    /// A key is added unchecked first, which holds one dimension for an instant, and then checked while `quiet`.
+    pub(in crate::warehouse) async fn refer(&self, address: &Address, quiet: &tokio::sync::Mutex<()>) -> Result<()> {
+        let session = address.session().await?;
+        let keys = self.foreign_keys(&session).await?;
+        for (name, key) in &keys {
+            session.run(&format!("ALTER TABLE {} ADD CONSTRAINT {name} {key} NOT VALID", self.name())).await?;
+        }
+        for (name, _) in &keys {
+            let _quiet = quiet.lock().await;
+            session.run(&format!("ALTER TABLE {} VALIDATE CONSTRAINT {name}", self.name())).await?;
+        }
+        session.release().await;
+        Ok(())
+    }
+
+    /// The parent's primary and unique keys, as definitions.
+    async fn keys(&self, session: &Session) -> Result<Vec<String>> {
+        let sql = "SELECT pg_get_constraintdef(oid) FROM pg_constraint \
+                   WHERE conrelid = $1::text::regclass AND contype IN ('p', 'u') ORDER BY contype, conname";
+        session.rows(sql, &[&self.parent_name()]).await?.iter().map(|row| get(row, 0)).collect()
+    }
+
+    /// The parent's foreign keys, as quoted names and definitions.
+    async fn foreign_keys(&self, session: &Session) -> Result<Vec<(String, String)>> {
+        let sql = "SELECT quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint \
+                   WHERE conrelid = $1::text::regclass AND contype = 'f' ORDER BY conname";
+        let rows = session.rows(sql, &[&self.parent_name()]).await?;
+        rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+    }
+
+    /// Statements that make the parent's indexes, but for those of its keys.
+    async fn indexes(&self, session: &Session) -> Result<Vec<String>> {
+        let indexes = session
+            .rows(
+                "SELECT am.amname::text, string_agg(pg_get_indexdef(i.indexrelid, k, true), ', ' ORDER BY k), \
+                 pg_get_expr(i.indpred, i.indrelid) \
+                 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam \
+                 CROSS JOIN LATERAL generate_series(1, i.indnkeyatts) k \
+                 WHERE i.indrelid = $1::text::regclass \
+                 AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u')) \
+                 GROUP BY c.relname, am.amname, i.indpred, i.indrelid ORDER BY c.relname",
+                &[&self.parent_name()],
+            )
+            .await?;
+        let make = |row: &tokio_postgres::Row| {
+            let predicate = get::<Option<String>>(row, 2)?.map(|p| format!(" WHERE {p}")).unwrap_or_default();
+            let (method, columns) = (get::<String>(row, 0)?, get::<String>(row, 1)?);
+            Ok(format!("CREATE INDEX ON {} USING {method} ({columns}){predicate}", self.name()))
+        };
+        indexes.iter().map(make).collect()
+    }
+}

@@ -1,0 +1,172 @@
+//! A day's partition, filled aside and swapped in.
+//!
+//! A side table begins with the columns that COPY brings and no index, so COPY runs at full speed. What all rows of a day
+//! have in common (`dt`, `load_id`, …) is not stored in each row: those columns come after the rows, with a default that
+//! PostgreSQL keeps once, in the catalog, and shows for every row that was there before. So the columns of a partition
+//! stand in another order than the parent's. Whatever writes a row anew (an UPDATE, VACUUM FULL, a restored dump) writes
+//! the values out, which costs space and nothing else.
+//!
+//! Then the side table gets the parent's constraints and indexes, read from the catalog, and takes the old partition's
+//! place. The swap waits for readers only a moment at a time: a queued ACCESS EXCLUSIVE lock would block every later
+//! reader behind one long query.
+
+mod keys;
+mod rows;
+
+use std::time::{Duration, Instant};
+
+use chrono::{Days, NaiveDate};
+
+use crate::error::{Error, Result};
+use crate::postgres::{Session, get, is_lock_timeout};
+
+pub(super) use keys::Built;
+
+/// One day of one partitioned table, being built aside.
+#[derive(Clone, Debug)]
+pub(super) struct Side {
+    schema: String,
+    parent: String,
+    dt: NaiveDate,
+    table: String,
+}
+
+impl Side {
+    /// A side table of `parent` (`schema.table`) for one day and run.
+    pub(super) fn new(parent: &str, dt: NaiveDate, run_id: &str) -> Self {
+        let (schema, parent) = parent.split_once('.').unwrap_or(("public", parent));
+        let tag: String = run_id.chars().take(8).collect();
+        let table = format!("{parent}_{}_{tag}", dt.format("%Y%m%d"));
+        Self { schema: schema.to_owned(), parent: parent.to_owned(), dt, table }
+    }
+
+    /// The side table's qualified name.
+    pub(super) fn name(&self) -> String {
+        format!("{}.{}", self.schema, self.table)
+    }
+
+    /// Takes back unfinished publications. Dropping a table with foreign keys needs its dimensions, so this too waits for
+    /// readers only a moment; what stays then goes at the next run.
+    pub(super) fn undo_sql(sides: &[Self]) -> String {
+        let names: Vec<String> = sides.iter().map(Self::name).collect();
+        format!("ROLLBACK; SET lock_timeout = '500ms'; DROP TABLE IF EXISTS {}; SET lock_timeout = 0", names.join(", "))
+    }
+
+    fn parent_name(&self) -> String {
+        format!("{}.{}", self.schema, self.parent)
+    }
+
+    fn final_name(&self) -> String {
+        format!("{}_{}", self.parent, self.dt.format("%Y%m%d"))
+    }
+
+    fn bound(&self) -> String {
+        format!("{}_dt_bound", self.parent)
+    }
+
+    /// Takes the old partition's place, inside the caller's transaction and as its last act.
+    ///
+    /// `keep` says whether the side table has rows worth attaching; without it the day's partition just goes.
+    pub(super) async fn swap(&self, session: &Session, keep: bool, deadline: Duration) -> Result<()> {
+        let old = current(session, &self.parent_name(), self.dt).await?;
+        // Attaching alone would lock less and let a reader's transaction go on over it: its rows, committed before, would
+        // appear in a snapshot that does not hold their ledger lines yet.
+        let mut sql = format!("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE;", self.parent_name());
+        let mut dimensions = Vec::new();
+        if let Some(old) = &old {
+            sql.push_str(&format!("DROP TABLE {old};"));
+            let referred = "SELECT DISTINCT confrelid::regclass::text FROM pg_constraint \
+                            WHERE conrelid = to_regclass($1) AND contype = 'f' ORDER BY 1";
+            let rows = session.rows(referred, &[old]).await?;
+            dimensions = rows.iter().map(|row| get(row, 0)).collect::<Result<Vec<String>>>()?;
+        }
+        if keep {
+            sql.push_str(&format!(
+                "ALTER TABLE {parent} ATTACH PARTITION {side} FOR VALUES FROM ('{from}') TO ('{to}'); \
+                 ALTER TABLE {side} DROP CONSTRAINT {bound}; ALTER TABLE {side} RENAME TO {last};",
+                parent = self.parent_name(),
+                side = self.name(),
+                from = self.dt,
+                to = self.dt + Days::new(1),
+                bound = self.bound(),
+                last = self.final_name(),
+            ));
+        } else {
+            sql.push_str(&format!("DROP TABLE {};", self.name()));
+        }
+        let mut ways = vec![sql];
+        if !dimensions.is_empty() {
+            // Dropping a table locks the dimensions that it refers to. Readers take facts and dimensions in either order,
+            // and one without a gap between its queries would meet the same order each time.
+            ways.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; {}", dimensions.join(", "), ways[0]));
+        }
+        patiently(session, &ways, deadline, &self.parent_name()).await
+    }
+}
+
+/// How long one attempt at the swap waits for readers; who comes later waits as long.
+///
+/// Readers that follow one another without a gap, each slower than the first attempts, are met by the later ones. All are
+/// shorter than PostgreSQL's `deadlock_timeout` of a second: where a reader and the swap wait for each other it is the swap
+/// that gives up.
+fn attempt(waited: Duration) -> &'static str {
+    if waited < Duration::from_secs(10) { "150ms" } else { "500ms" }
+}
+
+/// Runs statements that need an exclusive lock, a moment at a time, until the deadline; of several ways to the same end
+/// one after the other.
+pub(super) async fn patiently(session: &Session, ways: &[String], deadline: Duration, table: &str) -> Result<()> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(20);
+    for sql in ways.iter().cycle() {
+        session.run(&format!("SET LOCAL lock_timeout = '{}'; SAVEPOINT swap", attempt(started.elapsed()))).await?;
+        match session.run(sql).await {
+            Ok(()) => return session.run("RELEASE SAVEPOINT swap; SET LOCAL lock_timeout = 0").await,
+            Err(e) if is_lock_timeout(&e) => {
+                session.run("ROLLBACK TO SAVEPOINT swap; RELEASE SAVEPOINT swap").await?;
+                if started.elapsed() >= deadline {
+                    return Err(Error::conflict(format!(
+                        "readers kept {table} busy for {} s, so the new partition could not take its place; \
+                         nothing was published, run again or raise swap_deadline_seconds",
+                        deadline.as_secs()
+                    ))
+                    .with("table", table));
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// The attached partition of one day, if there is one.
+pub(super) async fn current(session: &Session, parent: &str, dt: NaiveDate) -> Result<Option<String>> {
+    let name = format!("{parent}_{}", dt.format("%Y%m%d"));
+    let rows = session
+        .rows(
+            "SELECT 1 FROM pg_inherits WHERE inhrelid = to_regclass($1) AND inhparent = to_regclass($2)",
+            &[&name, &parent],
+        )
+        .await?;
+    Ok((!rows.is_empty()).then_some(name))
+}
+
+/// Drops side tables of one day that no run owns any more; the caller holds the lock that covers them.
+async fn drop_orphans(session: &Session, schema: &str, partition: &str, deadline: Duration) -> Result<()> {
+    let rows = session
+        .rows(
+            "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c \
+             JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = $1 AND c.relkind = 'r' AND NOT c.relispartition \
+             AND c.relname ~ ('^' || $2 || '_[0-9a-f]{8}$')",
+            &[&schema, &partition],
+        )
+        .await?;
+    for row in &rows {
+        let orphan: String = get(row, 0)?;
+        patiently(session, &[format!("DROP TABLE {orphan}")], deadline, &orphan).await?;
+    }
+    Ok(())
+}
