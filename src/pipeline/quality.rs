@@ -10,7 +10,8 @@ use serde_json::json;
 use super::Pipeline;
 use super::report::Report;
 use crate::error::{Error, Result};
-use crate::quality::{Check, Outcome, Severity, day_checks, mart_checks, standing_checks};
+use crate::quality::{Check, Outcome, Severity, day_checks, mart_checks, queries, standing_checks};
+use crate::queue::Queue;
 use crate::warehouse::{self, QualityRow, Warehouse};
 
 impl Pipeline {
@@ -33,18 +34,34 @@ impl Pipeline {
             standing_checks().into_iter().map(|check| (check, None)).collect();
         planned.extend(days.iter().flat_map(|&day| day_checks(day).into_iter().map(move |c| (c, Some(day)))));
         self.progress.begin("check quality", planned.len() as u64);
-        let mut outcomes = Vec::with_capacity(planned.len());
-        for (check, day) in planned {
-            let found = warehouse::number(warehouse, &check.sql).await.map_err(|e| e.with("check", check.name))?;
-            outcomes.push(check.judge(found, day));
-            self.progress.add(1);
-        }
+        let found = self.count(warehouse, planned.iter().map(|(check, _)| check).collect()).await?;
+        let mut outcomes: Vec<Outcome> =
+            planned.into_iter().zip(found).map(|((check, day), found)| check.judge(found, day)).collect();
         if self.settings.mart.is_some() {
             outcomes.extend(self.check_mart(warehouse, &days).await?);
         }
         let rows: Vec<QualityRow<'_>> = outcomes.iter().map(stored).collect();
         warehouse::record_quality(warehouse, &rows).await?;
         self.conclude(dt, &outcomes, started)
+    }
+
+    /// The numbers of some checks, over several connections.
+    async fn count(&self, warehouse: &Warehouse, checks: Vec<&Check>) -> Result<Vec<i64>> {
+        let queries = queries(checks.iter().copied());
+        let queue = Queue::new(queries.len());
+        let workers = (0..self.settings.connections.max(1)).map(|_| async {
+            let mut found = Vec::new();
+            while let Some(query) = queue.take().map(|piece| &queries[piece]) {
+                let names = || query.checks.iter().map(|&place| checks[place].name).collect::<Vec<_>>().join(", ");
+                let numbers = warehouse::numbers(warehouse, &query.sql).await.map_err(|e| e.with("check", names()))?;
+                found.extend(query.checks.iter().copied().zip(numbers));
+                self.progress.add(query.checks.len() as u64);
+            }
+            Ok::<_, Error>(found)
+        });
+        let mut found = futures::future::try_join_all(workers).await?.concat();
+        found.sort_unstable();
+        Ok(found.into_iter().map(|(_, number)| number).collect())
     }
 
     async fn check_mart(&self, warehouse: &Warehouse, days: &[NaiveDate]) -> Result<Vec<Outcome>> {
@@ -54,7 +71,7 @@ impl Pipeline {
         for (check, ours) in mart_checks(&dates) {
             let (_, batches) = mart.query(&check.sql).await.map_err(|e| e.with("check", check.name))?;
             let found = first_number(&batches)?;
-            let expected = warehouse::number(warehouse, &ours).await?;
+            let expected: i64 = warehouse::numbers(warehouse, &ours).await?.iter().sum();
             outcomes.push(check.judge(found - expected, None));
         }
         Ok(outcomes)

@@ -2,11 +2,23 @@
 
 use chrono::NaiveDate;
 
-use super::{Check, Expect, Severity};
+use super::{Check, Expect, Scan, Severity};
 use crate::model::{Dataset, Dimension, Fact};
 
 fn error(name: &'static str, table: &str, sql: String) -> Check {
-    Check { name, table: table.to_owned(), severity: Severity::Error, sql, expect: Expect::Zero }
+    Check { name, table: table.to_owned(), severity: Severity::Error, sql, scan: None, expect: Expect::Zero }
+}
+
+/// A number over the rows `f` of one table and day.
+fn counted(name: &'static str, table: &str, dt: NaiveDate, number: String) -> Check {
+    let rows = format!("{table} f WHERE f.dt = '{dt}'");
+    let sql = format!("SELECT {number} FROM {rows}");
+    Check { scan: Some(Scan { rows, number }), ..error(name, table, sql) }
+}
+
+/// How many rows of one table and day meet a condition.
+fn offending(name: &'static str, table: &str, dt: NaiveDate, condition: &str) -> Check {
+    counted(name, table, dt, format!("count(*) FILTER (WHERE {condition})"))
 }
 
 fn warn(name: &'static str, table: &str, sql: String) -> Check {
@@ -99,12 +111,8 @@ pub fn day_checks(dt: NaiveDate) -> Vec<Check> {
                 fact.table
             ),
         ));
-        let references: Vec<String> = fact.references.iter().map(|r| format!("{} IS NULL", r.surrogate)).collect();
-        checks.push(error(
-            "keys_not_null",
-            fact.table,
-            format!("SELECT count(*) FROM {} WHERE dt = '{dt}' AND ({})", fact.table, references.join(" OR ")),
-        ));
+        let references: Vec<String> = fact.references.iter().map(|r| format!("f.{} IS NULL", r.surrogate)).collect();
+        checks.push(offending("keys_not_null", fact.table, dt, &references.join(" OR ")));
         if let Some(registry) = fact.registry {
             checks.push(unique(&fact, registry.key, registry.keys, dt));
         }
@@ -115,15 +123,11 @@ pub fn day_checks(dt: NaiveDate) -> Vec<Check> {
 
 /// The rows of a table are those the ledger says were loaded.
 fn conservation(name: &'static str, table: &str, dt: NaiveDate) -> Check {
-    error(
-        name,
-        table,
-        format!(
-            "SELECT (SELECT count(*) FROM {table} WHERE dt = '{dt}') - \
-             (SELECT coalesce(sum(rows_loaded), 0)::bigint FROM dwh.load_ledger WHERE target = '{table}' AND dt = '{dt}' \
-             AND purged_at IS NULL)"
-        ),
-    )
+    let number = format!(
+        "count(*) - (SELECT coalesce(sum(rows_loaded), 0)::bigint FROM dwh.load_ledger \
+         WHERE target = '{table}' AND dt = '{dt}' AND purged_at IS NULL)"
+    );
+    counted(name, table, dt, number)
 }
 
 /// A business key stands once in the fact table, in the day that the register of keys names.
@@ -142,41 +146,30 @@ fn unique(fact: &Fact, key: &str, keys: &str, dt: NaiveDate) -> Check {
 
 fn value_checks(dt: NaiveDate) -> Vec<Check> {
     let positions = Fact::VEHICLE_POSITION.table;
+    let warned = |check: Check| Check { severity: Severity::Warn, ..check };
     vec![
-        error(
+        offending(
             "coordinates_in_range",
             positions,
-            format!(
-                "SELECT count(*) FROM {positions} WHERE dt = '{dt}' AND (lat IS NULL OR lon IS NULL \
-                 OR lat NOT BETWEEN -90 AND 90 OR lon NOT BETWEEN -180 AND 180 OR (lat = 0 AND lon = 0))"
-            ),
+            dt,
+            "f.lat IS NULL OR f.lon IS NULL OR f.lat NOT BETWEEN -90 AND 90 OR f.lon NOT BETWEEN -180 AND 180 \
+             OR (f.lat = 0 AND f.lon = 0)",
         ),
-        error(
-            "speed_in_range",
-            positions,
-            format!("SELECT count(*) FROM {positions} WHERE dt = '{dt}' AND speed NOT BETWEEN 0 AND 200"),
-        ),
-        error(
-            "trip_ends_after_it_starts",
-            Fact::TRIP.table,
-            format!("SELECT count(*) FROM {} WHERE dt = '{dt}' AND end_ts < start_ts", Fact::TRIP.table),
-        ),
-        warn(
+        offending("speed_in_range", positions, dt, "f.speed NOT BETWEEN 0 AND 200"),
+        offending("trip_ends_after_it_starts", Fact::TRIP.table, dt, "f.end_ts < f.start_ts"),
+        warned(offending(
             "payment_has_its_trip",
             Fact::PAYMENT.table,
-            format!(
-                "SELECT count(*) FROM {} WHERE dt = '{dt}' AND trip_id IS NOT NULL AND trip_sk IS NULL",
-                Fact::PAYMENT.table
-            ),
-        ),
-        warn(
+            dt,
+            "f.trip_id IS NOT NULL AND f.trip_sk IS NULL",
+        )),
+        warned(offending(
             "dates_in_calendar",
             positions,
-            format!(
-                "SELECT count(*) FROM {positions} f WHERE dt = '{dt}' \
-                 AND NOT EXISTS (SELECT FROM dwh.dim_date d WHERE d.date_sk = f.event_date_sk)"
-            ),
-        ),
+            dt,
+            // PostgreSQL hashes the calendar for IN, and would look each row up for EXISTS.
+            "(f.event_date_sk IN (SELECT d.date_sk FROM dwh.dim_date d)) IS NOT TRUE",
+        )),
         warn(
             "mart_is_current",
             "dwh.mart_dirty",

@@ -7,6 +7,8 @@
 
 mod checks;
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDate;
 use serde::Serialize;
 
@@ -70,8 +72,51 @@ pub struct Check {
     pub severity: Severity,
     /// A query that gives one `bigint`.
     pub sql: String,
+    /// The same as a number over some rows, where other checks may count over the same rows.
+    pub scan: Option<Scan>,
     /// What the number must be.
     pub expect: Expect,
+}
+
+/// A number over some rows.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// Which rows: what follows `FROM`.
+    pub rows: String,
+    /// An aggregate over them.
+    pub number: String,
+}
+
+/// A query that answers one check or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// A query that gives one row of as many `bigint` as there are checks.
+    pub sql: String,
+    /// The checks, by their place in what was asked.
+    pub checks: Vec<usize>,
+}
+
+/// The queries that answer some checks: rows over which several count are read once.
+pub fn queries<'a>(checks: impl IntoIterator<Item = &'a Check>) -> Vec<Query> {
+    let mut queries: Vec<Query> = Vec::new();
+    let mut scans: BTreeMap<&str, (Vec<&str>, Vec<usize>)> = BTreeMap::new();
+    for (place, check) in checks.into_iter().enumerate() {
+        match &check.scan {
+            Some(scan) => {
+                let (numbers, places) = scans.entry(&scan.rows).or_default();
+                numbers.push(&scan.number);
+                places.push(place);
+            }
+            None => queries.push(Query { sql: check.sql.clone(), checks: vec![place] }),
+        }
+    }
+    queries.extend(
+        scans.into_iter().map(|(rows, (numbers, checks))| Query {
+            sql: format!("SELECT {} FROM {rows}", numbers.join(", ")),
+            checks,
+        }),
+    );
+    queries
 }
 
 /// A check and what it found.
@@ -108,5 +153,32 @@ impl Check {
             dt,
             sql: self.sql,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_over_which_several_checks_count_are_read_once() {
+        let checks = day_checks("2024-05-01".parse().unwrap());
+        let queries = queries(&checks);
+        let mut places: Vec<usize> = queries.iter().flat_map(|query| query.checks.clone()).collect();
+        places.sort_unstable();
+        assert_eq!(places, (0..checks.len()).collect::<Vec<_>>());
+        for table in ["dwh.fact_vehicle_position f", "staging.vehicle_positions_raw f"] {
+            assert_eq!(
+                queries.iter().filter(|query| query.sql.contains(&format!("FROM {table}"))).count(),
+                1,
+                "{table}"
+            );
+        }
+        let positions =
+            queries.iter().find(|query| query.sql.ends_with("dwh.fact_vehicle_position f WHERE f.dt = '2024-05-01'"));
+        let names: Vec<&str> = positions.unwrap().checks.iter().map(|&place| checks[place].name).collect();
+        let expected =
+            ["facts_conserve_rows", "keys_not_null", "coordinates_in_range", "speed_in_range", "dates_in_calendar"];
+        assert_eq!(names, expected);
     }
 }

@@ -36,7 +36,7 @@ pub use failure::{Failure, forget_failure, tell_failure};
 pub use mart_source::{Build, MartSource, RouteName, mart_source};
 pub use migrate::{Migrated, Moved, mark_mart_dirty, migrate};
 pub use purge::{Purge, Purged, purge};
-pub use quality::{QualityRow, built_dates, loaded_days, number, record_quality};
+pub use quality::{QualityRow, built_dates, loaded_days, numbers, record_quality};
 pub use rejected::{Rejected, RejectedFilter, rejected, rejected_days, repairs, repairs_of};
 pub use schema::{DDL, SCHEMA_VERSION};
 pub use stage::{StageLoad, stage};

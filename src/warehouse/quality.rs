@@ -25,10 +25,13 @@ pub struct QualityRow<'a> {
     pub expected: &'a str,
 }
 
-/// Runs a query that gives one `bigint`.
-pub async fn number(warehouse: &Warehouse, sql: &str) -> Result<i64> {
+/// Runs a query that gives one row of `bigint`.
+pub async fn numbers(warehouse: &Warehouse, sql: &str) -> Result<Vec<i64>> {
     let session = warehouse.session().await?;
-    get(&session.row(sql, &[]).await?, 0)
+    let row = session.row(sql, &[]).await?;
+    let numbers = (0..row.len()).map(|place| get(&row, place)).collect();
+    session.release().await;
+    numbers
 }
 
 /// Every raw day of the ledger.
