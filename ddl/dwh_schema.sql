@@ -437,6 +437,20 @@ CREATE INDEX IF NOT EXISTS fact_vehicle_position_event_ts ON dwh.fact_vehicle_po
 CREATE INDEX IF NOT EXISTS fact_vehicle_position_vehicle_sk ON dwh.fact_vehicle_position (vehicle_sk);
 CREATE INDEX IF NOT EXISTS fact_vehicle_position_route_sk ON dwh.fact_vehicle_position (route_sk);
 
+-- The positions of each raw day by route and hour, added up while they are loaded: what the mart is built from. Routes
+-- and vehicles are business keys, '' is no route; vehicles holds each known vehicle once.
+CREATE TABLE IF NOT EXISTS dwh.agg_position_route_hourly (
+    dt                   date        NOT NULL,
+    hour_bucket          timestamptz NOT NULL,
+    route_id             text        NOT NULL,
+    position_cnt         bigint      NOT NULL,
+    speed_sum            float8      NOT NULL,
+    speed_cnt            bigint      NOT NULL,
+    vehicles             text[]      NOT NULL,
+    settings_fingerprint text        NOT NULL,
+    PRIMARY KEY (dt, hour_bucket, route_id)
+);
+
 -- The key of each trip and payment, kept over reloads, and the raw day whose row is in the fact table.
 CREATE TABLE IF NOT EXISTS dwh.trip_key (
     trip_id text   PRIMARY KEY,

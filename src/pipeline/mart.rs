@@ -192,7 +192,7 @@ async fn rows_of(source: &MartSource, zone: Zone, routes: &[RouteName], date: Na
         .date(date, &mut |fact, batch| match fact {
             FactKind::Trip => mart.add_trips(&batch),
             FactKind::Payment => mart.add_payments(&batch),
-            FactKind::VehiclePosition => mart.add_positions(&batch),
+            FactKind::VehiclePosition => mart.add_position_hours(&batch),
         })
         .await?;
     let next = date + Days::new(1);

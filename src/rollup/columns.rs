@@ -1,9 +1,9 @@
 //! Columns of a batch by name and type, with errors that name them.
 #![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, PrimitiveArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Int64Type, TimeUnit, TimestampMicrosecondType};
 
 use crate::error::{Error, Result};
 
@@ -30,6 +30,12 @@ pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Array
 pub(crate) fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
     let found = column(batch, name)?;
     if is_text(found.data_type()) { Ok(found) } else { Err(wrong_type(name, found.data_type(), "text")) }
+}
+
+/// A column of lists of texts by name.
+pub(crate) fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ListArray> {
+    let found = column(batch, name)?;
+    found.as_list_opt::<i32>().ok_or_else(|| wrong_type(name, found.data_type(), "a list of texts"))
 }
 
 /// A column by name, cast to a primitive type.
@@ -91,4 +97,9 @@ pub(crate) fn hour_type() -> DataType {
 /// An `hour_bucket` column.
 pub(crate) fn hour_array(micros: Vec<i64>) -> PrimitiveArray<TimestampMicrosecondType> {
     PrimitiveArray::<TimestampMicrosecondType>::new(micros.into(), None).with_timezone("UTC")
+}
+
+/// The type of every list of texts that comes out of this room.
+pub(crate) fn texts_type() -> DataType {
+    DataType::List(Field::new_list_field(DataType::Utf8, true).into())
 }

@@ -1,7 +1,7 @@
 //! What the mart is built from: the facts of one service date, and which dates are dirty.
 //!
-//! The server groups positions by route, hour and vehicle, payments by route and hour: that is a few per cent of the
-//! rows, and all that exact distinct counts need. Everything of one build is read in one snapshot, and the dirty marks
+//! Positions were added up by route and hour when they were loaded and are not read again; the server groups payments by
+//! route and hour, trips come one by one. Everything of one build is read in one snapshot, and the dirty marks
 //! that the snapshot saw are the only ones that its end takes away.
 
 use arrow::array::RecordBatch;
@@ -9,6 +9,7 @@ use chrono::{Days, NaiveDate};
 
 use super::context::Warehouse;
 use super::lock::Lock;
+use super::position_hours::{self, is_added_up};
 use crate::error::Result;
 use crate::model::{Fact, FactKind, Zone};
 use crate::postgres::{Session, get, read};
@@ -51,9 +52,9 @@ pub struct MartSource {
 pub async fn mart_source(warehouse: &Warehouse) -> Result<MartSource> {
     let session = warehouse.locked(&[Lock::Mart]).await?;
     // Locks come before the snapshot. A swap is no row that a snapshot could hide: between two statements it would
-    // take a day's old rows away and show new ones or none.
-    let tables: Vec<&str> = Fact::ALL.iter().map(|fact| fact.table).collect();
-    let tables = tables.join(", ");
+    // take a day's old rows away and show new ones or none. What positions add up to are rows, which it does hide.
+    let read = Fact::ALL.into_iter().filter(|fact| !is_added_up(fact.kind));
+    let tables = read.map(|fact| fact.table).collect::<Vec<_>>().join(", ");
     session
         // The planner takes every event time for an hour of its own, and so workers for too dear.
         .run(&format!(
@@ -114,8 +115,10 @@ impl MartSource {
     /// Gives `sink` the facts of one service date, as partial results of [`crate::rollup::mart`]. Hours of neighbouring
     /// dates at its edges may be among them.
     ///
-    /// Trips come one by one: with their rider and vehicle hardly two of them share a group. The others are grouped by
-    /// the server.
+    /// Trips come one by one: with their rider and vehicle hardly two of them share a group.
+    ///
+    /// # Errors
+    /// `Data` when the positions of a raw day are not added up, or were under other settings.
     pub async fn date(
         &self,
         service_date: NaiveDate,
@@ -124,6 +127,9 @@ impl MartSource {
         for fact in Fact::ALL {
             let days = self.raw_days(&fact, service_date).await?;
             if !days.is_empty() {
+                if is_added_up(fact.kind) {
+                    position_hours::check(&self.session, self.zone, &days).await?;
+                }
                 let sql = self.sql(&fact, service_date, &days);
                 read(&self.session, &sql, &mut |batch| sink(fact.kind, batch)).await?;
             }
@@ -141,9 +147,8 @@ impl MartSource {
         let from = self.zone.day_start_micros(service_date) - HOUR_MICROS;
         let to = self.zone.day_start_micros(service_date + Days::new(1)) + HOUR_MICROS;
         let time = format!("f.{}", fact.time);
-        let days: Vec<String> = days.iter().map(|day| format!("'{day}'")).collect();
-        let filter =
-            format!("f.dt IN ({}) AND {time} >= {} AND {time} < {}", days.join(", "), instant(from), instant(to));
+        let days = days.iter().map(|day| format!("'{day}'")).collect::<Vec<_>>().join(", ");
+        let filter = format!("f.dt IN ({days}) AND {time} >= {} AND {time} < {}", instant(from), instant(to));
         let bucket = hour_sql(self.zone, &time, from, to);
         let route = "coalesce(r.route_id, '') AS route_id";
         match fact.kind {
@@ -165,13 +170,7 @@ impl MartSource {
                    coalesce(sum(f.amount), 0)::numeric(38,2) AS amount_sum, count(f.amount) AS amount_cnt \
                    FROM dwh.fact_payment f WHERE {filter} GROUP BY 1, 2) g LEFT JOIN dwh.dim_route r USING (route_sk)"
             ),
-            FactKind::VehiclePosition => format!(
-                "SELECT {route}, hour_bucket, v.vehicle_id, position_cnt, speed_sum, speed_cnt \
-                 FROM (SELECT f.route_sk, {bucket} AS hour_bucket, f.vehicle_sk, count(*) AS position_cnt, \
-                   coalesce(sum(f.speed), 0) AS speed_sum, count(f.speed) AS speed_cnt \
-                   FROM dwh.fact_vehicle_position f WHERE {filter} GROUP BY 1, 2, 3) g \
-                   LEFT JOIN dwh.dim_route r USING (route_sk) LEFT JOIN dwh.dim_vehicle v USING (vehicle_sk)"
-            ),
+            FactKind::VehiclePosition => position_hours::sql(&days, &instant(from), &instant(to)),
         }
     }
 

@@ -48,7 +48,7 @@ pub async fn migrate(warehouse: &Warehouse, dry_run: bool) -> Result<Migrated> {
     hold(&session, &[Lock::Schema], warehouse.settings.lock_deadline_seconds).await?;
     let found = schema::find(&session).await?;
     let mut migrated = Migrated { from: name(&found), to: SCHEMA_VERSION, ..Migrated::default() };
-    migrated.applied = schema::pending(&found).into_iter().map(|(to, _)| to).collect();
+    migrated.applied = schema::lacking(&found);
     match &found {
         Found::Version(version) if *version > SCHEMA_VERSION => {
             return Err(Error::config(format!(

@@ -19,6 +19,7 @@ mod mart_source;
 mod members;
 mod migrate;
 mod partition;
+mod position_hours;
 mod purge;
 mod quality;
 mod rejected;

@@ -1,14 +1,16 @@
 //! The warehouse's own tables: which version is there, bringing it to ours, and the settings that the first load fixes.
 
 use super::lock::{Lock, hold};
+use super::position_hours;
 use crate::error::{Error, Result};
+use crate::model::Zone;
 use crate::postgres::{Session, get};
 
 /// The text of `ddl/dwh_schema.sql`.
 pub const DDL: &str = include_str!("../../ddl/dwh_schema.sql");
 
 /// The version of [`DDL`].
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Part of every settings fingerprint: raised when a new version makes something else of the same file, so that every
 /// day counts as changed. Bookkeeping alone does not raise it.
@@ -124,14 +126,38 @@ pub(super) async fn upgrade(session: &Session, found: &Found) -> Result<()> {
         session.run(sql).await.map_err(denied)?;
     }
     session.run(DDL).await.map_err(denied)?;
+    if lacks_position_hours(found)
+        && let Some(zone) = value(session, "time_zone").await?
+    {
+        let zone = zone
+            .parse()
+            .map_err(|_| Error::config(format!("time_zone in dwh.deployment is {zone:?}, which names no time zone")))?;
+        position_hours::make_all(session, Zone(zone)).await.map_err(denied)?;
+    }
     let sql = "INSERT INTO dwh.deployment (name, value) VALUES ('schema_version', $1) \
                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     session.touch(sql, &[&SCHEMA_VERSION.to_string()]).await?;
     Ok(())
 }
 
-/// The migrations that `found` still lacks; an empty database needs none.
-pub(super) fn pending(found: &Found) -> Vec<(u32, &'static str)> {
+/// The versions that `found` still lacks; an empty database gets the newest at once.
+pub(super) fn lacking(found: &Found) -> Vec<u32> {
+    match found {
+        Found::Version(version) => (version + 1..=SCHEMA_VERSION).collect(),
+        Found::Empty | Found::Prototype(_) => Vec::new(),
+    }
+}
+
+/// Whether days may be loaded whose positions nobody added up: version 3 began to.
+fn lacks_position_hours(found: &Found) -> bool {
+    match found {
+        Found::Version(version) => *version < 3,
+        Found::Empty | Found::Prototype(_) => false,
+    }
+}
+
+/// The statements that `found` still lacks before [`DDL`].
+fn pending(found: &Found) -> Vec<(u32, &'static str)> {
     match found {
         Found::Version(version) => MIGRATIONS.into_iter().filter(|(to, _)| to > version).collect(),
         Found::Empty | Found::Prototype(_) => Vec::new(),
@@ -184,10 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn migrations_lead_up_to_the_current_version_without_a_gap() {
-        let steps: Vec<u32> = MIGRATIONS.iter().map(|(to, _)| *to).collect();
-        assert_eq!(steps, (2..=SCHEMA_VERSION).collect::<Vec<_>>());
+    fn migrations_lead_up_to_the_current_version() {
+        assert!(MIGRATIONS.is_sorted_by_key(|(to, _)| *to));
+        assert!(MIGRATIONS.iter().all(|(to, _)| (2..=SCHEMA_VERSION).contains(to)));
         assert!(pending(&Found::Version(SCHEMA_VERSION)).is_empty());
-        assert_eq!(pending(&Found::Version(1)).len(), steps.len());
+        assert_eq!(pending(&Found::Version(1)).len(), MIGRATIONS.len());
+        assert_eq!(lacking(&Found::Version(1)), (2..=SCHEMA_VERSION).collect::<Vec<_>>());
+        assert!(lacking(&Found::Version(SCHEMA_VERSION)).is_empty() && lacking(&Found::Empty).is_empty());
     }
 }

@@ -99,6 +99,25 @@ impl Cells {
         Ok(())
     }
 
+    pub fn add_position_hours(&mut self, batch: &RecordBatch) -> Result<()> {
+        let place = self.place(batch)?;
+        let lists = columns::texts(batch, "vehicles")?;
+        let vehicles = self.vehicles.codes(lists.values())?;
+        let no_vehicle = self.vehicles.id("")?;
+        let positions = integers(batch, "position_cnt")?;
+        let (speeds, speed_cnt) = (floats(batch, "speed_sum")?, integers(batch, "speed_cnt")?);
+        for (row, ends) in lists.offsets().windows(2).enumerate() {
+            let cell = self.cell(&place, row)?;
+            add_count(&mut cell.position_cnt, &positions, row)?;
+            cell.speed_sum += or_zero(&speeds, row);
+            add_count(&mut cell.speed_cnt, &speed_cnt, row)?;
+            for &vehicle in &vehicles[ends[0] as usize..ends[1] as usize] {
+                remember(&mut cell.vehicles, vehicle, no_vehicle);
+            }
+        }
+        Ok(())
+    }
+
     fn place(&mut self, batch: &RecordBatch) -> Result<Place> {
         let mut routes = self.routes.codes(columns::text(batch, "route_id")?)?;
         let without = self.routes.id("")?;

@@ -1,7 +1,7 @@
 //! The rows of the route mart: partial results of trips, payments and positions, added up by route and hour.
 //!
 //! Inputs are *partial* batches: a row stands for one fact or for many (a server's `GROUP BY`), so the warehouse and
-//! the lake feed the same code. See [`TRIPS`], [`PAYMENTS`] and [`POSITIONS`] for their columns and [`partial`] for
+//! the lake feed the same code. See [`TRIPS`], [`PAYMENTS`], [`POSITIONS`] and [`POSITION_HOURS`] for their columns and [`partial`] for
 //! making them from cleaned batches.
 //!
 //! A row exists where a trip starts, a payment is made or a position is seen. Facts without a route stand under
@@ -11,6 +11,7 @@ mod cells;
 mod claims;
 mod output;
 pub mod partial;
+mod position_hours;
 mod routes;
 
 use std::ops::Range;
@@ -20,7 +21,8 @@ use chrono::NaiveDate;
 
 pub use claims::Claims;
 pub use output::schema;
-pub use partial::{PAYMENTS, POSITIONS, TRIPS};
+pub use partial::{PAYMENTS, POSITION_HOURS, POSITIONS, TRIPS};
+pub use position_hours::PositionHours;
 pub use routes::{RouteVersion, RouteVersions};
 
 use crate::error::Result;
@@ -54,6 +56,11 @@ impl HourlyMart {
     /// Adds partial results of positions; columns as in [`POSITIONS`].
     pub fn add_positions(&mut self, partial: &RecordBatch) -> Result<()> {
         self.cells.add_positions(partial)
+    }
+
+    /// Adds partial results of positions whose vehicles are together; columns as in [`POSITION_HOURS`].
+    pub fn add_position_hours(&mut self, partial: &RecordBatch) -> Result<()> {
+        self.cells.add_position_hours(partial)
     }
 
     /// The rows of each service date of the half-open range that has any, in order of date; within a date in order

@@ -16,12 +16,11 @@ use super::cells::{Cell, Cells};
 use super::routes::RouteVersions;
 use crate::error::{Error, Result};
 use crate::model::Zone;
-use crate::rollup::columns::{hour_array, hour_type};
+use crate::rollup::columns::{hour_array, hour_type, texts_type};
 use crate::rollup::ids::TextIds;
 
 /// The mart's columns, `snapshot_ts` and the states aside: distinct vehicles and riders come as sorted lists.
 pub fn schema() -> SchemaRef {
-    let texts = || DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
     let money = || DataType::Decimal128(38, 2);
     let field = |name: &str, data_type: DataType| Field::new(name, data_type, name.starts_with("avg_"));
     Arc::new(Schema::new(vec![
@@ -46,13 +45,13 @@ pub fn schema() -> SchemaRef {
         field("payment_cnt", DataType::Int64),
         field("amount_cnt", DataType::Int64),
         field("revenue", money()),
-        field("vehicles", texts()),
-        field("riders", texts()),
+        field("vehicles", texts_type()),
+        field("riders", texts_type()),
     ]))
 }
 
 /// One row: the route's text, the hour and the cell.
-type Row<'a> = (&'a str, i64, &'a Cell);
+pub(super) type Row<'a> = (&'a str, i64, &'a Cell);
 
 pub(super) fn days(
     zone: Zone,
@@ -131,7 +130,8 @@ fn money(rows: &[Row], of: fn(&Cell) -> i128) -> Result<ArrayRef> {
     Ok(Arc::new(sums.map_err(|e| Error::internal("a sum of money does not fit").because(e))?))
 }
 
-fn texts(rows: &[Row], ids: &TextIds, of: fn(&Cell) -> &HashSet<u32>) -> ArrayRef {
+/// The texts of a set of each row, in order.
+pub(super) fn texts(rows: &[Row], ids: &TextIds, of: fn(&Cell) -> &HashSet<u32>) -> ArrayRef {
     let mut lists = ListBuilder::new(StringBuilder::new());
     for (_, _, cell) in rows {
         let mut values: Vec<&str> = of(cell).iter().filter_map(|id| ids.value(*id)).collect();

@@ -31,6 +31,9 @@ pub const PAYMENTS: &[&str] = &["route_id", "hour_bucket", "payment_cnt", "amoun
 /// Columns of a partial result of positions; `speed_sum` is a double.
 pub const POSITIONS: &[&str] = &["route_id", "hour_bucket", "vehicle_id", "position_cnt", "speed_sum", "speed_cnt"];
 
+/// Columns of a partial result of positions whose vehicles are together: `vehicles` is a list of different texts.
+pub const POSITION_HOURS: &[&str] = &["route_id", "hour_bucket", "position_cnt", "speed_sum", "speed_cnt", "vehicles"];
+
 /// One partial row for each cleaned trip (columns of `Dataset::Trips`).
 pub fn trips(batch: &RecordBatch, clock: &mut HourClock) -> Result<RecordBatch> {
     let starts = columns::micros_of(batch, "start_ts")?;
@@ -95,6 +98,7 @@ pub fn schema(names: &[&str]) -> Schema {
     let fields = names.iter().map(|name| {
         let data_type = match *name {
             "hour_bucket" => columns::hour_type(),
+            "vehicles" => columns::texts_type(),
             "fare_sum" | "amount_sum" => DataType::Decimal128(38, 2),
             "distance_sum_m" | "speed_sum" => DataType::Float64,
             name if name.ends_with("_id") => DataType::Utf8,

@@ -199,3 +199,56 @@ fn many_facts_in_one_partial_row_count_as_many() {
     let days = mart.finish(day("2024-05-01")..day("2024-05-02")).unwrap();
     assert_eq!((int(&days[0].1, "payment_cnt", 0), int(&days[0].1, "amount_cnt", 0)), (10, 8));
 }
+
+#[test]
+fn positions_added_up_in_parts_and_in_any_order_make_the_same_rows() {
+    let zone = Zone(chrono_tz::Australia::Lord_Howe);
+    let rows = 4_000;
+    let from = micros("2024-04-06T12:00:00Z");
+    let events =
+        TimestampMicrosecondArray::from_iter_values((0..rows).map(|n| from + n * 7_000_000)).with_timezone("UTC");
+    let name = |kind: char, n: i64, of: i64| (n % of > 0).then(|| format!("{kind}{}", n % of));
+    let ids =
+        |kind: char, of: i64| -> ArrayRef { Arc::new((0..rows).map(|n| name(kind, n, of)).collect::<StringArray>()) };
+    let speeds: ArrayRef =
+        Arc::new((0..rows).map(|n| (n % 5 > 0).then_some(n as f64 / 7.0)).collect::<arrow::array::Float64Array>());
+    let positions = cleaned(
+        Dataset::VehiclePositions,
+        &[("event_ts", Arc::new(events)), ("vehicle_id", ids('V', 11)), ("route_id", ids('R', 6)), ("speed", speeds)],
+    );
+    let mut clock = HourClock::new(zone);
+    let mut whole = HourlyMart::new(zone, RouteVersions::default());
+    whole.add_positions(&partial::positions(&positions, &mut clock).unwrap()).unwrap();
+
+    let mut total = PositionHours::default();
+    for (start, length) in [(3_000, 1_000), (0, 1_700), (1_700, 1_300)] {
+        let mut part = PositionHours::default();
+        part.add(&positions.slice(start, length), &mut clock).unwrap();
+        total.add_hours(&part.rows().unwrap()).unwrap();
+    }
+    let mut mart = HourlyMart::new(zone, RouteVersions::default());
+    // A list that begins in the middle of its texts is read from where it begins.
+    let hours = total.rows().unwrap();
+    assert_eq!(hours.num_rows(), whole.cells.all.len());
+    mart.add_position_hours(&hours.slice(5, hours.num_rows() - 5)).unwrap();
+    mart.add_position_hours(&hours.slice(0, 5)).unwrap();
+    let dates = day("2024-04-01")..day("2024-05-01");
+    let (expected, found) = (whole.finish(dates.clone()).unwrap(), mart.finish(dates).unwrap());
+    assert_eq!(expected.len(), found.len());
+    for ((date, expected), (of, found)) in expected.iter().zip(&found) {
+        assert_eq!(date, of);
+        for (column, field) in expected.columns().iter().zip(expected.schema().fields()) {
+            let there = found.column_by_name(field.name()).unwrap();
+            if field.data_type() == &arrow::datatypes::DataType::Float64 {
+                let pairs = column.as_primitive::<Float64Type>().iter().zip(there.as_primitive::<Float64Type>());
+                assert!(
+                    pairs
+                        .into_iter()
+                        .all(|(a, b)| a.zip(b).map_or(a == b, |(a, b)| (a - b).abs() < 1e-9 * a.abs().max(1.0)))
+                );
+            } else {
+                assert_eq!(column, there, "{}", field.name());
+            }
+        }
+    }
+}

@@ -14,6 +14,7 @@ use crate::postgres::{Session, get};
 use crate::warehouse::context::Warehouse;
 use crate::warehouse::members::{self, Members, Written};
 use crate::warehouse::partition::{Built, Side, current};
+use crate::warehouse::position_hours::{self, is_added_up};
 use crate::warehouse::{ledger, schema};
 
 /// A side table with its rows.
@@ -91,6 +92,9 @@ impl Publication<'_> {
         schema::fix_zone(session, zone).await?;
         let fingerprint = self.warehouse.fingerprint(&[]);
         ledger::write(session, fact.table, dt, lines, &fingerprint, &self.warehouse.run_id).await?;
+        if is_added_up(fact.kind) {
+            position_hours::replace(self.warehouse, session, dt, &seen.hours.rows()?).await?;
+        }
         let dirty = self.note_dates(seen, &settled).await?;
         Ok((settled, dirty))
     }

@@ -13,7 +13,10 @@ use crate::history::Misses;
 use crate::load::{Feed, Rows, Unit};
 use crate::model::{Clock, Computed, Fact, Zone};
 use crate::postgres::copy::PgType;
+use crate::rollup::HourClock;
+use crate::rollup::mart::PositionHours;
 use crate::warehouse::members::{Numbers, Shared};
+use crate::warehouse::position_hours::is_added_up;
 use crate::warehouse::stage::{batch_of, pg_type};
 
 /// What the rows of a day showed on the way.
@@ -27,6 +30,8 @@ pub(super) struct Seen {
     pub(super) inferred: Numbers,
     /// Payments that name a trip which is not among the day's own.
     pub(super) open_trips: u64,
+    /// Positions by route and hour, for the mart.
+    pub(super) hours: PositionHours,
 }
 
 /// Turns cleaned rows into rows of one fact table.
@@ -144,12 +149,18 @@ impl Feed for FactRows {
     }
 
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        let mut clock = Clock::new(self.zone);
+        let (mut clock, mut hours) = (Clock::new(self.zone), HourClock::new(self.zone));
         let mut seen = Seen::default();
-        self.rows.read(unit, &mut |batch, file_no| sink(self.make(&batch, file_no, &mut clock, &mut seen)?))?;
+        self.rows.read(unit, &mut |batch, file_no| {
+            if is_added_up(self.fact.kind) {
+                seen.hours.add(&batch, &mut hours)?;
+            }
+            sink(self.make(&batch, file_no, &mut clock, &mut seen)?)
+        })?;
         let mut total = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         total.service_days.append(&mut seen.service_days);
         total.open_trips += seen.open_trips;
+        total.hours.add_hours(&seen.hours.rows()?)?;
         for (member, numbers) in seen.inferred {
             total.inferred.entry(member).or_default().extend(numbers);
         }

@@ -122,6 +122,8 @@ _STATE = {
     "payments": f"SELECT payment_id, {_USER}, {_ROUTE}, {_TRIP}, trip_id, (SELECT code FROM dwh.dim_payment_method m "
     "WHERE m.payment_method_sk = f.payment_method_sk), amount, paid_at, dt, file_no FROM dwh.fact_payment f",
     "positions": f"SELECT event_ts, {_VEHICLE}, {_ROUTE}, lat, lon, speed, dt FROM dwh.fact_vehicle_position f",
+    "position hours": "SELECT dt, hour_bucket, route_id, position_cnt, speed_sum, speed_cnt, vehicles, settings_fingerprint "
+    "FROM dwh.agg_position_route_hourly",
     "trip keys": "SELECT trip_id, dt FROM dwh.trip_key",
     "payment keys": "SELECT payment_id, dt FROM dwh.payment_key",
     "waiting trips": "SELECT trip_id, user_id, route_id, vehicle_id, fare_amount, dt, file_no FROM dwh.superseded_trip",
