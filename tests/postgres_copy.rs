@@ -147,9 +147,9 @@ fn cases() -> Vec<(PgType, ArrayRef, Vec<Option<&'static str>>)> {
                 Some("294247-01-10 04:00:54.775807+00"),
             ],
         ),
-        (PgType::TextArray, Arc::new(lists.finish()), vec![None, Some("{}"), Some("{\"a,b\",NULL,\"\"}")]),
+        (PgType::TEXT_ARRAY, Arc::new(lists.finish()), vec![None, Some("{}"), Some("{\"a,b\",NULL,\"\"}")]),
         (
-            PgType::Int8Array,
+            PgType::INT8_ARRAY,
             Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(numbers)),
             vec![None, Some("{-9223372036854775808,NULL,9223372036854775807}")],
         ),

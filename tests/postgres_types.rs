@@ -172,7 +172,7 @@ fn lists(cases: &mut Vec<Case>) {
     let words: ArrayRef = Arc::new(words.finish());
     let large = DataType::LargeList(Field::new_list_field(DataType::LargeUtf8, true).into());
     let sent = vec![words.clone(), cast(&words, &large).unwrap()];
-    cases.push(Case { sent, pg: PgType::TextArray, back: words });
+    cases.push(Case { sent, pg: PgType::TEXT_ARRAY, back: words });
     for (arrow, least, most) in integers() {
         let values = [least.max(i64::MIN.into()), most.min(i64::MAX.into())].map(|v| i64::try_from(v).unwrap());
         let rows = vec![None, Some(vec![]), Some(vec![Some(values[0]), None, Some(values[1])])];
@@ -182,7 +182,7 @@ fn lists(cases: &mut Vec<Case>) {
             DataType::LargeList(Field::new_list_field(arrow, true).into()),
         ];
         let sent = forms.iter().map(|form| cast(&back, form).unwrap()).collect();
-        cases.push(Case { sent, pg: PgType::Int8Array, back });
+        cases.push(Case { sent, pg: PgType::INT8_ARRAY, back });
     }
     for pg in PgType::ALL {
         let nothing: ArrayRef = Arc::new(NullArray::new(3));

@@ -4,6 +4,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use futures::StreamExt;
+use tokio_postgres::types::{Kind, Type};
 
 use super::client::{Session, wrong};
 use super::copy::{Decoder, PgType};
@@ -53,7 +54,7 @@ pub(crate) async fn read(
     let statement = session.prepare(sql).await.map_err(|e| wrong(e, "the query cannot be run"))?;
     let mut columns = Vec::with_capacity(statement.columns().len());
     for column in statement.columns() {
-        let kind = PgType::from_oid(column.type_().oid()).ok_or_else(|| {
+        let kind = known(column.type_()).ok_or_else(|| {
             Error::schema(format!(
                 "column {} has type {}, which has no Arrow counterpart here; cast it in the query, for example {}::text",
                 column.name(),
@@ -83,4 +84,15 @@ pub(crate) async fn read(
         sink(batch)?;
     }
     Ok(schema)
+}
+
+/// How a type of the server is read.
+fn known(kind: &Type) -> Option<PgType> {
+    PgType::from_oid(kind.oid()).or_else(|| match kind.kind() {
+        Kind::Enum(_) => Some(PgType::AsText),
+        Kind::Domain(base) => known(base),
+        Kind::Array(element) => PgType::array_of(known(element)?, element.oid()),
+        Kind::Simple if kind.name() == "citext" => Some(PgType::AsText),
+        _ => None,
+    })
 }

@@ -136,7 +136,7 @@ async fn replace_rejects(warehouse: &Warehouse, session: &Session, load: &StageL
             ("dt", PgType::Date),
             ("file", PgType::Text),
             ("row_number", PgType::Int8),
-            ("reasons", PgType::TextArray),
+            ("reasons", PgType::TEXT_ARRAY),
             ("row_json", PgType::Jsonb),
             ("load_id", PgType::Varchar),
         ]),

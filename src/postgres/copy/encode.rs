@@ -228,6 +228,7 @@ impl Encoder {
         let Column { name, pg, input } = &self.columns[column];
         let message = match fault.why {
             Why::Nul => format!("text holds the character U+0000, which PostgreSQL's {pg} cannot store"),
+            Why::NotText => format!("the bytes are no UTF-8, which PostgreSQL's {pg} holds"),
             Why::Range => match input {
                 Input::Batch { index, .. } => match array_value_to_string(batch.column(*index), fault.row as usize) {
                     Ok(value) => format!("{value:?} is not a value of PostgreSQL's {pg}"),

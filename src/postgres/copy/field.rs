@@ -15,6 +15,8 @@ pub(super) enum Why {
     Range,
     /// The text holds U+0000.
     Nul,
+    /// The bytes are no UTF-8.
+    NotText,
 }
 
 /// A value that cannot be written.
@@ -135,13 +137,23 @@ impl Bytes for FixedSizeBinaryArray {
     }
 }
 
-/// Byte strings, checked for U+0000 when they are text.
+/// What byte strings are checked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    Nothing,
+    /// Text: U+0000.
+    Nul,
+    /// Bytes that are to be text: UTF-8 without U+0000.
+    Utf8,
+}
+
+/// Byte strings, checked when they are text.
 pub(super) struct Strings<B> {
     pub nulls: Option<NullBuffer>,
     pub values: B,
     /// A byte before the value: the version of jsonb.
     pub prefix: &'static [u8],
-    pub text: bool,
+    pub check: Check,
 }
 
 impl<B: Bytes> Field for Strings<B> {
@@ -150,8 +162,11 @@ impl<B: Bytes> Field for Strings<B> {
             *size += 4;
             if self.nulls.as_ref().is_none_or(|n| n.is_valid(row as usize)) {
                 let value = self.values.bytes(row as usize);
-                if self.text && value.contains(&0) {
+                if self.check != Check::Nothing && value.contains(&0) {
                     return Err(Fault { row, why: Why::Nul });
+                }
+                if self.check == Check::Utf8 && std::str::from_utf8(value).is_err() {
+                    return Err(Fault { row, why: Why::NotText });
                 }
                 if value.len() >= i32::MAX as usize {
                     return Err(Fault { row, why: Why::Range });

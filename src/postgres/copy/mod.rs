@@ -12,8 +12,10 @@ mod decode;
 mod encode;
 mod field;
 mod numeric;
+mod oids;
 mod prepare;
 mod sink;
+mod spelled;
 pub mod types;
 
 #[cfg(test)]

@@ -66,6 +66,12 @@ impl PgType {
         })
     }
 
+    /// The type of an OID in a database, by the function that receives it: text, an enum and `citext` are received alike.
+    pub fn received(oid: u32, receive: Option<&str>) -> Option<Self> {
+        let as_text = ["textrecv", "varcharrecv", "bpcharrecv", "citextrecv", "enum_recv"];
+        Self::from_oid(oid).or_else(|| receive.filter(|name| as_text.contains(name)).map(|_| Self::AsText))
+    }
+
     /// The array of a type, whose elements have an OID of their own in the database.
     pub fn array_of(element: Self, oid: u32) -> Option<Self> {
         element.known().map(|(pg, ..)| array(pg, oid))

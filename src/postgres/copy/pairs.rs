@@ -72,15 +72,21 @@ fn arrow(word: &str) -> Vec<DataType> {
             let zoned = times.iter().map(|t| T::Timestamp(*t, Some("Europe/Moscow".into())));
             times.iter().map(|t| T::Timestamp(*t, None)).chain(zoned).collect()
         }
+        "Interval" => {
+            let units = [IntervalUnit::YearMonth, IntervalUnit::DayTime, IntervalUnit::MonthDayNano];
+            units.map(T::Interval).to_vec()
+        }
         "lists of strings" => [list(T::Utf8), list(T::LargeUtf8), list(T::Utf8View)].concat(),
         "lists of integers" => integers.into_iter().flat_map(list).collect(),
         "Null" => vec![T::Null],
         "Struct" => vec![T::Struct(vec![Field::new("a", T::Int8, true)].into())],
-        "Duration" => vec![T::Duration(TimeUnit::Second)],
-        "Interval" => vec![T::Interval(IntervalUnit::DayTime)],
+        "Duration" => times.map(T::Duration).to_vec(),
         "FixedSizeList" => vec![T::FixedSizeList(Field::new_list_field(T::Int64, true).into(), 2)],
         "nested lists" => list(list(T::Int64).remove(0)),
-        other => panic!("the table names {other}, which this test does not know"),
+        other => match other.strip_prefix("lists of ") {
+            Some(item) => arrow(item).into_iter().flat_map(list).collect(),
+            None => panic!("the table names {other}, which this test does not know"),
+        },
     }
 }
 
@@ -100,6 +106,9 @@ fn words(cell: &str) -> Vec<String> {
         }
         _ => {}
     }
+    if let Some(items) = cell.strip_prefix("`List`, `LargeList` of ") {
+        return items.split(", ").map(|item| format!("lists of {}", item.trim_matches('`'))).collect();
+    }
     cell.split(", ").map(|word| word.trim_matches('`').to_owned()).collect()
 }
 
@@ -108,6 +117,10 @@ fn postgres(cell: &str) -> Vec<PgType> {
     let named = |word: &str| PgType::from_sql(word.trim_matches('`'));
     match cell {
         "any" => PgType::ALL.to_vec(),
+        "arrays" => {
+            let numeric = PgType::from_sql("numeric[]").expect("numeric[]");
+            PgType::ALL.into_iter().filter(|pg| matches!(pg, PgType::Array(_)) && *pg != numeric).collect()
+        }
         "`numeric`, integers" => vec![PgType::Numeric, PgType::Int2, PgType::Int4, PgType::Int8],
         "integers, floats" => vec![PgType::Int2, PgType::Int4, PgType::Int8, PgType::Float4, PgType::Float8],
         "strings" => vec![PgType::Text, PgType::Varchar, PgType::Bpchar, PgType::Json, PgType::Jsonb],

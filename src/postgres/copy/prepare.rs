@@ -12,12 +12,13 @@ use arrow::datatypes::{
     UInt16Type, UInt32Type, UInt64Type,
 };
 
-use super::field::{Bytes, Coded, Constant, Field, Fixed, Made, NULL, Strings, Why, append, nulls};
+use super::field::{Bytes, Check, Coded, Constant, Field, Fixed, Made, NULL, Strings, Why, append, nulls};
 use super::numeric::{write_i128, write_i256};
-use super::types::PgType;
+use super::spelled;
+use super::types::{Element, PgType};
 use super::{DAY_MICROS, EPOCH_DAYS, EPOCH_MICROS};
 
-type Prepared = Option<Box<dyn Field>>;
+pub(super) type Prepared = Option<Box<dyn Field>>;
 
 /// PostgreSQL's first and first-too-late timestamp, in microseconds since 2000-01-01.
 const TIMESTAMPS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
@@ -40,15 +41,22 @@ pub(super) fn prepare(array: &ArrayRef, pg: PgType) -> Prepared {
         PgType::Float4 => float4(array),
         PgType::Float8 => float8(array),
         PgType::Numeric | PgType::Decimal(..) => numeric(array),
-        PgType::Text | PgType::Varchar | PgType::Bpchar | PgType::Json => text(array, b""),
+        PgType::Text | PgType::Varchar | PgType::Bpchar | PgType::Json | PgType::Name | PgType::AsText => {
+            text(array, b"")
+        }
         PgType::Jsonb => text(array, b"\x01"),
         PgType::Uuid => uuid(array),
         PgType::Bytea => bytea(array),
         PgType::Date => date(array),
         PgType::Time => time(array),
         PgType::Timestamp | PgType::Timestamptz => timestamp(array),
-        PgType::TextArray => list(array, PgType::Text),
-        PgType::Int8Array => list(array, PgType::Int8),
+        PgType::Oid => integer(array, u32::to_be_bytes),
+        PgType::Inet => spelled::inet(array, false),
+        PgType::Cidr => spelled::inet(array, true),
+        PgType::Interval => spelled::interval(array),
+        // One byte of PostgreSQL's own catalogs.
+        PgType::Char => None,
+        PgType::Array(element) => list(array, element),
     }
 }
 
@@ -149,32 +157,37 @@ fn numeric(array: &ArrayRef) -> Prepared {
     }
 }
 
-fn strings<B: Bytes + Array + Clone + 'static>(array: &B, prefix: &'static [u8], text: bool) -> Prepared {
-    Some(Box::new(Strings { nulls: nulls(array), values: array.clone(), prefix, text }))
+fn strings<B: Bytes + Array + Clone + 'static>(array: &B, prefix: &'static [u8], check: Check) -> Prepared {
+    Some(Box::new(Strings { nulls: nulls(array), values: array.clone(), prefix, check }))
 }
 
 fn string<O: OffsetSizeTrait>(array: &GenericStringArray<O>, prefix: &'static [u8]) -> Prepared {
     let offsets = array.offsets();
     let (start, end) = (offsets[0].as_usize(), offsets[array.len()].as_usize());
     // One scan over all values is far cheaper than one a value. Only those of this slice: the buffer may be far longer.
-    strings(array, prefix, array.value_data()[start..end].contains(&0))
+    let has_nul = array.value_data()[start..end].contains(&0);
+    strings(array, prefix, if has_nul { Check::Nul } else { Check::Nothing })
 }
 
 fn text(array: &ArrayRef, prefix: &'static [u8]) -> Prepared {
     match array.data_type() {
         DataType::Utf8 => string(array.as_string_opt::<i32>()?, prefix),
         DataType::LargeUtf8 => string(array.as_string_opt::<i64>()?, prefix),
-        DataType::Utf8View => strings(array.as_string_view_opt()?, prefix, true),
+        DataType::Utf8View => strings(array.as_string_view_opt()?, prefix, Check::Nul),
+        // Impala writes text as bytes.
+        DataType::Binary => strings(array.as_binary_opt::<i32>()?, prefix, Check::Utf8),
+        DataType::LargeBinary => strings(array.as_binary_opt::<i64>()?, prefix, Check::Utf8),
+        DataType::BinaryView => strings(array.as_binary_view_opt()?, prefix, Check::Utf8),
         _ => None,
     }
 }
 
 fn bytea(array: &ArrayRef) -> Prepared {
     match array.data_type() {
-        DataType::Binary => strings(array.as_binary_opt::<i32>()?, b"", false),
-        DataType::LargeBinary => strings(array.as_binary_opt::<i64>()?, b"", false),
-        DataType::BinaryView => strings(array.as_binary_view_opt()?, b"", false),
-        DataType::FixedSizeBinary(_) => strings(array.as_fixed_size_binary_opt()?, b"", false),
+        DataType::Binary => strings(array.as_binary_opt::<i32>()?, b"", Check::Nothing),
+        DataType::LargeBinary => strings(array.as_binary_opt::<i64>()?, b"", Check::Nothing),
+        DataType::BinaryView => strings(array.as_binary_view_opt()?, b"", Check::Nothing),
+        DataType::FixedSizeBinary(_) => strings(array.as_fixed_size_binary_opt()?, b"", Check::Nothing),
         _ => None,
     }
 }
@@ -273,36 +286,48 @@ fn timestamp(array: &ArrayRef) -> Prepared {
     }
 }
 
-fn list(array: &ArrayRef, element: PgType) -> Prepared {
+fn list(array: &ArrayRef, element: Element) -> Prepared {
     match array.data_type() {
         DataType::List(_) => list_of(array.as_list_opt::<i32>()?, element),
         DataType::LargeList(_) => list_of(array.as_list_opt::<i64>()?, element),
-        _ => None,
+        _ => spelled::array(array, element),
     }
 }
 
-fn list_of<O: OffsetSizeTrait>(array: &GenericListArray<O>, element: PgType) -> Prepared {
+fn list_of<O: OffsetSizeTrait>(array: &GenericListArray<O>, element: Element) -> Prepared {
     let offsets = array.offsets().clone();
     // Only the elements of this slice: the child may be far longer.
     let (first, last) = (offsets[0].as_usize(), offsets[array.len()].as_usize());
     let values = array.values().slice(first, last - first);
     let absent = values.logical_nulls().filter(|n| n.null_count() > 0);
-    let mut elements = prepare(&values, element)?;
+    // An array within an array has no form on the wire that a list of lists would mean.
+    let mut elements = prepare(&values, *element.pg)?;
     let make = move |row: usize, out: &mut Vec<u8>| {
         let (start, end) = (offsets[row].as_usize() - first, offsets[row + 1].as_usize() - first);
         let has_null = absent.as_ref().is_some_and(|n| (start..end).any(|at| n.is_null(at)));
-        let dimensions = i32::from(end > start);
-        out.extend_from_slice(&dimensions.to_be_bytes());
-        out.extend_from_slice(&i32::from(has_null).to_be_bytes());
-        out.extend_from_slice(&element.oid().to_be_bytes());
-        if dimensions == 1 {
-            let count = i32::try_from(end - start).map_err(|_| Why::Range)?;
-            out.extend_from_slice(&count.to_be_bytes());
-            out.extend_from_slice(&1_i32.to_be_bytes());
-        }
-        (start..end).try_for_each(|at| append(elements.as_mut(), at as u32, out))
+        array_of(elements.as_mut(), element.oid, start..end, has_null, out)
     };
     Some(Box::new(Made::new(nulls(array), make)))
+}
+
+/// Appends one array: dimensions, null flag, the elements' type, length and lower bound, then the elements.
+pub(super) fn array_of(
+    elements: &mut dyn Field,
+    oid: u32,
+    places: std::ops::Range<usize>,
+    has_null: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Why> {
+    let dimensions = i32::from(!places.is_empty());
+    out.extend_from_slice(&dimensions.to_be_bytes());
+    out.extend_from_slice(&i32::from(has_null).to_be_bytes());
+    out.extend_from_slice(&oid.to_be_bytes());
+    if dimensions == 1 {
+        let count = i32::try_from(places.len()).map_err(|_| Why::Range)?;
+        out.extend_from_slice(&count.to_be_bytes());
+        out.extend_from_slice(&1_i32.to_be_bytes());
+    }
+    places.into_iter().try_for_each(|at| append(elements, at as u32, out))
 }
 
 fn dictionary(array: &ArrayRef, key: &DataType, pg: PgType) -> Prepared {

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use arrow::array::builder::{
     BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int16Builder,
-    Int32Builder, Int64Builder, ListBuilder, StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, NullBufferBuilder, StringBuilder,
+    Time64MicrosecondBuilder, TimestampMicrosecondBuilder, UInt32Builder,
 };
-use arrow::array::{ArrayRef, ArrowPrimitiveType, PrimitiveBuilder};
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, ArrowPrimitiveType, ListArray, PrimitiveBuilder};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano};
 
 use super::numeric::Numeric;
-use super::types::PgType;
+use super::spelled::read_inet;
+use super::types::{Element, PgType};
 use super::{DAY_MICROS, EPOCH_DAYS, EPOCH_MICROS};
 
 /// What is wrong with a field, as one clause.
@@ -35,8 +38,21 @@ pub(super) enum Sink {
     Date(Date32Builder),
     Time(Time64MicrosecondBuilder),
     Timestamp(TimestampMicrosecondBuilder),
-    Texts(ListBuilder<StringBuilder>),
-    Int8s(ListBuilder<Int64Builder>),
+    Char(StringBuilder),
+    Oid(UInt32Builder),
+    Inet(StringBuilder),
+    Interval(IntervalMonthDayNanoBuilder),
+    List(List),
+}
+
+/// Arrays under construction: their elements, and how many each has.
+pub(super) struct List {
+    element: Element,
+    items: Box<Sink>,
+    lengths: Vec<usize>,
+    /// Elements in all.
+    held: usize,
+    valid: NullBufferBuilder,
 }
 
 fn exactly<const N: usize>(bytes: &[u8]) -> Outcome<[u8; N]> {
@@ -91,8 +107,18 @@ impl Sink {
             PgType::Timestamp | PgType::Timestamptz => {
                 Self::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(pg.arrow()))
             }
-            PgType::TextArray => Self::Texts(ListBuilder::new(StringBuilder::new())),
-            PgType::Int8Array => Self::Int8s(ListBuilder::new(Int64Builder::new())),
+            PgType::Name | PgType::AsText => Self::Text(StringBuilder::new()),
+            PgType::Char => Self::Char(StringBuilder::new()),
+            PgType::Oid => Self::Oid(UInt32Builder::new()),
+            PgType::Inet | PgType::Cidr => Self::Inet(StringBuilder::new()),
+            PgType::Interval => Self::Interval(IntervalMonthDayNanoBuilder::new()),
+            PgType::Array(element) => Self::List(List {
+                element,
+                items: Box::new(Self::new(*element.pg)),
+                lengths: Vec::new(),
+                held: 0,
+                valid: NullBufferBuilder::new(0),
+            }),
         }
     }
 
@@ -106,13 +132,17 @@ impl Sink {
             Self::Float8(b) => b.append_null(),
             Self::Decimal { builder, .. } => builder.append_null(),
             Self::Numeric { builder, .. } => builder.append_null(),
-            Self::Text(b) | Self::Jsonb(b) | Self::Uuid(b) => b.append_null(),
+            Self::Text(b) | Self::Jsonb(b) | Self::Uuid(b) | Self::Char(b) | Self::Inet(b) => b.append_null(),
+            Self::Oid(b) => b.append_null(),
+            Self::Interval(b) => b.append_null(),
             Self::Bytea(b) => b.append_null(),
             Self::Date(b) => b.append_null(),
             Self::Time(b) => b.append_null(),
             Self::Timestamp(b) => b.append_null(),
-            Self::Texts(b) => b.append_null(),
-            Self::Int8s(b) => b.append_null(),
+            Self::List(list) => {
+                list.lengths.push(0);
+                list.valid.append_null();
+            }
         }
     }
 
@@ -147,26 +177,11 @@ impl Sink {
             Self::Date(b) => append(b, date(bytes)?),
             Self::Time(b) => append(b, time(bytes)?),
             Self::Timestamp(b) => append(b, timestamp(bytes)?),
-            Self::Texts(b) => {
-                list(bytes, &[PgType::Text, PgType::Varchar, PgType::Bpchar], |item| match item {
-                    Some(item) => append_text(b.values(), utf8(item)?),
-                    None => {
-                        b.values().append_null();
-                        Ok(())
-                    }
-                })?;
-                b.append(true);
-                Ok(())
-            }
-            Self::Int8s(b) => {
-                list(bytes, &[PgType::Int8], |item| {
-                    let value = item.map(exactly).transpose()?.map(i64::from_be_bytes);
-                    b.values().append_option(value);
-                    Ok(())
-                })?;
-                b.append(true);
-                Ok(())
-            }
+            Self::Char(b) => append_text(b, &one_byte(exactly(bytes)?)),
+            Self::Oid(b) => append(b, u32::from_be_bytes(exactly(bytes)?)),
+            Self::Inet(b) => append_text(b, &read_inet(bytes).ok_or("an address has another form than expected")?),
+            Self::Interval(b) => append(b, interval(bytes)?),
+            Self::List(b) => b.append(bytes),
         }
     }
 
@@ -181,15 +196,62 @@ impl Sink {
             Self::Float8(b) => Arc::new(b.finish()),
             Self::Decimal { builder, .. } => Arc::new(builder.finish()),
             Self::Numeric { builder, .. } => Arc::new(builder.finish()),
-            Self::Text(b) | Self::Jsonb(b) | Self::Uuid(b) => Arc::new(b.finish()),
+            Self::Text(b) | Self::Jsonb(b) | Self::Uuid(b) | Self::Char(b) | Self::Inet(b) => Arc::new(b.finish()),
+            Self::Oid(b) => Arc::new(b.finish()),
+            Self::Interval(b) => Arc::new(b.finish()),
             Self::Bytea(b) => Arc::new(b.finish()),
             Self::Date(b) => Arc::new(b.finish()),
             Self::Time(b) => Arc::new(b.finish()),
             Self::Timestamp(b) => Arc::new(b.finish()),
-            Self::Texts(b) => Arc::new(b.finish()),
-            Self::Int8s(b) => Arc::new(b.finish()),
+            Self::List(b) => b.finish(),
         }
     }
+}
+
+impl List {
+    fn append(&mut self, bytes: &[u8]) -> Outcome {
+        let mut length = 0;
+        list(bytes, self.element.oid, |item| {
+            length += 1;
+            match item {
+                Some(item) => self.items.append(item),
+                None => {
+                    self.items.append_null();
+                    Ok(())
+                }
+            }
+        })?;
+        room(self.held, length)?;
+        self.held += length;
+        self.lengths.push(length);
+        self.valid.append_non_null();
+        Ok(())
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        self.held = 0;
+        let offsets = OffsetBuffer::from_lengths(std::mem::take(&mut self.lengths));
+        let field = Field::new_list_field(self.element.pg.arrow(), true).into();
+        Arc::new(ListArray::new(field, offsets, self.items.finish(), self.valid.finish()))
+    }
+}
+
+/// PostgreSQL's text of a `"char"`.
+fn one_byte(byte: [u8; 1]) -> String {
+    match byte[0] {
+        0 => String::new(),
+        ascii if ascii.is_ascii() => char::from(ascii).to_string(),
+        other => format!("\\{other:03o}"),
+    }
+}
+
+fn interval(bytes: &[u8]) -> Outcome<IntervalMonthDayNano> {
+    let bytes: [u8; 16] = exactly(bytes)?;
+    let word = |at: usize| i32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let micros = i64::from(word(0)) << 32 | i64::from(word(4) as u32);
+    let nanoseconds =
+        micros.checked_mul(1_000).ok_or("an interval has more hours than Arrow can hold, or is infinite")?;
+    Ok(IntervalMonthDayNano::new(word(12), word(8), nanoseconds))
 }
 
 fn decimal(bytes: &[u8], precision: u8, scale: i8) -> Outcome<i128> {
@@ -239,7 +301,7 @@ fn uuid<'a>(bytes: &[u8; 16], text: &'a mut [u8; 36]) -> &'a str {
 }
 
 /// Takes an array apart: dimensions, null flag, element type, then length and lower bound, then the elements.
-fn list(bytes: &[u8], elements: &[PgType], mut item: impl FnMut(Option<&[u8]>) -> Outcome) -> Outcome {
+fn list(bytes: &[u8], element: u32, mut item: impl FnMut(Option<&[u8]>) -> Outcome) -> Outcome {
     let mut rest = bytes;
     let word = |rest: &mut &[u8]| -> Outcome<i32> {
         let (head, tail) = rest.split_first_chunk::<4>().ok_or("an array is cut short")?;
@@ -247,8 +309,8 @@ fn list(bytes: &[u8], elements: &[PgType], mut item: impl FnMut(Option<&[u8]>) -
         Ok(i32::from_be_bytes(*head))
     };
     let (dimensions, _has_null, oid) = (word(&mut rest)?, word(&mut rest)?, word(&mut rest)? as u32);
-    if !elements.iter().any(|e| e.oid() == oid) {
-        return Err(format!("an array's elements have type OID {oid}, expected {}", elements[0].oid()));
+    if oid != element {
+        return Err(format!("an array's elements have type OID {oid}, expected {element}"));
     }
     let count = match dimensions {
         0 => 0,

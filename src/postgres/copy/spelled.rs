@@ -89,7 +89,9 @@ pub(super) fn interval(array: &ArrayRef) -> Prepared {
     }
     let micros = |micros| Some(Span { micros, ..Span::default() });
     match array.data_type() {
-        DataType::Duration(TimeUnit::Second) => spans::<DurationSecondType>(array, move |v| micros(v.checked_mul(1_000_000)?)),
+        DataType::Duration(TimeUnit::Second) => {
+            spans::<DurationSecondType>(array, move |v| micros(v.checked_mul(1_000_000)?))
+        }
         DataType::Duration(TimeUnit::Millisecond) => {
             spans::<DurationMillisecondType>(array, move |v| micros(v.checked_mul(1_000)?))
         }
@@ -140,9 +142,10 @@ fn iso_span(text: &str) -> Option<Span> {
         return None;
     }
     let mut span = Span::default();
-    for (part, units) in
-        [(date, &[('Y', "year"), ('M', "mon"), ('W', "week"), ('D', "day")][..]), (time, &[('H', "hour"), ('M', "min"), ('S', "sec")])]
-    {
+    for (part, units) in [
+        (date, &[('Y', "year"), ('M', "mon"), ('W', "week"), ('D', "day")][..]),
+        (time, &[('H', "hour"), ('M', "min"), ('S', "sec")]),
+    ] {
         let mut rest = part;
         while !rest.is_empty() {
             let end = rest.find(|c: char| c.is_ascii_alphabetic())?;
@@ -158,9 +161,8 @@ fn iso_span(text: &str) -> Option<Span> {
 /// Adds millionths of a unit; months and days have no parts here.
 fn add(span: &mut Span, millionths: i64, unit: &str) -> Option<()> {
     const WHOLE: i64 = 1_000_000;
-    let whole = |factor: i64| {
-        (millionths % WHOLE == 0).then(|| i32::try_from(millionths / WHOLE * factor).ok()).flatten()
-    };
+    let whole =
+        |factor: i64| (millionths % WHOLE == 0).then(|| i32::try_from(millionths / WHOLE * factor).ok()).flatten();
     let micros = |factor: i64| millionths.checked_mul(factor);
     match unit {
         "year" | "yr" | "y" => span.months = span.months.checked_add(whole(12)?)?,
@@ -343,7 +345,10 @@ mod tests {
             ("{}", items(&[])),
             ("{ }", items(&[])),
             ("{1,2}", items(&[Some("1"), Some("2")])),
-            (r#"{a, "b \"c\", d" ,NULL,"NULL",""}"#, items(&[Some("a"), Some("b \"c\", d"), None, Some("NULL"), Some("")])),
+            (
+                r#"{a, "b \"c\", d" ,NULL,"NULL",""}"#,
+                items(&[Some("a"), Some("b \"c\", d"), None, Some("NULL"), Some("")]),
+            ),
             (r"{a\,b}", items(&[Some("a,b")])),
             ("{a b}", items(&[Some("a b")])),
             ("{{1},{2}}", None),

@@ -8,33 +8,44 @@
 //! | Arrow | PostgreSQL | remarks |
 //! |---|---|---|
 //! | `Boolean` | `bool` | |
-//! | `Int8…Int64`, `UInt8…UInt64` | `int2`, `int4`, `int8` | narrowing is checked value by value |
+//! | `Int8…Int64`, `UInt8…UInt64` | `int2`, `int4`, `int8`, `oid` | narrowing is checked value by value |
 //! | `Int8…Int64`, `UInt8…UInt64` | `numeric` | |
 //! | `Int8`, `Int16`, `UInt8`, `UInt16` | `float4`, `float8` | exact |
 //! | `Int32`, `UInt32` | `float8` | exact |
 //! | `Float16`, `Float32` | `float4`, `float8` | exact; NaN and infinities are kept |
 //! | `Float64` | `float8` | NaN and infinities are kept |
 //! | `Decimal32`, `Decimal64`, `Decimal128`, `Decimal256` | `numeric` | any scale; the server applies the column's own precision |
-//! | `Utf8`, `LargeUtf8`, `Utf8View` | `text`, `varchar`, `bpchar`, `json`, `jsonb` | U+0000 is refused |
+//! | `Utf8`, `LargeUtf8`, `Utf8View` | `text`, `varchar`, `bpchar`, `json`, `jsonb`, `name` | U+0000 is refused; enums and `citext` too |
 //! | `Utf8`, `LargeUtf8`, `Utf8View` | `uuid` | 32 hexadecimal digits, with or without hyphens and braces |
+//! | `Utf8`, `LargeUtf8`, `Utf8View` | `inet`, `interval` | addresses with or without `/bits`; `1 day 02:03:04.5`, `P1DT2H3M4.5S` |
+//! | `Utf8`, `LargeUtf8`, `Utf8View` | arrays | PostgreSQL's own form: `{a,"b c",NULL}`; not of `numeric`, `bytea`, `time` and `oid` |
 //! | `FixedSizeBinary(16)` | `uuid` | |
+//! | `Binary`, `LargeBinary`, `BinaryView` | `text`, `varchar`, `bpchar`, `json`, `jsonb`, `name` | bytes that are UTF-8, as Impala writes text |
 //! | `Binary`, `LargeBinary`, `BinaryView`, `FixedSizeBinary(n)` | `bytea` | |
 //! | `Date32`, `Date64` | `date` | milliseconds are cut to the day; PostgreSQL's range is checked |
 //! | `Time32`, `Time64` | `time` | nanoseconds are cut to microseconds |
 //! | `Timestamp` with or without zone | `timestamptz` | without: UTC; nanoseconds cut towards the past; range checked |
 //! | `Timestamp` with or without zone | `timestamp` | with: the clock of UTC |
-//! | `List`, `LargeList` of strings | `text[]` | |
-//! | `List`, `LargeList` of integers | `int8[]` | |
+//! | `List`, `LargeList` of strings | `text[]`, `varchar[]`, `uuid[]`, `inet[]` | arrays of enums, of `citext` and of domains too |
+//! | `List`, `LargeList` of integers | `int2[]`, `int4[]`, `int8[]`, `numeric[]` | narrowing is checked value by value |
+//! | `List`, `LargeList` of `Int8`, `Int16`, `UInt8`, `UInt16` | `float4[]`, `float8[]` | exact |
+//! | `List`, `LargeList` of `Int32`, `UInt32` | `float8[]` | exact |
+//! | `List`, `LargeList` of `Float32` | `float4[]`, `float8[]` | |
+//! | `List`, `LargeList` of `Float64` | `float8[]` | |
+//! | `List`, `LargeList` of `Boolean` | `bool[]` | |
+//! | `List`, `LargeList` of `Date32` | `date[]` | |
+//! | `List`, `LargeList` of `Timestamp` | `timestamp[]`, `timestamptz[]` | |
+//! | `Duration`, `Interval` | `interval` | nanoseconds cut towards the past |
 //! | `Null` | any | |
 //! | `Int64`, `UInt64` | `float4`, `float8` | **unsupported**: may lose digits |
 //! | `Float64` | `float4` | **unsupported**: may lose digits |
 //! | floats | `numeric`, integers | **unsupported**: round them to a decimal first |
 //! | decimals | integers, floats | **unsupported** |
 //! | strings | numbers, dates, times, `bool`, `bytea` | **unsupported**: parse them first |
+//! | strings | `numeric[]`, `oid` | **unsupported** |
 //! | numbers, dates, times | strings | **unsupported** |
 //! | `Struct`, `Map`, `Union` | any | **unsupported**: turn them into JSON text first |
 //! | `ListView`, `FixedSizeList`, nested lists, `RunEndEncoded` | any | **unsupported** |
-//! | `Duration`, `Interval` | any | **unsupported** |
 //!
 //! # Decoding: PostgreSQL to Arrow
 //!
@@ -45,21 +56,25 @@
 //! | `float4`, `float8` | `Float32`, `Float64` | |
 //! | `numeric(p,s)` with p ≤ 38 | `Decimal128(p,s)` | NaN, infinities and digits beyond the scale are data errors |
 //! | `numeric` without or with larger precision | `Utf8` | the text that PostgreSQL prints, `NaN` and `Infinity` too |
-//! | `text`, `varchar`, `bpchar`, `json`, `jsonb` | `Utf8` | |
+//! | `text`, `varchar`, `bpchar`, `json`, `jsonb`, `name`, `"char"`, enums, `citext` | `Utf8` | |
+//! | `inet`, `cidr` | `Utf8` | `/bits` where it is not the whole address |
+//! | `interval` | `Interval(MonthDayNano)` | beyond 292 years of hours: a data error |
+//! | `oid` | `UInt32` | |
 //! | `uuid` | `Utf8` | 36 characters, lower case |
 //! | `bytea` | `Binary` | |
 //! | `date` | `Date32` | `infinity` is a data error |
 //! | `time` | `Time64(µs)` | `24:00:00` is a data error |
 //! | `timestamp`, `timestamptz` | `Timestamp(µs)` without zone, with `UTC` | `infinity` is a data error |
-//! | `text[]`, `int8[]` | `List(Utf8)`, `List(Int64)` | one dimension; its lower bound is forgotten |
+//! | arrays of all of these | `List` | one dimension; its lower bound is forgotten |
 //! | anything else | | **unsupported**: cast it in the query |
 #![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::fmt;
 
 use arrow::array::new_empty_array;
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
+use super::oids::array;
 use super::prepare::prepare;
 use crate::error::{Error, Result};
 
@@ -104,18 +119,44 @@ pub enum PgType {
     Timestamp,
     /// `timestamptz`
     Timestamptz,
-    /// `text[]`
-    TextArray,
-    /// `int8[]`
-    Int8Array,
+    /// `name`
+    Name,
+    /// `"char"`, one byte
+    Char,
+    /// `oid`
+    Oid,
+    /// `inet`
+    Inet,
+    /// `cidr`
+    Cidr,
+    /// `interval`
+    Interval,
+    /// A type of the database's own that goes over the wire as its text: an enum, `citext`.
+    AsText,
+    /// An array of one dimension.
+    Array(Element),
+}
+
+/// What an array is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Element {
+    /// How elements are written and read.
+    pub(super) pg: &'static PgType,
+    /// Their OID in the database: of a domain or an enum its own.
+    pub(super) oid: u32,
 }
 
 /// The largest precision that fits Arrow's `Decimal128`.
 const DECIMAL128_DIGITS: u16 = 38;
 
 impl PgType {
-    /// Every type, `Numeric` standing for `Decimal` too.
-    pub const ALL: [Self; 20] = [
+    /// `text[]`
+    pub const TEXT_ARRAY: Self = array(&Self::Text, 25);
+    /// `int8[]`
+    pub const INT8_ARRAY: Self = array(&Self::Int8, 20);
+
+    /// Every type that Arrow data is commonly written to, `Numeric` standing for `Decimal` too.
+    pub const ALL: [Self; 34] = [
         Self::Bool,
         Self::Int2,
         Self::Int4,
@@ -134,66 +175,23 @@ impl PgType {
         Self::Time,
         Self::Timestamp,
         Self::Timestamptz,
-        Self::TextArray,
-        Self::Int8Array,
+        Self::Name,
+        Self::Oid,
+        Self::Inet,
+        Self::Interval,
+        Self::TEXT_ARRAY,
+        Self::INT8_ARRAY,
+        array(&Self::Varchar, 1043),
+        array(&Self::Uuid, 2950),
+        array(&Self::Inet, 869),
+        array(&Self::Bool, 16),
+        array(&Self::Int2, 21),
+        array(&Self::Int4, 23),
+        array(&Self::Float4, 700),
+        array(&Self::Float8, 701),
+        array(&Self::Numeric, 1700),
+        array(&Self::Date, 1082),
     ];
-
-    /// The OID in `pg_type`.
-    pub const fn oid(self) -> u32 {
-        match self {
-            Self::Bool => 16,
-            Self::Bytea => 17,
-            Self::Int8 => 20,
-            Self::Int2 => 21,
-            Self::Int4 => 23,
-            Self::Text => 25,
-            Self::Json => 114,
-            Self::Float4 => 700,
-            Self::Float8 => 701,
-            Self::TextArray => 1009,
-            Self::Int8Array => 1016,
-            Self::Bpchar => 1042,
-            Self::Varchar => 1043,
-            Self::Date => 1082,
-            Self::Time => 1083,
-            Self::Timestamp => 1114,
-            Self::Timestamptz => 1184,
-            Self::Numeric | Self::Decimal(..) => 1700,
-            Self::Uuid => 2950,
-            Self::Jsonb => 3802,
-        }
-    }
-
-    /// The name in `pg_type.typname`.
-    pub const fn typname(self) -> &'static str {
-        match self {
-            Self::Bool => "bool",
-            Self::Bytea => "bytea",
-            Self::Int8 => "int8",
-            Self::Int2 => "int2",
-            Self::Int4 => "int4",
-            Self::Text => "text",
-            Self::Json => "json",
-            Self::Float4 => "float4",
-            Self::Float8 => "float8",
-            Self::TextArray => "_text",
-            Self::Int8Array => "_int8",
-            Self::Bpchar => "bpchar",
-            Self::Varchar => "varchar",
-            Self::Date => "date",
-            Self::Time => "time",
-            Self::Timestamp => "timestamp",
-            Self::Timestamptz => "timestamptz",
-            Self::Numeric | Self::Decimal(..) => "numeric",
-            Self::Uuid => "uuid",
-            Self::Jsonb => "jsonb",
-        }
-    }
-
-    /// The type of an OID, if it is one of ours.
-    pub fn from_oid(oid: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|t| t.oid() == oid)
-    }
 
     /// Adds the precision and scale that `pg_attribute.atttypmod` holds for a numeric column.
     #[must_use]
@@ -249,9 +247,19 @@ impl PgType {
             "time" | "time without time zone" => Self::Time,
             "timestamp" | "timestamp without time zone" => Self::Timestamp,
             "timestamptz" | "timestamp with time zone" => Self::Timestamptz,
-            "text[]" | "_text" => Self::TextArray,
-            "int8[]" | "bigint[]" | "_int8" => Self::Int8Array,
-            _ => return Err(unknown()),
+            "name" => Self::Name,
+            "oid" => Self::Oid,
+            "inet" => Self::Inet,
+            "cidr" => Self::Cidr,
+            "interval" => Self::Interval,
+            array => {
+                let element = array.strip_suffix("[]").or_else(|| array.strip_prefix('_')).ok_or_else(unknown)?;
+                let element = Self::from_sql(element).map_err(|_| unknown())?;
+                return match element {
+                    Self::Array(_) | Self::Decimal(..) => Err(unknown()),
+                    scalar => Self::array_of(scalar, scalar.oid()).ok_or_else(unknown),
+                };
+            }
         })
     }
 
@@ -268,13 +276,15 @@ impl PgType {
             Self::Numeric | Self::Text | Self::Varchar | Self::Bpchar | Self::Json | Self::Jsonb | Self::Uuid => {
                 DataType::Utf8
             }
+            Self::Name | Self::Char | Self::Inet | Self::Cidr | Self::AsText => DataType::Utf8,
+            Self::Oid => DataType::UInt32,
+            Self::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
             Self::Bytea => DataType::Binary,
             Self::Date => DataType::Date32,
             Self::Time => DataType::Time64(TimeUnit::Microsecond),
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             Self::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Self::TextArray => DataType::List(Field::new_list_field(DataType::Utf8, true).into()),
-            Self::Int8Array => DataType::List(Field::new_list_field(DataType::Int64, true).into()),
+            Self::Array(element) => DataType::List(Field::new_list_field(element.pg.arrow(), true).into()),
         }
     }
 
@@ -307,11 +317,17 @@ impl PgType {
             DataType::Timestamp(_, None) => Self::Timestamp,
             DataType::Timestamp(_, Some(_)) => Self::Timestamptz,
             DataType::Dictionary(_, value) => return Self::of_arrow(value),
-            DataType::List(item) | DataType::LargeList(item) => match item.data_type() {
-                integer if integer.is_integer() => Self::Int8Array,
-                text if Self::TextArray.takes(arrow) && Self::of_arrow(text) == Some(Self::Text) => Self::TextArray,
-                _ => return None,
-            },
+            DataType::Duration(_) | DataType::Interval(_) => Self::Interval,
+            DataType::List(item) | DataType::LargeList(item) => {
+                let element = match Self::of_arrow(item.data_type())? {
+                    Self::Int2 | Self::Int4 | Self::Int8 => Self::Int8,
+                    Self::Decimal(..) if item.data_type().is_integer() => Self::Int8,
+                    Self::Decimal(..) => Self::Numeric,
+                    element => element,
+                };
+                let array = Self::array_of(element, element.oid())?;
+                return array.takes(arrow).then_some(array);
+            }
             _ => return None,
         })
     }
@@ -337,9 +353,10 @@ impl fmt::Display for PgType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Decimal(precision, scale) => write!(f, "numeric({precision},{scale})"),
-            Self::TextArray => f.write_str("text[]"),
-            Self::Int8Array => f.write_str("int8[]"),
-            other => f.write_str(other.typname()),
+            Self::Char => f.write_str("\"char\""),
+            Self::AsText => f.write_str("a type of this database"),
+            Self::Array(element) => write!(f, "{}[]", element.pg),
+            other => f.write_str(&other.typname()),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The table that is copied into: what the catalog says of it, or what it will be.
 
+use arrow::datatypes::{DataType, Field};
+
 use super::super::client::{Session, get, wrong};
 use super::super::copy::PgType;
 use super::super::copy_in::quoted;
@@ -43,9 +45,27 @@ const COLUMNS: &str = "WITH RECURSIVE base AS ( \
      SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), b.at, \
             CASE WHEN b.typmod IS NULL THEN a.atttypmod ELSE b.typmod END, \
             (a.attnotnull OR b.typnotnull) AND NOT a.atthasdef AND a.attidentity = '' AND b.typdefault IS NULL, \
-            a.attgenerated <> '' \
+            a.attgenerated <> '', r.proname::text, t.typelem, e.at, er.proname::text \
      FROM pg_attribute a JOIN base b ON b.oid = a.atttypid AND b.typtype <> 'd' \
+     JOIN pg_type t ON t.oid = b.at LEFT JOIN pg_proc r ON r.oid = t.typreceive \
+     LEFT JOIN base e ON e.oid = t.typelem AND e.typtype <> 'd' AND r.proname = 'array_recv' \
+     LEFT JOIN pg_type et ON et.oid = e.at LEFT JOIN pg_proc er ON er.oid = et.typreceive \
      WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+
+/// Bytes of a name; PostgreSQL cuts longer ones without an error.
+const NAME_BYTES: usize = 63;
+
+/// The type of a row of [`COLUMNS`]: one that every database has, one of this database that goes as text, or an array.
+fn type_of(row: &tokio_postgres::Row) -> Result<Option<PgType>> {
+    let (oid, receive) = (get::<u32>(row, 2)?, get::<Option<String>>(row, 6)?);
+    if let Some(known) = PgType::received(oid, receive.as_deref()) {
+        return Ok(Some(known));
+    }
+    let Some(element) = get::<Option<u32>>(row, 8)? else { return Ok(None) };
+    let (oid, receive) = (get::<u32>(row, 7)?, get::<Option<String>>(row, 9)?);
+    let element = PgType::received(element, receive.as_deref());
+    Ok(element.and_then(|element| PgType::array_of(element, oid)))
+}
 
 /// What makes two connections wait for each other: rows of one key, or code of the table's own.
 const WAITS: &str = "SELECT coalesce( \
@@ -70,7 +90,7 @@ impl Table {
         }
         let mut columns = Vec::new();
         for row in session.rows(COLUMNS, &[&oid]).await? {
-            let base = PgType::from_oid(get(&row, 2)?);
+            let base = type_of(&row)?;
             columns.push(Column {
                 name: get(&row, 0)?,
                 sql: get(&row, 1)?,
@@ -98,9 +118,20 @@ impl Table {
             None => get::<Option<String>>(&row, 1)?
                 .ok_or_else(|| Error::config(format!("the search path names no schema; write schema.{table}")))?,
         };
+        if table.len() > NAME_BYTES {
+            let message = format!("the table's name has {} bytes, of which PostgreSQL keeps {NAME_BYTES}", table.len());
+            return Err(Error::config(message).with("table", name));
+        }
         let (mut columns, mut unfit) = (Vec::new(), Vec::new());
         for field in origin.schema.fields() {
-            let pg = PgType::of_arrow(field.data_type());
+            let pg = made_for(field);
+            if field.name().len() > NAME_BYTES {
+                unfit.push(format!(
+                    "column {:?} has a name of {} bytes, of which PostgreSQL keeps {NAME_BYTES}: rename it",
+                    field.name(),
+                    field.name().len()
+                ));
+            }
             if pg.is_none() {
                 unfit.push(format!(
                     "column {:?} is {}: {}",
@@ -184,6 +215,14 @@ impl Table {
             return Some("the table is emptied in the same transaction".into());
         }
         self.waits_on.clone()
+    }
+}
+
+/// The type of a column made for a field.
+fn made_for(field: &Field) -> Option<PgType> {
+    match (field.extension_type_name(), field.data_type()) {
+        (Some("arrow.uuid"), DataType::FixedSizeBinary(16)) => Some(PgType::Uuid),
+        (_, arrow) => PgType::of_arrow(arrow),
     }
 }
 

@@ -97,15 +97,20 @@ pub(super) fn advice(arrow: &DataType, pg: Option<PgType>) -> &'static str {
         | DataType::LargeList(_)
         | DataType::ListView(_)
         | DataType::LargeListView(_)
-        | DataType::FixedSizeList(..) => "turn it into JSON text, or into a list of strings or integers",
-        DataType::Duration(_) | DataType::Interval(_) => "turn it into a number of seconds",
+        | DataType::FixedSizeList(..) => "turn it into JSON text, or into a list of what an array holds",
+        DataType::Duration(_) | DataType::Interval(_) => {
+            "copy it into an interval, or turn it into a number of seconds"
+        }
         DataType::RunEndEncoded(..) => "cast it to its values' type",
         _ => match pg {
             None => "copy it into a column of a plain type and cast it in SQL",
+            Some(PgType::Char) => "copy it into a column of type text and cast it in SQL",
             Some(PgType::Text | PgType::Varchar | PgType::Bpchar | PgType::Json | PgType::Jsonb) => {
                 "cast it to a string"
             }
-            Some(PgType::Int2 | PgType::Int4 | PgType::Int8) => "cast it to an integer",
+            Some(PgType::Name | PgType::AsText | PgType::Inet | PgType::Cidr) => "cast it to a string",
+            Some(PgType::Interval) => "write it as a duration, an interval or its text",
+            Some(PgType::Int2 | PgType::Int4 | PgType::Int8 | PgType::Oid) => "cast it to an integer",
             Some(PgType::Float4 | PgType::Float8) => "cast it to a float of that size",
             Some(PgType::Numeric | PgType::Decimal(..)) => "cast it to a decimal",
             Some(PgType::Date) => "cast it to a date",
@@ -114,7 +119,7 @@ pub(super) fn advice(arrow: &DataType, pg: Option<PgType>) -> &'static str {
             Some(PgType::Bool) => "cast it to a boolean",
             Some(PgType::Bytea) => "cast it to binary",
             Some(PgType::Uuid) => "write it as text or as 16 bytes",
-            Some(PgType::TextArray | PgType::Int8Array) => "turn it into a list",
+            Some(PgType::Array(_)) => "turn it into a list, or into text such as {a,b}",
         },
     }
 }

@@ -13,7 +13,7 @@ use super::super::copy::PgType;
 pub(super) use super::super::copy_in::quoted as quote;
 use super::rules::{Rules, snapshot_columns};
 use super::spec::{Effective, MergeSpec, Names};
-use super::wire::Column;
+use super::wire::{Column, can_compare};
 use crate::error::{Error, Result};
 use crate::history::{Calendar, Columns};
 
@@ -209,7 +209,8 @@ pub(super) async fn columns_of(session: &Session, table: &str) -> Result<BTreeMa
     for row in session.rows(sql, &[&table]).await? {
         let name: String = get(&row, 0)?;
         let sql_type: String = get(&row, 3)?;
-        let kind = PgType::from_oid(get::<i64>(&row, 1)? as u32).map(|kind| kind.with_typmod(row.get(2)));
+        let kind = PgType::from_oid(get::<i64>(&row, 1)? as u32).filter(|kind| can_compare(*kind));
+        let kind = kind.map(|kind| kind.with_typmod(row.get(2)));
         let column = kind.map(|kind| Column { name: name.clone(), kind, sql_type: sql_type.clone() });
         let found = Found { column, sql_type, is_generated: get(&row, 4)?, is_blurred: get(&row, 5)? };
         columns.insert(name, found);
@@ -370,6 +371,6 @@ fn made_for(arrow: &DataType) -> Option<PgType> {
             Some(PgType::Numeric)
         }
         DataType::Dictionary(_, value) => made_for(value),
-        other => PgType::of_arrow(other),
+        other => PgType::of_arrow(other).filter(|kind| can_compare(*kind)),
     }
 }

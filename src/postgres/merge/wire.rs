@@ -100,6 +100,15 @@ pub(super) fn canonical(kind: PgType, bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
+/// Whether values of a type can be told apart by their canonical bytes: an interval of a month may equal one of 30 days.
+pub(super) fn can_compare(kind: PgType) -> bool {
+    match kind {
+        PgType::Interval | PgType::Char | PgType::AsText => false,
+        PgType::Array(_) => kind == PgType::TEXT_ARRAY || kind == PgType::INT8_ARRAY,
+        _ => true,
+    }
+}
+
 /// Whether equal values of a column always are the same bytes in the table.
 pub(super) fn is_spelled_one_way(column: &Column) -> bool {
     match column.kind {

@@ -166,7 +166,7 @@ fn columns() -> Vec<(String, PgType)> {
         ("to_dt", PgType::Date),
         ("is_mention", PgType::Bool),
         ("stated", PgType::Int8),
-        ("said", PgType::TextArray),
+        ("said", PgType::TEXT_ARRAY),
     ]
     .map(|(name, kind)| (name.to_owned(), kind))
     .to_vec()
