@@ -5,7 +5,7 @@ use chrono::NaiveDate;
 use crate::model::Dataset;
 
 /// A repaired row and what it was.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repair {
     /// Its dataset.
     pub dataset: Dataset,

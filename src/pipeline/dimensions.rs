@@ -6,6 +6,7 @@ use std::time::Instant;
 use chrono::NaiveDate;
 
 use super::Pipeline;
+use super::day::Day;
 use super::input::{Audience, Judged, on_thread};
 use super::report::{Report, TableReport};
 use crate::control::Cancel;
@@ -17,22 +18,27 @@ use crate::warehouse::{self, DimensionLoad};
 impl Pipeline {
     /// Loads one day's snapshots of routes, stops, users and vehicles, with history.
     pub async fn load_dimensions(&self, dt: NaiveDate) -> Result<Report> {
-        self.tracked("load_dimensions", Some(dt), self.load_dimensions_of(dt)).await
+        self.load_dimensions_of(&mut Day::new(dt)).await
     }
 
-    async fn load_dimensions_of(&self, dt: NaiveDate) -> Result<Report> {
+    /// The same for a day that other steps read, too.
+    pub(super) async fn load_dimensions_of(&self, day: &mut Day) -> Result<Report> {
+        self.tracked("load_dimensions", Some(day.dt), self.load_dimensions_day(day)).await
+    }
+
+    async fn load_dimensions_day(&self, day: &mut Day) -> Result<Report> {
         let started = Instant::now();
-        let warehouse = self.warehouse()?;
-        let datasets = Dimension::ALL.map(|d| d.dataset);
-        let (inputs, _) = self.inputs(dt, &datasets).await?;
+        let (dt, warehouse) = (day.dt, self.warehouse()?);
+        day.open(self, &Dimension::ALL.map(|d| d.dataset)).await?;
         let mut report = Report::new("load_dimensions", Some(dt));
         let mut pending = Vec::new();
-        for (dimension, input) in Dimension::ALL.into_iter().zip(inputs) {
-            match warehouse::unchanged_dimension(warehouse, &dimension, dt, &input.identities()).await? {
+        for dimension in Dimension::ALL {
+            let identities = day.identities(dimension.dataset);
+            match warehouse::unchanged_dimension(warehouse, &dimension, dt, &identities).await? {
                 Some(lines) if lines.is_empty() => {}
                 Some(lines) => report.table(dimension.table, TableReport::unchanged(&lines)),
                 None => {
-                    let judged = Arc::new(self.judge(input).await?);
+                    let judged = day.judged(self, dimension.dataset).await?;
                     let load = self.prepare_dimension(dimension, dt, Arc::clone(&judged)).await?;
                     pending.push((load, judged));
                 }

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use serde_json::json;
 
 use super::Pipeline;
+use super::day::Day;
 use super::input::{Audience, Judged, KeptRows};
 use super::report::{Report, TableReport};
 use crate::error::Result;
@@ -16,20 +17,25 @@ use crate::warehouse::{self, FactLoad, FactLoaded};
 impl Pipeline {
     /// Loads one day's trips, payments and positions with the keys of the versions that held at their time.
     pub async fn load_facts(&self, dt: NaiveDate) -> Result<Report> {
-        self.tracked("load_facts", Some(dt), self.load_facts_of(dt)).await
+        self.load_facts_of(&mut Day::new(dt)).await
     }
 
-    async fn load_facts_of(&self, dt: NaiveDate) -> Result<Report> {
+    /// The same for a day that other steps read, too.
+    pub(super) async fn load_facts_of(&self, day: &mut Day) -> Result<Report> {
+        self.tracked("load_facts", Some(day.dt), self.load_facts_day(day)).await
+    }
+
+    async fn load_facts_day(&self, day: &mut Day) -> Result<Report> {
         let started = Instant::now();
-        let warehouse = self.warehouse()?;
-        let (inputs, _) = self.inputs(dt, &Dataset::FACTS).await?;
+        let (dt, warehouse) = (day.dt, self.warehouse()?);
+        day.open(self, &Dataset::FACTS).await?;
         let mut report = Report::new("load_facts", Some(dt));
         let mut pending = Vec::new();
-        for (fact, input) in Fact::ALL.into_iter().zip(inputs) {
-            match warehouse.unchanged(fact.table, dt, &input.identities()).await? {
+        for fact in Fact::ALL {
+            match warehouse.unchanged(fact.table, dt, &day.identities(fact.dataset)).await? {
                 Some(lines) if lines.is_empty() => {}
                 Some(lines) => report.table(fact.table, TableReport::unchanged(&lines)),
-                None => pending.push((fact, Arc::new(self.judge(input).await?))),
+                None => pending.push((fact, day.judged(self, fact.dataset).await?)),
             }
         }
         if !pending.is_empty() {

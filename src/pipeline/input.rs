@@ -1,11 +1,11 @@
-//! A day's files on the way in: fetched, hashed, judged, and read again as clean rows.
+//! A day's files on the way in: judged, and read again as clean rows.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
-use chrono::NaiveDate;
 
 use super::Pipeline;
 use super::repair::Repairs;
@@ -18,7 +18,6 @@ use crate::lake::LocalPart;
 use crate::load::{Line, Part, Repair, Rows, Unit};
 use crate::model::Dataset;
 use crate::queue::Queue;
-use crate::warehouse;
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 16_384;
@@ -34,7 +33,7 @@ pub(super) enum Audience {
     Warehouse,
 }
 
-/// One dataset of one day: its files, ready to read.
+/// One dataset of one day: its files, ready to be judged.
 pub(super) struct Input {
     pub(super) dataset: Dataset,
     pub(super) parts: Vec<LocalPart>,
@@ -47,56 +46,25 @@ struct Readable {
     part: LocalPart,
     cleaner: Cleaner,
     repairs: Repairs,
+    #[cfg(test)]
+    decoded: std::sync::atomic::AtomicUsize,
 }
 
 /// An input whose every row has its fate.
 pub(super) struct Judged {
     pub(super) dataset: Dataset,
+    /// The repairs it rests on.
+    pub(super) repairs: Vec<Repair>,
     parts: Vec<Readable>,
-    verdict: Arc<Verdict>,
+    verdict: Verdict,
     unknown_columns: Vec<String>,
-}
-
-impl Input {
-    /// The identity of every file, in order.
-    pub(super) fn identities(&self) -> Vec<Part> {
-        self.parts
-            .iter()
-            .map(|p| Part { file: p.path.clone(), size_bytes: p.size_bytes, sha256: p.sha256.clone() })
-            .collect()
-    }
+    /// Part and row group of every unit.
+    units: Vec<(usize, usize)>,
+    /// The units that have rejected rows.
+    rejecting: Vec<Unit>,
 }
 
 impl Pipeline {
-    /// Fetches and hashes the files of some datasets of one day; a dataset without files has an empty input.
-    pub(super) async fn inputs(&self, dt: NaiveDate, datasets: &[Dataset]) -> Result<(Vec<Input>, Vec<String>)> {
-        let lake = self.lake()?;
-        let partition = lake.partition(dt).await?;
-        let repairs = match self.settings.warehouse {
-            Some(_) => warehouse::repairs(self.warehouse()?, dt).await?,
-            None => Vec::new(),
-        };
-        let mut inputs = Vec::with_capacity(datasets.len());
-        for &dataset in datasets {
-            let mut parts = Vec::new();
-            for part in partition.files.get(&dataset).into_iter().flatten() {
-                parts.push(lake.fetch(part, self.settings.spool.as_deref(), &self.cancel).await?);
-            }
-            let repairs = repairs.iter().filter(|repair| repair.dataset == dataset).cloned().collect();
-            inputs.push(Input { dataset, parts, repairs });
-        }
-        Ok((inputs, partition.ignored))
-    }
-
-    /// The same, or `None` for a day without any file.
-    pub(super) async fn inputs_if_any(&self, dt: NaiveDate, datasets: &[Dataset]) -> Result<Option<Vec<Input>>> {
-        match self.inputs(dt, datasets).await {
-            Ok((inputs, _)) => Ok(Some(inputs)),
-            Err(Error::NotFound(_)) => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-
     /// Gives every row of an input its fate; fails when too many are rejected.
     pub(super) async fn judge(&self, input: Input) -> Result<Judged> {
         let (settings, cancel, progress) = (Arc::clone(&self.settings), self.cancel.clone(), self.progress.clone());
@@ -119,7 +87,13 @@ fn judge(input: Input, settings: &Settings, cancel: &Cancel, progress: &Progress
         let cleaner = Cleaner::new(dataset, &part.path, part.schema().as_ref())?;
         unknown.extend(cleaner.unknown_columns().iter().cloned());
         let repairs = Repairs::of(&repairs, &part.path, &part.sha256);
-        ready.push(Readable { part, cleaner, repairs });
+        ready.push(Readable {
+            part,
+            cleaner,
+            repairs,
+            #[cfg(test)]
+            decoded: Default::default(),
+        });
     }
     let mut judge = Judge::new(dataset, settings.memory_bytes);
     let mut units = Vec::new();
@@ -128,10 +102,14 @@ fn judge(input: Input, settings: &Settings, cancel: &Cancel, progress: &Progress
         units.extend((0..part.row_groups()).map(|group| (number, group)));
     }
     let judge = Mutex::new(judge);
+    let has_rejects: Vec<AtomicBool> = units.iter().map(|_| AtomicBool::new(false)).collect();
     Queue::new(units.len()).drain(settings.threads(), |unit| {
         let (number, group) = units[unit];
         ready[number].read_group(group, &mut |cleaned| {
             cancel.check()?;
+            if !cleaned.rejects.is_empty() {
+                has_rejects[unit].store(true, Ordering::Relaxed);
+            }
             let evidence = Evidence::of(dataset, cleaned)?;
             judge.lock().unwrap_or_else(PoisonError::into_inner).see_in(number, cleaned, evidence)?;
             progress.add(cleaned.rows_read);
@@ -139,15 +117,19 @@ fn judge(input: Input, settings: &Settings, cancel: &Cancel, progress: &Progress
         })
     })?;
     let judge = judge.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let verdict = Arc::new(judge.finish_on(settings.threads(), cancel)?);
-    let judged = Judged { dataset, parts: ready, verdict, unknown_columns: unknown.into_iter().collect() };
+    let verdict = judge.finish_on(settings.threads(), cancel)?;
+    let rejecting = (0..units.len()).filter(|unit| has_rejects[*unit].load(Ordering::Relaxed)).collect();
+    let unknown_columns = unknown.into_iter().collect();
+    let judged = Judged { dataset, repairs, parts: ready, verdict, unknown_columns, units, rejecting };
     judged.check_share(settings.reject_limit)?;
     Ok(judged)
 }
 
 impl Readable {
     fn read_group(&self, group: usize, sink: &mut dyn FnMut(&Cleaned) -> Result<()>) -> Result<()> {
-        let Self { part, cleaner, repairs } = self;
+        #[cfg(test)]
+        self.decoded.fetch_add(1, Ordering::Relaxed);
+        let Self { part, cleaner, repairs, .. } = self;
         let mut row = part.first_row(group);
         for batch in part.read_row_groups(group..group + 1, cleaner.columns(), BATCH_ROWS)? {
             let batch = batch?;
@@ -202,23 +184,31 @@ impl Judged {
     /// The first rejected row, in words: nothing of it is written anywhere when a step stops.
     fn first_reject(&self) -> Result<Option<String>> {
         let mut found = None;
-        for readable in &self.parts {
-            for group in 0..readable.part.row_groups() {
-                readable.read_group(group, &mut |cleaned| {
-                    if let (None, Some(reject)) = (&found, cleaned.rejects.first()) {
-                        let reasons: Vec<&str> = reject.reasons.iter().map(|reason| reason.code()).collect();
-                        let row: String = reject.row_json.chars().take(SHOWN_CHARS).collect();
-                        let file = &readable.part.path;
-                        found = Some(format!("row {} of {file}, {}, {row}", reject.row_number, reasons.join(" and ")));
-                    }
-                    Ok(())
-                })?;
-                if found.is_some() {
-                    return Ok(found);
+        if !self.rejecting.is_empty() {
+            self.each_reject(0, &mut |file, cleaned| {
+                if let (None, Some(reject)) = (&found, cleaned.rejects.first()) {
+                    let reasons: Vec<&str> = reject.reasons.iter().map(|reason| reason.code()).collect();
+                    let row: String = reject.row_json.chars().take(SHOWN_CHARS).collect();
+                    found = Some(format!("row {} of {file}, {}, {row}", reject.row_number, reasons.join(" and ")));
                 }
-            }
+                Ok(())
+            })?;
         }
-        Ok(None)
+        Ok(found)
+    }
+
+    /// How many units have rejected rows.
+    pub(super) fn rejecting_units(&self) -> usize {
+        self.rejecting.len()
+    }
+
+    /// Reads the batches with rejected rows of one of these units, with the name of their file.
+    pub(super) fn each_reject(&self, unit: Unit, sink: &mut dyn FnMut(&str, &Cleaned) -> Result<()>) -> Result<()> {
+        let (number, group) = self.units[self.rejecting[unit]];
+        let readable = &self.parts[number];
+        readable.read_group(group, &mut |cleaned| {
+            if cleaned.rejects.is_empty() { Ok(()) } else { sink(&readable.part.path, cleaned) }
+        })
     }
 
     /// The ledger lines for staging, where superseded rows stay, or for the warehouse.
@@ -271,6 +261,12 @@ impl Judged {
         Ok(())
     }
 
+    /// How many row groups were decoded so far.
+    #[cfg(test)]
+    pub(super) fn decoded_groups(&self) -> usize {
+        self.parts.iter().map(|readable| readable.decoded.load(Ordering::Relaxed)).sum()
+    }
+
     fn kept(&self, part: usize, cleaned: &Cleaned, audience: Audience) -> Result<RecordBatch> {
         let mask = match audience {
             Audience::Staging => self.verdict.filter_staged(part, cleaned),
@@ -287,29 +283,21 @@ impl Judged {
 pub(super) struct KeptRows {
     judged: Arc<Judged>,
     audience: Audience,
-    units: Vec<(usize, usize)>,
 }
 
 impl KeptRows {
     pub(super) fn new(judged: Arc<Judged>, audience: Audience) -> Self {
-        let units = units(&judged);
-        Self { judged, audience, units }
+        Self { judged, audience }
     }
-}
-
-/// (part, row group) of every unit.
-fn units(judged: &Judged) -> Vec<(usize, usize)> {
-    let parts = judged.parts.iter().enumerate();
-    parts.flat_map(|(number, readable)| (0..readable.part.row_groups()).map(move |group| (number, group))).collect()
 }
 
 impl Rows for KeptRows {
     fn units(&self) -> usize {
-        self.units.len()
+        self.judged.units.len()
     }
 
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch, i16) -> Result<()>) -> Result<()> {
-        let (number, group) = self.units[unit];
+        let (number, group) = self.judged.units[unit];
         let file_no = i16::try_from(number).map_err(|_| {
             Error::data(format!("{number} files of one dataset and day, expected at most {}", i16::MAX))
         })?;
@@ -318,22 +306,4 @@ impl Rows for KeptRows {
             if kept.num_rows() == 0 { Ok(()) } else { sink(kept, file_no) }
         })
     }
-}
-
-/// Reads the rejects of a judged input, unit by unit.
-pub(super) fn each_reject(
-    judged: &Judged,
-    unit: Unit,
-    sink: &mut dyn FnMut(&str, &Cleaned) -> Result<()>,
-) -> Result<()> {
-    let (number, group) = units(judged)[unit];
-    let readable = &judged.parts[number];
-    readable.read_group(group, &mut |cleaned| {
-        if cleaned.rejects.is_empty() { Ok(()) } else { sink(&readable.part.path, cleaned) }
-    })
-}
-
-/// How many units a judged input has.
-pub(super) fn unit_count(judged: &Judged) -> usize {
-    units(judged).len()
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -13,6 +14,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use chrono::{Days, NaiveDate};
 
 use super::Pipeline;
+use super::day::Day;
 use super::dimensions::collapse;
 use super::input::{Judged, on_thread};
 use super::mart::versions;
@@ -31,16 +33,16 @@ pub(super) const WINDOW_DATES: usize = 31;
 pub(super) struct LakeMart {
     zone: Zone,
     routes: RouteVersions,
-    days: Vec<Day>,
+    days: Vec<Surveyed>,
     trips: Claims,
     payments: Claims,
     cancel: Cancel,
 }
 
 /// One raw day, judged. Its number counts down to the newest, 0.
-struct Day {
+struct Surveyed {
     number: u32,
-    facts: Vec<Judged>,
+    facts: Vec<Arc<Judged>>,
     touched: BTreeSet<NaiveDate>,
 }
 
@@ -74,13 +76,16 @@ impl Pipeline {
             cancel: self.cancel.clone(),
         };
         for (number, dt) in (0..).zip(days.into_iter().rev()) {
-            let Some(inputs) = self.inputs_if_any(dt, &Dataset::FACTS).await? else { continue };
-            let mut facts = Vec::with_capacity(inputs.len());
-            for input in inputs {
-                facts.push(self.judge(input).await?);
+            let mut day = Day::new(dt);
+            if !day.open_if_any(self, &Dataset::FACTS).await? {
+                continue;
+            }
+            let mut facts = Vec::with_capacity(Dataset::FACTS.len());
+            for dataset in Dataset::FACTS {
+                facts.push(day.judged(self, dataset).await?);
             }
             mart = on_thread(move || {
-                let mut day = Day { number, facts, touched: BTreeSet::new() };
+                let mut day = Surveyed { number, facts, touched: BTreeSet::new() };
                 mart.survey(&mut day)?;
                 mart.days.push(day);
                 Ok(mart)
@@ -95,17 +100,18 @@ impl Pipeline {
         let zone = Zone(self.settings.zone()?);
         let mut history = RouteHistory::default();
         for &dt in days {
-            let Some(inputs) = self.inputs_if_any(dt, &[Dataset::Routes]).await? else { continue };
-            for input in inputs.into_iter().filter(|input| !input.parts.is_empty()) {
-                let judged = self.judge(input).await?;
-                let cancel = self.cancel.clone();
-                let snapshot = on_thread(move || collapse(&Dimension::ROUTE, &judged, &cancel)).await?;
-                let absent = self.settings.absent(Dataset::Routes);
-                history
-                    .check(&snapshot, absent, self.settings.allow_vanishing)
-                    .map_err(|e| e.with("dataset", Dataset::Routes).with("dt", dt))?;
-                history.load(zone.day_start_micros(dt), snapshot);
+            let mut day = Day::new(dt);
+            if !day.open_if_any(self, &[Dataset::Routes]).await? || day.identities(Dataset::Routes).is_empty() {
+                continue;
             }
+            let judged = day.judged(self, Dataset::Routes).await?;
+            let cancel = self.cancel.clone();
+            let snapshot = on_thread(move || collapse(&Dimension::ROUTE, &judged, &cancel)).await?;
+            let absent = self.settings.absent(Dataset::Routes);
+            history
+                .check(&snapshot, absent, self.settings.allow_vanishing)
+                .map_err(|e| e.with("dataset", Dataset::Routes).with("dt", dt))?;
+            history.load(zone.day_start_micros(dt), snapshot);
         }
         history.versions(self.settings.absent(Dataset::Routes))
     }
@@ -153,7 +159,7 @@ impl LakeMart {
     }
 
     /// Claims the business keys of a day, which must come newest first, and finds the dates it touches.
-    fn survey(&mut self, day: &mut Day) -> Result<()> {
+    fn survey(&mut self, day: &mut Surveyed) -> Result<()> {
         let mut clock = HourClock::new(self.zone);
         let mut hours = hashbrown::HashSet::new();
         for judged in &day.facts {

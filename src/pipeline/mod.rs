@@ -1,12 +1,13 @@
 //! The steps of a day, composed of the rooms below. The one way through for data.
 //!
-//! `input` finds, hashes and judges the files of a day; `stage`, `dimensions` and `facts` feed them to the warehouse;
+//! `day` opens a raw day once, `input` judges its files and reads them again as clean rows; `stage`, `dimensions` and `facts` feed them to the warehouse;
 //! `mart` rolls facts up into ClickHouse; `quality` looks at the result. Every step returns a [`Report`] and writes
 //! nothing when its input is what the ledger already holds.
 //!
 //! Tests: `tests/python/pipeline`.
 
 mod copy;
+mod day;
 mod dimensions;
 mod facts;
 mod generate;
@@ -34,6 +35,7 @@ use arrow::datatypes::SchemaRef;
 use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
+use self::day::Day;
 use crate::clickhouse::Mart;
 use crate::config::Settings;
 use crate::control::{Cancel, Progress};
@@ -133,9 +135,11 @@ impl Pipeline {
         let started = Instant::now();
         let (first, last) = calendar_years(dt);
         let mut steps = vec![self.load_calendar(first, last).await?];
-        steps.push(self.stage(dt).await?);
-        steps.push(self.load_dimensions(dt).await?);
-        steps.push(self.load_facts(dt).await?);
+        let mut day = Day::new(dt);
+        steps.push(self.stage_of(&mut day).await?);
+        steps.push(self.load_dimensions_of(&mut day).await?);
+        steps.push(self.load_facts_of(&mut day).await?);
+        drop(day);
         steps.push(self.build_route_hourly(MartFrom::Warehouse, None, None, false).await?);
         steps.push(self.check_quality(Some(dt)).await?);
         let mut report = Report::new("run", Some(dt));

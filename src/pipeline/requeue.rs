@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Pipeline;
+use super::day::Day;
 use super::input::{Audience, Judged};
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
@@ -84,10 +85,10 @@ impl Pipeline {
     async fn requeue_dataset(&self, dt: NaiveDate, dataset: Dataset, repairs: Vec<Repair>) -> Result<Report> {
         let started = Instant::now();
         let warehouse = self.warehouse()?;
-        let (mut inputs, _) = self.inputs(dt, &[dataset]).await?;
-        let mut input = inputs.pop().ok_or_else(|| Error::internal("no input was made"))?;
+        let mut day = Day::new(dt);
+        day.open(self, &[dataset]).await?;
         let before = warehouse.ledger(dataset.staging_table(), dt).await?;
-        if !before.iter().map(|line| &line.part).eq(&input.identities()) {
+        if !before.iter().map(|line| &line.part).eq(&day.identities(dataset)) {
             return Err(Error::conflict(format!(
                 "the files of {dataset} of {dt} are not those that were loaded; load the day, then look at its rejects \
                  again"
@@ -95,6 +96,7 @@ impl Pipeline {
             .with("dt", dt)
             .retryable(false));
         }
+        let mut input = day.input(dataset);
         input.repairs.retain(|kept| !repairs.iter().any(|r| (&r.file, r.row_number) == (&kept.file, kept.row_number)));
         input.repairs.extend(repairs.iter().cloned());
         let judged = Arc::new(self.judge(input).await?);

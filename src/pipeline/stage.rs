@@ -8,7 +8,8 @@ use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
 use chrono::NaiveDate;
 
 use super::Pipeline;
-use super::input::{Audience, Judged, KeptRows, each_reject, unit_count};
+use super::day::Day;
+use super::input::{Audience, Judged, KeptRows};
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
 use crate::load::{Feed, Repair, Unit};
@@ -18,29 +19,34 @@ use crate::warehouse::{self, StageLoad};
 impl Pipeline {
     /// Loads the raw files of one day into staging. Every file is read and judged before anything is written.
     pub async fn stage(&self, dt: NaiveDate) -> Result<Report> {
-        self.tracked("stage", Some(dt), self.stage_day(dt)).await
+        self.stage_of(&mut Day::new(dt)).await
     }
 
-    async fn stage_day(&self, dt: NaiveDate) -> Result<Report> {
+    /// The same for a day that other steps read, too.
+    pub(super) async fn stage_of(&self, day: &mut Day) -> Result<Report> {
+        self.tracked("stage", Some(day.dt), self.stage_day(day)).await
+    }
+
+    async fn stage_day(&self, day: &mut Day) -> Result<Report> {
         let started = Instant::now();
-        let warehouse = self.warehouse()?;
-        let (inputs, ignored) = self.inputs(dt, &Dataset::ALL).await?;
+        let (dt, warehouse) = (day.dt, self.warehouse()?);
+        day.open(self, &Dataset::ALL).await?;
         let mut report = Report::new("stage", Some(dt));
         let mut pending = Vec::new();
-        for input in inputs {
-            let table = input.dataset.staging_table();
-            match warehouse.unchanged(table, dt, &input.identities()).await? {
+        for dataset in Dataset::ALL {
+            let table = dataset.staging_table();
+            match warehouse.unchanged(table, dt, &day.identities(dataset)).await? {
                 Some(lines) if lines.is_empty() => {}
                 Some(lines) => report.table(table, TableReport::unchanged(&lines)),
-                None => pending.push(self.judge(input).await?),
+                None => pending.push(day.judged(self, dataset).await?),
             }
         }
         for judged in pending {
-            let (table, judged) = (judged.dataset.staging_table(), Arc::new(judged));
+            let table = judged.dataset.staging_table();
             report.table(table, self.publish_stage(dt, judged, Vec::new()).await?);
         }
-        if !ignored.is_empty() {
-            report.detail("ignored_files", ignored);
+        if !day.ignored().is_empty() {
+            report.detail("ignored_files", day.ignored());
         }
         report.nothing_is_unchanged();
         Ok(report.took(started))
@@ -100,12 +106,12 @@ impl Feed for Rejects {
     }
 
     fn units(&self) -> usize {
-        unit_count(&self.judged)
+        self.judged.rejecting_units()
     }
 
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
         let load_id = format!("batch_{}", self.dt);
-        each_reject(&self.judged, unit, &mut |file, cleaned| {
+        self.judged.each_reject(unit, &mut |file, cleaned| {
             let rows = cleaned.rejects.len();
             let mut numbers = Int64Builder::with_capacity(rows);
             let mut reasons = ListBuilder::new(StringBuilder::new());

@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
 use super::Pipeline;
+use super::day::Day;
 use super::input::{Audience, Judged, KeptRows};
 use super::report::{Report, TableReport};
 use crate::clickhouse::{PositionRows, TELEMETRY_TABLE, TelemetryFile, TelemetryLoad};
@@ -25,14 +26,14 @@ impl Pipeline {
         let started = Instant::now();
         let mart = self.mart().await?;
         mart.apply_telemetry_schema().await?;
-        let (mut inputs, _) = self.inputs(dt, &[Dataset::VehiclePositions]).await?;
+        let mut day = Day::new(dt);
+        day.open(self, &[Dataset::VehiclePositions]).await?;
         let mut report = Report::new("load_telemetry", Some(dt));
-        let Some(input) = inputs.pop() else { return Ok(report.took(started)) };
         let fingerprint = fingerprint();
         let loaded = mart.telemetry_loaded(dt, &fingerprint).await?;
         if let Some(files) = &loaded {
-            let same = input
-                .identities()
+            let same = day
+                .identities(Dataset::VehiclePositions)
                 .iter()
                 .map(|p| (&p.file, p.size_bytes, &p.sha256))
                 .eq(files.iter().map(|f| (&f.file, f.size_bytes, &f.sha256)));
@@ -41,7 +42,7 @@ impl Pipeline {
                 return Ok(report.took(started));
             }
         }
-        let judged = Arc::new(self.judge(input).await?);
+        let judged = day.judged(self, Dataset::VehiclePositions).await?;
         let files: Vec<TelemetryFile> = judged.lines(Audience::Warehouse).iter().map(file).collect();
         let mut table = TableReport::of(&lines(&files));
         judged.describe(&mut table);

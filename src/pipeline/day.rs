@@ -1,0 +1,245 @@
+//! One raw day, opened once: its files are fetched, hashed and judged at most once, whichever steps read them.
+//!
+//! Nothing is fetched before a step asks for it. What was spooled goes with the day, however its steps end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+
+use super::Pipeline;
+use super::input::{Input, Judged};
+use crate::error::{Error, Result};
+use crate::lake::{Lake, LocalPart, Partition};
+use crate::load::{Part, Repair};
+use crate::model::Dataset;
+use crate::warehouse;
+
+/// A raw day in the hands of one verb.
+pub(super) struct Day {
+    /// The producer's day.
+    pub(super) dt: NaiveDate,
+    listed: Option<(Lake, Partition)>,
+    parts: BTreeMap<Dataset, Vec<LocalPart>>,
+    repairs: Vec<Repair>,
+    judged: BTreeMap<Dataset, Arc<Judged>>,
+}
+
+impl Day {
+    /// A day of which nothing is known yet.
+    pub(super) fn new(dt: NaiveDate) -> Self {
+        Self { dt, listed: None, parts: BTreeMap::new(), repairs: Vec::new(), judged: BTreeMap::new() }
+    }
+
+    /// Makes the files of some datasets readable, those that are not yet, and looks up which rows are repaired by now.
+    /// A dataset without files has none.
+    ///
+    /// # Errors
+    /// `NotFound` when the day has no file at all; else what listing and fetching say.
+    pub(super) async fn open(&mut self, pipeline: &Pipeline, datasets: &[Dataset]) -> Result<()> {
+        if self.listed.is_none() {
+            let lake = pipeline.lake()?;
+            let partition = lake.partition(self.dt).await?;
+            self.listed = Some((lake, partition));
+        }
+        let Some((lake, partition)) = &self.listed else { return Ok(()) };
+        if pipeline.settings.warehouse.is_some() {
+            self.repairs = warehouse::repairs(pipeline.warehouse()?, self.dt).await?;
+        }
+        for dataset in datasets {
+            if self.parts.contains_key(dataset) {
+                continue;
+            }
+            let mut parts = Vec::new();
+            for part in partition.files.get(dataset).into_iter().flatten() {
+                parts.push(lake.fetch(part, pipeline.settings.spool.as_deref(), &pipeline.cancel).await?);
+            }
+            self.parts.insert(*dataset, parts);
+        }
+        Ok(())
+    }
+
+    /// The same; false for a day without any file.
+    pub(super) async fn open_if_any(&mut self, pipeline: &Pipeline, datasets: &[Dataset]) -> Result<bool> {
+        match self.open(pipeline, datasets).await {
+            Ok(()) => Ok(true),
+            Err(Error::NotFound(_)) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Files that no dataset takes.
+    pub(super) fn ignored(&self) -> &[String] {
+        self.listed.as_ref().map_or(&[], |(_, partition)| &partition.ignored)
+    }
+
+    /// The identity of every file of an opened dataset, in order.
+    pub(super) fn identities(&self, dataset: Dataset) -> Vec<Part> {
+        let parts = self.parts.get(&dataset).into_iter().flatten();
+        parts.map(|p| Part { file: p.path.clone(), size_bytes: p.size_bytes, sha256: p.sha256.clone() }).collect()
+    }
+
+    /// The files of an opened dataset with the repairs of their rows, ready to be judged.
+    pub(super) fn input(&self, dataset: Dataset) -> Input {
+        Input {
+            dataset,
+            parts: self.parts.get(&dataset).cloned().unwrap_or_default(),
+            repairs: self.repairs.iter().filter(|repair| repair.dataset == dataset).cloned().collect(),
+        }
+    }
+
+    /// An opened dataset whose every row has its fate. It is judged again only when a row was repaired since.
+    ///
+    /// # Errors
+    /// `Data` when too many rows are rejected, or a file cannot be read.
+    pub(super) async fn judged(&mut self, pipeline: &Pipeline, dataset: Dataset) -> Result<Arc<Judged>> {
+        let input = self.input(dataset);
+        if let Some(known) = self.judged.get(&dataset)
+            && known.repairs == input.repairs
+        {
+            return Ok(Arc::clone(known));
+        }
+        let judged = Arc::new(pipeline.judge(input).await?);
+        self.judged.insert(dataset, Arc::clone(&judged));
+        Ok(judged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::Path;
+
+    use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+    use parquet::arrow::ArrowWriter;
+
+    use super::super::input::{Audience, KeptRows};
+    use super::*;
+    use crate::config::Settings;
+    use crate::control::{Cancel, Progress};
+    use crate::load::Rows;
+
+    /// A day of positions, one row group for each list of speeds.
+    fn write(lake: &Path, groups: &[&[f64]]) -> NaiveDate {
+        let dt = NaiveDate::from_ymd_opt(2024, 5, 1).unwrap();
+        let start = dt.and_hms_opt(12, 0, 0).unwrap().and_utc().timestamp_micros();
+        let batch = |speeds: &[f64]| {
+            let times = TimestampMicrosecondArray::from(vec![start; speeds.len()]).with_timezone("UTC");
+            let vehicles: StringArray = speeds.iter().map(|speed| Some(format!("bus {speed}"))).collect();
+            let place = |degrees: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![degrees; speeds.len()])) };
+            let columns: [(&str, ArrayRef); 5] = [
+                ("event_ts", Arc::new(times)),
+                ("vehicle_id", Arc::new(vehicles)),
+                ("lat", place(55.7)),
+                ("lon", place(37.6)),
+                ("speed", Arc::new(Float64Array::from(speeds.to_vec()))),
+            ];
+            RecordBatch::try_from_iter(columns).unwrap()
+        };
+        std::fs::create_dir(lake.join("dt=2024-05-01")).unwrap();
+        let file = File::create(lake.join("dt=2024-05-01/vehicle_positions.parquet")).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch(&[]).schema(), None).unwrap();
+        for speeds in groups {
+            writer.write(&batch(speeds)).unwrap();
+            writer.flush().unwrap();
+        }
+        writer.close().unwrap();
+        dt
+    }
+
+    fn pipeline(lake: &Path, reject_limit: f64) -> Pipeline {
+        let lake = Some(lake.to_string_lossy().into_owned());
+        let settings = Settings { lake, reject_limit, threads: 1, ..Settings::default() };
+        Pipeline::new(Arc::new(settings), Cancel::default(), Progress::default())
+    }
+
+    fn rows(judged: &Arc<Judged>, audience: Audience) -> usize {
+        let kept = KeptRows::new(Arc::clone(judged), audience);
+        let mut rows = 0;
+        for unit in 0..kept.units() {
+            kept.read(unit, &mut |batch, _| {
+                rows += batch.num_rows();
+                Ok(())
+            })
+            .unwrap();
+        }
+        rows
+    }
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    }
+
+    const IMPOSSIBLE: f64 = 5_000.0;
+
+    #[test]
+    fn a_day_is_judged_once_and_decoded_once_more_for_each_that_takes_its_rows() {
+        let lake = tempfile::tempdir().unwrap();
+        let dt = write(lake.path(), &[&[1.0, 2.0], &[3.0, IMPOSSIBLE], &[4.0]]);
+        block_on(async {
+            let pipeline = pipeline(lake.path(), 0.5);
+            let mut day = Day::new(dt);
+            for _step in 0..3 {
+                day.open(&pipeline, &Dataset::FACTS).await.unwrap();
+                let judged = day.judged(&pipeline, Dataset::VehiclePositions).await.unwrap();
+                assert_eq!(judged.decoded_groups(), 3, "three row groups, judged once");
+            }
+            let judged = day.judged(&pipeline, Dataset::VehiclePositions).await.unwrap();
+            assert_eq!(rows(&judged, Audience::Staging), 4);
+            assert_eq!(rows(&judged, Audience::Warehouse), 4);
+            assert_eq!(judged.decoded_groups(), 9);
+            // Of the rejects only the row group that has any.
+            assert_eq!(judged.rejecting_units(), 1);
+            judged
+                .each_reject(0, &mut |_, cleaned| {
+                    assert_eq!(cleaned.rejects[0].row_number, 4);
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(judged.decoded_groups(), 10);
+        });
+    }
+
+    #[test]
+    fn a_file_that_changes_while_its_day_is_open_is_a_conflict() {
+        let lake = tempfile::tempdir().unwrap();
+        let dt = write(lake.path(), &[&[1.0]]);
+        block_on(async {
+            let pipeline = pipeline(lake.path(), 0.5);
+            let mut day = Day::new(dt);
+            day.open(&pipeline, &[Dataset::VehiclePositions]).await.unwrap();
+            std::fs::remove_dir_all(lake.path().join("dt=2024-05-01")).unwrap();
+            write(lake.path(), &[&[1.0, 2.0]]);
+            let refused = day.judged(&pipeline, Dataset::VehiclePositions).await.map(drop).unwrap_err();
+            assert_eq!(refused.kind(), "conflict");
+        });
+    }
+
+    #[test]
+    fn a_repair_made_after_judging_is_taken_in_by_the_next_step() {
+        let lake = tempfile::tempdir().unwrap();
+        let dt = write(lake.path(), &[&[1.0, IMPOSSIBLE]]);
+        block_on(async {
+            let pipeline = pipeline(lake.path(), 0.5);
+            let mut day = Day::new(dt);
+            day.open(&pipeline, &[Dataset::VehiclePositions]).await.unwrap();
+            let before = day.judged(&pipeline, Dataset::VehiclePositions).await.unwrap();
+            assert_eq!(rows(&before, Audience::Warehouse), 1);
+            let part = &day.identities(Dataset::VehiclePositions)[0];
+            day.repairs.push(Repair {
+                dataset: Dataset::VehiclePositions,
+                dt,
+                file: part.file.clone(),
+                row_number: 2,
+                sha256: part.sha256.clone(),
+                reasons: vec!["speed".to_owned()],
+                row_json: String::new(),
+                repaired:
+                    r#"{"event_ts": "2024-05-01T12:00:00Z", "vehicle_id": "bus", "lat": 55, "lon": 37, "speed": 50}"#
+                        .to_owned(),
+            });
+            let after = day.judged(&pipeline, Dataset::VehiclePositions).await.unwrap();
+            assert_eq!(rows(&after, Audience::Warehouse), 2);
+        });
+    }
+}

@@ -1,0 +1,152 @@
+"""A run reads each object of its day once, proved by a store that counts; what was spooled goes with the run."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+import metropulse as mp
+
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
+
+FOOTER_BYTES = 64 * 1024
+"""More than the footer of any file here: a reader may look at it before the rest."""
+
+
+class CountingProxy(ThreadingHTTPServer):
+    """Passes requests on to a store as they are, and counts the bytes that go back for each object read."""
+
+    daemon_threads = True
+
+    def __init__(self, store: str) -> None:
+        self.store = urlsplit(store).netloc
+        self.bytes_read: Counter[str] = Counter()
+        self.lock = threading.Lock()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: CountingProxy
+
+    def _pass_on(self) -> None:
+        store = http.client.HTTPConnection(self.server.store, timeout=30)
+        store.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            store.putheader(name, value)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        store.endheaders(body or None)
+        answer = store.getresponse()
+        content = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in {"transfer-encoding", "connection", "content-length", "date", "server"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", answer.getheader("Content-Length") or str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        store.close()
+        if self.command == "GET" and answer.status < 300:
+            with self.server.lock:
+                self.server.bytes_read[unquote(urlsplit(self.path).path)] += len(content)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def store(minio_server, minio_put, tmp_path):
+    """A bucket with one generated day behind a counting proxy: settings, proxy, and the sizes of its objects by path."""
+    endpoint, folder = minio_server
+    bucket = f"b{os.urandom(6).hex()}"
+    (folder / bucket).mkdir()
+    raw = tmp_path / "raw"
+    mp.Pipeline(lake=raw).generate("2024-05-01", days=1, scale=0.05)
+    sizes = {}
+    for path in sorted((raw / "dt=2024-05-01").iterdir()):
+        minio_put(bucket, f"dt=2024-05-01/{path.name}", path.read_bytes())
+        sizes[f"/{bucket}/dt=2024-05-01/{path.name}"] = path.stat().st_size
+    proxy = CountingProxy(endpoint)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    options = {
+        "aws_endpoint": proxy.url,
+        "aws_allow_http": "true",
+        "aws_access_key_id": "metropulse",
+        "aws_secret_access_key": "s3-secret-key",
+        "aws_region": "us-east-1",
+    }
+    settings = {"lake_options": options, "spool": tmp_path / "spool"}
+    yield f"s3://{bucket}", settings, proxy, sizes
+    proxy.shutdown()
+    proxy.server_close()
+
+
+def spooled(settings) -> list[Path]:
+    folder = settings["spool"]
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+def test_a_run_reads_each_object_once(store, pipeline_on):
+    lake, settings, proxy, sizes = store
+    p = pipeline_on(lake, **settings)
+    report = p.run("2024-05-01")
+    assert report.steps[3].tables["dwh.fact_vehicle_position"].rows_loaded > 0
+    files = {path: size for path, size in sizes.items() if path.endswith(".parquet")}
+    assert len(files) == 7
+    for path, size in files.items():
+        assert size <= proxy.bytes_read[path] <= size + FOOTER_BYTES, path
+    assert spooled(settings) == []
+
+    # Unchanged: it is hashed once to know that, and nothing of it is written.
+    proxy.bytes_read.clear()
+    assert p.run("2024-05-01").unchanged
+    for path, size in files.items():
+        assert proxy.bytes_read[path] <= size + FOOTER_BYTES, path
+    assert spooled(settings) == []
+
+
+def test_a_step_by_itself_reads_only_its_own_files(store, pipeline_on):
+    lake, settings, proxy, sizes = store
+    p = pipeline_on(lake, **settings)
+    p.load_dimensions("2024-05-01")
+    read = {Path(path).stem for path in sizes if path.endswith(".parquet") and proxy.bytes_read[path]}
+    assert read == {"routes", "stops", "users", "vehicles"}
+    assert spooled(settings) == []
+
+
+def test_a_run_that_fails_frees_its_space_and_keeps_what_its_steps_published(store, pipeline_on):
+    """The facts' table is out of reach: staging and dimensions are published, the failure of the step is on record."""
+    import psycopg
+
+    lake, settings, _, _ = store
+    p = pipeline_on(lake, **settings)
+    p.apply_schema()
+    with psycopg.connect(p.settings.warehouse, autocommit=True) as link:
+        link.execute("ALTER TABLE dwh.fact_trip RENAME COLUMN fare_amount TO fare_elsewhere")
+    with pytest.raises(mp.MetropulseError):
+        p.run("2024-05-01")
+    assert spooled(settings) == []
+    steps = p.status().days[0].steps
+    assert {name: step.state for name, step in steps.items()} == {
+        "stage": "loaded",
+        "load_dimensions": "loaded",
+        "load_facts": "failed",
+        "build_route_hourly": "missing",
+        "check_quality": "missing",
+    }
+    with psycopg.connect(p.settings.warehouse, autocommit=True) as link:
+        link.execute("ALTER TABLE dwh.fact_trip RENAME COLUMN fare_elsewhere TO fare_amount")
+    assert [step.unchanged for step in p.run("2024-05-01").steps[1:4]] == [True, True, False]
