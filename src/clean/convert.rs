@@ -58,7 +58,7 @@ pub(super) fn accepts(kind: Kind, physical: &DataType) -> bool {
 pub(super) fn convert(kind: Kind, array: &ArrayRef, own_time: bool) -> Result<Converted> {
     match array.data_type() {
         DataType::Null => Ok(Converted::plain(new_null_array(&kind.arrow(), array.len()))),
-        DataType::Dictionary(_, values) if !(matches!(kind, Kind::Text | Kind::Code) && is_string(values)) => {
+        DataType::Dictionary(_, values) if !(kind.is_text() && is_string(values)) => {
             convert(kind, &cast_to(array, values)?, own_time)
         }
         DataType::RunEndEncoded(_, values) => convert(kind, &cast_to(array, values.data_type())?, own_time),

@@ -81,11 +81,6 @@ impl Mart {
         Ok(mart)
     }
 
-    /// The server's version.
-    pub fn server_version(&self) -> Version {
-        self.version
-    }
-
     /// The server's address, without user, password or database.
     pub fn server(&self) -> &str {
         &self.server

@@ -29,7 +29,6 @@ pub(super) enum Topic {
     Drive,
     Ride,
     Ping,
-    Dirt,
 }
 
 /// A point in the space of all draws. Counter-based: no state, so any order and any thread gives the same values.

@@ -1,11 +1,11 @@
 //! A synthetic city: the seven raw datasets of any day, from a seed.
 //!
-//! A day is a pure function of (seed, scale, zone, dirt, date): every value is drawn by a counter-based generator
+//! A day is a pure function of (seed, scale, zone, date): every value is drawn by a counter-based generator
 //! keyed by what it belongs to, so neither the order of calls nor the number of threads can change a byte, and no
 //! day needs the one before. What changes slowly (fares, names, types of transport, detours, suspended routes,
 //! riders who move, vehicles that are replaced) is drawn once a window of days, on a day of its own.
 //!
-//! Invariants: rows of a clean day pass every rule of [`crate::model::Reason`]; ids of trips and payments carry
+//! Invariants: rows pass every rule of [`crate::model::Reason`]; ids of trips and payments carry
 //! their date; riders board and alight where and when a vehicle of the timetable stops, and pings lie on the same
 //! timetable. Memory is bounded by a batch and the day's vehicles, whatever the number of rows.
 //!
@@ -24,7 +24,6 @@
 //! # }
 //! ```
 
-mod dirt;
 mod draw;
 mod fleet;
 mod geography;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use chrono::{NaiveDate, NaiveTime, TimeDelta, TimeZone};
 
-use super::dirt::Dirt;
 use super::draw::{Key, Topic};
 use super::fleet::{Vehicle, fleet};
 use super::geography::{Stop, stops};
@@ -34,7 +33,6 @@ pub struct City {
     seed: u64,
     scale: f64,
     zone: Zone,
-    dirt: f64,
     stops: Arc<[Stop]>,
 }
 
@@ -42,7 +40,7 @@ impl City {
     /// The largest scale: 20 million riders.
     pub const MAX_SCALE: f64 = 10_000.0;
 
-    /// A city whose days are clean. Scale 1 means 20 routes, 100 vehicles, 200 stops and 2,000 riders.
+    /// Scale 1 means 20 routes, 100 vehicles, 200 stops and 2,000 riders.
     ///
     /// # Errors
     /// A configuration error when `scale` is not above 0 and at most [`Self::MAX_SCALE`].
@@ -52,21 +50,10 @@ impl City {
             return Err(Error::config(format!("scale is {scale}, expected a number above 0 and at most {most}")));
         }
         let count = (STOPS * scale).round().max(20.0) as usize;
-        Ok(Self { seed, scale, zone, dirt: 0.0, stops: stops(seed, count).into() })
+        Ok(Self { seed, scale, zone, stops: stops(seed, count).into() })
     }
 
-    /// Spoils this share of the rows: repeats some, empties optional values of some, breaks the rules in others.
-    ///
-    /// # Errors
-    /// A configuration error when the share is not between 0 and 1.
-    pub fn with_dirt(self, share: f64) -> Result<Self> {
-        if !(0.0..=1.0).contains(&share) {
-            return Err(Error::config(format!("dirt is {share}, expected a share between 0 and 1")));
-        }
-        Ok(Self { dirt: share, ..self })
-    }
-
-    /// One day, a function of seed, scale, zone, dirt and date alone.
+    /// One day, a function of seed, scale, zone and date alone.
     pub fn day(&self, date: NaiveDate) -> DayPlan {
         DayPlan::new(self, date)
     }
@@ -78,7 +65,6 @@ pub struct DayPlan {
     pub(super) date: NaiveDate,
     pub(super) day: i64,
     pub(super) seed: u64,
-    dirt: f64,
     /// The instant from which timetables count, in microseconds since the epoch.
     origin_micros: i64,
     pub(super) rhythm: Rhythm,
@@ -107,7 +93,6 @@ impl DayPlan {
             date,
             day,
             seed,
-            dirt: city.dirt,
             origin_micros: origin_micros(city.zone, date),
             rhythm,
             stops: Arc::clone(&city.stops),
@@ -131,7 +116,7 @@ impl DayPlan {
     /// The rows of a dataset in batches of [`Dataset::schema`], about 65,000 rows each; memory does not grow with
     /// the number of rows. The same bytes whoever asks, in whatever order.
     pub fn batches(&self, dataset: Dataset) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send + '_> {
-        let clean: Box<dyn Iterator<Item = Result<RecordBatch>> + Send + '_> = match dataset {
+        match dataset {
             Dataset::Routes => Box::new(snapshot::routes(self)),
             Dataset::Stops => Box::new(snapshot::stops(self)),
             Dataset::Users => Box::new(snapshot::users(self)),
@@ -139,12 +124,7 @@ impl DayPlan {
             Dataset::Trips => Box::new(Rides::new(self).trips()),
             Dataset::Payments => Box::new(Rides::new(self).payments()),
             Dataset::VehiclePositions => Box::new(Positions::new(self)),
-        };
-        if self.dirt == 0.0 {
-            return clean;
         }
-        let mut dirt = Dirt::new(dataset, self.dirt, Key::new(self.seed, Topic::Dirt).with(self.day as u64));
-        Box::new(clean.map(move |batch| batch.and_then(|batch| dirt.spoil(&batch))))
     }
 
     /// Microseconds since the epoch of a time of this service day.

@@ -277,15 +277,6 @@ impl ParquetFile {
         self.metadata.metadata().row_groups().get(row_group).map_or(0, |g| g.num_rows().unsigned_abs())
     }
 
-    /// Bytes of some columns of all row groups, as stored.
-    pub fn stored_bytes(&self, columns: &[&str]) -> u64 {
-        let groups = self.metadata.metadata().row_groups().iter();
-        let chunks = groups
-            .flat_map(|g| g.columns())
-            .filter(|chunk| chunk.column_path().parts().first().is_some_and(|root| columns.contains(&root.as_str())));
-        chunks.map(|chunk| chunk.compressed_size().unsigned_abs()).sum()
-    }
-
     /// Streams the named columns of a row group. Every reader is on its own, so threads may have one each; it blocks,
     /// and for a remote file must not be called from a thread that drives the async runtime.
     pub fn read(&self, row_group: usize, columns: &[&str], batch_rows: usize) -> Result<PartReader> {

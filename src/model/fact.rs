@@ -1,26 +1,29 @@
 //! The facts built from raw events: which columns refer to which members, and which are taken over.
 
 use super::dataset::Dataset;
+use super::declared::declared;
 
-/// Something a fact refers to by a surrogate key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Member {
-    /// A version of a route.
-    Route,
-    /// A version of a rider.
-    User,
-    /// A vehicle.
-    Vehicle,
-    /// A stop.
-    Stop,
-    /// A way of paying; a new code is an ordinary member whose name is the code.
-    PaymentMethod,
+declared! {
+    /// Something a fact refers to by a surrogate key.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Member {
+        /// A version of a route.
+        Route,
+        /// A version of a rider.
+        User,
+        /// A vehicle.
+        Vehicle,
+        /// A stop.
+        Stop,
+        /// A way of paying; a new code is an ordinary member whose name is the code.
+        PaymentMethod,
+        /// Declared nowhere: a test sees by it where the compiler stops.
+        #[cfg(feature = "fictitious-dataset")]
+        Fictitious,
+    }
 }
 
 impl Member {
-    /// Every kind of member.
-    pub const ALL: [Self; 5] = [Self::Route, Self::User, Self::Vehicle, Self::Stop, Self::PaymentMethod];
-
     /// The dimension table.
     pub const fn table(self) -> &'static str {
         match self {
@@ -96,6 +99,9 @@ pub enum FactKind {
     Payment,
     /// Telemetry.
     VehiclePosition,
+    /// Declared nowhere: a test sees by it where the compiler stops.
+    #[cfg(feature = "fictitious-dataset")]
+    Fictitious,
 }
 
 /// Columns of a fact that are worked out from its row.
@@ -222,6 +228,35 @@ impl Fact {
             Dataset::Payments => Some(Self::PAYMENT),
             Dataset::VehiclePositions => Some(Self::VEHICLE_POSITION),
             Dataset::Routes | Dataset::Stops | Dataset::Users | Dataset::Vehicles => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Dimension;
+
+    #[test]
+    fn every_dataset_feeds_one_fact_or_one_dimension_and_each_of_them_is_listed() {
+        for dataset in Dataset::ALL {
+            let (fact, dimension) = (Fact::of(dataset), Dimension::of(dataset));
+            assert!(fact.is_some() != dimension.is_some(), "{dataset}");
+            assert_eq!(Dataset::FACTS.contains(&dataset), fact.is_some(), "{dataset}");
+            assert!(fact.is_none_or(|fact| fact.dataset == dataset && Fact::ALL.contains(&fact)), "{dataset}");
+            let listed = |d: Dimension| d.dataset == dataset && Dimension::ALL.contains(&d);
+            assert!(dimension.is_none_or(listed), "{dataset}");
+        }
+        assert_eq!(Dataset::ALL.len(), Fact::ALL.len() + Dimension::ALL.len());
+    }
+
+    #[test]
+    fn every_column_that_a_fact_names_is_one_of_its_dataset() {
+        for fact in Fact::ALL {
+            let taken = fact.taken.iter().map(|(raw, _)| *raw);
+            for name in fact.references.iter().map(|reference| reference.raw).chain(taken).chain([fact.time]) {
+                assert!(fact.dataset.index(name).is_some(), "{} has no {name}", fact.dataset);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod canonical;
 mod dataset;
+mod declared;
 mod dimension;
 mod fact;
 mod reason;

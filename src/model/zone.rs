@@ -1,6 +1,6 @@
 //! The service zone: where a day starts, and in which local hour and date an instant lies.
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
 /// Microseconds since 1970-01-01T00:00:00Z.
@@ -26,11 +26,6 @@ impl Zone {
         first.map_or_else(|| midnight.and_utc().timestamp_micros(), |instant| instant.timestamp_micros())
     }
 
-    /// The first instant of the day after `day`.
-    pub fn day_end_micros(self, day: NaiveDate) -> i64 {
-        self.day_start_micros(day + Days::new(1))
-    }
-
     /// The offset from UTC at an instant, in seconds east.
     pub fn offset_seconds(self, micros: i64) -> i32 {
         let utc = DateTime::from_timestamp_micros(micros).unwrap_or_default().naive_utc();
@@ -38,7 +33,8 @@ impl Zone {
     }
 
     /// The start of the local clock hour that holds an instant: the instant less its local minutes and seconds.
-    pub fn hour_bucket_micros(self, micros: i64) -> i64 {
+    #[cfg(test)]
+    pub(crate) fn hour_bucket_micros(self, micros: i64) -> i64 {
         let local = micros + i64::from(self.offset_seconds(micros)) * 1_000_000;
         micros - local.rem_euclid(3_600_000_000)
     }
