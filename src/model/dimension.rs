@@ -19,6 +19,16 @@ pub enum Absent {
     Error,
 }
 
+impl Absent {
+    /// Whether absence means nothing.
+    pub const fn is_ignored(self) -> bool {
+        match self {
+            Self::Ignore => true,
+            Self::Close | Self::Error => false,
+        }
+    }
+}
+
 impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

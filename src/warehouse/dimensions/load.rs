@@ -198,7 +198,7 @@ impl Work<'_> {
     async fn guard(&self, snapshot: &Snapshot, earlier: Option<NaiveDate>) -> Result<()> {
         let mut census = Census { previous_keys: 0, vanished: 0, vanished_keys: &[], snapshot_rows: snapshot.rows() };
         let mut names: Vec<String> = Vec::new();
-        if let (Some(earlier), true) = (earlier, self.absent != Absent::Ignore) {
+        if let (Some(earlier), true) = (earlier, !self.absent.is_ignored()) {
             let sql = format!(
                 "SELECT count(*), count(*) FILTER (WHERE s.key IS NULL), \
                  (array_agg(l.key ORDER BY l.key) FILTER (WHERE s.key IS NULL))[1:5] \
