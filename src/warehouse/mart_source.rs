@@ -181,16 +181,19 @@ impl MartSource {
 
     /// Records that the mart holds a date as the snapshot saw it; marks made since then stay.
     pub async fn record(&self, build: &Build, rows: u64) -> Result<()> {
+        let (marks, date) = (&build.marks, &build.service_date);
+        if rows == 0 {
+            let sql = "WITH gone AS (DELETE FROM dwh.mart_dirty WHERE id = ANY ($1)) \
+                       DELETE FROM dwh.mart_build WHERE service_date = $2";
+            self.session.touch(sql, &[marks, date]).await?;
+            return Ok(());
+        }
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        let sql = if rows == 0 {
-            "WITH gone AS (DELETE FROM dwh.mart_dirty WHERE id = ANY ($1)) \
-             DELETE FROM dwh.mart_build WHERE service_date = $2 AND $3::bigint = 0 AND $4::text IS NOT NULL"
-        } else {
-            "WITH gone AS (DELETE FROM dwh.mart_dirty WHERE id = ANY ($1)) \
-             INSERT INTO dwh.mart_build (service_date, rows, run_id) VALUES ($2, $3, $4) \
-             ON CONFLICT (service_date) DO UPDATE SET rows = excluded.rows, run_id = excluded.run_id, built_at = now()"
-        };
-        self.session.touch(sql, &[&build.marks, &build.service_date, &rows, &self.run_id]).await?;
+        let sql = "WITH gone AS (DELETE FROM dwh.mart_dirty WHERE id = ANY ($1)) \
+                   INSERT INTO dwh.mart_build (service_date, rows, run_id) VALUES ($2, $3, $4) \
+                   ON CONFLICT (service_date) DO UPDATE \
+                   SET rows = excluded.rows, run_id = excluded.run_id, built_at = now()";
+        self.session.touch(sql, &[marks, date, &rows, &self.run_id]).await?;
         Ok(())
     }
 }

@@ -213,18 +213,19 @@ async fn write(session: &Session, member: Member, numbered: &[(i64, String)], lo
     }
     let (numbers, keys): (Vec<i64>, Vec<&str>) = numbered.iter().map(|(number, key)| (*number, key.as_str())).unzip();
     let (table, key, surrogate) = (member.table(), member.key(), member.surrogate());
-    let sql = if member.is_inferred() {
-        format!(
+    if member.is_inferred() {
+        let sql = format!(
             "INSERT INTO {table} ({surrogate}, {key}, is_inferred, load_id) \
              SELECT n, k, true, $3 FROM unnest($1::bigint[], $2::text[]) AS added (n, k)"
-        )
+        );
+        session.touch(&sql, &[&numbers, &keys, &load_id]).await?;
     } else {
-        format!(
+        let sql = format!(
             "INSERT INTO {table} ({surrogate}, {key}, name) \
-             SELECT n, k, k FROM unnest($1::bigint[], $2::text[]) AS added (n, k) WHERE $3::text IS NOT NULL"
-        )
-    };
-    session.touch(&sql, &[&numbers, &keys, &load_id]).await?;
+             SELECT n, k, k FROM unnest($1::bigint[], $2::text[]) AS added (n, k)"
+        );
+        session.touch(&sql, &[&numbers, &keys]).await?;
+    }
     Ok(())
 }
 
