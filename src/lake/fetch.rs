@@ -41,7 +41,8 @@ pub struct LocalPart {
     pub rows: u64,
     pub(super) metadata: ArrowReaderMetadata,
     modified: Option<SystemTime>,
-    spooled: Option<Arc<TempPath>>,
+    /// Held, not read: the file goes with the last clone.
+    _spooled: Option<Arc<TempPath>>,
 }
 
 impl Lake {

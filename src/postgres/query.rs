@@ -1,4 +1,5 @@
 //! Queries with Arrow results, over COPY OUT BINARY.
+#![allow(clippy::wildcard_enum_match_arm, reason = "the driver's kinds may grow")]
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;

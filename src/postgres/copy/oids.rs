@@ -1,4 +1,5 @@
 //! Names and OIDs of types, and of their arrays.
+#![allow(clippy::wildcard_enum_match_arm, reason = "every other type is a scalar")]
 
 use super::types::{Element, PgType};
 

@@ -1,4 +1,5 @@
 //! Types whose text is read here: addresses, intervals, and arrays in PostgreSQL's own form.
+#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::net::IpAddr;
 
