@@ -140,7 +140,7 @@ fn inspect(
         rows,
         metadata,
         modified,
-        spooled,
+        _spooled: spooled,
     };
     local.verify_unchanged()?;
     Ok(local)
