@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Shape;
-use super::sheet::TABLE;
+use super::sheet::{Counts, Op, TABLE};
 use crate::error::{Error, Result};
 use crate::postgres::{Session, get};
 
@@ -29,7 +29,10 @@ impl Written {
 const ANALYZE_ROWS: u64 = 1_000;
 
 /// Applies the sheet. Foreign keys and (key, from) are deferred; the order keeps at most one open row a key.
-pub(super) async fn apply(session: &Session, shape: &Shape, load_id: &str) -> Result<Written> {
+///
+/// # Errors
+/// [`Error::Internal`] when other rows were there than were read, or versions of a key would overlap.
+pub(super) async fn apply(session: &Session, shape: &Shape, planned: &Counts, load_id: &str) -> Result<Written> {
     apply_log(session, shape).await?;
     let dimension = shape.dimension;
     let (table, sk, key) = (dimension.table, dimension.surrogate, dimension.dataset.key());
@@ -45,13 +48,18 @@ pub(super) async fn apply(session: &Session, shape: &Shape, load_id: &str) -> Re
         .await?;
     let deleted =
         session.touch(&format!("DELETE FROM {table} m USING pg_temp.retired r WHERE r.sk = m.{sk}"), &[]).await?;
+    expect(deleted, planned.of(Op::Delete), table)?;
     let mut updated = 0;
     // Rows that close come before rows that open: only one row of a key may be open at any time.
     for condition in ["at_to IS NOT NULL", "at_to IS NULL"] {
-        updated += session.touch(&update_sql(shape, condition), &[&load_id]).await?;
+        for op in [Op::Move, Op::Update].into_iter().filter(|op| planned.of(*op) > 0) {
+            updated += session.touch(&update_sql(shape, op, condition), &[&load_id]).await?;
+        }
     }
     updated += session.touch(&infer_sql(shape), &[]).await?;
+    expect(updated, planned.of(Op::Move) + planned.of(Op::Update) + planned.of(Op::Infer), table)?;
     let inserted = session.touch(&insert_sql(shape), &[&load_id]).await?;
+    expect(inserted, planned.of(Op::Insert), table)?;
     let written = Written { inserted, updated, deleted };
     if written.total() >= ANALYZE_ROWS {
         session.run(&format!("ANALYZE {table}; ANALYZE {log}", log = shape.log())).await?;
@@ -60,6 +68,15 @@ pub(super) async fn apply(session: &Session, shape: &Shape, load_id: &str) -> Re
         check_overlaps(session, table, key, from, to).await?;
     }
     Ok(written)
+}
+
+/// A row that is not there although it was read: somebody else writes to the dimension.
+fn expect(touched: u64, planned: u64, table: &str) -> Result<()> {
+    if touched == planned {
+        return Ok(());
+    }
+    let message = format!("{touched} rows were written where {planned} were planned; nothing was published");
+    Err(Error::internal(message).with("table", table))
 }
 
 async fn apply_log(session: &Session, shape: &Shape) -> Result<()> {
@@ -80,13 +97,15 @@ fn instant(column: &str) -> String {
     format!("'epoch'::timestamptz + {column} * interval '1 microsecond'")
 }
 
-/// (column, expression over the sheet's row `s`) for every column that a version fills.
-fn assignments(shape: &Shape) -> Vec<(String, String)> {
-    let mut list: Vec<(String, String)> = shape
-        .filled()
-        .into_iter()
-        .map(|(name, kind, index)| (name.to_owned(), kind.from_canonical(&format!("s.said[{}]", index + 1))))
-        .collect();
+/// (column, expression over the sheet's row `s`) for the columns that an operation fills.
+fn assignments(shape: &Shape, op: Op) -> Vec<(String, String)> {
+    let mut list: Vec<(String, String)> = Vec::new();
+    if op != Op::Move {
+        let filled = shape.filled().into_iter();
+        list.extend(
+            filled.map(|(name, kind, index)| (name.to_owned(), kind.from_canonical(&format!("s.said[{}]", index + 1)))),
+        );
+    }
     if let Some((from, to)) = shape.dimension.interval {
         list.push((from.to_owned(), instant("s.at_from")));
         list.push((to.to_owned(), instant("s.at_to")));
@@ -96,10 +115,12 @@ fn assignments(shape: &Shape) -> Vec<(String, String)> {
     list
 }
 
-fn update_sql(shape: &Shape, condition: &str) -> String {
-    let set: Vec<String> = assignments(shape).into_iter().map(|(name, value)| format!("{name} = {value}")).collect();
+fn update_sql(shape: &Shape, op: Op, condition: &str) -> String {
+    let set: Vec<String> =
+        assignments(shape, op).into_iter().map(|(name, value)| format!("{name} = {value}")).collect();
     format!(
-        "UPDATE {table} m SET {set} FROM {TABLE} s WHERE s.op = 'update' AND s.{condition} AND s.sk = m.{sk}",
+        "UPDATE {table} m SET {set} FROM {TABLE} s WHERE s.op = '{op}' AND s.{condition} AND s.sk = m.{sk}",
+        op = op.code(),
         table = shape.dimension.table,
         set = set.join(", "),
         sk = shape.dimension.surrogate,
@@ -120,7 +141,7 @@ fn infer_sql(shape: &Shape) -> String {
 }
 
 fn insert_sql(shape: &Shape) -> String {
-    let (names, values): (Vec<String>, Vec<String>) = assignments(shape).into_iter().unzip();
+    let (names, values): (Vec<String>, Vec<String>) = assignments(shape, Op::Insert).into_iter().unzip();
     format!(
         "INSERT INTO {table} ({key}, {names}) SELECT s.key, {values} FROM {TABLE} s WHERE s.op = 'insert' \
          ORDER BY s.key, s.at_from",

@@ -143,8 +143,9 @@ impl Work<'_> {
         let old_absent = self.remember_absent().await?;
         self.find_affected(&days, old_absent != self.absent).await?;
         let (mut written, mut rekeyed) = (Written::default(), BTreeMap::new());
-        if self.plan_affected(&days, old_absent).await? {
-            written = apply::apply(session, &self.shape, &Warehouse::load_id(self.dt)).await?;
+        let planned = self.plan_affected(&days, old_absent).await?;
+        if !planned.is_empty() {
+            written = apply::apply(session, &self.shape, &planned, &Warehouse::load_id(self.dt)).await?;
             rekeyed = self.follow(dimension.member).await?;
         }
         schema::fix_zone(session, &self.warehouse.settings.time_zone).await?;

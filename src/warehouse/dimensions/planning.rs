@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 
 use super::load::{Days, Work};
-use super::sheet::{Entry, Op, Sheet, TABLE};
+use super::sheet::{Counts, Entry, Op, Sheet, TABLE};
 use crate::error::{Error, Result};
 use crate::history::{Plan, Presence, Rules, Run, Statement, Stored, Values, Version, assign, derive, plan};
 use crate::model::{Absent, Zone};
@@ -14,8 +14,8 @@ use crate::warehouse::rekey;
 const FETCH_ROWS: usize = 20_000;
 
 impl Work<'_> {
-    /// Fills the sheet of changes; tells whether there are any.
-    pub(super) async fn plan_affected(&self, days: &Days, old_absent: Absent) -> Result<bool> {
+    /// Fills the sheet of changes and counts them.
+    pub(super) async fn plan_affected(&self, days: &Days, old_absent: Absent) -> Result<Counts> {
         let planner = Planner {
             zone: self.warehouse.zone,
             width: self.shape.width(),
@@ -29,7 +29,6 @@ impl Work<'_> {
         };
         self.session.run(&format!("DECLARE affected_keys NO SCROLL CURSOR FOR {}", self.stream_sql())).await?;
         let mut sheet = Sheet::new();
-        let mut changes = false;
         let mut pending: Vec<tokio_postgres::Row> = Vec::new();
         loop {
             self.warehouse.cancel.check()?;
@@ -42,13 +41,13 @@ impl Work<'_> {
             let held_rows = held.map_or(0, |k| k.rows);
             let kept = pending.split_off(pending.len() - held_rows);
             self.plan_keys(keys, &planner, &mut sheet).await?;
-            changes |= sheet.rows() > 0;
             sheet.send(self.session, &self.warehouse.cancel).await?;
             pending = kept;
             if is_last {
-                let end = if changes { format!("; ANALYZE {TABLE}") } else { String::new() };
+                let counts = sheet.counts();
+                let end = if counts.is_empty() { String::new() } else { format!("; ANALYZE {TABLE}") };
                 self.session.run(&format!("CLOSE affected_keys{end}")).await?;
-                return Ok(changes);
+                return Ok(counts);
             }
         }
     }
@@ -75,7 +74,7 @@ impl Work<'_> {
         for (key, before, wanted) in &derived {
             let plan = plan(&key.stored, wanted, referenced.contains(&key.key));
             write_log(sheet, planner, &key.key, before, &key.runs);
-            write_plan(sheet, &key.key, &plan, wanted);
+            write_plan(sheet, key, &plan, wanted);
         }
         Ok(())
     }
@@ -219,18 +218,25 @@ fn write_log(sheet: &mut Sheet, planner: &Planner, key: &str, before: &[Run], af
     }
 }
 
-fn write_plan(sheet: &mut Sheet, key: &str, plan: &Plan, wanted: &[Version]) {
+fn write_plan(sheet: &mut Sheet, known: &Keyed, plan: &Plan, wanted: &[Version]) {
+    let key = known.key.as_str();
     for &surrogate in &plan.deletes {
         sheet.push(Op::Delete, &Entry { key, surrogate: Some(surrogate), ..Entry::default() });
     }
     if plan.to_inferred.is_some() {
         sheet.push(Op::Infer, &Entry { key, surrogate: plan.to_inferred, ..Entry::default() });
     }
-    let updates = plan.updates.iter().map(|u| (Op::Update, Some(u.surrogate), u.version));
+    let shows = |surrogate: i64, version: &Version| {
+        known.stored.iter().any(|row| row.surrogate == surrogate && !row.is_inferred && row.values == version.values)
+    };
+    let updates = plan.updates.iter().map(|u| {
+        let op = if shows(u.surrogate, &wanted[u.version]) { Op::Move } else { Op::Update };
+        (op, Some(u.surrogate), u.version)
+    });
     let inserts = plan.inserts.iter().map(|&version| (Op::Insert, None, version));
     for (op, surrogate, version) in updates.chain(inserts) {
         let version = &wanted[version];
-        let values = Some(&version.values);
+        let values = Some(&version.values).filter(|_| op != Op::Move);
         sheet.push(op, &Entry { key, surrogate, from: version.from, to: version.to, values, ..Entry::default() });
     }
     for &(from, to) in &plan.changed {

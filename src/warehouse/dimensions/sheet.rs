@@ -25,7 +25,9 @@ pub(super) enum Op {
     LogPut,
     /// A version that goes.
     Delete,
-    /// A version that changes.
+    /// A version of which only the bounds change; its values are not sent.
+    Move,
+    /// A version whose values change.
     Update,
     /// A new version.
     Insert,
@@ -42,6 +44,7 @@ impl Op {
             Self::LogGone => "log_gone",
             Self::LogPut => "log_put",
             Self::Delete => "delete",
+            Self::Move => "move",
             Self::Update => "update",
             Self::Insert => "insert",
             Self::Infer => "infer",
@@ -77,6 +80,21 @@ pub(super) struct Sheet {
     stated: Int64Builder,
     said: ListBuilder<StringBuilder>,
     rows: usize,
+    counts: Counts,
+}
+
+/// How many rows ask for what.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts([u64; 9]);
+
+impl Counts {
+    pub(super) fn of(&self, op: Op) -> u64 {
+        self.0[op as usize]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|count| *count == 0)
+    }
 }
 
 /// The sheet's table.
@@ -100,6 +118,7 @@ impl Sheet {
             stated: Int64Builder::new(),
             said: ListBuilder::new(StringBuilder::new()),
             rows: 0,
+            counts: Counts::default(),
         }
     }
 
@@ -124,6 +143,12 @@ impl Sheet {
         }
         self.said.append(entry.values.is_some());
         self.rows += 1;
+        self.counts.0[op as usize] += 1;
+    }
+
+    /// What was pushed since the sheet was made, sent or not.
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Sends what was pushed and begins anew.
@@ -131,7 +156,8 @@ impl Sheet {
         if self.rows == 0 {
             return Ok(());
         }
-        let full = std::mem::replace(self, Self::new());
+        let rest = Self { counts: self.counts, ..Self::new() };
+        let full = std::mem::replace(self, rest);
         let feed = Arc::new(Full { batch: full.batch()? });
         let target = Target::new(TABLE.to_owned(), columns());
         copy_here(session, &target, feed, cancel, &Progress::default()).await?;
