@@ -95,9 +95,16 @@ fn rollups(criterion: &mut Criterion) {
 
 fn histories(criterion: &mut Criterion) {
     const DAYS: i64 = 64;
-    let rules = Rules { columns: 1, absent: Absent::Close, tracked: 1, overwritten: 0, active: None, type2: true };
+    let rules = Rules {
+        columns: 1,
+        absent: Absent::Close,
+        tracked: 1_u64.into(),
+        overwritten: 0_u64.into(),
+        active: None,
+        type2: true,
+    };
     let days: Vec<i64> = (0..DAYS).collect();
-    let say = |day: i64| Statement::observed(1, vec![Some((day / 8).to_string().into_boxed_str())].into());
+    let say = |day: i64| Statement::observed(1_u64.into(), vec![Some((day / 8).to_string().into_boxed_str())].into());
     assert_eq!(say(0).kind, Presence::Observed);
     criterion.bench_function("history/assign_and_derive_64_days_backwards", |bencher| {
         bencher.iter_batched(

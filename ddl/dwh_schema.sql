@@ -336,22 +336,22 @@ SELECT seed.code, seed.code FROM (VALUES ('card'), ('wallet'), ('promo')) AS see
 WHERE NOT EXISTS (SELECT FROM dwh.dim_payment_method known WHERE known.code = seed.code);
 
 -- What each loaded day said of a key, as runs of equal statements over the loaded days: [from_dt, to_dt).
--- A day on which no run holds did not name the key. "stated" is a bit mask over "said"; a mention (a row that was
+-- A day on which no run holds did not name the key. "stated" has a bit for each value of "said"; a mention (a row that was
 -- rejected, but whose key could be read) states nothing. Corrections, late days and rewinds are answered from here.
 CREATE TABLE IF NOT EXISTS dwh.dim_route_said (
-    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bigint NOT NULL,
+    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
     said text[] NOT NULL, PRIMARY KEY (key, from_dt), CHECK (from_dt < to_dt)
 );
 CREATE TABLE IF NOT EXISTS dwh.dim_user_said (
-    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bigint NOT NULL,
+    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
     said text[] NOT NULL, PRIMARY KEY (key, from_dt), CHECK (from_dt < to_dt)
 );
 CREATE TABLE IF NOT EXISTS dwh.dim_vehicle_said (
-    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bigint NOT NULL,
+    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
     said text[] NOT NULL, PRIMARY KEY (key, from_dt), CHECK (from_dt < to_dt)
 );
 CREATE TABLE IF NOT EXISTS dwh.dim_stop_said (
-    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bigint NOT NULL,
+    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
     said text[] NOT NULL, PRIMARY KEY (key, from_dt), CHECK (from_dt < to_dt)
 );
 

@@ -14,8 +14,9 @@
 //!   by the bounds known on that day. So time alone can open a version, and only at a loaded day.
 //! * Neighbours that touch and show the same are one version.
 
+use super::columns::Columns;
 use super::log::{Presence, Run};
-use super::value::{Columns, Instant, Value, Values, holds, is_before};
+use super::value::{Instant, Value, Values, is_before};
 use crate::error::{Error, Result};
 use crate::model::Absent;
 
@@ -31,7 +32,7 @@ pub struct ActiveWindow {
 }
 
 /// How a dimension keeps its history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// How many columns are declared.
     pub columns: usize,
@@ -74,7 +75,7 @@ pub fn derive(runs: &[Run], loaded_days: &[Instant], rules: &Rules) -> Result<Ve
         builder.newest = builder.carried.clone();
         return if observed().next().is_some() { builder.timeless() } else { Ok(Vec::new()) };
     }
-    if rules.overwritten != 0 {
+    if !rules.overwritten.is_empty() {
         let mut ahead = Builder::new(rules, loaded_days);
         observed().for_each(|run| ahead.state(run));
         builder.newest = ahead.carried;
@@ -120,7 +121,7 @@ impl<'a> Builder<'a> {
     /// Takes over what a day states.
     fn state(&mut self, run: &'a Run) {
         for (index, (carried, value)) in self.carried.iter_mut().zip(&run.values).enumerate() {
-            if holds(run.stated, index) {
+            if run.stated.holds(index) {
                 *carried = value.as_deref();
             }
         }
@@ -185,10 +186,10 @@ impl<'a> Builder<'a> {
         if self.rules.active.is_some_and(|window| window.flag_column == column) {
             return active.map(|active| if active { "true" } else { "false" }.into());
         }
-        if holds(self.rules.overwritten, column) {
+        if self.rules.overwritten.holds(column) {
             return self.newest[column].map(Into::into);
         }
-        if holds(self.rules.tracked, column) { self.carried[column].map(Into::into) } else { None }
+        if self.rules.tracked.holds(column) { self.carried[column].map(Into::into) } else { None }
     }
 }
 

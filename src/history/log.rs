@@ -8,7 +8,8 @@
 //! The caller knows the loaded days of the dataset and passes the neighbours of the day at hand. Every boundary of a run
 //! is then a loaded day.
 
-use super::value::{Columns, Instant, Values, holds, is_before};
+use super::columns::Columns;
+use super::value::{Instant, Values, is_before};
 
 /// How a snapshot speaks of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,7 +35,7 @@ impl Statement {
     /// A clean row. Values of columns that are not stated are dropped, so that equal statements compare equal.
     pub fn observed(stated: Columns, mut values: Values) -> Self {
         for (index, value) in values.iter_mut().enumerate() {
-            if !holds(stated, index) {
+            if !stated.holds(index) {
                 *value = None;
             }
         }
@@ -43,7 +44,7 @@ impl Statement {
 
     /// A key that only rejected rows name.
     pub fn mentioned() -> Self {
-        Self { kind: Presence::Mentioned, stated: 0, values: Values::default() }
+        Self { kind: Presence::Mentioned, stated: Columns::default(), values: Values::default() }
     }
 }
 
@@ -70,16 +71,16 @@ impl Run {
 
     /// What the run's days say.
     pub fn statement(&self) -> Statement {
-        Statement { kind: self.kind, stated: self.stated, values: self.values.clone() }
+        Statement { kind: self.kind, stated: self.stated.clone(), values: self.values.clone() }
     }
 
     /// Whether the run says exactly this. Mentions have no contents, whatever fills their values.
     pub fn says(&self, statement: &Statement) -> bool {
-        self.says_parts(statement.kind, statement.stated, &statement.values)
+        self.says_parts(statement.kind, &statement.stated, &statement.values)
     }
 
-    fn says_parts(&self, kind: Presence, stated: Columns, values: &Values) -> bool {
-        self.kind == kind && (kind == Presence::Mentioned || (self.stated == stated && self.values == *values))
+    fn says_parts(&self, kind: Presence, stated: &Columns, values: &Values) -> bool {
+        self.kind == kind && (kind == Presence::Mentioned || (self.stated == *stated && self.values == *values))
     }
 }
 
@@ -161,7 +162,7 @@ fn join_some(runs: &mut Vec<Run>, run: Option<Run>) {
 
 fn join(runs: &mut Vec<Run>, run: Run) {
     match runs.last_mut() {
-        Some(last) if last.to == Some(run.from) && last.says_parts(run.kind, run.stated, &run.values) => {
+        Some(last) if last.to == Some(run.from) && last.says_parts(run.kind, &run.stated, &run.values) => {
             last.to = run.to
         }
         _ => runs.push(run),

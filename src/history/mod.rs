@@ -24,6 +24,7 @@
 //! Tests: `tests/python/merge` and `tests/python/warehouse/truth`.
 
 mod as_of;
+mod columns;
 mod derive;
 mod guard;
 mod log;
@@ -36,10 +37,11 @@ mod value;
 mod tests;
 
 pub use as_of::{AsOfBuilder, AsOfIndex, Hit, KeyId, Misses, as_of};
+pub use columns::Columns;
 pub use derive::{ActiveWindow, Rules, Version, derive};
 pub use guard::{Census, guard};
 pub use log::{Presence, Run, Statement, assign, covering, forget, rewind, state};
 pub use plan::{EventRange, Plan, Stored, Update, plan};
 pub use snapshot::Snapshot;
 pub use sparse::{Calendar, is_plain, read_off};
-pub use value::{Columns, Instant, MAX_COLUMNS, Value, Values, composite_key};
+pub use value::{Instant, Value, Values, composite_key};

@@ -7,8 +7,9 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
+use super::columns::Columns;
 use super::log::{Presence, Statement};
-use super::value::{Columns, MAX_COLUMNS, Values, holds};
+use super::value::Values;
 use crate::error::{Error, Result};
 
 /// Entries share chunks of this size; a longer one gets its own.
@@ -22,6 +23,7 @@ const CHUNK_BYTES: usize = 1 << 18;
 #[derive(Debug)]
 pub struct Snapshot {
     columns: Box<[Box<str>]>,
+    all: Columns,
     store: Store,
     /// By first appearance, where the key's entry lies.
     entries: Vec<Place>,
@@ -36,16 +38,10 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// An empty snapshot over the declared columns.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when there are more columns than [`MAX_COLUMNS`].
-    pub fn new(columns: &[&str]) -> Result<Self> {
-        if columns.len() > MAX_COLUMNS {
-            let message = format!("{} columns cannot keep history, at most {MAX_COLUMNS} can", columns.len());
-            return Err(Error::config(message));
-        }
-        Ok(Self {
+    pub fn new(columns: &[&str]) -> Self {
+        Self {
             columns: columns.iter().map(|&name| name.into()).collect(),
+            all: Columns::first(columns.len()),
             store: Store::default(),
             entries: Vec::new(),
             index: HashTable::new(),
@@ -54,18 +50,18 @@ impl Snapshot {
             mentions: 0,
             observed_keys: 0,
             scratch: Vec::new(),
-        })
+        }
     }
 
     /// Adds a clean row; values of columns that are not stated are not looked at.
     ///
     /// # Errors
     /// [`Error::Data`] when a row of the same key states another value of some column.
-    pub fn row(&mut self, key: &str, stated: Columns, values: &[Option<&str>]) -> Result<()> {
+    pub fn row(&mut self, key: &str, stated: &Columns, values: &[Option<&str>]) -> Result<()> {
         self.rows += 1;
-        let stated = (0..self.columns.len()).map(|index| stated & 1 << index).sum();
+        let stated = stated.within(&self.all);
         let mut entry = std::mem::take(&mut self.scratch);
-        encode(&mut entry, key, Presence::Observed, stated, values);
+        encode(&mut entry, key, Presence::Observed, (&stated, &self.all), values);
         let added = self.add(key, &entry);
         self.scratch = entry;
         added
@@ -76,7 +72,7 @@ impl Snapshot {
         self.mentions += 1;
         if self.find(key).is_none() {
             let mut entry = std::mem::take(&mut self.scratch);
-            encode(&mut entry, key, Presence::Mentioned, 0, &[]);
+            encode(&mut entry, key, Presence::Mentioned, (&Columns::default(), &self.all), &[]);
             self.append(key, &entry);
             self.scratch = entry;
         }
@@ -85,7 +81,7 @@ impl Snapshot {
     /// What the snapshot says of a key; `None`: absent.
     pub fn get(&self, key: &str) -> Option<Statement> {
         let place = self.entries[self.find(key)? as usize];
-        Some(self.store.entry(place).statement(self.columns.len()))
+        Some(self.entry(place).statement(self.columns.len()))
     }
 
     /// Whether any row, rejected ones included, names the key.
@@ -96,7 +92,7 @@ impl Snapshot {
     /// Every key and what is said of it, by first appearance.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Statement)> {
         self.entries.iter().map(|&place| {
-            let entry = self.store.entry(place);
+            let entry = self.entry(place);
             (entry.key, entry.statement(self.columns.len()))
         })
     }
@@ -122,9 +118,13 @@ impl Snapshot {
         self.store.memory_bytes() + self.entries.capacity() * size_of::<Place>() + table
     }
 
+    fn entry(&self, place: Place) -> Entry<'_> {
+        decode(self.store.bytes(place), self.all.words())
+    }
+
     fn find(&self, key: &str) -> Option<u32> {
         let hash = self.hasher.hash_one(key);
-        let found = self.index.find(hash, |&position| self.store.entry(self.entries[position as usize]).key == key);
+        let found = self.index.find(hash, |&position| self.entry(self.entries[position as usize]).key == key);
         found.copied()
     }
 
@@ -135,7 +135,7 @@ impl Snapshot {
             return Ok(());
         };
         let place = self.entries[position as usize];
-        let known = self.store.entry(place);
+        let known = self.entry(place);
         let place = match known.kind {
             Presence::Mentioned => {
                 self.observed_keys += 1;
@@ -143,7 +143,7 @@ impl Snapshot {
             }
             Presence::Observed if self.store.bytes(place).starts_with(entry) => return Ok(()),
             Presence::Observed => {
-                let Some(merged) = self.merge(&known, &decode(entry))? else { return Ok(()) };
+                let Some(merged) = self.merge(&known, &decode(entry, self.all.words()))? else { return Ok(()) };
                 self.store.push(&merged)
             }
         };
@@ -155,29 +155,32 @@ impl Snapshot {
     fn merge(&self, known: &Entry<'_>, other: &Entry<'_>) -> Result<Option<Vec<u8>>> {
         let mut values = known.values(self.columns.len());
         for (index, (value, said)) in values.iter_mut().zip(other.values(self.columns.len())).enumerate() {
-            if !holds(other.stated, index) {
+            if !other.stated.holds(index) {
                 continue;
             }
-            if holds(known.stated, index) && *value != said {
+            if known.stated.holds(index) && *value != said {
                 return Err(contradiction(known.key, &self.columns[index], *value, said));
             }
             *value = said;
         }
-        let stated = known.stated | other.stated;
+        let stated = known.stated.with(&other.stated);
         let mut merged = Vec::new();
         if stated != known.stated {
-            encode(&mut merged, known.key, Presence::Observed, stated, &values);
+            encode(&mut merged, known.key, Presence::Observed, (&stated, &self.all), &values);
         }
         Ok((stated != known.stated).then_some(merged))
     }
 
     fn append(&mut self, key: &str, entry: &[u8]) {
+        let words = self.all.words();
         let Self { store, entries, index, hasher, .. } = self;
         // 2^32 keys would not fit into memory long before they would not fit here.
         let position = entries.len() as u32;
         entries.push(store.push(entry));
         let hash = hasher.hash_one(key);
-        index.insert_unique(hash, position, |&other| hasher.hash_one(store.entry(entries[other as usize]).key));
+        index.insert_unique(hash, position, |&other| {
+            hasher.hash_one(decode(store.bytes(entries[other as usize]), words).key)
+        });
     }
 }
 
@@ -219,10 +222,6 @@ impl Store {
         &self.chunks[place.chunk as usize][place.at as usize..]
     }
 
-    fn entry(&self, place: Place) -> Entry<'_> {
-        decode(self.bytes(place))
-    }
-
     fn memory_bytes(&self) -> usize {
         self.chunks.iter().map(Vec::capacity).sum()
     }
@@ -239,7 +238,7 @@ struct Entry<'a> {
 impl<'a> Entry<'a> {
     fn values(&self, columns: usize) -> Vec<Option<&'a str>> {
         let mut rest = self.encoded_values;
-        let mut value = |index| match holds(self.stated, index).then(|| take_number(&mut rest)) {
+        let mut value = |index| match self.stated.holds(index).then(|| take_number(&mut rest)) {
             None | Some(0) => None,
             Some(length) => Some(take_text(&mut rest, length - 1)),
         };
@@ -251,21 +250,27 @@ impl<'a> Entry<'a> {
             Presence::Mentioned => Statement::mentioned(),
             Presence::Observed => {
                 let values: Values = self.values(columns).into_iter().map(|value| value.map(Into::into)).collect();
-                Statement::observed(self.stated, values)
+                Statement::observed(self.stated.clone(), values)
             }
         }
     }
 }
 
-/// An entry: key, one number for kind and columns, and the stated values. Lengths come first and are LEB128 numbers; 0
-/// stands for NULL and for a mention. No entry is the beginning of a different one.
-fn encode(entry: &mut Vec<u8>, key: &str, kind: Presence, stated: Columns, values: &[Option<&str>]) {
+/// An entry: key, kind, a number for each 64 of all columns, and the stated values. Lengths come first and are LEB128
+/// numbers; 0 stands for NULL and for a mention. No entry is the beginning of a different one.
+fn encode(
+    entry: &mut Vec<u8>,
+    key: &str,
+    kind: Presence,
+    (stated, all): (&Columns, &Columns),
+    values: &[Option<&str>],
+) {
     entry.clear();
     put_number(entry, key.len() as u64);
     entry.extend_from_slice(key.as_bytes());
     entry.push(u8::from(kind == Presence::Observed));
-    put_number(entry, stated);
-    for index in (0..MAX_COLUMNS).filter(|&index| holds(stated, index)) {
+    (0..all.words()).for_each(|place| put_number(entry, stated.word(place)));
+    for index in (0..stated.digits()).filter(|&index| stated.holds(index)) {
         match values.get(index).copied().flatten() {
             None => entry.push(0),
             Some(text) => {
@@ -276,11 +281,11 @@ fn encode(entry: &mut Vec<u8>, key: &str, kind: Presence, stated: Columns, value
     }
 }
 
-fn decode(mut bytes: &[u8]) -> Entry<'_> {
+fn decode(mut bytes: &[u8], words: usize) -> Entry<'_> {
     let length = take_number(&mut bytes);
     let key = take_text(&mut bytes, length);
     let kind = if take_number(&mut bytes) == 0 { Presence::Mentioned } else { Presence::Observed };
-    let stated = take_number(&mut bytes);
+    let stated = Columns::of_words((0..words).map(|_| take_number(&mut bytes)));
     Entry { key, kind, stated, encoded_values: bytes }
 }
 

@@ -4,9 +4,10 @@
 //! *plain*. Whoever stores versions and logs side by side keeps only the logs that are not plain, and [`read_off`] gives
 //! the others back.
 
+use super::columns::Columns;
 use super::derive::Version;
 use super::log::{Presence, Run};
-use super::value::{Columns, Instant, Values, holds, is_before};
+use super::value::{Instant, Values, is_before};
 
 /// How the days of a table speak.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub fn read_off(versions: &[Version], calendar: &Calendar) -> Vec<Run> {
     for version in versions {
         let Some(from) = version.from else { continue };
         match calendar {
-            Calendar::Feed(stated) => runs.push(observed(from, None, *stated, &version.values)),
+            Calendar::Feed(stated) => runs.push(observed(from, None, stated, &version.values)),
             Calendar::Snapshots(days) => {
                 let first = days.partition_point(|(day, _)| *day < from);
                 let within = &days[first..days.partition_point(|(day, _)| is_before(*day, version.to))];
@@ -41,7 +42,7 @@ pub fn read_off(versions: &[Version], calendar: &Calendar) -> Vec<Run> {
                     let start = if index == 0 { from } else { stretch[0].0 };
                     let next = within.iter().find(|(day, stated)| *day > stretch[0].0 && *stated != stretch[0].1);
                     let to = next.map(|(day, _)| *day).or(version.to);
-                    push(&mut runs, observed(start, to, stretch[0].1, &version.values));
+                    push(&mut runs, observed(start, to, &stretch[0].1, &version.values));
                 }
             }
         }
@@ -54,9 +55,9 @@ pub fn is_plain(runs: &[Run], versions: &[Version], calendar: &Calendar) -> bool
     read_off(versions, calendar) == runs
 }
 
-fn observed(from: Instant, to: Option<Instant>, stated: Columns, values: &Values) -> Run {
-    let said = values.iter().enumerate().map(|(index, value)| value.clone().filter(|_| holds(stated, index)));
-    Run { from, to, stated, kind: Presence::Observed, values: said.collect() }
+fn observed(from: Instant, to: Option<Instant>, stated: &Columns, values: &Values) -> Run {
+    let said = values.iter().enumerate().map(|(index, value)| value.clone().filter(|_| stated.holds(index)));
+    Run { from, to, stated: stated.clone(), kind: Presence::Observed, values: said.collect() }
 }
 
 fn push(runs: &mut Vec<Run>, run: Run) {

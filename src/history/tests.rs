@@ -7,7 +7,7 @@ mod planning;
 mod properties;
 mod snapshots;
 
-use super::{Instant, Rules, Run, Statement, Value, Values, Version};
+use super::{Columns, Instant, Rules, Run, Statement, Value, Values, Version};
 use crate::model::Absent;
 
 /// Values from short texts; `-` is NULL.
@@ -21,7 +21,7 @@ fn value(text: &str) -> Value {
 
 /// A clean row that states all its columns.
 fn row(texts: &[&str]) -> Option<Statement> {
-    Some(Statement::observed((1 << texts.len()) - 1, values(texts)))
+    Some(Statement::observed(Columns::first(texts.len()), values(texts)))
 }
 
 fn run(from: Instant, to: Option<Instant>, texts: &[&str]) -> Run {
@@ -34,6 +34,12 @@ fn version(from: Instant, to: Option<Instant>, texts: &[&str]) -> Version {
 
 /// All columns tracked, absence closes, no flag.
 fn tracking(columns: usize) -> Rules {
-    let tracked = (1 << columns) - 1;
-    Rules { columns, absent: Absent::Close, tracked, overwritten: 0, active: None, type2: true }
+    Rules {
+        columns,
+        absent: Absent::Close,
+        tracked: Columns::first(columns),
+        overwritten: Columns::default(),
+        active: None,
+        type2: true,
+    }
 }

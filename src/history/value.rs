@@ -1,4 +1,4 @@
-//! The words of the room: instants, values, sets of columns, keys.
+//! The words of the room: instants, values, keys.
 
 /// A point on the time axis: microseconds since 1970-01-01T00:00:00Z.
 pub type Instant = i64;
@@ -8,17 +8,6 @@ pub type Value = Option<Box<str>>;
 
 /// The values of one key over the dimension's declared columns, in their order.
 pub type Values = Box<[Value]>;
-
-/// A set of columns: bit *i* stands for the *i*-th declared column.
-pub type Columns = u64;
-
-/// How many columns a dimension can declare: one bit of [`Columns`] each.
-pub const MAX_COLUMNS: usize = Columns::BITS as usize;
-
-/// Whether a set holds a column.
-pub(super) fn holds(columns: Columns, index: usize) -> bool {
-    index < MAX_COLUMNS && columns >> index & 1 == 1
-}
 
 /// Whether `at` lies before the end of an interval; an open one has no end.
 pub(super) fn is_before(at: Instant, end: Option<Instant>) -> bool {

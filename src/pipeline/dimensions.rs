@@ -11,7 +11,7 @@ use super::input::{Audience, Judged, on_thread};
 use super::report::{Report, TableReport};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
-use crate::history::Snapshot;
+use crate::history::{Columns, Snapshot};
 use crate::model::{Dataset, Dimension};
 use crate::warehouse::{self, DimensionLoad};
 
@@ -94,11 +94,11 @@ impl Pipeline {
 pub(super) fn collapse(dimension: &Dimension, judged: &Judged, cancel: &Cancel) -> Result<Snapshot> {
     let declared = dimension.columns();
     let names: Vec<&str> = declared.iter().map(|c| c.name).collect();
-    let mut snapshot = Snapshot::new(&names)?;
+    let mut snapshot = Snapshot::new(&names);
     let key_kind = Dataset::columns(dimension.dataset)[0].kind;
     judged.each(cancel, &mut |cleaner, kept, cleaned| {
         // The key is the first column of the dataset; the declared columns are those after it.
-        let stated = cleaner.stated() >> 1;
+        let stated = Columns::from(cleaner.stated() >> 1);
         let keys = kept.column(0);
         for row in 0..kept.num_rows() {
             let values: Vec<_> = declared
@@ -110,7 +110,7 @@ pub(super) fn collapse(dimension: &Dimension, judged: &Judged, cancel: &Cancel) 
             let key = key_kind
                 .canonical(keys, row)
                 .ok_or_else(|| Error::internal("a clean row of a dimension has no key"))?;
-            snapshot.row(&key, stated, &values).map_err(|e| e.with("table", dimension.table))?;
+            snapshot.row(&key, &stated, &values).map_err(|e| e.with("table", dimension.table))?;
         }
         for reject in &cleaned.rejects {
             if let Some(key) = &reject.key {

@@ -20,7 +20,7 @@ use super::input::{Judged, on_thread};
 use super::mart::versions;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
-use crate::history::{Census, Presence, Rules, Run, Snapshot, assign, derive, guard};
+use crate::history::{Census, Columns, Presence, Rules, Run, Snapshot, assign, derive, guard};
 use crate::model::{Absent, Dataset, Dimension, Fact, FactKind, Zone};
 use crate::rollup::HourClock;
 use crate::rollup::mart::{Claims, HourlyMart, RouteVersion, RouteVersions, partial};
@@ -260,8 +260,14 @@ impl RouteHistory {
         let (Some(name), Some(kind)) = (place("name"), place("transport_type")) else {
             return Err(Error::internal("routes have no name or type of transport"));
         };
-        let tracked = 1 << name | 1 << kind;
-        let rules = Rules { columns: columns.len(), absent, tracked, overwritten: 0, active: None, type2: true };
+        let rules = Rules {
+            columns: columns.len(),
+            absent,
+            tracked: [name, kind].into_iter().collect(),
+            overwritten: Columns::default(),
+            active: None,
+            type2: true,
+        };
         let mut versions = RouteVersions::default();
         for (key, runs) in &self.runs {
             for version in derive(runs, &self.days, &rules)? {

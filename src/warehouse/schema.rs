@@ -17,7 +17,10 @@ pub const SCHEMA_VERSION: u32 = 3;
 pub(super) const LOAD_VERSION: &str = "1";
 
 /// What [`DDL`] cannot do by itself because a table is there already: (version it leads to, statements).
-const MIGRATIONS: [(u32, &str); 1] = [(2, include_str!("../../ddl/migrations/0002_operations.sql"))];
+const MIGRATIONS: [(u32, &str); 2] = [
+    (2, include_str!("../../ddl/migrations/0002_operations.sql")),
+    (3, include_str!("../../ddl/migrations/0003_stated_columns.sql")),
+];
 
 /// The tables that the prototype had as well, in other shapes.
 const PROTOTYPE_TABLES: [&str; 17] = [

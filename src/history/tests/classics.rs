@@ -41,14 +41,14 @@ fn two_versions_in_one_batch_become_two_intervals() {
     let expected = [version(DAY_1, Some(DAY_2), &["a"]), version(DAY_2, None, &["b"])];
     assert_eq!(history(&feed, &tracking(1)), expected);
     // In one snapshot, which has one effective time, two versions contradict each other.
-    let mut snapshot = Snapshot::new(&["name"]).unwrap();
+    let mut snapshot = Snapshot::new(&["name"]);
     snapshot.row("R1", 1, &[Some("a")]).unwrap();
     snapshot.row("R1", 1, &[Some("b")]).unwrap_err();
 }
 
 #[test]
 fn an_exact_duplicate_is_one_row() {
-    let mut snapshot = Snapshot::new(&["name"]).unwrap();
+    let mut snapshot = Snapshot::new(&["name"]);
     snapshot.row("R1", 1, &[Some("a")]).unwrap();
     snapshot.row("R1", 1, &[Some("a")]).unwrap();
     assert_eq!(snapshot.collapsed_rows(), 1);
@@ -81,7 +81,7 @@ fn an_empty_extract_that_was_allowed_closes_and_under_ignore_does_nothing() {
 #[test]
 fn null_in_a_part_of_a_key_is_a_key_of_its_own() {
     let parts = [[Some("a"), None], [Some("a"), Some("")], [Some("a"), Some(r"\N")], [None, Some("a")]];
-    let mut snapshot = Snapshot::new(&["name"]).unwrap();
+    let mut snapshot = Snapshot::new(&["name"]);
     for (number, part) in parts.iter().enumerate() {
         snapshot.row(&composite_key(part), 1, &[Some(&*number.to_string())]).unwrap();
     }
@@ -92,7 +92,7 @@ fn null_in_a_part_of_a_key_is_a_key_of_its_own() {
 
 #[test]
 fn a_new_column_that_is_all_null_opens_no_version() {
-    let stated_one = Some(Statement::observed(0b01, values(&["a", "-"])));
+    let stated_one = Some(Statement::observed(0b01_u64.into(), values(&["a", "-"])));
     let days = [(DAY_1, stated_one), (DAY_2, row(&["a", "-"]))];
     assert_eq!(history(&days, &tracking(2)), [version(DAY_1, None, &["a", "-"])]);
 }
@@ -110,7 +110,7 @@ fn there_and_back_again_is_three_versions() {
 
 #[test]
 fn a_missing_column_keeps_its_value_across_a_gap_and_null_does_not() {
-    let unstated = Some(Statement::observed(0b01, values(&["a", "ignored"])));
+    let unstated = Some(Statement::observed(0b01_u64.into(), values(&["a", "ignored"])));
     let days = [(DAY_1, row(&["a", "x"])), (DAY_2, None), (DAY_3, unstated), (40, row(&["a", "-"]))];
     let expected = [
         version(DAY_1, Some(DAY_2), &["a", "x"]),
@@ -131,7 +131,7 @@ fn a_mention_keeps_open_what_is_open_and_closed_what_is_closed() {
 
 #[test]
 fn an_overwritten_column_shows_the_newest_statement_everywhere() {
-    let rules = Rules { tracked: 0b01, overwritten: 0b10, ..tracking(2) };
+    let rules = Rules { tracked: 0b01_u64.into(), overwritten: 0b10_u64.into(), ..tracking(2) };
     let days = [(DAY_3, row(&["b", "new"])), (DAY_1, row(&["a", "old"]))];
     assert_eq!(
         history(&days, &rules),
@@ -142,8 +142,8 @@ fn an_overwritten_column_shows_the_newest_statement_everywhere() {
 #[test]
 fn time_alone_flips_the_flag_at_the_next_loaded_day() {
     let active = Some(ActiveWindow { from_column: 1, to_column: 2, flag_column: 3 });
-    let rules = Rules { columns: 4, tracked: 0b0001, active, ..tracking(4) };
-    let said = || Some(Statement::observed(0b0111, values(&["a", "15", "30", "-"])));
+    let rules = Rules { columns: 4, tracked: 0b0001_u64.into(), active, ..tracking(4) };
+    let said = || Some(Statement::observed(0b0111_u64.into(), values(&["a", "15", "30", "-"])));
     let mut days = vec![(DAY_1, said()), (DAY_2, said()), (DAY_3, said())];
     let show = |flag| ["a", "-", "-", flag];
     let expected = [

@@ -99,7 +99,7 @@ impl Days {
     }
 
     fn newest(&self, column: usize, up_to: Instant) -> Value {
-        let statement = self.observed(up_to).find(|statement| statement.stated >> column & 1 == 1)?;
+        let statement = self.observed(up_to).find(|statement| statement.stated.holds(column))?;
         statement.values[column].clone()
     }
 
@@ -109,9 +109,9 @@ impl Days {
             let inactive = from.is_some_and(|from| day < from) || to.is_some_and(|to| day >= to);
             return Some((!inactive).to_string().into());
         }
-        match (rules.overwritten >> column & 1, rules.tracked >> column & 1) {
-            (1, _) => self.newest(column, Instant::MAX),
-            (_, 1) => self.newest(column, day),
+        match (rules.overwritten.holds(column), rules.tracked.holds(column)) {
+            (true, _) => self.newest(column, Instant::MAX),
+            (_, true) => self.newest(column, day),
             _ => None,
         }
     }
@@ -121,7 +121,7 @@ pub fn rules() -> impl Strategy<Value = Rules> {
     let absent = prop_oneof![Just(Absent::Close), Just(Absent::Ignore), Just(Absent::Error)];
     (absent, any::<bool>(), proptest::bool::weighted(0.8)).prop_map(|(absent, judged, type2)| {
         let active = judged.then_some(ActiveWindow { from_column: BOUNDS[0], to_column: BOUNDS[1], flag_column: FLAG });
-        Rules { columns: COLUMNS, absent, tracked: 0b11, overwritten: 0b100, active, type2 }
+        Rules { columns: COLUMNS, absent, tracked: 0b11_u64.into(), overwritten: 0b100_u64.into(), active, type2 }
     })
 }
 
@@ -131,7 +131,7 @@ pub fn statement() -> impl Strategy<Value = Option<Statement>> {
     let stated = prop_oneof![2 => Just(0b11111_u64), 1 => 0..32_u64];
     let observed = (stated, text(), text(), text(), bound(), bound()).prop_map(|(stated, a, b, c, from, to)| {
         let values = [a, b, c, from, to, None].map(|value| value.map(Into::into));
-        Some(Statement::observed(stated, values.into()))
+        Some(Statement::observed(stated.into(), values.into()))
     });
     prop_oneof![2 => Just(None), 1 => Just(Some(Statement::mentioned())), 6 => observed]
 }

@@ -15,9 +15,10 @@ use super::intake::{Intake, key_text};
 use super::rows::Place;
 use super::stored::Stored;
 use super::target::{Target, quote};
-use super::wire::{Column, Field, HEADER, integer, split};
+use super::wire::{Column, Field, HEADER, columns_bytes, split};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
+use crate::history::Columns;
 
 /// How many vanished keys a message names.
 const KEYS_NAMED: usize = 5;
@@ -117,7 +118,7 @@ pub(super) struct Diff<'a> {
     pub(super) target: &'a Target,
     pub(super) intake: &'a mut Intake,
     /// The columns that the snapshot states, as bits.
-    pub(super) stated: u64,
+    pub(super) stated: Columns,
     pub(super) has_said: bool,
     pub(super) affected: Affected,
     pub(super) vanished: Vanished,
@@ -130,7 +131,7 @@ impl Diff<'_> {
         let stated = list(self.intake.layout.stated(), "");
         let keys = list(&self.target.keys, "");
         let key_count = self.target.keys.len();
-        let (names, said_mask) = (&self.target.rules.names, self.stated.cast_signed());
+        let (names, said_mask) = (&self.target.rules.names, columns_bytes(&self.stated));
         let digester = self.intake.digester.clone();
         let columns = self.intake.layout.columns.clone();
         let mut said_keys = HashSet::new();
@@ -147,7 +148,7 @@ impl Diff<'_> {
                 let identity = digester.digest(&columns[..key_count], key, &mut scratch);
                 said_keys.insert(identity);
                 if fields[0] == Some(&[1]) {
-                    let known = (integer(fields[1])? == Some(said_mask))
+                    let known = (fields[1] == Some(&said_mask))
                         .then(|| digester.digest(&columns[key_count..], values, &mut scratch));
                     done.extend(all.then_some(identity));
                     self.meet(identity, key, known.filter(|_| !all))?;
@@ -315,7 +316,7 @@ impl Diff<'_> {
         let names = &self.target.rules.names;
         let keys = list(&self.target.keys, "");
         let stated = list(self.intake.layout.stated(), "");
-        let (said_mask, is_all) = (self.stated.cast_signed(), self.stated == self.target.rules.all());
+        let (said_mask, is_all) = (columns_bytes(&self.stated), self.stated == self.target.rules.all());
         let layout = self.intake.layout.clone();
         let digester = self.intake.digester.clone();
         let (mut said_keys, mut scratch) = (HashSet::new(), Vec::new());
@@ -333,7 +334,7 @@ impl Diff<'_> {
             stream(session, &sql, cancel, &mut |fields| {
                 let key = &fields[1..=layout.key_count];
                 said_keys.insert(key_digester.digest(&layout.columns[..layout.key_count], key, &mut scratch));
-                if integer(fields[0])? == Some(said_mask) {
+                if fields[0] == Some(&said_mask) {
                     mark(self.intake, &fields[1..], &mut scratch);
                 }
                 Ok(())

@@ -29,7 +29,7 @@ impl Merge<'_> {
         at: Instant,
         mut report: Merged,
     ) -> Result<Merged> {
-        let stated = target.rules.mask(|column| layout.stated().iter().any(|c| c.name == *column));
+        let stated = layout.columns_stated();
         let table = target.place.table();
         let statement = statement(target, &layout);
         let mut writer = Writer::new(target, layout.columns.len(), at);
@@ -62,7 +62,7 @@ impl Merge<'_> {
             let sql = "SELECT setval(pg_get_serial_sequence($1, $2), greatest($3::int8, 1), $3::int8 > 0)";
             self.session.row(sql, &[&table, &target.surrogate, &report.keys_read.cast_signed()]).await?;
         }
-        self.remember(target, stated, report.rows_read, false).await?;
+        self.remember(target, &stated, report.rows_read, false).await?;
         Ok(report)
     }
 }

@@ -19,6 +19,7 @@ use super::stored::{Met, Stored};
 use super::wire::{Column, Field, split};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
+use crate::history::Columns;
 use crate::load::Feed;
 use crate::queue::Queue;
 
@@ -35,9 +36,16 @@ pub(super) struct Layout {
     pub(super) key_count: usize,
     /// How many tell rows apart: the key, and the instant of a change feed.
     pub(super) identity_count: usize,
+    /// Which columns of the history those after them are.
+    pub(super) places: Vec<usize>,
 }
 
 impl Layout {
+    /// The columns of the history that the rows state.
+    pub(super) fn columns_stated(&self) -> Columns {
+        self.places.iter().copied().collect()
+    }
+
     /// The columns that say something.
     pub(super) fn stated(&self) -> &[Column] {
         &self.columns[self.identity_count..]
@@ -362,7 +370,7 @@ impl Worker<'_> {
         encoder.encode(slice, Selection::All, &mut out)?;
         let bytes = out.freeze();
         let (mut rows, mut fields, mut at) = (Vec::with_capacity(slice.num_rows()), Vec::new(), 0);
-        let Layout { columns, key_count, identity_count } = self.layout;
+        let Layout { columns, key_count, identity_count, .. } = self.layout;
         let torn = || Error::internal("an encoded row is torn");
         while at < bytes.len() {
             let length = split(&bytes[at..], &mut fields).ok_or_else(torn)?;

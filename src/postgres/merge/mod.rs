@@ -41,7 +41,7 @@ use super::client::{Session, get, is_refusal};
 use super::database::Database;
 use super::lock::hold_table;
 use crate::error::{Error, Result};
-use crate::history::{Calendar, Census, guard};
+use crate::history::{Calendar, Census, Columns, guard};
 use crate::load::Feed;
 use crate::model::Absent;
 use adapt::Fit;
@@ -54,7 +54,7 @@ use planning::{Ask, Planner};
 use question::Question;
 use sheet::Sheet;
 use target::{Place, Target, time_column};
-use wire::{Column, Lexicon};
+use wire::{Column, Lexicon, columns_literal};
 
 pub use spec::{Effective, MergeSpec, Merged, Names, RewindSpec};
 
@@ -95,7 +95,7 @@ async fn rewind_locked(database: &Database, session: &Session, spec: &RewindSpec
     let place = &target.place;
     session.run(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", place.table())).await?;
     let to = literal(spec.to)?;
-    let kept: Vec<_> = target.loads.iter().copied().filter(|(at, _)| *at <= spec.to).collect();
+    let kept: Vec<_> = target.loads.iter().filter(|(at, _)| *at <= spec.to).cloned().collect();
     // An overwritten column shows what a later load said also where no interval changes.
     let all = !target.rules.overwritten.is_empty() && target.loads.iter().any(|(_, s)| *s != target.rules.all());
     let (from, end) = (target::quote(&target.rules.names.valid_from), target::quote(&target.rules.names.valid_to));
@@ -242,10 +242,11 @@ impl Merge<'_> {
             has_marks: digests.is_some(),
         };
         let layout = intake.layout.clone();
-        let rows = Some((&mut intake.rows, layout, question.stated));
+        let rows = Some((&mut intake.rows, layout, question.stated.clone()));
         let is_quiet = affected.len() == 0;
         let (mut report, effect) = work.publish(&mut affected, question.ask, question.new, rows, report).await?;
-        let is_noted = !self.spec.dry_run && self.remember(target, question.stated, report.rows_read, is_quiet).await?;
+        let is_noted =
+            !self.spec.dry_run && self.remember(target, &question.stated, report.rows_read, is_quiet).await?;
         report.is_unchanged = !is_noted && report.versions_written() + report.said_rows == 0;
         if let Some(digests) = digests.filter(|_| !self.spec.dry_run && !report.is_unchanged) {
             report.digests_not_kept = self.keep(&digests, &intake, effect).await?;
@@ -278,7 +279,7 @@ impl Merge<'_> {
             cancel: &self.database.cancel,
             target,
             intake,
-            stated: question.stated,
+            stated: question.stated.clone(),
             has_said: question.has_said,
             affected: Affected::default(),
             vanished: Vanished::default(),
@@ -322,7 +323,7 @@ impl Merge<'_> {
     }
 
     /// Notes the load and the rules, and tells whether it did; a load that is known writes nothing.
-    async fn remember(&self, target: &Target, stated: u64, rows: u64, is_quiet: bool) -> Result<bool> {
+    async fn remember(&self, target: &Target, stated: &Columns, rows: u64, is_quiet: bool) -> Result<bool> {
         let loads = target.place.loads();
         let has_new_rules = target.old_rules.as_ref() != Some(&target.rules);
         if has_new_rules {
@@ -330,19 +331,20 @@ impl Merge<'_> {
                 .map_err(|e| Error::internal("the rules cannot be written").because(e))?;
             let sql = format!("DELETE FROM {loads} WHERE effective IS NULL");
             self.session.touch(&sql, &[]).await?;
-            let sql = format!("INSERT INTO {loads} (stated, rules, row_count) VALUES (0, $1::text::jsonb, 0)");
+            let sql = format!("INSERT INTO {loads} (stated, rules, row_count) VALUES (B'', $1::text::jsonb, 0)");
             self.session.touch(&sql, &[&text]).await?;
         }
         let Effective::At(at) = self.spec.effective else { return Ok(has_new_rules) };
-        if is_quiet && target.loads.contains(&(at, stated)) {
+        if is_quiet && target.loads.iter().any(|(day, said)| *day == at && said == stated) {
             return Ok(has_new_rules);
         }
         let sql = format!(
-            "INSERT INTO {loads} (effective, stated, row_count) VALUES ({}, $1, $2) ON CONFLICT (effective) \
+            "INSERT INTO {loads} (effective, stated, row_count) VALUES ({}, {}, $1) ON CONFLICT (effective) \
              DO UPDATE SET stated = excluded.stated, row_count = excluded.row_count, loaded_at = excluded.loaded_at",
-            literal(at)?
+            literal(at)?,
+            columns_literal(stated)
         );
-        self.session.touch(&sql, &[&stated.cast_signed(), &rows.cast_signed()]).await?;
+        self.session.touch(&sql, &[&rows.cast_signed()]).await?;
         Ok(true)
     }
 }
@@ -356,8 +358,13 @@ fn layout(target: &Target, time: Option<&String>, schema: &arrow::datatypes::Sch
         sql_type: "timestamp with time zone".into(),
     }));
     let (key_count, identity_count) = (target.keys.len(), columns.len());
-    columns.extend(target.attributes.iter().filter(|c| schema.field_with_name(&c.name).is_ok()).cloned());
-    Layout { columns, key_count, identity_count }
+    let stated = target.attributes.iter().enumerate().filter(|(_, c)| schema.field_with_name(&c.name).is_ok());
+    let places = stated.map(|(place, column)| {
+        columns.push(column.clone());
+        place
+    });
+    let places = places.collect();
+    Layout { columns, key_count, identity_count, places }
 }
 
 /// From affected keys to written rows.
@@ -377,7 +384,7 @@ impl Work<'_> {
         affected: &mut Affected,
         ask: Ask,
         new: Calendar,
-        rows: Option<(&mut rows::Rows, Layout, u64)>,
+        rows: Option<(&mut rows::Rows, Layout, Columns)>,
         report: Merged,
     ) -> Result<(Merged, Effect)> {
         let report = Merged { table: self.target.place.table(), dry_run: self.is_dry, ..report };

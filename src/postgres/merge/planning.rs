@@ -12,7 +12,7 @@ use super::rows::Rows;
 use super::sheet::{Entry, Op, Sheet, of_affected};
 use super::spec::Merged;
 use super::target::{Target, quote};
-use super::wire::{Field, Lexicon, instant, split};
+use super::wire::{Field, Lexicon, columns, instant, split};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::history::{
@@ -129,13 +129,14 @@ impl Planner<'_> {
         let attributes: String = target.attributes.iter().map(|c| format!(", m.{}", quote(&c.name))).collect();
         let (from, to) = (quote(&target.rules.names.valid_from), quote(&target.rules.names.valid_to));
         let versions = format!(
-            "a.kid, 1::int2 AS part, m.{}::int8 AS id, m.{from} AS at_from, m.{to} AS at_to, {mark} AS stated{attributes}",
+            "a.kid, 1::int2 AS part, m.{}::int8 AS id, m.{from} AS at_from, m.{to} AS at_to, {mark} AS mark, \
+               NULL::bit varying AS stated{attributes}",
             quote(&target.surrogate),
             mark = if self.has_marks { MARK } else { "NULL::int8" },
         );
         let mut sql = of_affected(target, self.affected.has_null, &versions, &target.place.table());
         if self.has_said {
-            let said = format!("a.kid, 0::int2, m.said_id, m.said_from, m.said_to, m.stated{attributes}");
+            let said = format!("a.kid, 0::int2, m.said_id, m.said_from, m.said_to, NULL::int8, m.stated{attributes}");
             let said = of_affected(target, self.affected.has_null, &said, &target.place.said());
             sql = format!("{sql} UNION ALL {said}");
         }
@@ -148,13 +149,13 @@ impl Planner<'_> {
             (2..row.len()).map(|index| get::<Raw<'_>>(row, index).map(|raw| raw.0)).collect::<Result<_>>()?;
         let id: i64 = get(row, 2)?;
         let (from, to) = (instant(fields[1])?, instant(fields[2])?);
-        let values = self.lexicon.values(&self.target.attributes, &fields[4..]);
+        let values = self.lexicon.values(&self.target.attributes, &fields[5..]);
         if get::<i16>(row, 1)? == 1 {
             known.stored.push(Stored { surrogate: id, from, to, values, is_inferred: false });
             known.marks.push(get::<Option<i64>>(row, 5)?.unwrap_or_default());
         } else {
             let from = from.ok_or_else(|| Error::data("a row of the log has no start"))?;
-            let stated = get::<i64>(row, 5)?.cast_unsigned();
+            let stated = columns(fields[4])?;
             known.said.push((id, Run::new(from, to, Statement::observed(stated, values))));
         }
         Ok(())
@@ -228,7 +229,7 @@ impl Planner<'_> {
             self.report.said_rows += 1;
         }
         for run in kept.iter().filter(|run| !said.iter().any(|(_, known)| known == *run)) {
-            let (from, to, stated) = (Some(run.from), run.to, Some(run.stated));
+            let (from, to, stated) = (Some(run.from), run.to, Some(&run.stated));
             let entry = Entry { op: Op::Say, from, to, stated, values: Some(&run.values), ..blank };
             self.sheet.push(&entry, &self.lexicon);
             self.report.said_rows += 1;
@@ -280,11 +281,10 @@ impl Planner<'_> {
         split(&row, &mut fields).ok_or_else(|| Error::internal("a kept row is torn"))?;
         let at = if layout.identity_count > layout.key_count { instant(fields[layout.key_count])? } else { None };
         let mut values: Vec<Value> = vec![None; self.target.attributes.len()];
-        for (column, field) in layout.stated().iter().zip(&fields[layout.identity_count..]) {
-            if let Some(index) = self.target.attributes.iter().position(|c| c.name == column.name) {
-                values[index] = self.lexicon.value(index, column, *field);
-            }
+        for ((column, place), field) in layout.stated().iter().zip(&layout.places).zip(&fields[layout.identity_count..])
+        {
+            values[*place] = self.lexicon.value(*place, column, *field);
         }
-        Ok((at, Statement::observed(*stated, values.into())))
+        Ok((at, Statement::observed(stated.clone(), values.into())))
     }
 }

@@ -7,12 +7,12 @@ use super::planning::Ask;
 use super::spec::Effective;
 use super::target::Target;
 use crate::error::Result;
-use crate::history::Calendar;
+use crate::history::{Calendar, Columns};
 
 /// What a merge asks for.
 pub(super) struct Question {
     /// The columns that the rows state.
-    pub(super) stated: u64,
+    pub(super) stated: Columns,
     pub(super) ask: Ask,
     /// How the history will read.
     pub(super) new: Calendar,
@@ -35,7 +35,7 @@ impl Merge<'_> {
     pub(super) async fn question(&self, target: &Target, layout: &Layout) -> Result<Question> {
         let said = format!("SELECT EXISTS (SELECT FROM {})", target.place.said());
         let has_said = get(&self.session.row(&said, &[]).await?, 0)?;
-        let stated = target.rules.mask(|column| layout.stated().iter().any(|c| c.name == *column));
+        let stated = layout.columns_stated();
         let changes_rules = target.old_rules.as_ref().is_some_and(|old| !old.derives_like(&target.rules));
         let Effective::At(at) = self.spec.effective else {
             let new = Calendar::Feed(target.rules.all());
@@ -43,14 +43,14 @@ impl Merge<'_> {
         };
         let mut loads = target.loads.clone();
         let place = loads.partition_point(|(day, _)| *day < at);
-        let old = loads.get(place).filter(|(day, _)| *day == at).map(|(_, stated)| *stated);
+        let old = loads.get(place).filter(|(day, _)| *day == at).map(|(_, stated)| stated.clone());
         match old {
-            Some(_) => loads[place].1 = stated,
-            None => loads.insert(place, (at, stated)),
+            Some(_) => loads[place].1 = stated.clone(),
+            None => loads.insert(place, (at, stated.clone())),
         }
         let next = loads.get(place + 1).map(|(day, _)| *day);
         // A column that the load stated and no longer states: what shows it now may go.
-        let states_less = old.is_some_and(|old| old & !stated != 0);
+        let states_less = old.is_some_and(|old| !old.is_within(&stated));
         let (ask, all) = (Ask::Snapshot { at, next }, changes_rules || states_less);
         Ok(Question { stated, ask, new: Calendar::Snapshots(loads), all, has_said })
     }

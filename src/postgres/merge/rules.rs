@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::{Effective, MergeSpec, Names};
 use crate::error::{Error, Result};
-use crate::history::{self, Columns, MAX_COLUMNS};
+use crate::history::{self, Columns};
 use crate::model::Absent;
 
 /// What is remembered with the table.
@@ -16,7 +16,7 @@ pub(super) struct Rules {
     /// Whether rows bring a time of their own.
     pub(super) is_feed: bool,
     pub(super) key: Vec<String>,
-    /// Every column that ever took part. The position is the bit in `stated`, so names are only appended.
+    /// Every column that ever took part. Positions are those in `stated`, so names are only appended.
     pub(super) columns: Vec<String>,
     pub(super) overwritten: Vec<String>,
     pub(super) absent: Absent,
@@ -49,13 +49,6 @@ impl Rules {
         }
         if !columns.iter().any(|column| schema.field_with_name(column).is_ok()) {
             return Err(Error::config("the snapshot has only key columns, expected at least one that can change"));
-        }
-        if columns.len() > MAX_COLUMNS {
-            let message = format!(
-                "{} columns cannot keep history, at most {MAX_COLUMNS} can; name them in tracked",
-                columns.len()
-            );
-            return Err(Error::config(message));
         }
         let absent = if is_feed { Absent::Ignore } else { spec.absent.unwrap_or(Absent::Close) };
         let (key, overwritten) = (spec.key.clone(), spec.overwritten.clone());
@@ -95,7 +88,7 @@ impl Rules {
 
     /// The set of the columns for which something holds.
     pub(super) fn mask(&self, holds: impl Fn(&String) -> bool) -> Columns {
-        self.columns.iter().enumerate().filter(|(_, column)| holds(column)).map(|(index, _)| 1 << index).sum()
+        self.columns.iter().enumerate().filter(|(_, column)| holds(column)).map(|(index, _)| index).collect()
     }
 
     /// All columns.

@@ -6,9 +6,9 @@ use super::super::client::Session;
 use super::super::copy_in::{copy_bytes, hand_over};
 use super::affected::Affected;
 use super::target::{Target, quote};
-use super::wire::{Column, HEADER, Lexicon, instant_bytes, put_field};
+use super::wire::{Column, HEADER, Lexicon, columns_bytes, instant_bytes, put_field};
 use crate::error::Result;
-use crate::history::Values;
+use crate::history::{Columns, Values};
 
 /// The sheet's table.
 pub(super) const SHEET: &str = "pg_temp.merge_sheet";
@@ -42,7 +42,7 @@ pub(super) struct Entry<'a> {
     pub(super) id: Option<i64>,
     pub(super) from: Option<i64>,
     pub(super) to: Option<i64>,
-    pub(super) stated: Option<u64>,
+    pub(super) stated: Option<&'a Columns>,
     pub(super) values: Option<&'a Values>,
 }
 
@@ -78,7 +78,7 @@ impl Sheet {
         put_field(out, entry.id.map(i64::to_be_bytes).as_ref().map(|bytes| &bytes[..]));
         put_field(out, entry.from.map(instant_bytes).as_ref().map(|bytes| &bytes[..]));
         put_field(out, entry.to.map(instant_bytes).as_ref().map(|bytes| &bytes[..]));
-        put_field(out, entry.stated.map(u64::to_be_bytes).as_ref().map(|bytes| &bytes[..]));
+        put_field(out, entry.stated.map(columns_bytes).as_deref());
         for index in 0..self.columns {
             match entry.values.and_then(|values| values.get(index)) {
                 Some(value) => lexicon.put(out, index, value),
@@ -105,7 +105,7 @@ pub(super) async fn create(session: &Session, target: &Target) -> Result<()> {
     session
         .run(&format!(
             "CREATE TEMP TABLE merge_sheet (op int2, kid int4, id int8, at_from timestamptz, at_to timestamptz, \
-               stated int8{}) ON COMMIT DROP; \
+               stated bit varying{}) ON COMMIT DROP; \
              CREATE TEMP TABLE merge_affected (kid int4{}) ON COMMIT DROP",
             columns(&target.attributes, 'a'),
             columns(&target.keys, 'k'),

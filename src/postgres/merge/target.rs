@@ -147,14 +147,15 @@ impl Place {
         if !self.exists || !get::<bool>(&row, 0)? {
             return Ok(None);
         }
+        self.upgrade(session).await?;
         let sql = format!(
-            "SELECT (extract(epoch FROM effective) * 1000000)::int8, stated, rules::text FROM {} ORDER BY effective",
+            "SELECT (extract(epoch FROM effective) * 1000000)::int8, stated::text, rules::text FROM {} ORDER BY effective",
             self.loads()
         );
         let (mut rules, mut loads) = (None, Vec::new());
         for row in session.rows(&sql, &[]).await? {
             match get::<Option<i64>>(&row, 0)? {
-                Some(at) => loads.push((at, get::<i64>(&row, 1)?.cast_unsigned())),
+                Some(at) => loads.push((at, get::<&str>(&row, 1)?.parse()?)),
                 None => {
                     let text: String = get(&row, 2)?;
                     let known = serde_json::from_str(&text).map_err(|e| {
@@ -167,6 +168,31 @@ impl Place {
             }
         }
         Ok(rules.map(|rules| (rules, loads)))
+    }
+
+    /// Brings what stands beside the table from an earlier release to the form of this one: there the columns stated were
+    /// the bits of a number, which had room for 64.
+    async fn upgrade(&self, session: &Session) -> Result<()> {
+        let found = columns_of(session, &self.loads()).await?;
+        if found.get("stated").is_none_or(|stated| stated.sql_type != "bigint") {
+            return Ok(());
+        }
+        for table in [self.loads(), self.said()] {
+            let sql = format!(
+                "ALTER TABLE {table} ALTER COLUMN stated TYPE bit varying \
+                 USING rtrim(reverse(stated::bit(64)::text), '0')::bit varying"
+            );
+            session.run(&sql).await.map_err(|e| match e.detail().context.get("sqlstate").map(String::as_str) {
+                Some("42501") => Error::config(format!(
+                    "{table} has the form of an earlier release and this role may not bring it to the one of this release; \
+                     let its owner merge once"
+                ))
+                .with("table", &table)
+                .because(e),
+                _ => e,
+            })?;
+        }
+        Ok(())
     }
 
     /// A column as the table has it, or as the snapshot would make it.

@@ -12,7 +12,7 @@ use bytes::{BufMut, BytesMut};
 use super::super::copy::{EPOCH_MICROS, PgType};
 use crate::clean::canonical_json;
 use crate::error::{Error, Result};
-use crate::history::{Value, Values};
+use crate::history::{Columns, Value, Values};
 
 /// Signature, flags and the length of the header's extension.
 pub(super) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -71,6 +71,30 @@ pub(super) fn instant(field: Field<'_>) -> Result<Option<i64>> {
 pub(super) fn integer(field: Field<'_>) -> Result<Option<i64>> {
     let bytes = field.map(|bytes| bytes.try_into().map(i64::from_be_bytes)).transpose();
     bytes.map_err(|_| Error::internal("a field of eight bytes was expected"))
+}
+
+/// A set of columns as bits: how many there are, and then eight a byte, the first one highest.
+pub(super) fn columns_bytes(columns: &Columns) -> Vec<u8> {
+    let digits = columns.digits();
+    let mut bytes = (digits as i32).to_be_bytes().to_vec();
+    let byte = |place: usize| (columns.word(place / 8) >> (place % 8 * 8)) as u8;
+    bytes.extend((0..digits.div_ceil(8)).map(|place| byte(place).reverse_bits()));
+    bytes
+}
+
+/// The set of columns that bits stand for.
+pub(super) fn columns(field: Field<'_>) -> Result<Columns> {
+    let bits = field.and_then(|bytes| bytes.get(size_of::<i32>()..));
+    let bits = bits.ok_or_else(|| Error::data("a row of the log does not tell which columns it states"))?;
+    Ok(Columns::of_words(bits.chunks(8).map(|chunk| {
+        let bytes = chunk.iter().enumerate();
+        bytes.fold(0, |word, (place, byte)| word | u64::from(byte.reverse_bits()) << (place * 8))
+    })))
+}
+
+/// A set of columns as SQL takes it.
+pub(super) fn columns_literal(columns: &Columns) -> String {
+    format!("B'{columns}'")
 }
 
 /// One column: its type, which decides when two values are equal.
@@ -228,6 +252,18 @@ mod tests {
         for cut in 0..out.len() {
             assert_eq!(split(&out[..cut], &mut Vec::new()), None, "{cut}");
         }
+    }
+
+    #[test]
+    fn a_set_of_columns_is_the_bits_of_its_digits() {
+        assert_eq!(columns_bytes(&Columns::from(0b1011)), [0, 0, 0, 4, 0b1101_0000]);
+        assert_eq!(columns_literal(&Columns::from(0b1011)), "B'1101'");
+        for width in [0, 1, 8, 9, 63, 64, 65, 300] {
+            for set in [Columns::first(width), (0..width).step_by(3).collect()] {
+                assert_eq!(columns(Some(&columns_bytes(&set))).unwrap(), set, "{width}");
+            }
+        }
+        assert!(columns(None).is_err());
     }
 
     #[test]

@@ -85,7 +85,7 @@ async fn apply_log(session: &Session, shape: &Shape) -> Result<()> {
         .run(&format!(
             "DELETE FROM {log} l USING {TABLE} s WHERE s.op = 'log_gone' AND s.key = l.key AND s.from_dt = l.from_dt; \
              INSERT INTO {log} (key, from_dt, to_dt, is_mention, stated, said) \
-             SELECT key, from_dt, to_dt, is_mention, stated, CASE WHEN is_mention THEN '{{}}' ELSE said END \
+             SELECT key, from_dt, to_dt, is_mention, stated::bit varying, CASE WHEN is_mention THEN '{{}}' ELSE said END \
              FROM {TABLE} WHERE op = 'log_put' \
              ON CONFLICT (key, from_dt) DO UPDATE SET to_dt = excluded.to_dt, is_mention = excluded.is_mention, \
                stated = excluded.stated, said = excluded.said"

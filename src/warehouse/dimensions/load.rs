@@ -89,7 +89,7 @@ pub(in crate::warehouse) async fn take_out(
 ) -> Result<DimensionLoaded> {
     let absent = warehouse.settings.absent(dimension.dataset);
     let work = Work { warehouse, session, shape: Shape { dimension }, dt, absent, leaving: Some(dt) };
-    let snapshot = Snapshot::new(&[])?;
+    let snapshot = Snapshot::new(&[]);
     work.assign_day(DimensionLoad { dimension, dt, lines: Vec::new(), snapshot }).await
 }
 
@@ -173,7 +173,10 @@ impl Work<'_> {
         for (key, statement) in snapshot.iter() {
             let is_mention = statement.kind == Presence::Mentioned;
             let values = Some(&statement.values).filter(|_| !is_mention);
-            sheet.push(Op::Snapshot, &Entry { key, is_mention, stated: statement.stated, values, ..Entry::default() });
+            sheet.push(
+                Op::Snapshot,
+                &Entry { key, is_mention, stated: Some(&statement.stated), values, ..Entry::default() },
+            );
             if sheet.rows() >= SEND_ROWS {
                 sheet.send(self.session, &self.warehouse.cancel).await?;
                 self.warehouse.progress.add(SEND_ROWS as u64);
@@ -189,7 +192,7 @@ impl Work<'_> {
         self.session
             .run(&format!(
                 "INSERT INTO {TABLE} (op, key, is_mention, stated, said) \
-                 SELECT 'snapshot', key, is_mention, stated, said FROM {log} \
+                 SELECT 'snapshot', key, is_mention, stated::text, said FROM {log} \
                  WHERE from_dt <= '{earlier}' AND (to_dt IS NULL OR to_dt > '{earlier}'); ANALYZE {TABLE}",
                 log = self.shape.log()
             ))
@@ -240,7 +243,7 @@ impl Work<'_> {
         let mut sql = format!(
             "CREATE TEMP TABLE affected ON COMMIT DROP AS SELECT key FROM \
                (SELECT key, is_mention, stated, said FROM {TABLE} WHERE op = 'snapshot') s \
-             FULL JOIN (SELECT key, is_mention, stated, said FROM {log} \
+             FULL JOIN (SELECT key, is_mention, stated::text AS stated, said FROM {log} \
                WHERE from_dt <= '{dt}' AND (to_dt IS NULL OR to_dt > '{dt}')) l USING (key) \
              WHERE s.stated IS NULL OR l.stated IS NULL OR s.is_mention <> l.is_mention OR s.stated <> l.stated \
                OR s.said IS DISTINCT FROM l.said"

@@ -46,7 +46,7 @@ impl Shape {
     pub(super) fn rules(&self, absent: Absent) -> Rules {
         let mask = |names: &[&str]| -> Columns {
             let positions = self.declared().iter().enumerate().filter(|(_, c)| names.contains(&c.name));
-            positions.map(|(index, _)| 1 << index).sum()
+            positions.map(|(index, _)| index).collect()
         };
         Rules {
             columns: self.width(),

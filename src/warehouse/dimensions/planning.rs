@@ -91,7 +91,7 @@ impl Work<'_> {
             "SELECT key, 0 AS part, is_mention, stated, said, NULL::date AS from_dt, NULL::date AS to_dt, \
                NULL::bigint AS sk, NULL::bigint AS at_from, NULL::bigint AS at_to, NULL::boolean AS is_inferred \
              FROM {TABLE} JOIN pg_temp.affected USING (key) WHERE op = 'snapshot' \
-             UNION ALL SELECT key, 1, is_mention, stated, said, from_dt, to_dt, NULL, NULL, NULL, NULL \
+             UNION ALL SELECT key, 1, is_mention, stated::text, said, from_dt, to_dt, NULL, NULL, NULL, NULL \
              FROM {log} JOIN pg_temp.affected USING (key) \
              UNION ALL SELECT m.{key}, 2, NULL, NULL, NULL, NULL, NULL, m.{sk}, {from}, {to}, m.is_inferred \
              FROM {table} m JOIN pg_temp.affected a ON a.key = m.{key} ORDER BY key, part, from_dt, at_from",
@@ -180,7 +180,7 @@ fn statement(row: &tokio_postgres::Row, planner: &Planner) -> Result<Statement> 
     if get::<bool>(row, 2)? {
         return Ok(Statement::mentioned());
     }
-    let stated = get::<i64>(row, 3)?.cast_unsigned();
+    let stated = get::<&str>(row, 3)?.parse()?;
     let said: Vec<Option<String>> = get(row, 4)?;
     if said.len() > planner.declared {
         return Err(Error::internal(format!("{} values are kept, {} are declared", said.len(), planner.declared)));
@@ -210,7 +210,7 @@ fn write_log(sheet: &mut Sheet, planner: &Planner, key: &str, before: &[Run], af
                 from_dt: Some(planner.day(run.from)),
                 to_dt: run.to.map(|to| planner.day(to)),
                 is_mention: run.kind == Presence::Mentioned,
-                stated: run.stated,
+                stated: Some(&run.stated),
                 values: Some(&values),
                 ..Entry::default()
             },

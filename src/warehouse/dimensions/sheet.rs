@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 
 use crate::control::{Cancel, Progress};
 use crate::error::Result;
-use crate::history::Values;
+use crate::history::{Columns, Values};
 use crate::load::{Feed, Unit};
 use crate::postgres::copy::PgType;
 use crate::postgres::{Session, Target, copy_here};
@@ -63,7 +63,7 @@ pub(super) struct Entry<'a> {
     pub(super) from_dt: Option<NaiveDate>,
     pub(super) to_dt: Option<NaiveDate>,
     pub(super) is_mention: bool,
-    pub(super) stated: u64,
+    pub(super) stated: Option<&'a Columns>,
     pub(super) values: Option<&'a Values>,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Sheet {
     from_dt: Date32Builder,
     to_dt: Date32Builder,
     is_mention: BooleanBuilder,
-    stated: Int64Builder,
+    stated: StringBuilder,
     said: ListBuilder<StringBuilder>,
     rows: usize,
     counts: Counts,
@@ -102,7 +102,7 @@ pub(super) const TABLE: &str = "pg_temp.sheet";
 
 /// Creates the sheet for the transaction.
 pub(super) const CREATE: &str = "CREATE TEMP TABLE sheet (op text, key text, sk bigint, at_from bigint, at_to bigint, \
-     from_dt date, to_dt date, is_mention boolean, stated bigint, said text[]) ON COMMIT DROP";
+     from_dt date, to_dt date, is_mention boolean, stated text, said text[]) ON COMMIT DROP";
 
 impl Sheet {
     pub(super) fn new() -> Self {
@@ -115,7 +115,7 @@ impl Sheet {
             from_dt: Date32Builder::new(),
             to_dt: Date32Builder::new(),
             is_mention: BooleanBuilder::new(),
-            stated: Int64Builder::new(),
+            stated: StringBuilder::new(),
             said: ListBuilder::new(StringBuilder::new()),
             rows: 0,
             counts: Counts::default(),
@@ -135,7 +135,7 @@ impl Sheet {
         self.from_dt.append_option(entry.from_dt.map(Date32Type::from_naive_date));
         self.to_dt.append_option(entry.to_dt.map(Date32Type::from_naive_date));
         self.is_mention.append_value(entry.is_mention);
-        self.stated.append_value(entry.stated.cast_signed());
+        self.stated.append_option(entry.stated.map(Columns::to_string));
         if let Some(values) = entry.values {
             for value in values {
                 self.said.values().append_option(value.as_deref());
@@ -191,7 +191,7 @@ fn columns() -> Vec<(String, PgType)> {
         ("from_dt", PgType::Date),
         ("to_dt", PgType::Date),
         ("is_mention", PgType::Bool),
-        ("stated", PgType::Int8),
+        ("stated", PgType::Text),
         ("said", PgType::TEXT_ARRAY),
     ]
     .map(|(name, kind)| (name.to_owned(), kind))
@@ -209,7 +209,7 @@ fn schema() -> SchemaRef {
         field("from_dt", DataType::Date32),
         field("to_dt", DataType::Date32),
         field("is_mention", DataType::Boolean),
-        field("stated", DataType::Int64),
+        field("stated", DataType::Utf8),
         field("said", DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))),
     ]))
 }

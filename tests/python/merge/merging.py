@@ -30,6 +30,15 @@ def start(number: int | None) -> datetime | None:
     return None if number is None else datetime(2024, 5, number, tzinfo=UTC)
 
 
+def as_an_earlier_release_made_it(connection, table: str) -> None:
+    """Give the tables beside one the form of before: the columns stated are the bits of a number."""
+    for beside in ("said", "loads"):
+        connection.execute(
+            f"ALTER TABLE {table}_{beside} ALTER COLUMN stated TYPE bigint "
+            "USING lpad(reverse(stated::text), 64, '0')::bit(64)::bigint"
+        )
+
+
 class Dim:
     """One table of a test, merged into by the public function."""
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from history_model import FeedModel, SnapshotModel
-from merging import Dim, empty_schema, start
+from merging import Dim, as_an_earlier_release_made_it, empty_schema, start
 
 SOAK = bool(os.environ.get("METROPULSE_SOAK"))
 EXAMPLES = 5_000 if SOAK else 200
@@ -96,6 +96,58 @@ def test_snapshots_in_any_order_give_the_history_of_the_model(connection, runnin
                 before = dim.rows("part, number")
                 assert dim.load(table(rows[::-1], stated), day, overwritten=list(overwritten)).unchanged
                 assert dim.rows("part, number") == before
+        check(dim, model)
+
+
+@RUN
+@given(steps=snapshot_steps, upgrades=st.lists(st.booleans(), min_size=7, max_size=7))
+def test_a_history_that_an_earlier_release_began_goes_on(connection, running_engines, steps, upgrades):
+    dim = fresh(connection, running_engines.warehouse_url, absent="close", allow_vanishing=True)
+    model = SnapshotModel("close")
+    everything = {key: {"colour": "red", "size": 1.5} for key in KEYS[:3]}
+    for step, is_old in zip([(3, COLUMNS, everything, False), *steps], upgrades, strict=False):
+        if is_old and model.days:
+            as_an_earlier_release_made_it(connection, dim.name)
+        if isinstance(step, int):
+            model.rewind(step)
+            dim.rewind(step)
+        else:
+            day, stated, said, _ = step
+            said = {key: {c: row[c] for c in stated} for key, row in said.items()}
+            dim.load(table([{"part": k[0], "number": k[1], **row} for k, row in said.items()], stated), day)
+            model.load(day, said)
+        check(dim, model)
+
+
+WIDE_KEYS = KEYS[2:]
+changed = st.dictionaries(st.tuples(st.sampled_from(WIDE_KEYS), st.integers(0, 299)), st.sampled_from([None, "x", "y"]))
+parts = st.tuples(st.integers(0, 299), st.sampled_from([1, 1, 2, 7]))
+wide_steps = st.lists(st.one_of(*[st.tuples(days, parts, changed)] * 3, rewinds), min_size=2, max_size=5)
+
+
+@settings(RUN, max_examples=EXAMPLES // 8)
+@given(steps=wide_steps, width=st.sampled_from([100, 300]), absent=st.sampled_from(["close", "ignore"]))
+def test_a_table_of_hundreds_of_columns_keeps_history(connection, running_engines, steps, width, absent):
+    names = [f"c{number:03}" for number in range(width)]
+    overwritten = names[-2:]
+    options = {"absent": absent, "allow_vanishing": True, "overwritten": overwritten, "digest_keys": 0}
+    dim = fresh(connection, running_engines.warehouse_url, **options)
+    model = SnapshotModel(absent, tuple(overwritten))
+    for step in [(3, (0, 1), {(WIDE_KEYS[0], width - 1): "x"}), *steps]:
+        if isinstance(step, int):
+            model.rewind(step)
+            dim.rewind(step)
+        else:
+            day, (first, every), changes = step
+            stated = names[first % width :: every]
+            said = {key: dict.fromkeys(stated) for key in {WIDE_KEYS[0], *(key for key, _ in changes)}}
+            for (key, column), value in changes.items():
+                if names[column % width] in said[key]:
+                    said[key][names[column % width]] = value
+            rows = [{"part": key[0], "number": key[1], **row} for key, row in said.items()]
+            schema = {"part": pa.string(), "number": pa.int64(), **dict.fromkeys(stated, pa.string())}
+            dim.load(pa.Table.from_pylist(rows, schema=pa.schema(list(schema.items()))), day)
+            model.load(day, said)
         check(dim, model)
 
 

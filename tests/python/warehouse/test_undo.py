@@ -94,3 +94,29 @@ def test_undo_waits_for_a_reader_and_gives_up_clearly(pipeline, database):
             hurried.undo(DAYS[2])
     assert state(database) == before
     hurried.undo(DAYS[2])
+
+
+def test_a_version_that_only_closes_is_written_in_its_bounds_alone(pipeline, database):
+    load(pipeline, DAYS[0])
+    # Fires by the columns that an UPDATE names, whether or not their values change.
+    ask(
+        database,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'values were written'; END$$;"
+        "CREATE TRIGGER refuse BEFORE UPDATE OF schema_json ON dwh.dim_route FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    pipeline.load_dimensions(DAYS[1])
+    closed = "SELECT route_id FROM dwh.dim_route WHERE valid_to IS NOT NULL ORDER BY 1"
+    assert ask(database, closed) == [("R2",), ("R3",)]
+
+
+def test_a_dimension_whose_rows_somebody_keeps_from_changing_is_not_published(pipeline, database):
+    load(pipeline, DAYS[0])
+    before = ask(database, "SELECT * FROM dwh.dim_route ORDER BY 1")
+    ask(
+        database,
+        "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;"
+        "CREATE TRIGGER skip BEFORE UPDATE ON dwh.dim_route FOR EACH ROW EXECUTE FUNCTION skip()",
+    )
+    with pytest.raises(mp.InternalError, match="0 rows were written where 2 were planned"):
+        pipeline.load_dimensions(DAYS[1])
+    assert ask(database, "SELECT * FROM dwh.dim_route ORDER BY 1") == before
