@@ -2,7 +2,8 @@
 
 use super::{row, run, tracking, value, values, version};
 use crate::history::{
-    ActiveWindow, Instant, Rules, Run, Snapshot, Statement, Version, assign, composite_key, covering, derive, forget,
+    ActiveWindow, Columns, Instant, Rules, Run, Snapshot, Statement, Version, assign, composite_key, covering, derive,
+    forget,
 };
 use crate::model::Absent;
 
@@ -42,15 +43,15 @@ fn two_versions_in_one_batch_become_two_intervals() {
     assert_eq!(history(&feed, &tracking(1)), expected);
     // In one snapshot, which has one effective time, two versions contradict each other.
     let mut snapshot = Snapshot::new(&["name"]);
-    snapshot.row("R1", 1, &[Some("a")]).unwrap();
-    snapshot.row("R1", 1, &[Some("b")]).unwrap_err();
+    snapshot.row("R1", &Columns::first(1), &[Some("a")]).unwrap();
+    snapshot.row("R1", &Columns::first(1), &[Some("b")]).unwrap_err();
 }
 
 #[test]
 fn an_exact_duplicate_is_one_row() {
     let mut snapshot = Snapshot::new(&["name"]);
-    snapshot.row("R1", 1, &[Some("a")]).unwrap();
-    snapshot.row("R1", 1, &[Some("a")]).unwrap();
+    snapshot.row("R1", &Columns::first(1), &[Some("a")]).unwrap();
+    snapshot.row("R1", &Columns::first(1), &[Some("a")]).unwrap();
     assert_eq!(snapshot.collapsed_rows(), 1);
     assert_eq!(history(&[(DAY_1, snapshot.get("R1"))], &tracking(1)), [version(DAY_1, None, &["a"])]);
 }
@@ -83,9 +84,9 @@ fn null_in_a_part_of_a_key_is_a_key_of_its_own() {
     let parts = [[Some("a"), None], [Some("a"), Some("")], [Some("a"), Some(r"\N")], [None, Some("a")]];
     let mut snapshot = Snapshot::new(&["name"]);
     for (number, part) in parts.iter().enumerate() {
-        snapshot.row(&composite_key(part), 1, &[Some(&*number.to_string())]).unwrap();
+        snapshot.row(&composite_key(part), &Columns::first(1), &[Some(&*number.to_string())]).unwrap();
     }
-    snapshot.row(&composite_key(&parts[0]), 1, &[Some("0")]).unwrap();
+    snapshot.row(&composite_key(&parts[0]), &Columns::first(1), &[Some("0")]).unwrap();
     assert_eq!((snapshot.observed_keys(), snapshot.collapsed_rows()), (4, 1));
     assert_eq!(composite_key(&[Some("R1")]), "R1");
 }

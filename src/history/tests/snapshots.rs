@@ -77,10 +77,10 @@ fn columns_beyond_the_declared_ones_play_no_part() {
 fn a_snapshot_has_as_many_columns_as_it_likes() {
     for width in [1, 63, 64, 65, 128, 129, 300] {
         let mut day = Snapshot::new(&vec!["c"; width]);
-        let said = |from: usize, step: usize| {
+        let said = |from: usize, step: usize| -> (Columns, Vec<Option<String>>) {
             let stated: Columns = (from..width).step_by(step).collect();
-            let values = (0..width).map(|index| stated.holds(index).then(|| format!("value {index}")));
-            (stated, values.collect::<Vec<_>>())
+            let values = (0..width).map(|index| stated.holds(index).then(|| format!("value {index}"))).collect();
+            (stated, values)
         };
         for (from, step) in [(0, 2), (1, 2), (0, 7), (width - 1, 1), (0, 1)] {
             let (stated, values) = said(from, step);
