@@ -212,4 +212,9 @@ impl LocalPart {
         Err(Error::conflict(format!("{} changed while it was being read; run again", self.path))
             .with("file", &self.path))
     }
+
+    /// Whether the file is a copy of a remote one.
+    pub fn is_spooled(&self) -> bool {
+        self.spooled.is_some()
+    }
 }
