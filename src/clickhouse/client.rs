@@ -1,6 +1,5 @@
 //! One ClickHouse database over HTTP.
 
-use std::fmt;
 use std::future::Future;
 use std::io::Cursor;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,17 +31,11 @@ const READ_ONLY: (&str, &str) = ("readonly", "2");
 
 /// A server's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
+struct Version {
     /// The year.
-    pub major: u32,
+    major: u32,
     /// The release within it.
-    pub minor: u32,
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
+    minor: u32,
 }
 
 /// The ClickHouse database that holds the route mart. Cheap to clone; clones share connections.

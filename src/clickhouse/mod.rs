@@ -22,7 +22,7 @@ mod sip;
 mod telemetry;
 mod text;
 
-pub use client::{Mart, Version};
+pub use client::Mart;
 pub use load::Replaced;
 pub use schema::{DDL, TABLE};
 pub use telemetry::{PositionRows, TELEMETRY_DDL, TELEMETRY_TABLE, TelemetryFile, TelemetryLoad};
