@@ -181,9 +181,9 @@ def limited(running_engines):
         version = admin.info.server_version
         limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
         for limit in [*limits, *(["transaction_timeout"] if version >= 170_000 else [])]:
-            admin.execute(f"alter database limited set {limit} = '5ms'")
-        # This one holds from the first moment on, before anybody can set it.
-        admin.execute("alter database limited set idle_session_timeout = '300ms'")
+            admin.execute(f"alter database limited set {limit} = '150ms'")
+        # All hold from the first moment on, before anybody can set them: a busy machine needs that long.
+        admin.execute("alter database limited set idle_session_timeout = '3s'")
         yield urlunsplit(urlsplit(running_engines.warehouse_url)._replace(path="/limited"))
         admin.execute("drop database limited with (force)")
 
