@@ -25,4 +25,4 @@ mod text;
 pub use client::Mart;
 pub use load::Replaced;
 pub use schema::{DDL, TABLE};
-pub use telemetry::{PositionRows, TELEMETRY_DDL, TELEMETRY_TABLE, TelemetryFile, TelemetryLoad};
+pub use telemetry::{TELEMETRY_DDL, TELEMETRY_TABLE, TelemetryLoad};

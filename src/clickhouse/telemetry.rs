@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use bytes::Bytes;
 use chrono::{NaiveDate, Utc};
 use tokio::sync::mpsc;
@@ -17,6 +16,7 @@ use super::rows::{Digest, varint};
 use super::schema::statements;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
+use crate::load::{Line, Part, Rows};
 use crate::queue::Queue;
 
 /// The DDL of the telemetry tables, the same text users may run by hand.
@@ -30,42 +30,14 @@ const INSERT_ROWS: u64 = 1 << 24;
 /// Blocks that may wait for the socket, for each insert.
 const BLOCKS_WAITING: usize = 4;
 
-/// Cleaned positions of one raw day, in independent units.
-pub trait PositionRows: Send + Sync {
-    /// How many units there are.
-    fn units(&self) -> usize;
-
-    /// Reads one unit and hands over its batches. Blocking; called from a thread of its own.
-    fn read(&self, unit: usize, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()>;
-}
-
-/// What one file of a day brought.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TelemetryFile {
-    /// Its path below the lake.
-    pub file: String,
-    /// Size in bytes.
-    pub size_bytes: u64,
-    /// SHA-256 in hexadecimal digits.
-    pub sha256: String,
-    /// Rows in the file.
-    pub rows_read: u64,
-    /// Rows in the table.
-    pub rows_loaded: u64,
-    /// Rows that a later row equals.
-    pub rows_duplicate: u64,
-    /// Rows that break a rule.
-    pub rows_rejected: u64,
-}
-
 /// One raw day to load.
 pub struct TelemetryLoad {
     /// The raw day.
     pub dt: NaiveDate,
-    /// Its files.
-    pub files: Vec<TelemetryFile>,
-    /// Its rows.
-    pub rows: Arc<dyn PositionRows>,
+    /// What each file brings.
+    pub lines: Vec<Line>,
+    /// Its cleaned positions.
+    pub rows: Arc<dyn Rows>,
     /// Of the settings that change what a file gives.
     pub fingerprint: String,
     /// The run.
@@ -98,39 +70,38 @@ impl Mart {
     }
 
     /// What a day was loaded from, under the same settings; `None` when the table does not hold just that.
-    pub async fn telemetry_loaded(&self, dt: NaiveDate, fingerprint: &str) -> Result<Option<Vec<TelemetryFile>>> {
-        let lines = self
+    pub async fn telemetry_loaded(&self, dt: NaiveDate, fingerprint: &str) -> Result<Option<Vec<Line>>> {
+        let answer = self
             .rows(&format!(
                 "SELECT file, size_bytes, sha256, rows_read, rows_loaded, rows_duplicate, rows_rejected, fingerprint \
                  FROM {LOADS} WHERE dt = toDate('{dt}') ORDER BY file"
             ))
             .await?;
-        let mut files = Vec::with_capacity(lines.len());
-        for line in &lines {
-            let cell = |at: usize| line.get(at).map(String::as_str).unwrap_or_default();
+        let mut lines = Vec::with_capacity(answer.len());
+        for row in &answer {
+            let cell = |at: usize| row.get(at).map(String::as_str).unwrap_or_default();
             let number = |at: usize| cell(at).parse::<u64>().unwrap_or_default();
             if cell(7) != fingerprint {
                 return Ok(None);
             }
-            files.push(TelemetryFile {
-                file: cell(0).to_owned(),
-                size_bytes: number(1),
-                sha256: cell(2).to_owned(),
+            lines.push(Line {
+                part: Part { file: cell(0).to_owned(), size_bytes: number(1), sha256: cell(2).to_owned() },
                 rows_read: number(3),
                 rows_loaded: number(4),
                 rows_duplicate: number(5),
+                rows_superseded: 0,
                 rows_rejected: number(6),
             });
         }
-        let expected: u64 = files.iter().map(|f| f.rows_loaded).sum();
+        let expected: u64 = lines.iter().map(|line| line.rows_loaded).sum();
         let found = self.count(TELEMETRY_TABLE, dt).await?;
-        Ok((found == expected).then_some(files))
+        Ok((found == expected).then_some(lines))
     }
 
     /// Makes a raw day's rows the whole content of its partition, atomically; without rows the partition goes.
     pub async fn replace_telemetry(&self, load: TelemetryLoad, cancel: &Cancel, progress: &Progress) -> Result<u64> {
         let dt = load.dt;
-        let expected: u64 = load.files.iter().map(|f| f.rows_loaded).sum();
+        let expected: u64 = load.lines.iter().map(|line| line.rows_loaded).sum();
         if expected == 0 {
             self.execute(&format!("ALTER TABLE {TELEMETRY_TABLE} DROP PARTITION '{dt}'")).await?;
         } else {
@@ -223,22 +194,22 @@ impl Mart {
     async fn note_load(&self, load: &TelemetryLoad) -> Result<()> {
         let dt = load.dt;
         self.execute(&format!("ALTER TABLE {LOADS} DROP PARTITION '{dt}'")).await?;
-        if load.files.is_empty() {
+        if load.lines.is_empty() {
             return Ok(());
         }
         let day = u16::try_from((dt - NaiveDate::default()).num_days()).unwrap_or_default();
         let now = u32::try_from(Utc::now().timestamp()).unwrap_or_default();
         let mut bytes = Vec::new();
-        for file in &load.files {
+        for line in &load.lines {
             let text = |text: &str, bytes: &mut Vec<u8>| {
                 varint(text.len(), bytes);
                 bytes.extend_from_slice(text.as_bytes());
             };
             bytes.extend_from_slice(&day.to_le_bytes());
-            text(&file.file, &mut bytes);
-            bytes.extend_from_slice(&file.size_bytes.to_le_bytes());
-            text(&file.sha256, &mut bytes);
-            for number in [file.rows_read, file.rows_loaded, file.rows_duplicate, file.rows_rejected] {
+            text(&line.part.file, &mut bytes);
+            bytes.extend_from_slice(&line.part.size_bytes.to_le_bytes());
+            text(&line.part.sha256, &mut bytes);
+            for number in [line.rows_read, line.rows_loaded, line.rows_duplicate, line.rows_rejected] {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
             text(&load.fingerprint, &mut bytes);
@@ -251,7 +222,7 @@ impl Mart {
 
 /// Encodes the units that the queue gives out, up to the rows of one INSERT.
 fn encode_units(
-    rows: &dyn PositionRows,
+    rows: &dyn Rows,
     queue: &Queue,
     day: u16,
     sender: &mpsc::Sender<Bytes>,
@@ -262,7 +233,7 @@ fn encode_units(
     let mut total = Digest::default();
     while total.rows < INSERT_ROWS {
         let Some(unit) = queue.take() else { break };
-        rows.read(unit, &mut |batch| {
+        rows.read(unit, &mut |batch, _| {
             cancel.check()?;
             let mut block = Vec::new();
             let digest = positions.encode(&batch, &mut block)?;

@@ -1,6 +1,7 @@
 //! What a load did with one file.
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
@@ -47,4 +48,10 @@ impl Line {
         .with("file", &self.part.file)
         .with("table", target))
     }
+}
+
+/// A fingerprint of settings that change what a load makes of the same file.
+pub fn fingerprint(settings: &[&str]) -> String {
+    let digest = Sha256::digest(settings.join("\u{1f}").as_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,5 +9,5 @@ mod line;
 mod repair;
 
 pub use feed::{Feed, Origin, Rows, Unit};
-pub use line::{Line, Part};
+pub use line::{Line, Part, fingerprint};
 pub use repair::Repair;

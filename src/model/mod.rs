@@ -16,4 +16,4 @@ pub use dataset::{Column, Coordinates, Dataset, Kind, Repetition};
 pub use dimension::{Absent, Dimension};
 pub use fact::{Computed, Fact, FactKind, Member, Reference, Registry};
 pub use reason::Reason;
-pub use zone::{Clock, Zone, epoch_micros};
+pub use zone::{Clock, HOUR_MICROS, Zone, epoch_micros};

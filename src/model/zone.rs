@@ -8,6 +8,9 @@ pub fn epoch_micros(instant: DateTime<Utc>) -> i64 {
     instant.timestamp_micros()
 }
 
+/// Microseconds in an hour.
+pub const HOUR_MICROS: i64 = 3_600_000_000;
+
 /// One deployment's service zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Zone(pub Tz);
@@ -36,7 +39,7 @@ impl Zone {
     #[cfg(test)]
     pub(crate) fn hour_bucket_micros(self, micros: i64) -> i64 {
         let local = micros + i64::from(self.offset_seconds(micros)) * 1_000_000;
-        micros - local.rem_euclid(3_600_000_000)
+        micros - local.rem_euclid(HOUR_MICROS)
     }
 
     /// The local date of an instant.
@@ -95,7 +98,7 @@ impl Clock {
     #[inline]
     pub fn service_day(&mut self, micros: i64) -> i32 {
         let local = micros + self.offset_micros(micros);
-        let bucket = micros - local.rem_euclid(3_600_000_000);
+        let bucket = micros - local.rem_euclid(HOUR_MICROS);
         (bucket + self.offset_micros(bucket)).div_euclid(DAY_MICROS) as i32
     }
 }

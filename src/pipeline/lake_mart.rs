@@ -21,7 +21,7 @@ use super::mart::versions;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::history::{Census, Columns, Presence, Rules, Run, Snapshot, assign, derive, guard};
-use crate::model::{Absent, Dataset, Dimension, Fact, FactKind, Zone};
+use crate::model::{Absent, Dataset, Dimension, Fact, FactKind, HOUR_MICROS, Zone};
 use crate::rollup::HourClock;
 use crate::rollup::mart::{Claims, HourlyMart, RouteVersion, RouteVersions, partial};
 use crate::warehouse::MartSource;
@@ -154,7 +154,6 @@ impl LakeMart {
 
     /// Instants that may belong to a range of dates: an hour more on either side, as a zone may jump across midnight.
     fn micros(&self, range: &Range<NaiveDate>) -> Range<i64> {
-        const HOUR_MICROS: i64 = 3_600_000_000;
         self.zone.day_start_micros(range.start) - HOUR_MICROS..self.zone.day_start_micros(range.end) + HOUR_MICROS
     }
 

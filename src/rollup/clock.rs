@@ -1,9 +1,7 @@
 //! Cutting instants into hours of a zone's wall clock without asking the zone for every row.
 
-use crate::model::Zone;
+use crate::model::{HOUR_MICROS, Zone};
 
-/// Microseconds in an hour.
-pub(crate) const HOUR_MICROS: i64 = 3_600_000_000;
 /// 1840-01-01 and 2150-01-01: outside of them no zone of the database changes its offset.
 const RULES_MICROS: (i64, i64) = (-4_102_444_800_000_000, 5_680_281_600_000_000);
 /// No zone changes its offset twice within this time.

@@ -13,7 +13,7 @@ use super::schema;
 use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::Result;
-use crate::load::{Line, Part};
+use crate::load::{Line, Part, fingerprint};
 use crate::postgres::{Database, Session};
 
 /// One warehouse under one deployment's settings, for one run: a [`Database`] that holds our schema.
@@ -69,7 +69,7 @@ impl Warehouse {
     }
 
     /// The name under which a raw day's rows are loaded, as the prototype wrote it.
-    pub(super) fn load_id(dt: NaiveDate) -> String {
+    pub fn load_id(dt: NaiveDate) -> String {
         format!("batch_{dt}")
     }
 
@@ -77,7 +77,7 @@ impl Warehouse {
     pub(super) fn fingerprint(&self, more: &[&str]) -> String {
         let mut settings = vec![schema::LOAD_VERSION, &self.settings.time_zone];
         settings.extend_from_slice(more);
-        ledger::fingerprint(&settings)
+        fingerprint(&settings)
     }
 
     /// What the ledger says of a table and day.

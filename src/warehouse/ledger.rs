@@ -1,17 +1,10 @@
 //! The ledger: what each file brought, in the same transaction as the rows themselves.
 
 use chrono::NaiveDate;
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::load::{Line, Part};
 use crate::postgres::{Session, get};
-
-/// A fingerprint of settings that change what a load makes of the same file.
-pub(super) fn fingerprint(settings: &[&str]) -> String {
-    let digest = Sha256::digest(settings.join("\u{1f}").as_bytes());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// The lines of one table and day, in file order, with the fingerprint they were loaded under.
 pub(super) async fn read(session: &Session, target: &str, dt: NaiveDate) -> Result<(Vec<Line>, Option<String>)> {

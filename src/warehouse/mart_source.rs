@@ -11,10 +11,9 @@ use super::context::Warehouse;
 use super::lock::Lock;
 use super::position_hours::{self, is_added_up};
 use crate::error::Result;
-use crate::model::{Fact, FactKind, Zone};
+use crate::model::{Fact, FactKind, HOUR_MICROS, Zone};
 use crate::postgres::{Session, get, read};
 
-const HOUR_MICROS: i64 = 3_600_000_000;
 const QUARTER_MICROS: i64 = HOUR_MICROS / 4;
 
 /// One service date to build, and the dirty marks it answers.

@@ -38,7 +38,7 @@ pub use mart_source::{Build, MartSource, RouteName, mart_source};
 pub use migrate::{Migrated, Moved, mark_mart_dirty, migrate};
 pub use purge::{Purge, Purged, purge};
 pub use quality::{QualityRow, built_dates, loaded_days, numbers, record_quality};
-pub use rejected::{Rejected, RejectedFilter, rejected, rejected_days, repairs, repairs_of};
+pub use rejected::{REJECT_COLUMNS, Rejected, RejectedFilter, rejected, rejected_days, repairs, repairs_of};
 pub use schema::{DDL, SCHEMA_VERSION};
 pub use stage::{StageLoad, stage};
 pub use status::{Built, Checked, Loaded, MissedDay, Status, status};

@@ -8,7 +8,19 @@ use super::context::Warehouse;
 use crate::error::{Error, Result};
 use crate::load::Repair;
 use crate::model::Dataset;
+use crate::postgres::copy::PgType;
 use crate::postgres::{Session, get};
+
+/// The columns of `staging.rejected` that a load brings, in the order of its rows.
+pub const REJECT_COLUMNS: [(&str, PgType); 7] = [
+    ("dataset", PgType::Text),
+    ("dt", PgType::Date),
+    ("file", PgType::Text),
+    ("row_number", PgType::Int8),
+    ("reasons", PgType::TEXT_ARRAY),
+    ("row_json", PgType::Jsonb),
+    ("load_id", PgType::Varchar),
+];
 
 /// One rejected row.
 #[derive(Clone, Debug, Serialize)]

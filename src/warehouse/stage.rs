@@ -10,7 +10,7 @@ use super::context::Warehouse;
 use super::ledger;
 use super::lock::Lock;
 use super::partition::{Built, Side, current};
-use super::rejected;
+use super::rejected::{self, REJECT_COLUMNS};
 use super::schema;
 use crate::error::{Error, Result};
 use crate::load::{Feed, Line, Repair, Rows, Unit};
@@ -28,7 +28,7 @@ pub struct StageLoad {
     pub lines: Vec<Line>,
     /// The rows that stay, with the columns of [`Dataset::schema`].
     pub rows: Arc<dyn Rows>,
-    /// The rejects: dataset, dt, file, row_number, reasons, row_json, load_id.
+    /// The rejects, with the columns of [`REJECT_COLUMNS`].
     pub rejects: Arc<dyn Feed>,
     /// New repairs that these rows rest on.
     pub repairs: Vec<Repair>,
@@ -46,10 +46,6 @@ pub(super) fn pg_type(kind: Kind) -> PgType {
         Kind::Boolean => PgType::Bool,
         Kind::Json => PgType::Jsonb,
     }
-}
-
-fn columns(list: &[(&str, PgType)]) -> Vec<(String, PgType)> {
-    list.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect()
 }
 
 /// Cleaned rows as they are.
@@ -129,18 +125,8 @@ async fn replace_rejects(warehouse: &Warehouse, session: &Session, load: &StageL
     if expected == 0 {
         return Ok(());
     }
-    let target = Target::new(
-        "staging.rejected".to_owned(),
-        columns(&[
-            ("dataset", PgType::Text),
-            ("dt", PgType::Date),
-            ("file", PgType::Text),
-            ("row_number", PgType::Int8),
-            ("reasons", PgType::TEXT_ARRAY),
-            ("row_json", PgType::Jsonb),
-            ("load_id", PgType::Varchar),
-        ]),
-    );
+    let target =
+        Target::new("staging.rejected".to_owned(), REJECT_COLUMNS.map(|(name, kind)| (name.to_owned(), kind)).to_vec());
     warehouse.progress.begin(&format!("reject {}", load.dataset), expected);
     let copied = copy_here(session, &target, Arc::clone(&load.rejects), &warehouse.cancel, &warehouse.progress).await?;
     expect_rows(copied, expected, "staging.rejected")

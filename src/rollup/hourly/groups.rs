@@ -4,7 +4,8 @@ use arrow::array::{Array, Int64Array};
 use hashbrown::HashMap;
 
 use crate::error::{Error, Result};
-use crate::rollup::clock::{HOUR_MICROS, HourClock};
+use crate::model::HOUR_MICROS;
+use crate::rollup::clock::HourClock;
 
 /// The group of rows without a time; it is in no result.
 pub(super) const NOWHERE: u32 = 0;

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use crate::rollup::clock::HOUR_MICROS;
+use crate::model::HOUR_MICROS;
 
 /// One version of a route, valid in `[valid_from, valid_to)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
