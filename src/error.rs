@@ -23,6 +23,8 @@ pub enum Error {
     Schema(Box<Detail>),
     /// Values of the input break a promise (unreadable file, too many rejects, a guard): repair the input.
     Data(Box<Detail>),
+    /// A check of severity `error` failed: look at its report.
+    Quality(Box<Detail>),
     /// Another run holds the lock, or the state changed underneath: run again.
     Conflict(Box<Detail>),
     /// The lake could not be read or written.
@@ -44,6 +46,8 @@ pub struct Detail {
     pub context: BTreeMap<&'static str, String>,
     /// Whether the same call may succeed later without any change.
     pub retryable: bool,
+    /// The report of a verb that found something wrong, as JSON.
+    pub report: Option<String>,
     source: Option<Source>,
 }
 
@@ -62,6 +66,7 @@ impl Error {
         not_found NotFound true "Something asked for that is not there (yet).";
         schema Schema false "Columns or types that cannot become ours.";
         data Data false "Values that break a promise.";
+        quality Quality false "A check that matters failed.";
         conflict Conflict true "Another run is at work, or the state changed underneath.";
         storage Storage true "The lake could not be read or written.";
         database Database true "A database refused or went away.";
@@ -76,6 +81,7 @@ impl Error {
             Self::NotFound(_) => "not_found",
             Self::Schema(_) => "schema",
             Self::Data(_) => "data",
+            Self::Quality(_) => "quality",
             Self::Conflict(_) => "conflict",
             Self::Storage(_) => "storage",
             Self::Database(_) => "database",
@@ -91,6 +97,7 @@ impl Error {
             | Self::NotFound(d)
             | Self::Schema(d)
             | Self::Data(d)
+            | Self::Quality(d)
             | Self::Conflict(d)
             | Self::Storage(d)
             | Self::Database(d)
@@ -105,6 +112,7 @@ impl Error {
             | Self::NotFound(d)
             | Self::Schema(d)
             | Self::Data(d)
+            | Self::Quality(d)
             | Self::Conflict(d)
             | Self::Storage(d)
             | Self::Database(d)
@@ -129,6 +137,13 @@ impl Error {
     #[must_use]
     pub fn because(mut self, source: impl Into<Source>) -> Self {
         self.detail_mut().source = Some(source.into());
+        self
+    }
+
+    /// Attaches the report of what was found, as JSON.
+    #[must_use]
+    pub fn reporting(mut self, report: String) -> Self {
+        self.detail_mut().report = Some(report);
         self
     }
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Pipeline;
+use super::outcome::Outcome;
 use super::report::Report;
 use super::source::Source;
 use crate::error::Result;
@@ -35,13 +36,13 @@ impl Pipeline {
         let copy = CopyTable { table, origins, feed, create, truncate, connections, run_id, lock_deadline_seconds };
         let copied = copy.run(&address, &self.cancel, &self.progress).await?;
         report.rows = copied.rows;
-        report.detail("table", copied.table);
-        report.detail("created", copied.created);
-        report.detail("frozen", copied.frozen);
-        report.detail("connections", copied.connections);
-        if let Some(why) = copied.one_connection_because {
-            report.detail("one_connection_because", why);
-        }
+        report.outcome = Outcome::Copied {
+            table: copied.table,
+            created: copied.created,
+            frozen: copied.frozen,
+            connections: copied.connections,
+            one_connection_because: copied.one_connection_because,
+        };
         Ok(report.took(started))
     }
 }

@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 use super::Pipeline;
 use super::day::Day;
 use super::input::{Audience, Judged, on_thread};
+use super::outcome::TableOutcome;
 use super::report::{Report, TableReport};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
@@ -58,19 +59,16 @@ impl Pipeline {
         judged.describe(&mut table);
         let written = loaded.written;
         table.rows_written = written.inserted + written.updated + written.deleted;
-        table.detail("versions_inserted", written.inserted);
-        table.detail("versions_updated", written.updated);
-        table.detail("versions_deleted", written.deleted);
-        if loaded.is_empty {
-            table.detail("empty_snapshot", true);
-        }
-        for (fact, rows) in loaded.rekeyed.into_iter().filter(|(_, rows)| *rows > 0) {
-            table.rows_written += rows;
-            let known = table.details.remove("rekeyed").unwrap_or_else(|| serde_json::json!({}));
-            let mut rekeyed = known;
-            rekeyed[fact] = rows.into();
-            table.detail("rekeyed", rekeyed);
-        }
+        let mut rekeyed = loaded.rekeyed;
+        rekeyed.retain(|_, rows| *rows > 0);
+        table.rows_written += rekeyed.values().sum::<u64>();
+        table.outcome = TableOutcome::Dimension {
+            versions_inserted: written.inserted,
+            versions_updated: written.updated,
+            versions_deleted: written.deleted,
+            empty_snapshot: loaded.is_empty,
+            rekeyed,
+        };
         Ok(table)
     }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::NaiveDate;
-use serde_json::json;
 
 use super::Pipeline;
 use super::day::Day;
 use super::input::{Audience, Judged, KeptRows};
+use super::outcome::{AsOfMisses, TableOutcome};
 use super::report::{Report, TableReport};
 use crate::error::Result;
 use crate::model::{Dataset, Fact};
@@ -71,16 +71,13 @@ fn fact_report(judged: &Judged, loaded: &FactLoaded) -> TableReport {
     let mut table = TableReport::of(&loaded.lines);
     judged.describe(&mut table);
     table.rows_written = table.rows_loaded + loaded.moved_rows;
-    let misses: serde_json::Map<_, _> = loaded
-        .misses
-        .iter()
-        .filter(|(_, m)| m.total() > 0)
-        .map(|(name, m)| ((*name).to_owned(), json!({"before_first": m.before_first, "gap": m.gap})))
-        .collect();
-    table.detail("as_of_misses", misses);
-    if loaded.moved_rows > 0 {
-        table.detail("rows_of_other_days_moved", loaded.moved_rows);
-    }
-    table.detail("dirty_dates", loaded.dirty_dates.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let misses = loaded.misses.iter().filter(|(_, m)| m.total() > 0);
+    table.outcome = TableOutcome::Fact {
+        as_of_misses: misses
+            .map(|(name, m)| (*name, AsOfMisses { before_first: m.before_first, gap: m.gap }))
+            .collect(),
+        rows_of_other_days_moved: loaded.moved_rows,
+        dirty_dates: loaded.dirty_dates.clone(),
+    };
     table
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use chrono::{Datelike, Days, NaiveDate};
 
 use super::Pipeline;
+use super::outcome::Outcome;
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
 use crate::generate::City;
@@ -33,10 +34,9 @@ impl Pipeline {
                     Error::config(format!("{offset} days after {start} lies beyond the year {LAST_YEAR}"))
                 })?;
             self.generate_day(&lake, &city, dt, &mut report).await?;
-            made.push(dt.to_string());
+            made.push(dt);
         }
-        report.detail("days", made);
-        report.detail("lake", lake.url());
+        report.outcome = Outcome::Generated { days: made, lake: lake.url().to_owned() };
         report.unchanged = false;
         Ok(report.took(started))
     }

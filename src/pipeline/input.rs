@@ -239,7 +239,7 @@ impl Judged {
         table.rows_truncated = counts.truncated;
         table.unknown_columns.clone_from(&self.unknown_columns);
         if self.verdict.contradictions() > 0 {
-            table.detail("rows_sharing_vehicle_and_time", self.verdict.contradictions());
+            table.rows_sharing_vehicle_and_time = Some(self.verdict.contradictions());
         }
     }
 

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use chrono::{Days, NaiveDate, Utc};
-use serde_json::json;
 
 use super::Pipeline;
+use super::outcome::{Outcome, TableOutcome};
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
 use crate::model::Zone;
-use crate::warehouse::{self, Purge, Undone};
+use crate::warehouse::{self, Migrated, Purge, Undone};
 
 impl Pipeline {
     /// Takes one raw day out of the warehouse, in one transaction: what stays is what never knew the day. With `dry_run`
@@ -20,7 +20,7 @@ impl Pipeline {
     pub async fn undo(&self, dt: NaiveDate, dry_run: bool) -> Result<Report> {
         let started = Instant::now();
         let undone = warehouse::undo(self.warehouse()?, dt, dry_run).await?;
-        Ok(undo_report(dt, &undone, dry_run).took(started))
+        Ok(undo_report(dt, undone, dry_run).took(started))
     }
 
     /// Takes out every loaded day after `to`, the newest first, each in its own transaction: a rewind that is broken off
@@ -34,15 +34,13 @@ impl Pipeline {
         for &dt in &days {
             self.cancel.check()?;
             if dry_run {
-                report.steps.push(undo_report(dt, &warehouse::held(warehouse, dt).await?, true));
+                report.steps.push(undo_report(dt, warehouse::held(warehouse, dt).await?, true));
             } else {
                 report.steps.push(self.undo(dt, false).await?);
             }
         }
         report.rows = report.steps.iter().map(|step| step.rows).sum();
-        report.detail("to", to.to_string());
-        report.detail("days", days.iter().map(ToString::to_string).collect::<Vec<_>>());
-        report.detail("dry_run", dry_run);
+        report.outcome = Outcome::Rewound { to, days, dry_run };
         Ok(report.took(started))
     }
 
@@ -65,13 +63,9 @@ impl Pipeline {
             }
         }
         report.unchanged = migrated.from == migrated.to.to_string() && mart_moved.is_none();
-        report.detail("from_version", migrated.from.clone());
-        report.detail("to_version", migrated.to);
-        report.detail("applied", json!(migrated.applied));
-        report.detail("moved", json!(migrated.moved));
-        report.detail("mart_moved", mart_moved);
-        report.detail("payment_methods", migrated.payment_methods);
-        report.detail("dry_run", dry_run);
+        let Migrated { from: from_version, to: to_version, applied, moved, payment_methods } = migrated;
+        report.outcome =
+            Outcome::Migrated { from_version, to_version, applied, moved, mart_moved, payment_methods, dry_run };
         Ok(report.took(started))
     }
 
@@ -88,28 +82,21 @@ impl Pipeline {
             report.table(name, TableReport { rows_written: *rows, ..TableReport::default() });
         }
         report.unchanged = purged.rows.values().all(|rows| *rows == 0) && purged.days.is_empty();
-        report.detail("before", before.to_string());
-        report.detail("days", purged.days.iter().map(ToString::to_string).collect::<Vec<_>>());
-        report.detail("dry_run", dry_run);
+        report.outcome = Outcome::Purged { before, days: purged.days, dry_run };
         Ok(report.took(started))
     }
 }
 
-fn undo_report(dt: NaiveDate, undone: &Undone, dry_run: bool) -> Report {
+fn undo_report(dt: NaiveDate, undone: Undone, dry_run: bool) -> Report {
     let mut report = Report::new("undo", Some(dt));
-    for (name, counts) in &undone.tables {
-        let mut table = TableReport { files: counts.files, ..TableReport::default() };
-        table.rows_written = counts.rows_written();
-        if let Ok(serde_json::Value::Object(details)) = serde_json::to_value(counts) {
-            table.changes = details.into_iter().filter(|(_, rows)| rows.as_u64() != Some(0)).collect();
-            table.changes.remove("files");
-        }
-        report.table(name, table);
+    for (name, counts) in undone.tables {
+        let mut table =
+            TableReport { files: counts.files, rows_written: counts.rows_written(), ..TableReport::default() };
+        table.outcome = TableOutcome::Undone(counts);
+        report.table(&name, table);
     }
     report.unchanged = false;
-    report.detail("dirty_dates", undone.dirty_dates.iter().map(ToString::to_string).collect::<Vec<_>>());
-    report.detail("inferred_removed", undone.inferred_removed);
-    report.detail("repairs_removed", undone.repairs_removed);
-    report.detail("dry_run", dry_run);
+    let Undone { dirty_dates, inferred_removed, repairs_removed, .. } = undone;
+    report.outcome = Outcome::Undone { dirty_dates, inferred_removed, repairs_removed, dry_run };
     report
 }

@@ -9,6 +9,7 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use super::Pipeline;
 use super::input::on_thread;
 use super::lake_mart::WINDOW_DATES;
+use super::outcome::Outcome;
 use super::report::{Report, TableReport};
 use crate::clickhouse::Mart;
 use crate::error::{Error, Result};
@@ -103,11 +104,7 @@ impl Pipeline {
         for (build, rows) in &written {
             source.record(build, *rows).await?;
         }
-        let mut report = done.report(MartFrom::Warehouse);
-        if !lost.is_empty() {
-            report.detail("service_dates_lost", lost.iter().map(ToString::to_string).collect::<Vec<_>>());
-        }
-        Ok(report)
+        Ok(done.report("warehouse", lost))
     }
 
     async fn build_from_lake(&self, range: Option<(NaiveDate, NaiveDate)>) -> Result<Report> {
@@ -137,15 +134,15 @@ impl Pipeline {
                 self.progress.add(1);
             }
         }
-        Ok(done.report(MartFrom::Lake))
+        Ok(done.report("lake", Vec::new()))
     }
 }
 
 /// What happened to the dates of one build.
 #[derive(Default)]
 struct Done {
-    rebuilt: Vec<String>,
-    same: Vec<String>,
+    rebuilt: Vec<NaiveDate>,
+    same: Vec<NaiveDate>,
     table: TableReport,
 }
 
@@ -161,20 +158,23 @@ impl Done {
         self.table.rows_loaded += replaced.rows;
         if replaced.changed {
             self.table.rows_written += replaced.rows;
-            self.rebuilt.push(date.to_string());
+            self.rebuilt.push(date);
         } else {
-            self.same.push(date.to_string());
+            self.same.push(date);
         }
         Ok(replaced.rows)
     }
 
-    fn report(mut self, source: MartFrom) -> Report {
+    fn report(mut self, source: &'static str, lost: Vec<NaiveDate>) -> Report {
         self.table.unchanged = self.rebuilt.is_empty();
         let mut report = Report::new("build_route_hourly", None);
         report.table(TABLE, self.table);
-        report.detail("source", if source == MartFrom::Lake { "lake" } else { "warehouse" });
-        report.detail("service_dates_rebuilt", self.rebuilt);
-        report.detail("service_dates_same", self.same);
+        report.outcome = Outcome::MartBuilt {
+            source,
+            service_dates_rebuilt: self.rebuilt,
+            service_dates_same: self.same,
+            service_dates_lost: lost,
+        };
         report
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::Pipeline;
+use super::outcome::Outcome;
 use super::report::Report;
 use super::source::Source;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::postgres::{self, MergeSpec, Merged, RewindSpec};
 
 impl Pipeline {
@@ -16,7 +17,7 @@ impl Pipeline {
         let mut report = Report::new("merge_snapshot", None);
         let (feed, ..) = self.open(source, self.settings.threads(), &mut report).await?;
         let merged = postgres::merge(self.warehouse()?, spec, feed).await?;
-        tell(&mut report, &merged)?;
+        tell(&mut report, merged);
         Ok(report.took(started))
     }
 
@@ -25,16 +26,13 @@ impl Pipeline {
         let started = Instant::now();
         let mut report = Report::new("rewind_snapshot", None);
         let merged = postgres::rewind(self.warehouse()?, spec).await?;
-        tell(&mut report, &merged)?;
+        tell(&mut report, merged);
         Ok(report.took(started))
     }
 }
 
-fn tell(report: &mut Report, merged: &Merged) -> Result<()> {
+fn tell(report: &mut Report, merged: Merged) {
     report.rows = if merged.dry_run { 0 } else { merged.versions_written() };
     report.unchanged = merged.is_unchanged;
-    let failed = |e| Error::internal("the merge cannot be told").because(e);
-    let serde_json::Value::Object(details) = serde_json::to_value(merged).map_err(failed)? else { return Ok(()) };
-    report.more = details;
-    Ok(())
+    report.outcome = Outcome::Merged(Box::new(merged));
 }

@@ -16,6 +16,7 @@ mod lake_mart;
 mod life;
 mod mart;
 mod merge;
+mod outcome;
 mod quality;
 mod repair;
 mod report;
@@ -46,6 +47,7 @@ use crate::warehouse::{self, Warehouse};
 
 pub use copy::CopyOptions;
 pub use mart::MartFrom;
+pub use outcome::{AsOfMisses, Outcome, TableOutcome};
 pub use report::{Report, TableReport};
 pub use requeue::RepairedRow;
 pub use source::Source;
@@ -125,8 +127,7 @@ impl Pipeline {
         let mut report = Report::new("load_calendar", None);
         report.rows = calendar.dates + calendar.times;
         report.unchanged = report.rows == 0;
-        report.detail("dates", calendar.dates);
-        report.detail("times", calendar.times);
+        report.outcome = Outcome::Calendar { dates: calendar.dates, times: calendar.times };
         Ok(report.took(started))
     }
 

@@ -5,9 +5,9 @@ use std::time::Instant;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use chrono::NaiveDate;
-use serde_json::json;
 
 use super::Pipeline;
+use super::outcome::Outcome as Told;
 use super::report::Report;
 use crate::error::{Error, Result};
 use crate::quality::{Check, Outcome, Severity, day_checks, mart_checks, queries, standing_checks};
@@ -18,7 +18,7 @@ impl Pipeline {
     /// Checks the dimensions, the facts of a day (all loaded days without one) and the mart's dates.
     ///
     /// # Errors
-    /// [`Error::Data`] with the report in its context (`report`) when a check of severity `error` fails.
+    /// [`Error::Quality`] with the report when a check of severity `error` fails.
     pub async fn check_quality(&self, dt: Option<NaiveDate>) -> Result<Report> {
         self.tracked("check_quality", dt, self.check(dt)).await
     }
@@ -42,7 +42,7 @@ impl Pipeline {
         }
         let rows: Vec<QualityRow<'_>> = outcomes.iter().map(stored).collect();
         warehouse::record_quality(warehouse, &rows).await?;
-        self.conclude(dt, &outcomes, started)
+        conclude(dt, outcomes, started)
     }
 
     /// The numbers of some checks, over several connections.
@@ -76,27 +76,28 @@ impl Pipeline {
         }
         Ok(outcomes)
     }
+}
 
-    fn conclude(&self, dt: Option<NaiveDate>, outcomes: &[Outcome], started: Instant) -> Result<Report> {
-        let failed: Vec<&Outcome> = outcomes.iter().filter(|o| !o.passed && o.severity == Severity::Error).collect();
-        let warned = outcomes.iter().filter(|o| !o.passed && o.severity == Severity::Warn).count();
-        let mut report = Report::new("check_quality", dt);
-        report.detail("checks", json!(outcomes));
-        report.detail("failed", failed.len());
-        report.detail("warned", warned);
-        let report = report.took(started);
-        if failed.is_empty() {
-            return Ok(report);
-        }
-        let named: Vec<String> = failed
-            .iter()
-            .take(5)
-            .map(|o| format!("{} on {} (found {}, expected {})", o.name, o.table, o.found, o.expected))
-            .collect();
-        let full = serde_json::to_string(&report).unwrap_or_default();
-        Err(Error::data(format!("{} of {} quality checks failed: {}", failed.len(), outcomes.len(), named.join("; ")))
-            .with("report", full))
+/// The report, or the error that a failed check of severity `error` is.
+fn conclude(dt: Option<NaiveDate>, checks: Vec<Outcome>, started: Instant) -> Result<Report> {
+    let failed = |outcome: &&Outcome| !outcome.passed && outcome.severity == Severity::Error;
+    let found = checks.iter().filter(failed).count();
+    let warned = checks.iter().filter(|o| !o.passed && o.severity == Severity::Warn).count();
+    let named: Vec<String> = checks
+        .iter()
+        .filter(failed)
+        .take(5)
+        .map(|o| format!("{} on {} (found {}, expected {})", o.name, o.table, o.found, o.expected))
+        .collect();
+    let message = format!("{found} of {} quality checks failed: {}", checks.len(), named.join("; "));
+    let mut report = Report::new("check_quality", dt);
+    report.outcome = Told::Checked { checks, failed: found, warned };
+    let report = report.took(started);
+    if found == 0 {
+        return Ok(report);
     }
+    let told = serde_json::to_string(&report).map_err(|e| Error::internal("a report is no JSON").because(e))?;
+    Err(Error::quality(message).reporting(told))
 }
 
 fn stored(outcome: &Outcome) -> QualityRow<'_> {

@@ -1,12 +1,13 @@
-//! What a step did, in numbers; every report is plain JSON.
+//! What a step did, in numbers; every report is plain JSON. What only one verb tells stands in `outcome`.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::load::Line;
 use chrono::NaiveDate;
 use serde::Serialize;
-use serde_json::Value;
+
+use super::outcome::{Outcome, TableOutcome};
+use crate::load::Line;
 
 /// What one step did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -32,10 +33,7 @@ pub struct Report {
     pub steps: Vec<Report>,
     /// What else the step has to say.
     #[serde(flatten)]
-    pub details: BTreeMap<&'static str, Value>,
-    /// The words of the room that did the work.
-    #[serde(flatten)]
-    pub more: serde_json::Map<String, Value>,
+    pub outcome: Outcome,
 }
 
 /// What one step did to one table.
@@ -69,12 +67,12 @@ pub struct TableReport {
     pub unknown_columns: Vec<String>,
     /// Whether the ledger already held exactly these files.
     pub unchanged: bool,
-    /// Counts of a verb that takes out or brings back, by name.
-    #[serde(flatten)]
-    pub changes: serde_json::Map<String, Value>,
+    /// Rows of positions that share vehicle and time with a different one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_sharing_vehicle_and_time: Option<u64>,
     /// What else there is to say of this table.
     #[serde(flatten)]
-    pub details: BTreeMap<&'static str, Value>,
+    pub outcome: TableOutcome,
 }
 
 impl Report {
@@ -85,10 +83,6 @@ impl Report {
     pub(super) fn took(mut self, started: Instant) -> Self {
         self.seconds = started.elapsed().as_secs_f64();
         self
-    }
-
-    pub(super) fn detail(&mut self, name: &'static str, value: impl Into<Value>) {
-        self.details.insert(name, value.into());
     }
 
     /// A day without files for any of a step's tables has nothing to write, and so is unchanged.
@@ -125,9 +119,5 @@ impl TableReport {
     /// The sums of a load that the ledger already holds.
     pub(super) fn unchanged(lines: &[Line]) -> Self {
         Self { unchanged: true, ..Self::of(lines) }
-    }
-
-    pub(super) fn detail(&mut self, name: &'static str, value: impl Into<Value>) {
-        self.details.insert(name, value.into());
     }
 }

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use chrono::NaiveDate;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Pipeline;
 use super::day::Day;
 use super::input::{Audience, Judged};
+use super::outcome::Outcome;
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
 use crate::load::Repair;
@@ -56,15 +57,16 @@ impl Pipeline {
         scopes.sort_unstable_by_key(|(dt, dataset)| (*dt, dataset.name()));
         scopes.dedup();
         let mut report = Report::new("requeue", None);
+        let mut rows_passed = 0;
         for (dt, dataset) in scopes {
             let own = repairs.iter().filter(|repair| (repair.dt, repair.dataset) == (dt, dataset)).cloned().collect();
-            report.steps.push(self.requeue_dataset(dt, dataset, own).await?);
+            let (step, passed) = self.requeue_dataset(dt, dataset, own).await?;
+            report.steps.push(step);
+            rows_passed += passed;
         }
         report.unchanged = report.steps.iter().all(|step| step.unchanged);
         report.rows = report.steps.iter().map(|step| step.rows).sum();
-        let passed: i64 =
-            report.steps.iter().filter_map(|s| s.details.get("rows_passed").and_then(Value::as_i64)).sum();
-        report.detail("rows_passed", passed);
+        report.outcome = Outcome::Requeued { rows_passed };
         Ok(report.took(started))
     }
 
@@ -82,7 +84,8 @@ impl Pipeline {
         }
     }
 
-    async fn requeue_dataset(&self, dt: NaiveDate, dataset: Dataset, repairs: Vec<Repair>) -> Result<Report> {
+    /// What became of one dataset and day, and how many of its rows passed.
+    async fn requeue_dataset(&self, dt: NaiveDate, dataset: Dataset, repairs: Vec<Repair>) -> Result<(Report, i64)> {
         let started = Instant::now();
         let warehouse = self.warehouse()?;
         let mut day = Day::new(dt);
@@ -103,17 +106,16 @@ impl Pipeline {
         let mut report = Report::new("requeue", Some(dt));
         let after = judged.lines(Audience::Staging);
         let rejected = |lines: &[crate::load::Line]| lines.iter().map(|l| l.rows_rejected).sum::<u64>();
-        let passed = rejected(&before).cast_signed() - rejected(&after).cast_signed();
+        let rows_passed = rejected(&before).cast_signed() - rejected(&after).cast_signed();
         if after == before && repairs.is_empty() {
             report.table(dataset.staging_table(), TableReport::unchanged(&before));
         } else {
             report.table(dataset.staging_table(), self.publish_stage(dt, Arc::clone(&judged), repairs).await?);
             self.publish_warehouse(dt, judged, &mut report).await?;
         }
-        report.detail("dataset", dataset.name());
-        report.detail("rows_passed", json!(passed));
-        report.detail("rows_rejected", rejected(&after));
-        Ok(report.took(started))
+        report.outcome =
+            Outcome::RequeuedDataset { dataset: dataset.name(), rows_passed, rows_rejected: rejected(&after) };
+        Ok((report.took(started), rows_passed))
     }
 
     async fn publish_warehouse(&self, dt: NaiveDate, judged: Arc<Judged>, report: &mut Report) -> Result<()> {

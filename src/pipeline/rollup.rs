@@ -9,6 +9,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::Pipeline;
 use super::Table;
 use super::input::on_thread;
+use super::outcome::Outcome;
 use super::report::Report;
 use super::source::{Source, broken};
 use crate::control::{Cancel, Progress};
@@ -52,8 +53,8 @@ impl Pipeline {
         };
         let mut report = Report::new("rollup_hourly", None);
         report.rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        let written = write_parquet(output, &self.settings.lake_options, &schema, &batches, &self.cancel).await?;
-        report.detail("output", written);
+        let output = write_parquet(output, &self.settings.lake_options, &schema, &batches, &self.cancel).await?;
+        report.outcome = Outcome::RolledUp { output };
         Ok(report.took(started))
     }
 

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{ArrayRef, Date32Array, Int64Builder, ListBuilder, RecordBatch, StringArray, StringBuilder};
-use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
+use arrow::datatypes::{Date32Type, Field, Schema, SchemaRef};
 use chrono::NaiveDate;
 
 use super::Pipeline;
 use super::day::Day;
 use super::input::{Audience, Judged, KeptRows};
+use super::outcome::Outcome;
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
 use crate::load::{Feed, Repair, Unit};
 use crate::model::Dataset;
-use crate::warehouse::{self, StageLoad};
+use crate::warehouse::{self, REJECT_COLUMNS, StageLoad, Warehouse};
 
 impl Pipeline {
     /// Loads the raw files of one day into staging. Every file is read and judged before anything is written.
@@ -45,9 +46,7 @@ impl Pipeline {
             let table = judged.dataset.staging_table();
             report.table(table, self.publish_stage(dt, judged, Vec::new()).await?);
         }
-        if !day.ignored().is_empty() {
-            report.detail("ignored_files", day.ignored());
-        }
+        report.outcome = Outcome::Staged { ignored_files: day.ignored().to_vec() };
         report.nothing_is_unchanged();
         Ok(report.took(started))
     }
@@ -85,18 +84,8 @@ struct Rejects {
 
 impl Rejects {
     fn new(judged: Arc<Judged>, dt: NaiveDate) -> Self {
-        let texts = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
-        let fields = [
-            ("dataset", DataType::Utf8),
-            ("dt", DataType::Date32),
-            ("file", DataType::Utf8),
-            ("row_number", DataType::Int64),
-            ("reasons", texts),
-            ("row_json", DataType::Utf8),
-            ("load_id", DataType::Utf8),
-        ];
-        let fields: Vec<Field> = fields.into_iter().map(|(name, kind)| Field::new(name, kind, true)).collect();
-        Self { judged, dt, schema: Arc::new(Schema::new(fields)) }
+        let fields = REJECT_COLUMNS.map(|(name, kind)| Field::new(name, kind.arrow(), true));
+        Self { judged, dt, schema: Arc::new(Schema::new(fields.to_vec())) }
     }
 }
 
@@ -110,7 +99,7 @@ impl Feed for Rejects {
     }
 
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        let load_id = format!("batch_{}", self.dt);
+        let load_id = Warehouse::load_id(self.dt);
         self.judged.each_reject(unit, &mut |file, cleaned| {
             let rows = cleaned.rejects.len();
             let mut numbers = Int64Builder::with_capacity(rows);

@@ -25,18 +25,15 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let detail = error.detail();
     let kwargs = PyDict::new(py);
     let context = PyDict::new(py);
-    let mut class = class_name(error);
     for (name, value) in &detail.context {
-        if *name == "report" {
-            class = "QualityError";
-            kwargs.set_item("report", py.import("json")?.call_method1("loads", (value,))?)?;
-        } else {
-            context.set_item(name, value)?;
-        }
+        context.set_item(name, value)?;
+    }
+    if let Some(report) = &detail.report {
+        kwargs.set_item("report", py.import("json")?.call_method1("loads", (report,))?)?;
     }
     kwargs.set_item("context", context)?;
     kwargs.set_item("retryable", detail.retryable)?;
-    let class = py.import("metropulse.exceptions")?.getattr(class)?.cast_into::<PyType>()?;
+    let class = py.import("metropulse.exceptions")?.getattr(class_name(error))?.cast_into::<PyType>()?;
     let exception = PyErr::from_value(class.call((detail.message.as_str(),), Some(&kwargs))?);
     if let Some(cause) = causes(error) {
         exception.set_cause(py, Some(PyRuntimeError::new_err(cause)));
@@ -50,6 +47,7 @@ fn class_name(error: &Error) -> &'static str {
         Error::NotFound(_) => "NotFoundError",
         Error::Schema(_) => "SchemaError",
         Error::Data(_) => "DataError",
+        Error::Quality(_) => "QualityError",
         Error::Conflict(_) => "ConflictError",
         Error::Storage(_) => "StorageError",
         Error::Database(_) => "DatabaseError",

@@ -20,23 +20,35 @@ use crate::postgres::{Session, get};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct UndoneTable {
     /// Files whose ledger lines went.
+    #[serde(skip)]
     pub files: u64,
     /// Rows that went (of a dimension: rows of the snapshot that are no statement any more).
+    #[serde(skip_serializing_if = "is_zero")]
     pub rows_removed: u64,
     /// Rejected rows that went.
+    #[serde(skip_serializing_if = "is_zero")]
     pub rejects_removed: u64,
     /// Rows of older days that came back.
+    #[serde(skip_serializing_if = "is_zero")]
     pub rows_returned: u64,
     /// Versions that a dimension gained, changed and lost.
+    #[serde(skip_serializing_if = "is_zero")]
     pub versions_inserted: u64,
     /// See `versions_inserted`.
+    #[serde(skip_serializing_if = "is_zero")]
     pub versions_updated: u64,
     /// See `versions_inserted`.
+    #[serde(skip_serializing_if = "is_zero")]
     pub versions_deleted: u64,
     /// Rows of other days whose key changed.
+    #[serde(skip_serializing_if = "is_zero")]
     pub rows_rekeyed: u64,
     #[serde(skip)]
     is_dimension: bool,
+}
+
+fn is_zero(rows: &u64) -> bool {
+    *rows == 0
 }
 
 impl UndoneTable {
@@ -50,7 +62,7 @@ impl UndoneTable {
 }
 
 /// What taking a day out did.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Undone {
     /// By table.
     pub tables: BTreeMap<String, UndoneTable>,
