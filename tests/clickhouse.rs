@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArra
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use chrono::{DateTime, NaiveDate, Utc};
-use metropulse::clickhouse::{Mart, TABLE};
+use metropulse::clickhouse::{Mart, Replaced, TABLE};
 use metropulse::config::Secret;
 use metropulse::model::Zone;
 use metropulse::rollup::mart::{HourlyMart, PAYMENTS, POSITIONS, RouteVersion, RouteVersions, TRIPS, partial};
@@ -125,6 +125,11 @@ fn rows(riders: i64, speed: f64) -> RecordBatch {
     days.remove(0).1
 }
 
+/// Replaces one service date.
+async fn replace(mart: &Mart, date: NaiveDate, rows: &RecordBatch, at: DateTime<Utc>) -> Replaced {
+    mart.replace_service_dates(&[(date, rows.clone())], at).await.unwrap()[0]
+}
+
 /// The first cell of an answer as a number.
 async fn number(mart: &Mart, sql: &str) -> f64 {
     let (_, batches) = mart.query(sql).await.unwrap();
@@ -141,9 +146,9 @@ fn a_service_date_is_replaced_as_a_whole_and_only_when_it_differs() {
         mart.apply_schema().await.unwrap();
         let date = day("2024-05-01");
         let first = rows(300, 33.3);
-        let one = mart.replace_service_date(date, &first, instant("2024-06-01T00:00:00Z")).await.unwrap();
+        let one = replace(mart, date, &first, instant("2024-06-01T00:00:00Z")).await;
         assert_eq!((one.rows, one.changed), (first.num_rows() as u64, true));
-        let again = mart.replace_service_date(date, &first, instant("2024-06-02T00:00:00Z")).await.unwrap();
+        let again = replace(mart, date, &first, instant("2024-06-02T00:00:00Z")).await;
         assert_eq!((again.rows, again.changed), (first.num_rows() as u64, false));
         let stamp = number(mart, &format!("SELECT toUInt32(max(snapshot_ts)) FROM {TABLE}")).await;
         assert_eq!(stamp as i64, instant("2024-06-01T00:00:00Z").timestamp(), "unchanged rows keep their stamp");
@@ -162,13 +167,13 @@ fn a_service_date_is_replaced_as_a_whole_and_only_when_it_differs() {
         assert_eq!(number(mart, &format!("SELECT sum(revenue) FROM {TABLE}")).await, 2.0);
         assert_eq!(number(mart, &format!("SELECT countIf(isNull(avg_fare)) FROM {TABLE}")).await, 5.0);
 
-        let changed = mart.replace_service_date(date, &rows(300, 33.4), instant("2024-06-03T00:00:00Z")).await.unwrap();
+        let changed = replace(mart, date, &rows(300, 33.4), instant("2024-06-03T00:00:00Z")).await;
         assert!(changed.changed, "one float differs");
-        let swapped_riders = mart.replace_service_date(date, &rows(299, 33.4), Utc::now()).await.unwrap();
+        let swapped_riders = replace(mart, date, &rows(299, 33.4), Utc::now()).await;
         assert!(swapped_riders.changed);
         let empty = first.slice(0, 0);
-        assert!(mart.replace_service_date(date, &empty, Utc::now()).await.unwrap().changed);
-        assert!(!mart.drop_service_date(date).await.unwrap());
+        assert!(replace(mart, date, &empty, Utc::now()).await.changed);
+        assert!(!replace(mart, date, &empty, Utc::now()).await.changed);
         let tables = number(mart, "SELECT count() FROM system.tables WHERE database = currentDatabase()").await;
         assert_eq!(tables, 1.0, "no shadow is left");
         scratch.end().await;
@@ -199,11 +204,7 @@ fn two_loaders_at_once_leave_one_whole_result() {
         let (a, b) = (rows(40, 10.0), rows(50, 20.0));
         let date = day("2024-05-01");
         for _ in 0..3 {
-            let left = scratch.mart.replace_service_date(date, &a, Utc::now());
-            let right = scratch.mart.replace_service_date(date, &b, Utc::now());
-            let (left, right) = tokio::join!(left, right);
-            left.unwrap();
-            right.unwrap();
+            tokio::join!(replace(&scratch.mart, date, &a, Utc::now()), replace(&scratch.mart, date, &b, Utc::now()));
             let trips = number(&scratch.mart, &format!("SELECT sum(trip_cnt) FROM {TABLE}")).await;
             assert!(trips == 960.0 || trips == 1200.0, "{trips}");
         }

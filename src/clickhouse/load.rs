@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::client::{Mart, unique};
 use super::rows::{self, Digest};
-use super::schema::{COLUMNS, TABLE, digest_sql};
+use super::schema::{COLUMNS, TABLE, digests_sql};
 use crate::error::{Error, Result};
 
 /// After this time a shadow table belongs to no living run.
@@ -24,47 +24,65 @@ pub struct Replaced {
 }
 
 impl Mart {
-    /// Makes `rows` (columns of [`crate::rollup::mart::schema`]) the whole content of a service date, atomically.
-    /// Rows that the mart already holds, `snapshot_ts` aside, are not written again; no rows at all drop the date.
+    /// Makes rows (columns of [`crate::rollup::mart::schema`]) the whole content of each of some different service dates;
+    /// each date atomically, all of them with a handful of statements. Dates whose rows the mart already holds,
+    /// `snapshot_ts` aside, are not written again; no rows at all drop the date. At most a hundred dates, as a server
+    /// takes no more partitions in one INSERT.
     ///
-    /// Each call fills a shadow table of its own, so two loaders never mix: the later swap wins as a whole.
-    pub async fn replace_service_date(
+    /// Each call fills a shadow table of its own, so two loaders never mix: of each date the later swap wins as a whole.
+    pub async fn replace_service_dates(
         &self,
-        date: NaiveDate,
-        rows: &RecordBatch,
+        dates: &[(NaiveDate, RecordBatch)],
         snapshot_ts: DateTime<Utc>,
-    ) -> Result<Replaced> {
-        let encoded = rows::encode(date, rows, snapshot_ts).map_err(|e| e.with("service_date", date))?;
-        let wanted = encoded.digest;
-        if self.digest(TABLE, date).await? == wanted {
-            return Ok(Replaced { rows: wanted.rows, changed: false });
+    ) -> Result<Vec<Replaced>> {
+        let held = self.digests(TABLE, dates.iter().map(|(date, _)| *date)).await?;
+        let (mut replaced, mut emptied, mut filled) = (Vec::with_capacity(dates.len()), Vec::new(), Vec::new());
+        for (date, rows) in dates {
+            let encoded = rows::encode(*date, rows, snapshot_ts).map_err(|e| e.with("service_date", date))?;
+            let wanted = encoded.digest;
+            let changed = held.get(date).copied().unwrap_or_default() != wanted;
+            replaced.push(Replaced { rows: wanted.rows, changed });
+            match (changed, wanted.rows) {
+                (false, _) => {}
+                // Replacing from a shadow without that partition empties the mart on old servers and fails on new ones.
+                (true, 0) => emptied.push(format!("DROP PARTITION '{date}'")),
+                (true, _) => filled.push((*date, encoded)),
+            }
         }
-        if wanted.rows == 0 {
-            // Replacing from a shadow without that partition empties the mart on old servers and fails on new ones.
-            let changed = self.drop_service_date(date).await?;
-            return Ok(Replaced { rows: 0, changed });
+        if !emptied.is_empty() {
+            self.execute(&format!("ALTER TABLE {TABLE} {}", emptied.join(", "))).await?;
         }
-        let shadow = Shadow::create(self, TABLE).await?;
-        let swapped = self.fill_and_swap(&shadow.name, date, encoded).await;
-        shadow.remove().await;
-        swapped?;
-        Ok(Replaced { rows: wanted.rows, changed: true })
+        if !filled.is_empty() {
+            let shadow = Shadow::create(self, TABLE).await?;
+            let swapped = self.fill_and_swap(&shadow.name, &filled).await;
+            shadow.remove().await;
+            swapped?;
+        }
+        Ok(replaced)
     }
 
-    async fn fill_and_swap(&self, shadow: &str, date: NaiveDate, encoded: rows::Encoded) -> Result<()> {
-        let wanted = encoded.digest;
+    async fn fill_and_swap(&self, shadow: &str, dates: &[(NaiveDate, rows::Encoded)]) -> Result<()> {
         let columns: Vec<_> = COLUMNS.iter().map(|c| c.0).collect();
-        self.insert(&format!("{shadow} ({})", columns.join(", ")), encoded.bytes).await?;
-        let found = self.digest(shadow, date).await?;
-        if found != wanted {
-            return Err(Error::database(format!(
-                "ClickHouse stored {} rows with checksum {:016x} for {date}, expected {} rows with {:016x}; the mart was left as it was",
-                found.rows, found.sum, wanted.rows, wanted.sum
-            ))
-            .with("table", TABLE)
-            .with("service_date", date));
+        let bytes = match dates {
+            [(_, only)] => only.bytes.clone(),
+            several => several.iter().map(|(_, one)| one.bytes.clone()).collect::<Vec<_>>().concat().into(),
+        };
+        self.insert(&format!("{shadow} ({})", columns.join(", ")), bytes).await?;
+        let stored = self.digests(shadow, dates.iter().map(|(date, _)| *date)).await?;
+        let mut swaps = Vec::with_capacity(dates.len());
+        for (date, encoded) in dates {
+            let (wanted, found) = (encoded.digest, stored.get(date).copied().unwrap_or_default());
+            if found != wanted {
+                return Err(Error::database(format!(
+                    "ClickHouse stored {} rows with checksum {:016x} for {date}, expected {} rows with {:016x}; the mart was left as it was",
+                    found.rows, found.sum, wanted.rows, wanted.sum
+                ))
+                .with("table", TABLE)
+                .with("service_date", date));
+            }
+            swaps.push(format!("REPLACE PARTITION '{date}' FROM {shadow}"));
         }
-        self.execute(&format!("ALTER TABLE {TABLE} REPLACE PARTITION '{date}' FROM {shadow}")).await
+        self.execute(&format!("ALTER TABLE {TABLE} {}", swaps.join(", "))).await
     }
 
     /// How many rows the mart holds of each service date.
@@ -79,23 +97,21 @@ impl Mart {
         self.rows(&sql).await?.into_iter().map(|row| count(row).ok_or_else(unreadable)).collect()
     }
 
-    /// Removes a service date; `false` when it had no rows.
-    pub async fn drop_service_date(&self, date: NaiveDate) -> Result<bool> {
-        if self.digest(TABLE, date).await?.rows == 0 {
-            return Ok(false);
-        }
-        self.execute(&format!("ALTER TABLE {TABLE} DROP PARTITION '{date}'")).await?;
-        Ok(true)
-    }
-
-    /// Rows and checksum of a service date in a table like the mart.
-    async fn digest(&self, table: &str, date: NaiveDate) -> Result<Digest> {
-        let answer = self.rows(&digest_sql(table, date)).await?;
-        let number = |at: usize| answer.first().and_then(|row| row.get(at)).and_then(|cell| cell.parse().ok());
-        let (Some(rows), Some(sum)) = (number(0), number(1)) else {
-            return Err(Error::database("ClickHouse's answer to a checksum cannot be read").with("table", table));
+    /// Rows and checksum of service dates in a table like the mart; dates without rows are absent.
+    async fn digests(
+        &self,
+        table: &str,
+        dates: impl Iterator<Item = NaiveDate>,
+    ) -> Result<BTreeMap<NaiveDate, Digest>> {
+        let unreadable = || Error::database("ClickHouse's answer to a checksum cannot be read").with("table", table);
+        let digest = |row: Vec<String>| match row.as_slice() {
+            [date, rows, sum] => {
+                Some((date.parse().ok()?, Digest { rows: rows.parse().ok()?, sum: sum.parse().ok()? }))
+            }
+            _ => None,
         };
-        Ok(Digest { rows, sum })
+        let answer = self.rows(&digests_sql(table, dates)).await?;
+        answer.into_iter().map(|row| digest(row).ok_or_else(unreadable)).collect()
     }
 }
 

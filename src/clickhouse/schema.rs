@@ -91,12 +91,15 @@ impl Kind {
     }
 }
 
-/// A statement that gives the rows of a service date in `table` and the sum of their hashes.
-pub(super) fn digest_sql(table: &str, date: chrono::NaiveDate) -> String {
+/// A statement that gives, for each of some service dates, its rows in `table` and the sum of their hashes.
+pub(super) fn digests_sql(table: &str, dates: impl Iterator<Item = chrono::NaiveDate>) -> String {
     let parts: Vec<_> = COLUMNS.iter().filter_map(|(name, kind)| kind.canonical(name)).collect();
     let text = parts.join(", '|', ");
+    let dates: Vec<_> = dates.map(|date| format!("toDate('{date}')")).collect();
     format!(
-        "SELECT count(), sum(hash) FROM (SELECT sipHash64(concat({text})) AS hash FROM {table} WHERE service_date = toDate('{date}'))"
+        "SELECT toString(service_date), count(), sum(hash) FROM (SELECT service_date, sipHash64(concat({text})) AS hash \
+         FROM {table} WHERE service_date IN ({})) GROUP BY service_date",
+        dates.join(", ")
     )
 }
 

@@ -92,17 +92,22 @@ impl Pipeline {
         let zone = Zone(self.settings.zone()?);
         self.progress.begin("build mart", builds.len() as u64);
         let snapshot_ts = Utc::now();
-        let (mut done, mut written) = (Done::default(), Vec::new());
-        for build in builds {
+        let (mut done, mut written) = (Done::default(), Vec::with_capacity(builds.len()));
+        let most_bytes = usize::try_from(self.settings.memory_bytes / 8).unwrap_or(usize::MAX);
+        let mut window = Window::default();
+        for build in &builds {
             self.cancel.check()?;
             let date = build.service_date;
-            let rows = rows_of(&source, zone, &routes, date).await?;
-            written.push((build, done.replace(&mart, date, &rows, snapshot_ts).await?));
+            window.push(date, rows_of(&source, zone, &routes, date).await?);
+            if window.dates.len() >= WINDOW_DATES || window.bytes >= most_bytes {
+                written.extend(done.replace(&mart, &window.take(), snapshot_ts).await?);
+            }
             self.progress.add(1);
         }
+        written.extend(done.replace(&mart, &window.take(), snapshot_ts).await?);
         source.end_snapshot().await?;
-        for (build, rows) in &written {
-            source.record(build, *rows).await?;
+        for (build, rows) in builds.iter().zip(written) {
+            source.record(build, rows).await?;
         }
         Ok(done.report("warehouse", lost))
     }
@@ -126,15 +131,36 @@ impl Pipeline {
             let wanted = window.to_vec();
             let rows;
             (lake, rows) = on_thread(move || lake.rows(&wanted).map(|rows| (lake, rows))).await?;
-            for date in window {
-                self.cancel.check()?;
+            let rows_of = |date: &NaiveDate| {
                 let found = rows.iter().find(|(found, _)| found == date).map(|(_, rows)| rows.clone());
-                let rows = found.unwrap_or_else(|| RecordBatch::new_empty(schema()));
-                done.replace(&mart, *date, &rows, snapshot_ts).await?;
-                self.progress.add(1);
-            }
+                (*date, found.unwrap_or_else(|| RecordBatch::new_empty(schema())))
+            };
+            let rows: Vec<_> = window.iter().map(rows_of).collect();
+            self.cancel.check()?;
+            done.replace(&mart, &rows, snapshot_ts).await?;
+            self.progress.add(window.len() as u64);
         }
         Ok(done.report("lake", Vec::new()))
+    }
+}
+
+/// Dates with their rows that go to the mart together: what a few statements do for many small dates, and no more of
+/// large ones than memory has room for.
+#[derive(Default)]
+struct Window {
+    dates: Vec<(NaiveDate, RecordBatch)>,
+    bytes: usize,
+}
+
+impl Window {
+    fn push(&mut self, date: NaiveDate, rows: RecordBatch) {
+        self.bytes += rows.get_array_memory_size();
+        self.dates.push((date, rows));
+    }
+
+    fn take(&mut self) -> Vec<(NaiveDate, RecordBatch)> {
+        self.bytes = 0;
+        std::mem::take(&mut self.dates)
     }
 }
 
@@ -147,22 +173,27 @@ struct Done {
 }
 
 impl Done {
+    /// Replaces dates; the rows that the mart has of each now.
     async fn replace(
         &mut self,
         mart: &Mart,
-        date: NaiveDate,
-        rows: &RecordBatch,
+        dates: &[(NaiveDate, RecordBatch)],
         snapshot_ts: DateTime<Utc>,
-    ) -> Result<u64> {
-        let replaced = mart.replace_service_date(date, rows, snapshot_ts).await?;
-        self.table.rows_loaded += replaced.rows;
-        if replaced.changed {
-            self.table.rows_written += replaced.rows;
-            self.rebuilt.push(date);
-        } else {
-            self.same.push(date);
+    ) -> Result<Vec<u64>> {
+        if dates.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(replaced.rows)
+        let replaced = mart.replace_service_dates(dates, snapshot_ts).await?;
+        for ((date, _), replaced) in dates.iter().zip(&replaced) {
+            self.table.rows_loaded += replaced.rows;
+            if replaced.changed {
+                self.table.rows_written += replaced.rows;
+                self.rebuilt.push(*date);
+            } else {
+                self.same.push(*date);
+            }
+        }
+        Ok(replaced.iter().map(|replaced| replaced.rows).collect())
     }
 
     fn report(mut self, source: &'static str, lost: Vec<NaiveDate>) -> Report {
