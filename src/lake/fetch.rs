@@ -41,8 +41,7 @@ pub struct LocalPart {
     pub rows: u64,
     pub(super) metadata: ArrowReaderMetadata,
     modified: Option<SystemTime>,
-    /// Held, not read: the file goes with the last clone.
-    _spooled: Option<Arc<TempPath>>,
+    spooled: Option<Arc<TempPath>>,
 }
 
 impl Lake {
@@ -140,7 +139,7 @@ fn inspect(
         rows,
         metadata,
         modified,
-        _spooled: spooled,
+        spooled,
     };
     local.verify_unchanged()?;
     Ok(local)

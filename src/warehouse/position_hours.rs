@@ -12,11 +12,10 @@ use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
 use chrono::NaiveDate;
 
 use super::context::Warehouse;
-use super::ledger;
 use super::stage::batch_of;
 use crate::control::Progress;
 use crate::error::{Error, Result};
-use crate::load::{Feed, Unit};
+use crate::load::{self, Feed, Unit};
 use crate::model::{Fact, FactKind, Zone};
 use crate::postgres::copy::PgType;
 use crate::postgres::{Session, Target, copy_here, get};
@@ -38,7 +37,7 @@ pub(super) const fn is_added_up(fact: FactKind) -> bool {
 
 /// The settings that the rows depend on.
 fn fingerprint(zone: Zone) -> String {
-    ledger::fingerprint(&[VERSION, zone.0.name()])
+    load::fingerprint(&[VERSION, zone.0.name()])
 }
 
 /// The rows of a day, ready to send.
