@@ -130,9 +130,11 @@ impl Readable {
         #[cfg(test)]
         self.decoded.fetch_add(1, Ordering::Relaxed);
         let Self { part, cleaner, repairs, .. } = self;
+        // A file that changed meanwhile reads like a damaged one, and running again helps.
+        let changed = |e: Error| part.verify_unchanged().err().unwrap_or(e);
         let mut row = part.first_row(group);
-        for batch in part.read_row_groups(group..group + 1, cleaner.columns(), BATCH_ROWS)? {
-            let batch = batch?;
+        for batch in part.read_row_groups(group..group + 1, cleaner.columns(), BATCH_ROWS).map_err(changed)? {
+            let batch = batch.map_err(changed)?;
             let cleaned = repairs.apply(cleaner, cleaner.clean(&batch, row)?)?;
             row += batch.num_rows() as u64;
             sink(&cleaned)?;
