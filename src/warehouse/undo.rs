@@ -97,7 +97,7 @@ pub async fn days_after(warehouse: &Warehouse, dt: NaiveDate) -> Result<Vec<Naiv
     session.rows(sql, &[&dt]).await?.iter().map(|row| get(row, 0)).collect()
 }
 
-/// What a day holds by the ledger, as [`Warehouse::undo`] would remove it.
+/// What a day holds by the ledger, as [`undo`] would remove it.
 pub async fn held(warehouse: &Warehouse, dt: NaiveDate) -> Result<Undone> {
     let session = warehouse.session().await?;
     Ok(Undone { tables: counts(&session, dt).await?, ..Undone::default() })
