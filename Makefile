@@ -77,10 +77,8 @@ soak: build ## The long tests: thousands of random histories, a hundred crashes
 bench: build ## Benchmarks beside their peers, results checked first; BENCH_SIZE=full for the large sizes
 	$(BIN)/python benches/run.py
 
-# zig links against the symbols of glibc 2.28, whatever this machine has. A target folder of its own: its C compiler is another one.
-wheel: $(VENV)/.ready ## A wheel for publishing, in dist/ (manylinux_2_28); WHEEL_PROFILE=release builds faster
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "ziglang>=0.15,<0.18"
-	$(BIN)/maturin build --profile $(WHEEL_PROFILE) --locked --zig --compatibility manylinux_2_28 --target-dir target/wheel --out dist
+wheel: $(VENV)/.ready ## A wheel for publishing, in dist/; WHEEL_PROFILE=release builds faster
+	$(BIN)/maturin build --profile $(WHEEL_PROFILE) --locked --out dist
 
 stop: ## Stop the embedded engines of STATE
 	@$(BIN)/metropulse stop --state $(STATE)

@@ -5,7 +5,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio_postgres::types::{Kind, Type};
+use tokio_postgres::types::{Kind as TypeKind, Type};
 
 use super::client::{Session, wrong};
 use super::copy::{Decoder, PgType};
@@ -90,10 +90,10 @@ pub(crate) async fn read(
 /// How a type of the server is read.
 fn known(kind: &Type) -> Option<PgType> {
     PgType::from_oid(kind.oid()).or_else(|| match kind.kind() {
-        Kind::Enum(_) => Some(PgType::AsText),
-        Kind::Domain(base) => known(base),
-        Kind::Array(element) => PgType::array_of(known(element)?, element.oid()),
-        Kind::Simple if kind.name() == "citext" => Some(PgType::AsText),
+        TypeKind::Enum(_) => Some(PgType::AsText),
+        TypeKind::Domain(base) => known(base),
+        TypeKind::Array(element) => PgType::array_of(known(element)?, element.oid()),
+        TypeKind::Simple if kind.name() == "citext" => Some(PgType::AsText),
         _ => None,
     })
 }

@@ -60,9 +60,9 @@ def run(*command: object) -> str:
     return done.stdout
 
 
-def test_it_is_one_wheel_for_every_python_and_old_systems(wheel):
+def test_it_is_one_wheel_for_every_python(wheel):
     """Its tag is checked against the symbols it needs when it is built."""
-    assert "-cp311-abi3-manylinux_2_28_" in wheel.name
+    assert "-cp311-abi3-" in wheel.name
 
 
 def test_without_extras_it_brings_the_command_line_and_no_more(programs):

@@ -42,7 +42,7 @@ HALF_DAY = datetime.timedelta(hours=12, microseconds=5)
         ("mood", ["sad", None, "happy"], ["sad", None, "happy"]),
         ("feeling", ["sad", None], ["sad", None]),
         ("name", ["public", None], ["public", None]),
-        ("inet", ["10.0.0.1", "10.0.0.1/8", "::1", None], ["10.0.0.1", "10.0.0.1/8", "::1", None]),
+        ("inet", ["10.0.0.1", "10.0.0.1/8", "::1", None], ["10.0.0.1/32", "10.0.0.1/8", "::1/128", None]),
         ("cidr", ["10.0.0.0/8", None], ["10.0.0.0/8", None]),
         (
             "interval",
