@@ -1,34 +1,37 @@
 """The day of the raw transport data: wait, calendar, stage, dimensions, facts, mart, quality.
 
 The raw day is the run's own (the scheduled run just after midnight loads the day before) unless the parameter
-`partition` names another:
+`partition` names another. A run by hand loads the day before, or the day that its form or its `conf` says:
 
     airflow dags trigger metropulse_daily --conf '{"partition": "2024-05-01"}'
+
     airflow backfill create --dag-id metropulse_daily --from-date 2024-05-02 --to-date 2024-05-04
 
 Where the data lies is decided outside of this file: by the connection `metropulse_default` (a state folder of the
 embedded engines), by `metropulse_lake_default`, `metropulse_warehouse_default` and `metropulse_mart_default`, or by
-environment variables. Days may be loaded in any order, and again.
+environment variables.
+
+Days may be loaded in any order, and again, so a run that waits for its day holds up no other: each step works on a few
+days at once, and waiting takes no worker. When it runs and how much at once is set in the section `[metropulse]` of
+Airflow's configuration.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param, chain
+from airflow.sdk import DAG, Param
 
-from metropulse.airflow.operators import (
-    BuildRouteHourlyOperator,
-    CheckQualityOperator,
-    LoadCalendarOperator,
-    LoadDimensionsOperator,
-    LoadFactsOperator,
-    StageRawOperator,
+from metropulse.airflow.partitions import YESTERDAY
+from metropulse.airflow.schedule import (
+    daily_schedule,
+    days_at_once,
+    first_day,
+    mart_in_daily,
+    max_active_runs,
+    work_pool,
 )
-from metropulse.airflow.schedule import daily_schedule, first_day, max_active_runs
-from metropulse.airflow.sensors import RawPartitionSensor
-
-LAKE = "{{ params.lake or '' }}"
+from metropulse.airflow.task_group import MetropulseDayTaskGroup
 
 with DAG(
     dag_id="metropulse_daily",
@@ -45,10 +48,17 @@ with DAG(
         "retries": 2,
         "retry_delay": timedelta(minutes=5),
         "execution_timeout": timedelta(hours=2),
+        "pool": work_pool(),
+        "max_active_tis_per_dag": days_at_once(),
     },
     params={
         "partition": Param(
-            None, type=["null", "string"], format="date", description="Raw day (dt); empty: the run's own day."
+            YESTERDAY,
+            type=["null", "string"],
+            title="Raw day",
+            pattern=r"^(\d{4}-\d{2}-\d{2}|yesterday)?$",
+            description="The raw day (dt) as YYYY-MM-DD. A scheduled run has its own; for a run by hand `yesterday` is "
+            "the day before it, in the service zone.",
         ),
         "lake": Param(
             None, type=["null", "string"], description="Folder or URL of the lake; empty: as the connections say."
@@ -66,20 +76,11 @@ with DAG(
         ),
     },
 ) as dag:
-    chain(
-        RawPartitionSensor(
-            task_id="wait",
-            lake=LAKE,
-            required="{{ params.required }}",
-            stable_seconds="{{ params.stable_seconds }}",
-            poke_interval=60,
-            timeout=timedelta(hours=12).total_seconds(),
-            execution_timeout=None,
-        ),
-        LoadCalendarOperator(task_id="calendar", lake=LAKE),
-        StageRawOperator(task_id="stage", lake=LAKE),
-        LoadDimensionsOperator(task_id="dimensions", lake=LAKE),
-        LoadFactsOperator(task_id="facts", lake=LAKE),
-        BuildRouteHourlyOperator(task_id="mart", lake=LAKE),
-        CheckQualityOperator(task_id="quality", lake=LAKE),
+    MetropulseDayTaskGroup(
+        "day",
+        prefix_group_id=False,
+        lake="{{ params.lake or '' }}",
+        required="{{ params.required }}",
+        stable_seconds="{{ params.stable_seconds }}",
+        mart=mart_in_daily(),
     )

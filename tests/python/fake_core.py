@@ -27,6 +27,7 @@ class Pipeline:
     fail: BaseException | None = None
     ready: ClassVar[dict[str, Any]] = {"ready": True, "has_manifest": True, "missing": [], "fingerprint": "f1"}
     unchanged = False
+    day_state = "loaded"
 
     def __init__(self, settings_json: str) -> None:
         self.settings = json.loads(settings_json)
@@ -65,7 +66,8 @@ class Pipeline:
         return self._verb("load_dimensions", dt, dt=dt)
 
     def load_facts(self, dt: str, *, progress: Any = None) -> str:
-        return self._verb("load_facts", dt, dt=dt)
+        counts = {"rows_read": 73, "rows_loaded": 72, "unchanged": self.unchanged}
+        return self._verb("load_facts", dt, dt=dt, tables={"dwh.fact_trip": counts})
 
     def load_telemetry(self, dt: str, *, progress: Any = None) -> str:
         return self._verb("load_telemetry", dt, dt=dt)
@@ -103,7 +105,7 @@ class Pipeline:
 
     def status(self, date_from: str | None, date_to: str | None, verify: bool, *, progress: Any = None) -> str:
         counts = {"state": "loaded", "rows_read": 73, "rows_rejected": 1}
-        steps = {name: {"state": "loaded"} for name in ("load_dimensions", "load_facts", "check_quality")}
+        steps = {name: {"state": self.day_state} for name in ("load_dimensions", "load_facts", "check_quality")}
         steps["stage"] = {"state": "loaded", "tables": {"staging.trips_raw": counts}}
         steps["build_route_hourly"] = {"state": "stale", "why": "to be built: 2024-05-01"}
         day = {"dt": "2024-05-01", "state": "stale", "in_lake": True, "steps": steps}
@@ -168,4 +170,5 @@ class Pipeline:
 def reset() -> None:
     """Forget everything."""
     Pipeline.made, Pipeline.fail, Pipeline.unchanged = [], None, False
+    Pipeline.day_state = "loaded"
     Pipeline.ready = {"ready": True, "has_manifest": True, "missing": [], "fingerprint": "f1"}

@@ -15,11 +15,14 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowNotFoundException,
     AirflowSkipException,
+    Asset,
+    AssetAlias,
     BaseHook,
     BaseOperator,
     BaseSensorOperator,
     Param,
     PokeReturnValue,
+    TaskGroup,
     chain,
     conf,
 )
@@ -34,6 +37,8 @@ __all__ = [
     "AirflowFailException",
     "AirflowNotFoundException",
     "AirflowSkipException",
+    "Asset",
+    "AssetAlias",
     "BaseHook",
     "BaseOperator",
     "BaseSensorOperator",
@@ -41,8 +46,10 @@ __all__ = [
     "Context",
     "Param",
     "PokeReturnValue",
+    "TaskGroup",
     "TriggerEvent",
     "aget_connection",
+    "asset_timetable",
     "chain",
     "conf",
     "daily_timetable",
@@ -50,6 +57,7 @@ __all__ = [
 
 # Where the timetables live, newest Airflow first.
 _PARTITION_TIMETABLES = (("airflow.sdk", "CronPartitionTimetable"),)
+_ASSET_TIMETABLES = (("airflow.sdk", "PartitionedAssetTimetable"),)
 _INTERVAL_TIMETABLES = (
     ("airflow.sdk", "CronDataIntervalTimetable"),
     ("airflow.timetables.interval", "CronDataIntervalTimetable"),
@@ -92,6 +100,22 @@ def daily_timetable(cron: str, time_zone: str) -> Any:
     if interval is None:
         raise AirflowException("this Airflow has no CronDataIntervalTimetable, expected Airflow 3.0 or later")
     return interval(cron, timezone=time_zone)
+
+
+def asset_timetable(asset: Any) -> Any:
+    """Return a schedule whose run follows an event of an asset.
+
+    From Airflow 3.2 on it is a partition timetable: each partition of the asset makes a run with that partition key,
+    and an event without one makes none. Before, events have no partitions.
+
+    Args:
+        asset: The asset, or an expression of assets.
+
+    Returns:
+        What ``DAG(schedule=...)`` takes.
+    """
+    partitioned = _first(_ASSET_TIMETABLES)
+    return [asset] if partitioned is None else partitioned(assets=asset)
 
 
 def _first(places: tuple[tuple[str, str], ...]) -> Any:

@@ -30,6 +30,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "python-modules": [
+                    "metropulse.airflow.operators.arrivals",
                     "metropulse.airflow.operators.day",
                     "metropulse.airflow.operators.tables",
                     "metropulse.airflow.operators.operations",
@@ -84,7 +85,36 @@ def _options() -> dict[str, Any]:
 
     return {
         "schedule": option(
-            "When the daily DAG runs, as cron in the service zone.", "string", "0 0 * * *", "30 2 * * *"
+            "When the daily DAG runs, as cron in the service zone; or `arrivals`: when the DAG metropulse_arrivals "
+            "tells of a raw day.",
+            "string",
+            "0 0 * * *",
+            "30 2 * * *",
         ),
-        "max_active_runs": option("How many days the daily DAG loads at once.", "integer", "1", "4"),
+        "arrivals_schedule": option(
+            "When the DAG metropulse_arrivals looks for raw days, as cron.", "string", "*/5 * * * *", "*/15 * * * *"
+        ),
+        "max_active_runs": option(
+            "How many days the daily DAG has under way at once, those that only wait among them. More than the 20 runs "
+            "that the scheduler looks at in one loop would keep backfills of all DAGs from being looked at.",
+            "integer",
+            "16",
+            "8",
+        ),
+        "days_at_once": option(
+            "How many days each step of the daily DAG works on at once; waiting does not count.", "integer", "4", "1"
+        ),
+        "pool": option(
+            "Pool of the steps that work. It must exist, or they are never queued.",
+            "string",
+            "default_pool",
+            "warehouse",
+        ),
+        "mart_in_daily": option(
+            "Whether the daily DAG builds the mart; else the DAG metropulse_mart does, after facts were published.",
+            "boolean",
+            "True",
+            "False",
+        ),
+        "wait_minutes": option("How long a run of the daily DAG waits for its raw day.", "float", "720", "30"),
     }

@@ -1,4 +1,4 @@
-"""When the daily DAG runs: read from the environment and Airflow's configuration while the DAG file is parsed."""
+"""When the daily DAG runs, and how much of it at once: read from Airflow's configuration while the file is parsed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,57 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from metropulse.airflow._compat import conf, daily_timetable
+from metropulse.airflow._compat import asset_timetable, conf, daily_timetable
+from metropulse.airflow.assets import raw_asset
 from metropulse.settings import default_time_zone
 
-__all__ = ["daily_schedule", "first_day", "max_active_runs"]
+__all__ = [
+    "ARRIVALS",
+    "after",
+    "arrivals_schedule",
+    "daily_schedule",
+    "days_at_once",
+    "first_day",
+    "mart_in_daily",
+    "max_active_runs",
+    "wait_seconds",
+    "work_pool",
+]
+
+ARRIVALS = "arrivals"
+"""The word for ``[metropulse] schedule`` that starts a run when a raw day has arrived, instead of at a time."""
 
 
 def daily_schedule() -> Any:
-    """Return the timetable of a DAG that loads the day before, in the service zone.
+    """Return the timetable of a DAG that loads a raw day.
 
     Returns:
-        A timetable for the cron expression ``[metropulse] schedule``, in the zone ``METROPULSE_TIME_ZONE``.
+        A timetable for the cron expression ``[metropulse] schedule`` in the zone ``METROPULSE_TIME_ZONE``, whose run
+        loads the day before; or one that follows the raw days themselves, where the setting is ``arrivals``.
     """
-    return daily_timetable(conf.get("metropulse", "schedule", fallback="0 0 * * *"), default_time_zone())
+    when = conf.get("metropulse", "schedule", fallback="0 0 * * *").strip()
+    return after(raw_asset()) if when == ARRIVALS else daily_timetable(when, default_time_zone())
+
+
+def after(asset: Any) -> Any:
+    """Return the schedule of a DAG that follows an asset of ours, one run for each raw day.
+
+    Args:
+        asset: The asset, such as that of `metropulse.airflow.assets.facts_asset`, or an expression of several.
+
+    Returns:
+        What ``DAG(schedule=...)`` takes: from Airflow 3.2 on a timetable of partitions, before a list of assets.
+    """
+    return asset_timetable(asset)
+
+
+def arrivals_schedule() -> str:
+    """Return when to look for raw days that arrived.
+
+    Returns:
+        The cron expression ``[metropulse] arrivals_schedule``.
+    """
+    return str(conf.get("metropulse", "arrivals_schedule", fallback="*/5 * * * *"))
 
 
 def first_day(day: str) -> datetime:
@@ -34,9 +72,45 @@ def first_day(day: str) -> datetime:
 
 
 def max_active_runs() -> int:
-    """Return how many days may be loaded side by side.
+    """Return how many days may be under way side by side, those that only wait among them.
 
     Returns:
         ``[metropulse] max_active_runs``.
     """
-    return int(conf.getint("metropulse", "max_active_runs", fallback=1))
+    return int(conf.getint("metropulse", "max_active_runs", fallback=16))
+
+
+def days_at_once() -> int:
+    """Return how many days each step may work on side by side; a day that only waits is none of them.
+
+    Returns:
+        ``[metropulse] days_at_once``, for ``max_active_tis_per_dag``.
+    """
+    return int(conf.getint("metropulse", "days_at_once", fallback=4))
+
+
+def work_pool() -> str:
+    """Return the pool of the steps that work. It has to exist: Airflow queues nothing into a pool that does not.
+
+    Returns:
+        ``[metropulse] pool``.
+    """
+    return str(conf.get("metropulse", "pool", fallback="default_pool"))
+
+
+def mart_in_daily() -> bool:
+    """Return whether the daily DAG builds the mart, or leaves that to the DAG ``metropulse_mart``.
+
+    Returns:
+        ``[metropulse] mart_in_daily``.
+    """
+    return bool(conf.getboolean("metropulse", "mart_in_daily", fallback=True))
+
+
+def wait_seconds() -> float:
+    """Return how long a run waits for its raw day.
+
+    Returns:
+        ``[metropulse] wait_minutes``, in seconds.
+    """
+    return 60.0 * float(conf.getfloat("metropulse", "wait_minutes", fallback=720.0))

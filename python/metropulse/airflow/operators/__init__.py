@@ -6,6 +6,7 @@ live in connections alone: no argument takes one.
 
 from __future__ import annotations
 
+from metropulse.airflow.operators.arrivals import AnnounceRawOperator
 from metropulse.airflow.operators.day import (
     BuildRouteHourlyOperator,
     CheckQualityOperator,
@@ -25,6 +26,7 @@ from metropulse.airflow.operators.operations import (
 from metropulse.airflow.operators.tables import CopyParquetOperator, MergeSnapshotOperator, RollupHourlyOperator
 
 __all__ = [
+    "AnnounceRawOperator",
     "BuildRouteHourlyOperator",
     "CheckQualityOperator",
     "CopyParquetOperator",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from metropulse.airflow._compat import AirflowSkipException, BaseOperator
 from metropulse.airflow._errors import airflow_errors
+from metropulse.airflow.asset_events import announce
+from metropulse.airflow.assets import Places, assets_of
 from metropulse.airflow.hooks import (
     DEFAULT_CONN_ID,
     LAKE_CONN_ID,
@@ -16,6 +18,7 @@ from metropulse.airflow.hooks import (
     MetropulseHook,
 )
 from metropulse.airflow.partitions import resolve_partition
+from metropulse.exceptions import ConfigError
 
 if TYPE_CHECKING:
     from metropulse.airflow._compat import Context
@@ -37,6 +40,9 @@ COMMON_FIELDS = (
 class MetropulseOperator(BaseOperator):
     """Base of the operators: opens the pipeline, calls the verb, translates errors, returns the report.
 
+    Inlets and outlets are the assets that the step reads and writes, unless they are given. An event tells the counts
+    of the report and the raw day; a table that did not change has none.
+
     Args:
         lake: URL or folder of the lake, over all connections; it must not hold a secret.
         time_zone: Service zone, over all connections.
@@ -51,6 +57,10 @@ class MetropulseOperator(BaseOperator):
 
     template_fields: Sequence[str] = COMMON_FIELDS
     ui_color = "#d7e8f7"
+    reads: ClassVar[Sequence[str]] = ()
+    """The kinds of assets the step reads, see `metropulse.airflow.assets.KINDS`."""
+    writes: ClassVar[Sequence[str]] = ()
+    """The kinds of assets it writes."""
     _running: Any = None
 
     def __init__(
@@ -75,6 +85,22 @@ class MetropulseOperator(BaseOperator):
         self.mart_conn_id = mart_conn_id
         self.skip_if_missing = skip_if_missing
         self.skip_if_unchanged = skip_if_unchanged
+        self.declare(assets_of(self.reads, self.places), assets_of(self.writes, self.places))
+
+    @property
+    def places(self) -> Places:
+        """The connections that say where this operator's assets are."""
+        return Places.of(vars(self))
+
+    def declare(self, inlets: Iterable[Any], outlets: Iterable[Any]) -> None:
+        """Declare the assets that the task reads and writes, where its author did not.
+
+        Args:
+            inlets: What it reads; None among them is left out.
+            outlets: What it writes.
+        """
+        for name, assets in (("inlets", inlets), ("outlets", outlets)):
+            setattr(self, name, getattr(self, name, None) or [asset for asset in assets if asset is not None])
 
     @property
     def hook(self) -> MetropulseHook:
@@ -111,6 +137,7 @@ class MetropulseOperator(BaseOperator):
         self.log.info("%s", report)
         if self.skip_if_unchanged and report.get("unchanged"):
             raise AirflowSkipException(f"{report.get('step', self.task_id)}: unchanged, nothing written")
+        announce(self, context, report, days=self._days(context, report), writes=self.writes, places=self.places)
         return report.to_dict()
 
     def open(self) -> AbstractContextManager[Pipeline]:
@@ -132,6 +159,15 @@ class MetropulseOperator(BaseOperator):
             The verb's report.
         """
         raise NotImplementedError
+
+    def _days(self, context: Context, report: Report) -> list[str]:
+        """Return the raw days that the events are partitions of; none where nothing names one."""
+        if report.get("days"):
+            return list(report["days"])
+        try:
+            return [report.get("dt") or resolve_partition(context, getattr(self, "dt", None))]
+        except ConfigError:
+            return []
 
     def on_kill(self) -> None:
         """Stop the verb that is running; it rolls back."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from metropulse.airflow.assets import assets_of
 from metropulse.airflow.operators.base import COMMON_FIELDS, MetropulseOperator, PartitionOperator
 from metropulse.days import calendar_span
 
@@ -39,6 +40,8 @@ class GenerateRawOperator(PartitionOperator):
         scale: Size of the city.
         **kwargs: Those of `MetropulseOperator`.
     """
+
+    writes = ("raw",)
 
     template_fields: Sequence[str] = ("dt", "days", "seed", "scale", *COMMON_FIELDS)
 
@@ -74,6 +77,8 @@ class LoadCalendarOperator(PartitionOperator):
         **kwargs: Those of `PartitionOperator`.
     """
 
+    writes = ("calendar",)
+
     template_fields: Sequence[str] = ("dt", "start", "end", *COMMON_FIELDS)
 
     def __init__(self, *, start: str | None = None, end: str | None = None, **kwargs: Any) -> None:
@@ -93,6 +98,9 @@ class LoadCalendarOperator(PartitionOperator):
 class StageRawOperator(PartitionOperator):
     """Load the raw day into `staging`; rejected rows are kept with their reasons."""
 
+    reads = ("raw",)
+    writes = ("staging",)
+
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Stage the day."""
         return pipeline.stage(self.partition(context))
@@ -100,6 +108,9 @@ class StageRawOperator(PartitionOperator):
 
 class LoadDimensionsOperator(PartitionOperator):
     """Merge the raw day's snapshots into the dimensions and their history."""
+
+    reads = ("raw",)
+    writes = ("dimensions",)
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Load the dimensions."""
@@ -109,6 +120,9 @@ class LoadDimensionsOperator(PartitionOperator):
 class LoadFactsOperator(PartitionOperator):
     """Load the raw day's trips, payments and positions."""
 
+    reads = ("raw", "dimensions")
+    writes = ("facts",)
+
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Load the facts."""
         return pipeline.load_facts(self.partition(context))
@@ -116,6 +130,9 @@ class LoadFactsOperator(PartitionOperator):
 
 class LoadTelemetryOperator(PartitionOperator):
     """Load the raw day's clean positions straight into ClickHouse, past the warehouse, replacing the day whole."""
+
+    reads = ("raw",)
+    writes = ("telemetry",)
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Load the day."""
@@ -133,6 +150,9 @@ class BuildRouteHourlyOperator(MetropulseOperator):
         **kwargs: Those of `MetropulseOperator`.
     """
 
+    reads = ("dimensions", "facts")
+    writes = ("mart",)
+
     template_fields: Sequence[str] = ("date_from", "date_to", "source", *COMMON_FIELDS)
 
     def __init__(
@@ -149,6 +169,8 @@ class BuildRouteHourlyOperator(MetropulseOperator):
         self.date_to = date_to
         self.force = force
         self.source = source
+        if source == "lake" and not kwargs.get("inlets"):
+            self.inlets = assets_of(("raw",), self.places)
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Build the mart."""
@@ -163,6 +185,9 @@ class CheckQualityOperator(PartitionOperator):
         everything: Check all days instead of one.
         **kwargs: Those of `PartitionOperator`.
     """
+
+    reads = ("staging", "dimensions", "facts")
+    writes = ("quality",)
 
     def __init__(self, *, everything: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)

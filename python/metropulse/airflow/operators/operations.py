@@ -23,6 +23,8 @@ class UndoOperator(PartitionOperator):
         **kwargs: Those of `PartitionOperator`.
     """
 
+    writes = ("staging", "dimensions", "facts")
+
     def __init__(self, *, dry_run: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.only_report = dry_run
@@ -40,6 +42,8 @@ class RewindOperator(MetropulseOperator):
         dry_run: Report the days, and keep everything.
         **kwargs: Those of `MetropulseOperator`.
     """
+
+    writes = ("staging", "dimensions", "facts")
 
     template_fields: Sequence[str] = ("to", *COMMON_FIELDS)
 
@@ -60,6 +64,9 @@ class RequeueRejectedOperator(PartitionOperator):
         rows: Repaired rows, see `metropulse.Pipeline.requeue`; also the XCom of a task that repairs them.
         **kwargs: Those of `PartitionOperator`.
     """
+
+    reads = ("staging",)
+    writes = ("staging", "facts")
 
     template_fields: Sequence[str] = ("dt", "rows", *COMMON_FIELDS)
 
@@ -83,6 +90,8 @@ class PurgeOperator(MetropulseOperator):
         dry_run: Report what would be dropped, and keep everything.
         **kwargs: Those of `MetropulseOperator`.
     """
+
+    reads = ("staging",)
 
     template_fields: Sequence[str] = ("older_than", *COMMON_FIELDS)
 

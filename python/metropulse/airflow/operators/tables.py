@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from metropulse.airflow.assets import Places, file_asset, table_asset
 from metropulse.airflow.operators.base import COMMON_FIELDS, MetropulseOperator
 from metropulse.airflow.partitions import resolve_partition
 
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
     from metropulse.rollup import Measure
 
 __all__ = ["CopyParquetOperator", "MergeSnapshotOperator", "RollupHourlyOperator"]
+
+
+def _files(source: Any) -> list[Any]:
+    """Return the assets of files; of a template, or of what another task returns, nothing is known yet."""
+    places = [source] if isinstance(source, str) else source if isinstance(source, (list, tuple)) else []
+    return [file_asset(place) for place in places if isinstance(place, str)]
+
+
+def _table(table: Any, places: Places) -> list[Any]:
+    known = isinstance(table, str) and "{{" not in table and places.known("warehouse")
+    return [table_asset(table, **vars(places))] if known else []
 
 
 class CopyParquetOperator(MetropulseOperator):
@@ -50,6 +62,7 @@ class CopyParquetOperator(MetropulseOperator):
         self.create = create
         self.truncate = truncate
         self.connections = connections
+        self.declare(_files(source), _table(table, self.places))
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Copy the files."""
@@ -124,6 +137,7 @@ class MergeSnapshotOperator(MetropulseOperator):
             "valid_to": valid_to,
             "current": current,
         }
+        self.declare(_files(snapshot), _table(table, self.places))
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Merge the files."""
@@ -175,6 +189,7 @@ class RollupHourlyOperator(MetropulseOperator):
         self.measures = measures
         self.partial_state = partial
         self.merge = merge
+        self.declare(_files(source), _files(target))
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Write the rollup."""
