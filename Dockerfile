@@ -1,0 +1,29 @@
+# syntax=docker/dockerfile:1
+# The wheel, and Airflow with it. Neither stage holds a secret: connections come with the environment.
+
+ARG RUST_VERSION=1.95.0
+ARG AIRFLOW_VERSION=3.3.2
+
+FROM rust:${RUST_VERSION}-slim-bookworm AS wheel
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends build-essential python3 python3-venv \
+ && rm -rf /var/lib/apt/lists/* \
+ && python3 -m venv /opt/build \
+ && /opt/build/bin/pip install "maturin>=1.9,<2"
+WORKDIR /source
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/source/target \
+    /opt/build/bin/maturin build --release --locked --out /wheels
+
+FROM apache/airflow:${AIRFLOW_VERSION}-python3.11
+ARG AIRFLOW_VERSION
+COPY --from=wheel /wheels /tmp/wheels
+# Airflow stays the version of its image, whatever our requirements would allow.
+RUN pip install --no-cache-dir "apache-airflow==${AIRFLOW_VERSION}" \
+      "$(find /tmp/wheels -name 'metropulse-*.whl')[airflow]" \
+      "apache-airflow-providers-amazon" "apache-airflow-providers-http" "apache-airflow-providers-postgres"
+COPY airflow_dags/*.py /opt/airflow/dags/
+HEALTHCHECK NONE
