@@ -18,7 +18,7 @@ with DAG(
     schedule=None,
     doc_md=__doc__,
     tags=["metropulse", "example"],
-    max_active_runs=16,
+    max_active_runs=8,
     default_args={"retries": 2, "max_active_tis_per_dag": 4},
     params={
         "city": Param("austin", type="string", enum=["austin", "boston"]),

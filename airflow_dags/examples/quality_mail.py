@@ -35,7 +35,7 @@ with DAG(
     catchup=False,
     doc_md=__doc__,
     tags=["metropulse", "example"],
-    max_active_runs=16,
+    max_active_runs=8,
     default_args={
         "retries": 2,
         "retry_delay": timedelta(minutes=5),

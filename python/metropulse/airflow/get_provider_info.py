@@ -98,8 +98,8 @@ def _options() -> dict[str, Any]:
             "How many days the daily DAG has under way at once, those that only wait among them. More than the 20 runs "
             "that the scheduler looks at in one loop would keep backfills of all DAGs from being looked at.",
             "integer",
-            "16",
             "8",
+            "4",
         ),
         "days_at_once": option(
             "How many days each step of the daily DAG works on at once; waiting does not count.", "integer", "4", "1"

@@ -77,7 +77,7 @@ def max_active_runs() -> int:
     Returns:
         ``[metropulse] max_active_runs``.
     """
-    return int(conf.getint("metropulse", "max_active_runs", fallback=16))
+    return int(conf.getint("metropulse", "max_active_runs", fallback=8))
 
 
 def days_at_once() -> int:
