@@ -10,6 +10,7 @@
 -- Coarser grains: never average the averages. Divide sums by counts and merge the states; the result is exact:
 --   SELECT service_date,
 --          sum(trip_cnt)                                             AS trips,
+--          sum(scheduled_trip_cnt)                                   AS scheduled_trips,
 --          sum(speed_sum) / sum(speed_cnt)                           AS avg_speed,
 --          sum(duration_sum_sec) / sum(duration_cnt)                 AS avg_duration_sec,
 --          toFloat64(sum(fare_sum)) / sum(fare_cnt)                  AS avg_fare,
@@ -54,7 +55,8 @@ CREATE TABLE IF NOT EXISTS mart_route_hourly
     vehicle_cnt      UInt64,               -- distinct vehicles of positions and trips
     rider_cnt        UInt64,               -- distinct riders of trips
     vehicles         AggregateFunction(uniqExact, String),
-    riders           AggregateFunction(uniqExact, String)
+    riders           AggregateFunction(uniqExact, String),
+    scheduled_trip_cnt UInt64              -- runs that the schedule starts in the hour
 )
 ENGINE = MergeTree
 PARTITION BY service_date

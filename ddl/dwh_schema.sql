@@ -103,7 +103,18 @@ CREATE TABLE IF NOT EXISTS staging.vehicle_positions_raw (
     payload      jsonb,
     load_id      varchar(64) NOT NULL,
     ingestion_ts timestamptz NOT NULL DEFAULT now(),
-    dt           date        NOT NULL
+    dt           date        NOT NULL,
+    -- What GTFS-Realtime says beside that.
+    trip_id               text,
+    start_date            date,
+    direction_id          integer,
+    stop_id               text,
+    current_stop_sequence integer,
+    current_status        text,
+    occupancy_status      text,
+    odometer_m            float8,
+    vehicle_label         text,
+    received_at           timestamptz
 ) PARTITION BY RANGE (dt);
 
 CREATE TABLE IF NOT EXISTS staging.users_raw (
@@ -171,7 +182,9 @@ CREATE TABLE IF NOT EXISTS staging.trips_raw (
     status        text,
     load_id       varchar(64) NOT NULL,
     ingestion_ts  timestamptz NOT NULL DEFAULT now(),
-    dt            date        NOT NULL
+    dt            date        NOT NULL,
+    scheduled_trip_id    text,
+    scheduled_start_time text
 ) PARTITION BY RANGE (dt);
 
 CREATE TABLE IF NOT EXISTS staging.payments_raw (
@@ -187,6 +200,85 @@ CREATE TABLE IF NOT EXISTS staging.payments_raw (
     load_id        varchar(64) NOT NULL,
     ingestion_ts   timestamptz NOT NULL DEFAULT now(),
     dt             date        NOT NULL
+) PARTITION BY RANGE (dt);
+
+-- What an agency's own feeds bring: its schedule, and what is predicted and told to riders.
+CREATE TABLE IF NOT EXISTS staging.scheduled_trips_raw (
+    trip_id      text,
+    start_time   text,
+    route_id     text,
+    service_id   text,
+    direction_id integer,
+    block_id     text,
+    shape_id     text,
+    headsign     text,
+    start_ts     timestamptz,
+    end_ts       timestamptz,
+    exact_times  boolean,
+    load_id      varchar(64) NOT NULL,
+    ingestion_ts timestamptz NOT NULL DEFAULT now(),
+    dt           date NOT NULL
+) PARTITION BY RANGE (dt);
+
+CREATE TABLE IF NOT EXISTS staging.scheduled_stop_times_raw (
+    trip_id       text,
+    start_time    text,
+    stop_sequence integer,
+    stop_id       text,
+    arrival_ts    timestamptz,
+    departure_ts  timestamptz,
+    timepoint     integer,
+    pickup_type   integer,
+    drop_off_type integer,
+    shape_dist    float8,
+    load_id       varchar(64) NOT NULL,
+    ingestion_ts  timestamptz NOT NULL DEFAULT now(),
+    dt            date NOT NULL
+) PARTITION BY RANGE (dt);
+
+CREATE TABLE IF NOT EXISTS staging.shapes_raw (
+    shape_id     text,
+    points       jsonb,
+    load_id      varchar(64) NOT NULL,
+    ingestion_ts timestamptz NOT NULL DEFAULT now(),
+    dt           date NOT NULL
+) PARTITION BY RANGE (dt);
+
+CREATE TABLE IF NOT EXISTS staging.trip_updates_raw (
+    trip_id                    text,
+    start_time                 text,
+    stop_sequence              integer,
+    stop_id                    text,
+    route_id                   text,
+    vehicle_id                 text,
+    schedule_relationship      text,
+    stop_schedule_relationship text,
+    arrival_ts                 timestamptz,
+    arrival_delay_sec          integer,
+    departure_ts               timestamptz,
+    departure_delay_sec        integer,
+    updated_at                 timestamptz,
+    load_id                    varchar(64) NOT NULL,
+    ingestion_ts               timestamptz NOT NULL DEFAULT now(),
+    dt                         date NOT NULL
+) PARTITION BY RANGE (dt);
+
+CREATE TABLE IF NOT EXISTS staging.alerts_raw (
+    alert_id          text,
+    content           text,
+    cause             text,
+    effect            text,
+    severity          text,
+    active_from       timestamptz,
+    active_to         timestamptz,
+    header            text,
+    description       text,
+    informed_entities jsonb,
+    first_seen        timestamptz,
+    last_seen         timestamptz,
+    load_id           varchar(64) NOT NULL,
+    ingestion_ts      timestamptz NOT NULL DEFAULT now(),
+    dt                date NOT NULL
 ) PARTITION BY RANGE (dt);
 
 -- Rows that could not be used, with every reason that holds and the row itself.
@@ -316,6 +408,24 @@ CREATE TABLE IF NOT EXISTS dwh.dim_stop (
     CONSTRAINT dim_stop_key CHECK (stop_id IS NOT NULL OR stop_sk = 0)
 );
 
+CREATE SEQUENCE IF NOT EXISTS dwh.shape_sk;
+CREATE TABLE IF NOT EXISTS dwh.dim_shape (
+    shape_sk    bigint  PRIMARY KEY DEFAULT nextval('dwh.shape_sk'),
+    shape_id    text,
+    points      jsonb, -- all of them in order, as the raw file has them
+    valid_from  timestamptz,
+    valid_to    timestamptz,
+    is_current  boolean GENERATED ALWAYS AS (shape_id IS NOT NULL AND valid_to IS NULL) STORED,
+    is_inferred boolean NOT NULL DEFAULT false,
+    load_id     varchar(64),
+    inserted_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT dim_shape_key_from UNIQUE (shape_id, valid_from) DEFERRABLE INITIALLY IMMEDIATE,
+    CONSTRAINT dim_shape_from_before_to CHECK (valid_from < valid_to),
+    CONSTRAINT dim_shape_interval CHECK (valid_from IS NOT NULL OR is_inferred OR shape_sk = 0),
+    CONSTRAINT dim_shape_key CHECK (shape_id IS NOT NULL OR shape_sk = 0)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS dim_shape_open ON dwh.dim_shape (shape_id) WHERE valid_to IS NULL;
+
 CREATE SEQUENCE IF NOT EXISTS dwh.payment_method_sk;
 CREATE TABLE IF NOT EXISTS dwh.dim_payment_method (
     payment_method_sk bigint PRIMARY KEY DEFAULT nextval('dwh.payment_method_sk'),
@@ -330,6 +440,7 @@ INSERT INTO dwh.dim_route (route_sk) VALUES (0) ON CONFLICT (route_sk) DO NOTHIN
 INSERT INTO dwh.dim_user (user_sk) VALUES (0) ON CONFLICT (user_sk) DO NOTHING;
 INSERT INTO dwh.dim_vehicle (vehicle_sk) VALUES (0) ON CONFLICT (vehicle_sk) DO NOTHING;
 INSERT INTO dwh.dim_stop (stop_sk) VALUES (0) ON CONFLICT (stop_sk) DO NOTHING;
+INSERT INTO dwh.dim_shape (shape_sk) VALUES (0) ON CONFLICT (shape_sk) DO NOTHING;
 INSERT INTO dwh.dim_payment_method (payment_method_sk) VALUES (0) ON CONFLICT (payment_method_sk) DO NOTHING;
 INSERT INTO dwh.dim_payment_method (code, name)
 SELECT seed.code, seed.code FROM (VALUES ('card'), ('wallet'), ('promo')) AS seed (code)
@@ -351,6 +462,10 @@ CREATE TABLE IF NOT EXISTS dwh.dim_vehicle_said (
     said text[] NOT NULL, PRIMARY KEY (key, from_dt), CHECK (from_dt < to_dt)
 );
 CREATE TABLE IF NOT EXISTS dwh.dim_stop_said (
+    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
+    said text[] NOT NULL, PRIMARY KEY (key, from_dt), CHECK (from_dt < to_dt)
+);
+CREATE TABLE IF NOT EXISTS dwh.dim_shape_said (
     key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
     said text[] NOT NULL, PRIMARY KEY (key, from_dt), CHECK (from_dt < to_dt)
 );
@@ -380,6 +495,8 @@ CREATE TABLE IF NOT EXISTS dwh.fact_trip (
     inserted_at     timestamptz NOT NULL DEFAULT now(),
     dt              date        NOT NULL,
     file_no         smallint    NOT NULL,
+    scheduled_trip_id    text,
+    scheduled_start_time text,
     PRIMARY KEY (trip_sk, dt)
 ) PARTITION BY RANGE (dt);
 CREATE INDEX IF NOT EXISTS fact_trip_start_ts ON dwh.fact_trip USING brin (start_ts);
@@ -431,11 +548,122 @@ CREATE TABLE IF NOT EXISTS dwh.fact_vehicle_position (
     inserted_at   timestamptz NOT NULL DEFAULT now(),
     dt            date        NOT NULL,
     file_no       smallint    NOT NULL,
+    trip_id               text, -- of the schedule, as the report names it
+    start_date            date,
+    direction_id          integer,
+    stop_id               text,
+    current_stop_sequence integer,
+    current_status        text,
+    occupancy_status      text,
+    odometer_m            float8,
+    vehicle_label         text,
+    received_at           timestamptz,
     PRIMARY KEY (position_sk, dt)
 ) PARTITION BY RANGE (dt);
 CREATE INDEX IF NOT EXISTS fact_vehicle_position_event_ts ON dwh.fact_vehicle_position USING brin (event_ts);
 CREATE INDEX IF NOT EXISTS fact_vehicle_position_vehicle_sk ON dwh.fact_vehicle_position (vehicle_sk);
 CREATE INDEX IF NOT EXISTS fact_vehicle_position_route_sk ON dwh.fact_vehicle_position (route_sk);
+
+-- Planned runs, known by (dt, trip_id, start_time): dt is the service date, start_time that of the first departure on it.
+CREATE SEQUENCE IF NOT EXISTS dwh.scheduled_trip_sk;
+CREATE TABLE IF NOT EXISTS dwh.fact_scheduled_trip (
+    scheduled_trip_sk bigint      NOT NULL,
+    trip_id           text        NOT NULL,
+    start_time        text        NOT NULL,
+    route_sk          bigint      NOT NULL REFERENCES dwh.dim_route DEFERRABLE,
+    shape_sk          bigint      NOT NULL REFERENCES dwh.dim_shape DEFERRABLE,
+    service_id        text,
+    direction_id      integer,
+    block_id          text,
+    headsign          text,
+    start_ts          timestamptz NOT NULL,
+    end_ts            timestamptz,
+    exact_times       boolean,
+    load_id           varchar(64) NOT NULL,
+    inserted_at       timestamptz NOT NULL DEFAULT now(),
+    dt                date        NOT NULL,
+    file_no           smallint    NOT NULL,
+    PRIMARY KEY (scheduled_trip_sk, dt)
+) PARTITION BY RANGE (dt);
+CREATE INDEX IF NOT EXISTS fact_scheduled_trip_run ON dwh.fact_scheduled_trip (trip_id, start_time);
+CREATE INDEX IF NOT EXISTS fact_scheduled_trip_start_ts ON dwh.fact_scheduled_trip USING brin (start_ts);
+CREATE INDEX IF NOT EXISTS fact_scheduled_trip_route_sk ON dwh.fact_scheduled_trip (route_sk);
+CREATE INDEX IF NOT EXISTS fact_scheduled_trip_shape_sk ON dwh.fact_scheduled_trip (shape_sk);
+
+-- The calls of planned runs, known by the run and stop_sequence; retention may drop them (purge).
+CREATE SEQUENCE IF NOT EXISTS dwh.scheduled_stop_time_sk;
+CREATE TABLE IF NOT EXISTS dwh.fact_scheduled_stop_time (
+    scheduled_stop_time_sk bigint      NOT NULL,
+    trip_id                text        NOT NULL,
+    start_time             text        NOT NULL,
+    stop_sequence          integer     NOT NULL,
+    stop_sk                bigint      NOT NULL REFERENCES dwh.dim_stop DEFERRABLE,
+    arrival_ts             timestamptz,
+    departure_ts           timestamptz,
+    timepoint              integer,
+    pickup_type            integer,
+    drop_off_type          integer,
+    shape_dist             float8,
+    load_id                varchar(64) NOT NULL,
+    inserted_at            timestamptz NOT NULL DEFAULT now(),
+    dt                     date        NOT NULL,
+    file_no                smallint    NOT NULL,
+    PRIMARY KEY (scheduled_stop_time_sk, dt)
+) PARTITION BY RANGE (dt);
+CREATE INDEX IF NOT EXISTS fact_scheduled_stop_time_run ON dwh.fact_scheduled_stop_time (trip_id, start_time);
+CREATE INDEX IF NOT EXISTS fact_scheduled_stop_time_stop_sk ON dwh.fact_scheduled_stop_time (stop_sk);
+
+-- What was last predicted for each run and stop; a row without a stop is about the whole run.
+CREATE SEQUENCE IF NOT EXISTS dwh.trip_update_sk;
+CREATE TABLE IF NOT EXISTS dwh.fact_trip_update (
+    trip_update_sk             bigint      NOT NULL,
+    trip_id                    text        NOT NULL,
+    start_time                 text,
+    stop_sequence              integer,
+    route_sk                   bigint      NOT NULL REFERENCES dwh.dim_route DEFERRABLE,
+    vehicle_sk                 bigint      NOT NULL REFERENCES dwh.dim_vehicle DEFERRABLE,
+    stop_sk                    bigint      NOT NULL REFERENCES dwh.dim_stop DEFERRABLE,
+    schedule_relationship      text,
+    stop_schedule_relationship text,
+    arrival_ts                 timestamptz,
+    arrival_delay_sec          integer,
+    departure_ts               timestamptz,
+    departure_delay_sec        integer,
+    updated_at                 timestamptz,
+    load_id                    varchar(64) NOT NULL,
+    inserted_at                timestamptz NOT NULL DEFAULT now(),
+    dt                         date        NOT NULL,
+    file_no                    smallint    NOT NULL,
+    PRIMARY KEY (trip_update_sk, dt)
+) PARTITION BY RANGE (dt);
+CREATE INDEX IF NOT EXISTS fact_trip_update_run ON dwh.fact_trip_update (trip_id, start_time);
+CREATE INDEX IF NOT EXISTS fact_trip_update_route_sk ON dwh.fact_trip_update (route_sk);
+CREATE INDEX IF NOT EXISTS fact_trip_update_vehicle_sk ON dwh.fact_trip_update (vehicle_sk);
+CREATE INDEX IF NOT EXISTS fact_trip_update_stop_sk ON dwh.fact_trip_update (stop_sk);
+
+-- Notices to riders: a row for each content (its digest) that an alert had on a day.
+CREATE SEQUENCE IF NOT EXISTS dwh.alert_sk;
+CREATE TABLE IF NOT EXISTS dwh.fact_alert (
+    alert_sk          bigint      NOT NULL,
+    alert_id          text        NOT NULL,
+    content           text        NOT NULL,
+    cause             text,
+    effect            text,
+    severity          text,
+    active_from       timestamptz,
+    active_to         timestamptz,
+    header            text,
+    description       text,
+    informed_entities jsonb,
+    first_seen        timestamptz,
+    last_seen         timestamptz,
+    load_id           varchar(64) NOT NULL,
+    inserted_at       timestamptz NOT NULL DEFAULT now(),
+    dt                date        NOT NULL,
+    file_no           smallint    NOT NULL,
+    PRIMARY KEY (alert_sk, dt)
+) PARTITION BY RANGE (dt);
+CREATE INDEX IF NOT EXISTS fact_alert_alert_id ON dwh.fact_alert (alert_id);
 
 -- The positions of each raw day by route and hour, added up while they are loaded: what the mart is built from. Routes
 -- and vehicles are business keys, '' is no route; vehicles holds each known vehicle once.
@@ -481,6 +709,8 @@ CREATE TABLE IF NOT EXISTS dwh.superseded_trip (
     inserted_at   timestamptz NOT NULL,
     dt            date        NOT NULL,
     file_no       smallint    NOT NULL,
+    scheduled_trip_id    text,
+    scheduled_start_time text,
     PRIMARY KEY (trip_id, dt)
 );
 CREATE INDEX IF NOT EXISTS superseded_trip_dt ON dwh.superseded_trip (dt);

@@ -7,13 +7,16 @@ from datetime import date, datetime
 
 from metropulse.exceptions import ConfigError
 
-__all__ = ["DATASETS", "REQUIRED_DATASETS", "Day", "calendar_span", "dataset_names", "iso_day"]
+__all__ = ["DATASETS", "FEED_DATASETS", "REQUIRED_DATASETS", "Day", "calendar_span", "dataset_names", "iso_day"]
 
 Day = str | date
 """A day: a date, or text as ``YYYY-MM-DD``."""
 
 DATASETS = ("routes", "stops", "users", "vehicles", "trips", "payments", "vehicle_positions")
-"""The raw datasets of a day."""
+"""The raw datasets that any producer of a day delivers."""
+
+FEED_DATASETS = ("scheduled_trips", "scheduled_stop_times", "shapes", "trip_updates", "alerts")
+"""Raw datasets that an agency's own feeds bring beside them; no day has to have them."""
 
 REQUIRED_DATASETS = ("routes", "vehicle_positions")
 """The datasets without which a partition that has no manifest does not count as complete."""
@@ -67,10 +70,11 @@ def dataset_names(names: Sequence[str]) -> list[str]:
         The names.
 
     Raises:
-        ConfigError: A name is none of the seven datasets.
+        ConfigError: A name is none of the datasets.
     """
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in DATASETS]:
-        raise ConfigError(f"unknown dataset {unknown[0]!r}, expected some of {', '.join(DATASETS)}")
+    known = (*DATASETS, *FEED_DATASETS)
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"unknown dataset {unknown[0]!r}, expected some of {', '.join(known)}")
     return list(names)

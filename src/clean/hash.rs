@@ -1,10 +1,12 @@
 //! 128-bit hashes of rows and keys by their cleaned content.
 //!
 //! Two lanes of 64 bits take in each value by steps that are one to one, so that rows which differ in one fixed-width
-//! column never meet, and finish by mixing both. Equal content hashes equally whatever its encoding: a code and its text, -0.0
-//! and 0.0. Two different rows meet by chance once in 2^128.
+//! column never meet, and finish by mixing both. A NULL is told by its bit alone, so that a column which nobody fills costs
+//! nothing. Equal content hashes equally whatever its encoding: a code and its text, -0.0 and 0.0. Two different rows
+//! meet by chance once in 2^128.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::compute::{is_not_null, nullif};
 use arrow::datatypes::{Date32Type, Decimal128Type, Float64Type, Int32Type, TimestampMicrosecondType};
 
 use crate::error::{Error, Result};
@@ -24,20 +26,44 @@ const FOURTH: u64 = 0xff51_afd7_ed55_8ccd;
 pub(super) struct Hashes {
     pub(super) rows: Vec<Hash>,
     pub(super) keys: Option<Vec<Hash>>,
+    /// When each row was made, as a number that grows with time, where the latest row of a key wins.
+    pub(super) times: Option<Vec<u64>>,
 }
 
 /// Hashes the clean rows of a batch. In a dimension a file that lacks a column says something else than one that
 /// says NULL, so there `stated` is part of the content.
 pub(super) fn hash_rows(dataset: Dataset, rows: &RecordBatch, stated: u64) -> Result<Hashes> {
-    let basis = if dataset.event_time().is_none() { stated } else { 0 };
     let all = 0..dataset.columns().len();
-    let keys: Vec<usize> = match dataset.repetition() {
-        Repetition::BothStay { key } => key.iter().filter_map(|c| dataset.index(c)).collect(),
-        Repetition::LastWins => dataset.index(dataset.key()).into_iter().collect(),
-        Repetition::OneStatement => Vec::new(),
+    let hash_key = |key: &[&str], rows: &RecordBatch| {
+        hash_columns(dataset, rows, key.iter().filter_map(|column| dataset.index(column)), 0).map(Some)
     };
-    let key_hashes = if keys.is_empty() { None } else { Some(hash_columns(dataset, rows, keys.into_iter(), 0)?) };
-    Ok(Hashes { rows: hash_columns(dataset, rows, all, basis)?, keys: key_hashes })
+    let (basis, keys, times) = match dataset.repetition() {
+        Repetition::OneStatement => (stated, None, None),
+        Repetition::LastWins => (0, hash_key(dataset.key_columns(), rows)?, None),
+        Repetition::BothStay { key } => (0, hash_key(key, rows)?, None),
+        Repetition::LatestWins { key, unless, time } => {
+            (0, hash_key(key, &only_unless(dataset, rows, unless)?)?, Some(ranks(dataset, rows, time)?))
+        }
+    };
+    Ok(Hashes { rows: hash_columns(dataset, rows, all, basis)?, keys, times })
+}
+
+/// The rows without the second column's values where the first has one.
+fn only_unless(dataset: Dataset, rows: &RecordBatch, unless: (&str, &str)) -> Result<RecordBatch> {
+    let wrong = || Error::internal(format!("{dataset} has no columns {unless:?}"));
+    let (first, second) = (dataset.index(unless.0).ok_or_else(wrong)?, dataset.index(unless.1).ok_or_else(wrong)?);
+    let mut columns = rows.columns().to_vec();
+    let left = is_not_null(&columns[first]).and_then(|known| nullif(&columns[second], &known));
+    columns[second] = left.map_err(|e| wrong().because(e))?;
+    RecordBatch::try_new(rows.schema(), columns).map_err(|e| wrong().because(e))
+}
+
+/// Instants as numbers in the same order; NULL is the least.
+fn ranks(dataset: Dataset, rows: &RecordBatch, time: &str) -> Result<Vec<u64>> {
+    let column = dataset.index(time).and_then(|index| rows.columns().get(index));
+    let instants = column.and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+    let instants = instants.ok_or_else(|| Error::internal(format!("{dataset} has no instants {time}")))?;
+    Ok(instants.iter().map(|at| at.map_or(0, |at| at.cast_unsigned() ^ (1 << 63))).collect())
 }
 
 fn hash_columns(
@@ -48,8 +74,13 @@ fn hash_columns(
 ) -> Result<Vec<Hash>> {
     let mut states = vec![mix(SEED, basis, basis); rows.num_rows()];
     let mut nulls = vec![0_u64; rows.num_rows()];
+    let mut all_null = 0_u64;
     for index in columns {
         let (Some(column), Some(array)) = (dataset.columns().get(index), rows.columns().get(index)) else { continue };
+        if array.null_count() == array.len() {
+            all_null |= 1 << index;
+            continue;
+        }
         take_in(column.kind, array, &mut states)
             .ok_or_else(|| Error::internal(format!("column {} is not clean: {}", column.name, array.data_type())))?;
         if array.null_count() > 0 {
@@ -59,12 +90,13 @@ fn hash_columns(
         }
     }
     for (state, nulls) in states.iter_mut().zip(nulls) {
+        let nulls = nulls | all_null;
         *state = finish(mix(*state, nulls, nulls));
     }
     Ok(states)
 }
 
-/// Takes a column into the states; a NULL counts as nothing here and is told by its bit.
+/// Takes a column into the states; a NULL leaves its row's as it is.
 fn take_in(kind: Kind, array: &ArrayRef, states: &mut [Hash]) -> Option<()> {
     match kind {
         Kind::Text | Kind::Json => {
@@ -73,8 +105,6 @@ fn take_in(kind: Kind, array: &ArrayRef, states: &mut [Hash]) -> Option<()> {
                 if text.is_valid(row) {
                     let [a, b] = hash_text(text.value(row).as_bytes());
                     *state = mix(*state, a, b);
-                } else {
-                    *state = mix(*state, 0, 0);
                 }
             }
         }
@@ -90,8 +120,10 @@ fn take_in(kind: Kind, array: &ArrayRef, states: &mut [Hash]) -> Option<()> {
         Kind::Boolean => {
             let values = array.as_boolean_opt()?;
             for (row, state) in states.iter_mut().enumerate() {
-                let bit = u64::from(values.is_valid(row) && values.value(row));
-                *state = mix(*state, bit, bit);
+                if values.is_valid(row) {
+                    let bit = u64::from(values.value(row));
+                    *state = mix(*state, bit, bit);
+                }
             }
         }
     }
@@ -111,8 +143,10 @@ fn words<T: arrow::datatypes::ArrowPrimitiveType>(
         return;
     }
     for (row, (state, value)) in states.iter_mut().zip(values.values().iter()).enumerate() {
-        let word = if values.is_valid(row) { word(*value) } else { 0 };
-        *state = mix(*state, word, word);
+        if values.is_valid(row) {
+            let word = word(*value);
+            *state = mix(*state, word, word);
+        }
     }
 }
 
@@ -125,11 +159,8 @@ fn codes(array: &ArrayRef, states: &mut [Hash]) -> Option<()> {
     let known: Option<Vec<Hash>> = (values.len() <= states.len()).then(|| (0..values.len()).map(one).collect());
     for (row, state) in states.iter_mut().enumerate() {
         let value = usize::try_from(keys.value(row)).ok().filter(|v| keys.is_valid(row) && *v < values.len());
-        let [a, b] = match (value, &known) {
-            (Some(value), Some(known)) => known.get(value).copied().unwrap_or_default(),
-            (Some(value), None) => one(value),
-            (None, _) => [0, 0],
-        };
+        let Some(value) = value else { continue };
+        let [a, b] = known.as_ref().map_or_else(|| one(value), |known| known.get(value).copied().unwrap_or_default());
         *state = mix(*state, a, b);
     }
     Some(())

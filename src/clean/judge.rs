@@ -1,7 +1,7 @@
 //! The fate of every clean row of one dataset and day.
 //!
 //! Rows equal in every known column collapse into the last of them, by part and row; the others are duplicates. Of
-//! different rows with one trip or payment id the last wins; the others are superseded.
+//! different rows with one trip or payment id the last wins (of predictions the latest); the others are superseded.
 //!
 //! Only hashes are kept: 128 bits of the row, 128 of the key where there is one. They are sorted into partitions by
 //! hash, in memory up to the bound and in a scratch file beyond it, and each partition is settled on its own; one
@@ -109,7 +109,7 @@ impl Judge {
 
     /// Takes in a batch of any part that has begun, weighed before, perhaps by another thread.
     pub fn see_in(&mut self, part: usize, cleaned: &Cleaned, evidence: Evidence) -> Result<()> {
-        let Hashes { rows, keys } = evidence.0;
+        let Hashes { rows, keys, times } = evidence.0;
         let Some(part) = self.parts.get_mut(part) else {
             return Err(Error::internal("rows were judged before a part began"));
         };
@@ -122,6 +122,10 @@ impl Judge {
             match (keys.as_ref().and_then(|k| k.get(at)), self.dataset.repetition()) {
                 (None, _) | (_, Repetition::OneStatement) => self.records.push([row[0], row[1], seq])?,
                 (Some(key), Repetition::LastWins) => self.records.push([key[0], key[1], row[0], row[1], seq])?,
+                (Some(key), Repetition::LatestWins { .. }) => {
+                    let time = times.as_ref().and_then(|times| times.get(at)).copied().unwrap_or_default();
+                    self.records.push([key[0], key[1], row[0], row[1], time, seq])?;
+                }
                 // The key only serves a count, so half of its hash will do.
                 (Some(key), Repetition::BothStay { .. }) => self.records.push([key[0], row[0], row[1], seq])?,
             }
@@ -210,25 +214,31 @@ impl Judge {
 
 fn stride(dataset: Dataset) -> usize {
     match dataset.repetition() {
+        Repetition::LatestWins { .. } => 6,
         Repetition::LastWins => 5,
         Repetition::BothStay { .. } => 4,
         Repetition::OneStatement => 3,
     }
 }
 
-type HashTable = HashMap<u128, u64, BuildHasherDefault<Taken>>;
+type HashTable<T> = HashMap<u128, T, BuildHasherDefault<Taken>>;
 
-/// The last row of each hash and of each key.
+/// The last row of each hash, and the winning one of each key with its time (0 where that plays no part).
 struct Table {
-    rows: HashTable,
-    keys: HashTable,
+    rows: HashTable<u64>,
+    keys: HashTable<(u64, u64)>,
 }
 
 impl Table {
     fn with_capacity(rows: usize, dataset: Dataset) -> Self {
-        let keys = if dataset.event_time().is_some() { rows } else { 0 };
-        let table = |rows| HashTable::with_capacity_and_hasher(rows, BuildHasherDefault::default());
-        Self { rows: table(rows), keys: table(keys) }
+        let keys = match dataset.repetition() {
+            Repetition::OneStatement => 0,
+            Repetition::LastWins | Repetition::LatestWins { .. } | Repetition::BothStay { .. } => rows,
+        };
+        Self {
+            rows: HashTable::with_capacity_and_hasher(rows, BuildHasherDefault::default()),
+            keys: HashTable::with_capacity_and_hasher(keys, BuildHasherDefault::default()),
+        }
     }
 
     fn meet(&mut self, record: &[u64], fates: &Settling) {
@@ -238,30 +248,34 @@ impl Table {
             }
             [key, a, b, seq] => {
                 meet(&mut self.rows, [a, b], seq, |earlier| fates.set(earlier, Fate::Duplicate));
-                meet(&mut self.keys, [key, key], seq, |_| {});
+                meet(&mut self.keys, [key, key], (0, seq), |_| {});
             }
-            [k, l, a, b, seq] => {
-                meet(&mut self.rows, [a, b], seq, |earlier| fates.set(earlier, Fate::Duplicate));
-                meet(&mut self.keys, [k, l], seq, |earlier| {
-                    if fates.get(earlier) != Fate::Duplicate {
-                        fates.set(earlier, Fate::Superseded);
-                    }
-                });
-            }
+            [k, l, a, b, seq] => self.meet_for_key([k, l], [a, b], 0, seq, fates),
+            [k, l, a, b, time, seq] => self.meet_for_key([k, l], [a, b], time, seq, fates),
             _ => {}
         }
+    }
+
+    /// Of the rows of a key the one with the latest time stays, of several of that time the last.
+    fn meet_for_key(&mut self, key: Hash, row: Hash, time: u64, seq: u64, fates: &Settling) {
+        meet(&mut self.rows, row, seq, |earlier| fates.set(earlier, Fate::Duplicate));
+        meet(&mut self.keys, key, (time, seq), |(_, loser)| {
+            if fates.get(loser) != Fate::Duplicate {
+                fates.set(loser, Fate::Superseded);
+            }
+        });
     }
 
     fn contradictions(&self, dataset: Dataset) -> u64 {
         match dataset.repetition() {
             Repetition::BothStay { .. } => self.rows.len().saturating_sub(self.keys.len()) as u64,
-            Repetition::OneStatement | Repetition::LastWins => 0,
+            Repetition::OneStatement | Repetition::LastWins | Repetition::LatestWins { .. } => 0,
         }
     }
 }
 
-/// Remembers the later of two rows of one hash and names the earlier.
-fn meet(table: &mut HashTable, hash: Hash, seq: u64, mut earlier: impl FnMut(u64)) {
+/// Remembers the later (greater) of two rows of one hash and names the earlier.
+fn meet<T: Copy + Ord>(table: &mut HashTable<T>, hash: Hash, seq: T, mut earlier: impl FnMut(T)) {
     let hash = (u128::from(hash[0]) << 64) | u128::from(hash[1]);
     match table.entry(hash) {
         Entry::Vacant(entry) => {

@@ -76,7 +76,14 @@ pub(super) fn judge(dataset: Dataset, columns: &[Converted], rows: usize) -> Mar
             judged.coordinates();
             judged.each::<Float64Type>("speed", Reason::Speed, |v| !(0.0..=MAX_SPEED_KMH).contains(&v));
         }
-        Dataset::Users | Dataset::Vehicles | Dataset::Payments => {}
+        Dataset::ScheduledTrips => judged.order(),
+        Dataset::Users
+        | Dataset::Vehicles
+        | Dataset::Payments
+        | Dataset::ScheduledStopTimes
+        | Dataset::Shapes
+        | Dataset::TripUpdates
+        | Dataset::Alerts => {}
     }
     judged.marks
 }
@@ -111,10 +118,12 @@ impl<'a> Judged<'a> {
     }
 
     fn key(&mut self) {
-        let Some(column) = self.column(self.dataset.key()) else { return };
-        self.missing(column, Reason::NoKey);
-        for row in empty_rows(&column.array) {
-            self.marks.mark(row, Reason::NoKey);
+        for name in self.dataset.key_columns() {
+            let Some(column) = self.column(name) else { continue };
+            self.missing(column, Reason::NoKey);
+            for row in empty_rows(&column.array) {
+                self.marks.mark(row, Reason::NoKey);
+            }
         }
     }
 

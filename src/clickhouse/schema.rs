@@ -27,7 +27,7 @@ pub(super) enum Kind {
 }
 
 /// The columns that are written, in the order of the DDL.
-pub(super) const COLUMNS: [(&str, Kind); 26] = [
+pub(super) const COLUMNS: [(&str, Kind); 27] = [
     ("route_id", Kind::Text),
     ("name", Kind::Text),
     ("transport_type", Kind::Text),
@@ -54,7 +54,11 @@ pub(super) const COLUMNS: [(&str, Kind); 26] = [
     ("rider_cnt", Kind::Size("riders")),
     ("vehicles", Kind::Set),
     ("riders", Kind::Set),
+    ("scheduled_trip_cnt", Kind::Count),
 ];
+
+/// The columns that later versions added: what a table lacks of them is added to it, and its rows have their type's default.
+const ADDED: [&str; 1] = ["scheduled_trip_cnt"];
 
 impl Kind {
     fn sql_type(self) -> &'static str {
@@ -111,8 +115,8 @@ pub(super) fn statements(script: &str) -> Vec<String> {
 }
 
 impl Mart {
-    /// Creates the mart's table where it is missing, checks its columns and removes shadow tables that a crash left
-    /// behind more than a day ago. Calling it again changes nothing.
+    /// Creates the mart's table where it is missing, adds the columns that it lacks of later versions, checks the others and
+    /// removes shadow tables that a crash left behind more than a day ago. Calling it again changes nothing.
     ///
     /// # Errors
     /// `Schema` when a table of that name has other columns; the message names the first that differs.
@@ -120,8 +124,19 @@ impl Mart {
         for statement in statements(DDL) {
             self.execute(&statement).await?;
         }
-        self.check_columns().await?;
+        self.add_columns(&self.lacking().await?).await?;
         load::drop_orphans(self, TABLE).await
+    }
+
+    async fn add_columns(&self, lacking: &[(&str, Kind)]) -> Result<()> {
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let adds: Vec<_> =
+            lacking.iter().map(|(name, kind)| format!("ADD COLUMN {name} {}", kind.sql_type())).collect();
+        let added = self.execute(&format!("ALTER TABLE {TABLE} {}", adds.join(", "))).await;
+        // Another run may have added them meanwhile.
+        if added.is_err() && self.lacking().await?.is_empty() { Ok(()) } else { added }
     }
 
     /// Renames a table of the mart's name and another shape, such as the prototype's; where it is now, if there was one.
@@ -134,8 +149,8 @@ impl Mart {
         if !tables.iter().any(|name| name == TABLE) {
             return Ok(None);
         }
-        match self.check_columns().await {
-            Ok(()) => return Ok(None),
+        match self.lacking().await {
+            Ok(_) => return Ok(None),
             Err(Error::Schema(_)) => {}
             Err(e) => return Err(e),
         }
@@ -154,13 +169,20 @@ impl Mart {
         Ok(Some(aside))
     }
 
-    async fn check_columns(&self) -> Result<()> {
+    /// The columns of later versions that the table lacks.
+    ///
+    /// # Errors
+    /// `Schema` when it differs in anything else.
+    async fn lacking(&self) -> Result<Vec<(&'static str, Kind)>> {
         let sql =
             format!("SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{TABLE}'");
         let found = self.rows(&sql).await?;
+        let mut lacking = Vec::new();
         for (name, kind) in COLUMNS {
             let data_type = found.iter().find(|row| row.first().is_some_and(|n| n == name)).and_then(|row| row.get(1));
-            if data_type.map(String::as_str) != Some(kind.sql_type()) {
+            if data_type.is_none() && ADDED.contains(&name) {
+                lacking.push((name, kind));
+            } else if data_type.map(String::as_str) != Some(kind.sql_type()) {
                 let have = data_type.map_or("missing".to_owned(), |t| format!("of type {t}"));
                 return Err(
                     differs(&format!("column {name} is {have}, expected {}", kind.sql_type())).with("column", name)
@@ -173,7 +195,7 @@ impl Mart {
         if key != "service_date" {
             return Err(differs(&format!("it is partitioned by {key:?}, expected service_date")));
         }
-        Ok(())
+        Ok(lacking)
     }
 }
 

@@ -38,4 +38,4 @@ mod timetable;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{City, DayPlan};
+pub use plan::{City, DayPlan, schema};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Schema, SchemaRef};
 use chrono::{NaiveDate, NaiveTime, TimeDelta, TimeZone};
 
 use super::draw::{Key, Topic};
@@ -37,6 +38,16 @@ pub struct City {
 }
 
 impl City {
+    /// The datasets that a city has, in the order of [`Dataset::ALL`]; it publishes no feeds.
+    pub const DATASETS: [Dataset; 7] = [
+        Dataset::Routes,
+        Dataset::Stops,
+        Dataset::Users,
+        Dataset::Vehicles,
+        Dataset::Trips,
+        Dataset::Payments,
+        Dataset::VehiclePositions,
+    ];
     /// The largest scale: 20 million riders.
     pub const MAX_SCALE: f64 = 10_000.0;
 
@@ -113,8 +124,8 @@ impl DayPlan {
         self.date
     }
 
-    /// The rows of a dataset in batches of [`Dataset::schema`], about 65,000 rows each; memory does not grow with
-    /// the number of rows. The same bytes whoever asks, in whatever order.
+    /// The rows of a dataset in batches of [`schema`], about 65,000 rows each; memory does not grow with the number of
+    /// rows. The same bytes whoever asks, in whatever order.
     pub fn batches(&self, dataset: Dataset) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send + '_> {
         match dataset {
             Dataset::Routes => Box::new(snapshot::routes(self)),
@@ -124,6 +135,11 @@ impl DayPlan {
             Dataset::Trips => Box::new(Rides::new(self).trips()),
             Dataset::Payments => Box::new(Rides::new(self).payments()),
             Dataset::VehiclePositions => Box::new(Positions::new(self)),
+            Dataset::ScheduledTrips
+            | Dataset::ScheduledStopTimes
+            | Dataset::Shapes
+            | Dataset::TripUpdates
+            | Dataset::Alerts => Box::new(std::iter::empty()),
         }
     }
 
@@ -181,8 +197,24 @@ fn origin_micros(zone: Zone, date: NaiveDate) -> i64 {
         .map_or_else(|| zone.day_start_micros(date), |noon| noon.timestamp_micros() - half_day)
 }
 
+/// The columns that a city fills of a dataset: the first ones; what comes after them is for feeds.
+pub fn schema(dataset: Dataset) -> SchemaRef {
+    let all = dataset.schema();
+    let width = match dataset {
+        Dataset::Trips => 11,
+        Dataset::VehiclePositions => 8,
+        Dataset::Routes | Dataset::Stops | Dataset::Users | Dataset::Vehicles | Dataset::Payments => all.fields().len(),
+        Dataset::ScheduledTrips
+        | Dataset::ScheduledStopTimes
+        | Dataset::Shapes
+        | Dataset::TripUpdates
+        | Dataset::Alerts => 0,
+    };
+    Arc::new(Schema::new(all.fields().iter().take(width).cloned().collect::<Vec<_>>()))
+}
+
 /// A batch of a dataset from its columns in order.
 pub(super) fn batch(dataset: Dataset, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
-    RecordBatch::try_new(dataset.schema(), columns)
+    RecordBatch::try_new(schema(dataset), columns)
         .map_err(|e| Error::internal("generated columns do not fit their dataset").with("dataset", dataset).because(e))
 }

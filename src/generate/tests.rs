@@ -29,7 +29,7 @@ fn table(day: &DayPlan, dataset: Dataset) -> RecordBatch {
     let batches: Vec<_> = day.batches(dataset).map(|batch| batch.unwrap()).collect();
     // Payments hold refunds and dirty batches repetitions beside their portion.
     batches.iter().for_each(|batch| assert!(batch.num_rows() <= plan::BATCH_ROWS * 3 / 2));
-    concat_batches(&dataset.schema(), &batches).unwrap()
+    concat_batches(&schema(dataset), &batches).unwrap()
 }
 
 fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {
@@ -52,11 +52,11 @@ fn cents(batch: &RecordBatch, column: &str) -> Vec<i128> {
 #[test]
 fn a_day_is_the_same_whoever_asks_in_whatever_order() {
     let wanted = date("2024-05-02");
-    let once: Vec<_> = Dataset::ALL.map(|dataset| table(&city(0.1).day(wanted), dataset)).into();
+    let once: Vec<_> = City::DATASETS.map(|dataset| table(&city(0.1).day(wanted), dataset)).into();
     let shared = city(0.1);
     let day = shared.day(wanted);
     std::thread::scope(|scope| {
-        let again: Vec<_> = Dataset::ALL
+        let again: Vec<_> = City::DATASETS
             .iter()
             .rev()
             .map(|&dataset| {
@@ -296,12 +296,12 @@ fn senseless_settings_are_refused() {
         assert_eq!(City::new(1, scale, moscow()).unwrap_err().kind(), "config");
     }
     let hamlet = City::new(1, 0.001, moscow()).unwrap().day(date("2024-05-02"));
-    Dataset::ALL.iter().for_each(|&dataset| drop(table(&hamlet, dataset)));
+    City::DATASETS.iter().for_each(|&dataset| drop(table(&hamlet, dataset)));
 }
 
 /// Rows that the clean room finds good, repeated and bad.
 fn judged(day: &DayPlan, dataset: Dataset) -> (u64, u64, u64) {
-    let cleaner = Cleaner::new(dataset, dataset.name(), &dataset.schema()).unwrap();
+    let cleaner = Cleaner::new(dataset, dataset.name(), &schema(dataset)).unwrap();
     let mut judge = Judge::new(dataset, 64 << 20);
     let rows = table(day, dataset);
     let part = judge.part_begins(rows.num_rows() as u64);
@@ -315,7 +315,7 @@ fn judged(day: &DayPlan, dataset: Dataset) -> (u64, u64, u64) {
 #[test]
 fn the_clean_room_rejects_nothing_of_a_generated_day() {
     let day = city(0.3).day(date("2024-05-02"));
-    for dataset in Dataset::ALL {
+    for dataset in City::DATASETS {
         let rows = table(&day, dataset).num_rows() as u64;
         assert_eq!(judged(&day, dataset), (rows, 0, 0), "{dataset}");
     }

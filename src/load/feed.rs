@@ -13,6 +13,9 @@ pub trait Rows: Send + Sync {
     /// How many units there are.
     fn units(&self) -> usize;
 
+    /// Whether some file has a column; one that none has is NULL in every row, and need not be sent.
+    fn states(&self, column: &str) -> bool;
+
     /// Reads one unit and hands over its batches with the number of their file. Blocking.
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch, i16) -> Result<()>) -> Result<()>;
 }

@@ -8,7 +8,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Date32Type, Decimal128Type, Float64Type, Int32Type, TimestampMicrosecondType};
 use chrono::{DateTime, Days, NaiveDate};
 
-use super::dataset::Kind;
+use super::column::Kind;
 
 impl Kind {
     /// The canonical text of one value of a cleaned column of this kind; `None` for NULL.

@@ -1,111 +1,16 @@
-//! The seven raw datasets: columns by name, their kinds, and which must be there.
+//! The raw datasets of a day: the seven that any producer delivers, and those that an agency's own feeds bring.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
+use super::column::Column;
 use super::declared::declared;
+use super::raw;
 use crate::error::{Error, Result};
-
-/// What a column means, whatever physical type its writer chose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// UTF-8 text, kept as it came.
-    Text,
-    /// UTF-8 text that repeats much (keys of telemetry): dictionary-encoded in memory.
-    Code,
-    /// An instant in UTC, microseconds.
-    Instant,
-    /// A calendar date.
-    Date,
-    /// Currency units with two decimals.
-    Money,
-    /// A double: coordinates, speed, heading, distance.
-    Float,
-    /// A 32-bit integer.
-    Integer,
-    /// True or false.
-    Boolean,
-    /// JSON in canonical text.
-    Json,
-}
-
-impl Kind {
-    /// The Arrow type of a cleaned column of this kind.
-    pub fn arrow(self) -> DataType {
-        match self {
-            Self::Text | Self::Json => DataType::Utf8,
-            Self::Code => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
-            Self::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Self::Date => DataType::Date32,
-            Self::Money => DataType::Decimal128(12, 2),
-            Self::Float => DataType::Float64,
-            Self::Integer => DataType::Int32,
-            Self::Boolean => DataType::Boolean,
-        }
-    }
-
-    /// Whether it is text, however encoded.
-    pub const fn is_text(self) -> bool {
-        match self {
-            Self::Text | Self::Code => true,
-            Self::Instant | Self::Date | Self::Money | Self::Float | Self::Integer | Self::Boolean | Self::Json => {
-                false
-            }
-        }
-    }
-
-    /// Whether few values stand in many rows, by declaration: codes of telemetry.
-    pub const fn is_code(self) -> bool {
-        match self {
-            Self::Code => true,
-            Self::Text
-            | Self::Instant
-            | Self::Date
-            | Self::Money
-            | Self::Float
-            | Self::Integer
-            | Self::Boolean
-            | Self::Json => false,
-        }
-    }
-
-    /// The PostgreSQL type of the column in staging and the warehouse.
-    pub const fn sql(self) -> &'static str {
-        match self {
-            Self::Text | Self::Code => "text",
-            Self::Instant => "timestamptz",
-            Self::Date => "date",
-            Self::Money => "numeric(12,2)",
-            Self::Float => "float8",
-            Self::Integer => "int4",
-            Self::Boolean => "bool",
-            Self::Json => "jsonb",
-        }
-    }
-}
-
-/// One column of a raw dataset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Column {
-    /// The name in the file, in staging and, where it is taken over, in the dimension.
-    pub name: &'static str,
-    /// What it means.
-    pub kind: Kind,
-    /// Whether a file without it is a schema error.
-    pub required: bool,
-}
-
-const fn optional(name: &'static str, kind: Kind) -> Column {
-    Column { name, kind, required: false }
-}
-
-const fn required(name: &'static str, kind: Kind) -> Column {
-    Column { name, kind, required: true }
-}
 
 /// What two rows of one raw day with one key are to each other, where they differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +19,15 @@ pub enum Repetition {
     OneStatement,
     /// Reports of one event, of which the last wins.
     LastWins,
+    /// Reports of one event, of which the one with the latest `time` wins, of several of that time the last.
+    LatestWins {
+        /// The columns that they share.
+        key: &'static [&'static str],
+        /// A column and the one of the key that counts in its place only where it is NULL.
+        unless: (&'static str, &'static str),
+        /// When each was made; NULL is the earliest.
+        time: &'static str,
+    },
     /// Observations that share their key and are kept, and counted.
     BothStay {
         /// The columns that they share.
@@ -149,90 +63,33 @@ declared! {
         Payments,
         /// Vehicle telemetry.
         VehiclePositions,
+        /// Runs that a timetable plans for the day.
+        ScheduledTrips,
+        /// The calls of these runs.
+        ScheduledStopTimes,
+        /// The paths of runs.
+        Shapes,
+        /// What was last predicted for each run and stop.
+        TripUpdates,
+        /// Notices to riders.
+        Alerts,
         /// Declared nowhere: a test sees by it where the compiler stops.
         #[cfg(feature = "fictitious-dataset")]
         Fictitious,
     }
 }
 
-const ROUTES: &[Column] = &[
-    required("route_id", Kind::Text),
-    optional("name", Kind::Text),
-    optional("transport_type", Kind::Text),
-    optional("base_fare", Kind::Money),
-    optional("schema_json", Kind::Json),
-    optional("active_from", Kind::Instant),
-    optional("active_to", Kind::Instant),
-];
-
-const STOPS: &[Column] = &[
-    required("stop_id", Kind::Text),
-    optional("name", Kind::Text),
-    optional("lat", Kind::Float),
-    optional("lon", Kind::Float),
-    optional("city", Kind::Text),
-];
-
-const USERS: &[Column] = &[
-    required("user_id", Kind::Text),
-    optional("created_at", Kind::Instant),
-    optional("city", Kind::Text),
-    optional("lang", Kind::Text),
-    optional("gender", Kind::Text),
-    optional("birthdate", Kind::Date),
-    optional("is_active", Kind::Boolean),
-];
-
-const VEHICLES: &[Column] = &[
-    required("vehicle_id", Kind::Text),
-    optional("route_id", Kind::Text),
-    optional("transport_type", Kind::Text),
-    optional("capacity", Kind::Integer),
-    optional("vendor", Kind::Text),
-    optional("commissioned_at", Kind::Instant),
-    optional("decommissioned_at", Kind::Instant),
-];
-
-const TRIPS: &[Column] = &[
-    required("trip_id", Kind::Text),
-    optional("user_id", Kind::Text),
-    optional("route_id", Kind::Text),
-    optional("vehicle_id", Kind::Text),
-    required("start_ts", Kind::Instant),
-    optional("end_ts", Kind::Instant),
-    optional("start_stop_id", Kind::Text),
-    optional("end_stop_id", Kind::Text),
-    optional("distance_m", Kind::Float),
-    optional("fare", Kind::Money),
-    optional("status", Kind::Text),
-];
-
-const PAYMENTS: &[Column] = &[
-    required("payment_id", Kind::Text),
-    optional("user_id", Kind::Text),
-    optional("route_id", Kind::Text),
-    optional("trip_id", Kind::Text),
-    optional("amount", Kind::Money),
-    optional("currency", Kind::Text),
-    optional("status", Kind::Text),
-    optional("payment_method", Kind::Text),
-    required("paid_at", Kind::Instant),
-];
-
-const VEHICLE_POSITIONS: &[Column] = &[
-    required("event_ts", Kind::Instant),
-    required("vehicle_id", Kind::Code),
-    optional("route_id", Kind::Code),
-    optional("lat", Kind::Float),
-    optional("lon", Kind::Float),
-    optional("speed", Kind::Float),
-    optional("heading", Kind::Float),
-    optional("provider_ts", Kind::Instant),
-];
-
 impl Dataset {
     /// The datasets that become facts.
-    pub const FACTS: [Self; 3] = [Self::Trips, Self::Payments, Self::VehiclePositions];
+    pub const FACTS: [Self; 7] = [
+        Self::Trips,
+        Self::Payments,
+        Self::VehiclePositions,
+        Self::ScheduledTrips,
+        Self::ScheduledStopTimes,
+        Self::TripUpdates,
+        Self::Alerts,
+    ];
 
     /// The name in the lake: `trips` for `trips.parquet`.
     pub const fn name(self) -> &'static str {
@@ -244,49 +101,82 @@ impl Dataset {
             Self::Trips => "trips",
             Self::Payments => "payments",
             Self::VehiclePositions => "vehicle_positions",
+            Self::ScheduledTrips => "scheduled_trips",
+            Self::ScheduledStopTimes => "scheduled_stop_times",
+            Self::Shapes => "shapes",
+            Self::TripUpdates => "trip_updates",
+            Self::Alerts => "alerts",
         }
     }
 
     /// The columns metropulse knows, in staging order.
     pub const fn columns(self) -> &'static [Column] {
         match self {
-            Self::Routes => ROUTES,
-            Self::Stops => STOPS,
-            Self::Users => USERS,
-            Self::Vehicles => VEHICLES,
-            Self::Trips => TRIPS,
-            Self::Payments => PAYMENTS,
-            Self::VehiclePositions => VEHICLE_POSITIONS,
+            Self::Routes => raw::ROUTES,
+            Self::Stops => raw::STOPS,
+            Self::Users => raw::USERS,
+            Self::Vehicles => raw::VEHICLES,
+            Self::Trips => raw::TRIPS,
+            Self::Payments => raw::PAYMENTS,
+            Self::VehiclePositions => raw::VEHICLE_POSITIONS,
+            Self::ScheduledTrips => raw::SCHEDULED_TRIPS,
+            Self::ScheduledStopTimes => raw::SCHEDULED_STOP_TIMES,
+            Self::Shapes => raw::SHAPES,
+            Self::TripUpdates => raw::TRIP_UPDATES,
+            Self::Alerts => raw::ALERTS,
         }
     }
 
-    /// The row's own key (of a position: the vehicle).
-    pub const fn key(self) -> &'static str {
+    /// The columns without which a row has no key (of a position: the vehicle).
+    pub const fn key_columns(self) -> &'static [&'static str] {
         match self {
-            Self::Routes => "route_id",
-            Self::Stops => "stop_id",
-            Self::Users => "user_id",
-            Self::Vehicles | Self::VehiclePositions => "vehicle_id",
-            Self::Trips => "trip_id",
-            Self::Payments => "payment_id",
+            Self::Routes => &["route_id"],
+            Self::Stops => &["stop_id"],
+            Self::Users => &["user_id"],
+            Self::Vehicles | Self::VehiclePositions => &["vehicle_id"],
+            Self::Trips | Self::TripUpdates => &["trip_id"],
+            Self::Payments => &["payment_id"],
+            Self::ScheduledTrips => &["trip_id", "start_time"],
+            Self::ScheduledStopTimes => &["trip_id", "start_time", "stop_sequence"],
+            Self::Shapes => &["shape_id"],
+            Self::Alerts => &["alert_id", "content"],
         }
     }
 
-    /// The row's own event time, for facts.
+    /// The first column of the key: all of it, where it is one.
+    pub const fn key(self) -> &'static str {
+        self.key_columns()[0]
+    }
+
+    /// The row's own event time, for facts that have one; the others are of their raw day.
     pub const fn event_time(self) -> Option<&'static str> {
         match self {
-            Self::Trips => Some("start_ts"),
+            Self::Trips | Self::ScheduledTrips => Some("start_ts"),
             Self::Payments => Some("paid_at"),
             Self::VehiclePositions => Some("event_ts"),
-            Self::Routes | Self::Stops | Self::Users | Self::Vehicles => None,
+            Self::Routes
+            | Self::Stops
+            | Self::Users
+            | Self::Vehicles
+            | Self::ScheduledStopTimes
+            | Self::Shapes
+            | Self::TripUpdates
+            | Self::Alerts => None,
         }
     }
 
     /// What two rows of one key are to each other.
     pub const fn repetition(self) -> Repetition {
         match self {
-            Self::Routes | Self::Stops | Self::Users | Self::Vehicles => Repetition::OneStatement,
-            Self::Trips | Self::Payments => Repetition::LastWins,
+            Self::Routes | Self::Stops | Self::Users | Self::Vehicles | Self::Shapes => Repetition::OneStatement,
+            Self::Trips | Self::Payments | Self::ScheduledTrips | Self::ScheduledStopTimes | Self::Alerts => {
+                Repetition::LastWins
+            }
+            Self::TripUpdates => Repetition::LatestWins {
+                key: &["trip_id", "start_time", "stop_sequence", "stop_id"],
+                unless: ("stop_sequence", "stop_id"),
+                time: "updated_at",
+            },
             Self::VehiclePositions => Repetition::BothStay { key: &["vehicle_id", "event_ts"] },
         }
     }
@@ -296,7 +186,16 @@ impl Dataset {
         match self {
             Self::Stops => Some(Coordinates::BothOrNeither),
             Self::VehiclePositions => Some(Coordinates::Required),
-            Self::Routes | Self::Users | Self::Vehicles | Self::Trips | Self::Payments => None,
+            Self::Routes
+            | Self::Users
+            | Self::Vehicles
+            | Self::Trips
+            | Self::Payments
+            | Self::ScheduledTrips
+            | Self::ScheduledStopTimes
+            | Self::Shapes
+            | Self::TripUpdates
+            | Self::Alerts => None,
         }
     }
 
@@ -310,6 +209,11 @@ impl Dataset {
             Self::Trips => "staging.trips_raw",
             Self::Payments => "staging.payments_raw",
             Self::VehiclePositions => "staging.vehicle_positions_raw",
+            Self::ScheduledTrips => "staging.scheduled_trips_raw",
+            Self::ScheduledStopTimes => "staging.scheduled_stop_times_raw",
+            Self::Shapes => "staging.shapes_raw",
+            Self::TripUpdates => "staging.trip_updates_raw",
+            Self::Alerts => "staging.alerts_raw",
         }
     }
 

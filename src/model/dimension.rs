@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::{Column, Dataset};
-use super::fact::Member;
+use super::column::Column;
+use super::dataset::Dataset;
+use super::member::Member;
 
 /// What the absence of a key from a full snapshot means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,8 +102,11 @@ impl Dimension {
     pub const STOP: Self =
         dimension(Dataset::Stops, Member::Stop, &[], &["name", "lat", "lon", "city"], Absent::Ignore);
 
+    /// Paths of runs: type 2; a day's file may name only the paths that are run that day.
+    pub const SHAPE: Self = dimension(Dataset::Shapes, Member::Shape, &["points"], &[], Absent::Ignore);
+
     /// The dimensions that raw snapshots feed, in the order in which they are locked and loaded.
-    pub const ALL: [Self; 4] = [Self::ROUTE, Self::STOP, Self::USER, Self::VEHICLE];
+    pub const ALL: [Self; 5] = [Self::ROUTE, Self::STOP, Self::USER, Self::VEHICLE, Self::SHAPE];
 
     /// The declared columns, in the order in which statements keep them: all of the dataset but the key.
     pub fn columns(&self) -> &'static [Column] {
@@ -117,7 +121,14 @@ impl Dimension {
             Dataset::Stops => Some(Self::STOP),
             Dataset::Users => Some(Self::USER),
             Dataset::Vehicles => Some(Self::VEHICLE),
-            Dataset::Trips | Dataset::Payments | Dataset::VehiclePositions => None,
+            Dataset::Shapes => Some(Self::SHAPE),
+            Dataset::Trips
+            | Dataset::Payments
+            | Dataset::VehiclePositions
+            | Dataset::ScheduledTrips
+            | Dataset::ScheduledStopTimes
+            | Dataset::TripUpdates
+            | Dataset::Alerts => None,
         }
     }
 }

@@ -1,79 +1,7 @@
 //! The facts built from raw events: which columns refer to which members, and which are taken over.
 
 use super::dataset::Dataset;
-use super::declared::declared;
-
-declared! {
-    /// Something a fact refers to by a surrogate key.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Member {
-        /// A version of a route.
-        Route,
-        /// A version of a rider.
-        User,
-        /// A vehicle.
-        Vehicle,
-        /// A stop.
-        Stop,
-        /// A way of paying; a new code is an ordinary member whose name is the code.
-        PaymentMethod,
-        /// Declared nowhere: a test sees by it where the compiler stops.
-        #[cfg(feature = "fictitious-dataset")]
-        Fictitious,
-    }
-}
-
-impl Member {
-    /// The dimension table.
-    pub const fn table(self) -> &'static str {
-        match self {
-            Self::Route => "dwh.dim_route",
-            Self::User => "dwh.dim_user",
-            Self::Vehicle => "dwh.dim_vehicle",
-            Self::Stop => "dwh.dim_stop",
-            Self::PaymentMethod => "dwh.dim_payment_method",
-        }
-    }
-
-    /// The business key.
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::Route => "route_id",
-            Self::User => "user_id",
-            Self::Vehicle => "vehicle_id",
-            Self::Stop => "stop_id",
-            Self::PaymentMethod => "code",
-        }
-    }
-
-    /// The surrogate key, which is also the name of its sequence in schema `dwh`.
-    pub const fn surrogate(self) -> &'static str {
-        match self {
-            Self::Route => "route_sk",
-            Self::User => "user_sk",
-            Self::Vehicle => "vehicle_sk",
-            Self::Stop => "stop_sk",
-            Self::PaymentMethod => "payment_method_sk",
-        }
-    }
-
-    /// The columns of a version's interval, for members with history.
-    pub const fn interval(self) -> Option<(&'static str, &'static str)> {
-        match self {
-            Self::Route => Some(("valid_from", "valid_to")),
-            Self::User => Some(("effective_from", "effective_to")),
-            Self::Vehicle | Self::Stop | Self::PaymentMethod => None,
-        }
-    }
-
-    /// Whether a key that only facts name becomes an inferred member (else an ordinary one).
-    pub const fn is_inferred(self) -> bool {
-        match self {
-            Self::Route | Self::User | Self::Vehicle | Self::Stop => true,
-            Self::PaymentMethod => false,
-        }
-    }
-}
+use super::member::Member;
 
 /// A reference from a fact to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,14 +27,34 @@ pub enum FactKind {
     Payment,
     /// Telemetry.
     VehiclePosition,
+    /// Planned runs.
+    ScheduledTrip,
+    /// Planned calls of runs.
+    ScheduledStopTime,
+    /// What was last predicted for a run and stop.
+    TripUpdate,
+    /// Notices to riders.
+    Alert,
     /// Declared nowhere: a test sees by it where the compiler stops.
     #[cfg(feature = "fictitious-dataset")]
     Fictitious,
 }
 
+impl FactKind {
+    /// Whether the mart counts anything of it.
+    pub const fn is_in_mart(self) -> bool {
+        match self {
+            Self::Trip | Self::Payment | Self::VehiclePosition | Self::ScheduledTrip => true,
+            Self::ScheduledStopTime | Self::TripUpdate | Self::Alert => false,
+        }
+    }
+}
+
 /// Columns of a fact that are worked out from its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Computed {
+    /// None.
+    Nothing,
     /// `duration_sec`: whole seconds from start to end, cut off.
     Duration,
     /// `trip_sk`: the trip that `trip_id` names, looked up in the registry of trips.
@@ -126,8 +74,8 @@ pub struct Fact {
     pub table: &'static str,
     /// Its surrogate key, which is also the name of its sequence in schema `dwh`.
     pub surrogate: &'static str,
-    /// The time by which versions are chosen.
-    pub time: &'static str,
+    /// The time by which versions are chosen; without one it is the start of the raw day.
+    pub time: Option<&'static str>,
     /// What it refers to.
     pub references: &'static [Reference],
     /// Raw columns taken over: (raw name, name in the fact).
@@ -156,7 +104,7 @@ impl Fact {
         dataset: Dataset::Trips,
         table: "dwh.fact_trip",
         surrogate: "trip_sk",
-        time: "start_ts",
+        time: Some("start_ts"),
         references: &[
             to(Member::User, "user_id", "user_sk"),
             to(Member::Route, "route_id", "route_sk"),
@@ -171,6 +119,8 @@ impl Fact {
             ("distance_m", "distance_m"),
             ("fare", "fare_amount"),
             ("status", "status"),
+            ("scheduled_trip_id", "scheduled_trip_id"),
+            ("scheduled_start_time", "scheduled_start_time"),
         ],
         computed: Computed::Duration,
         registry: Some(Registry { key: "trip_id", keys: "dwh.trip_key", superseded: "dwh.superseded_trip" }),
@@ -181,7 +131,7 @@ impl Fact {
         dataset: Dataset::Payments,
         table: "dwh.fact_payment",
         surrogate: "payment_sk",
-        time: "paid_at",
+        time: Some("paid_at"),
         references: &[
             to(Member::User, "user_id", "user_sk"),
             to(Member::Route, "route_id", "route_sk"),
@@ -204,7 +154,7 @@ impl Fact {
         dataset: Dataset::VehiclePositions,
         table: "dwh.fact_vehicle_position",
         surrogate: "position_sk",
-        time: "event_ts",
+        time: Some("event_ts"),
         references: &[to(Member::Vehicle, "vehicle_id", "vehicle_sk"), to(Member::Route, "route_id", "route_sk")],
         taken: &[
             ("event_ts", "event_ts"),
@@ -213,13 +163,128 @@ impl Fact {
             ("speed", "speed"),
             ("heading", "heading"),
             ("provider_ts", "provider_ts"),
+            ("trip_id", "trip_id"),
+            ("start_date", "start_date"),
+            ("direction_id", "direction_id"),
+            ("stop_id", "stop_id"),
+            ("current_stop_sequence", "current_stop_sequence"),
+            ("current_status", "current_status"),
+            ("occupancy_status", "occupancy_status"),
+            ("odometer_m", "odometer_m"),
+            ("vehicle_label", "vehicle_label"),
+            ("received_at", "received_at"),
         ],
         computed: Computed::DateAndTime,
         registry: None,
     };
 
-    /// Every fact, in the order of loading: trips before the payments that refer to them.
-    pub const ALL: [Self; 3] = [Self::TRIP, Self::PAYMENT, Self::VEHICLE_POSITION];
+    /// Planned runs.
+    pub const SCHEDULED_TRIP: Self = Self {
+        kind: FactKind::ScheduledTrip,
+        dataset: Dataset::ScheduledTrips,
+        table: "dwh.fact_scheduled_trip",
+        surrogate: "scheduled_trip_sk",
+        time: Some("start_ts"),
+        references: &[to(Member::Route, "route_id", "route_sk"), to(Member::Shape, "shape_id", "shape_sk")],
+        taken: &[
+            ("trip_id", "trip_id"),
+            ("start_time", "start_time"),
+            ("service_id", "service_id"),
+            ("direction_id", "direction_id"),
+            ("block_id", "block_id"),
+            ("headsign", "headsign"),
+            ("start_ts", "start_ts"),
+            ("end_ts", "end_ts"),
+            ("exact_times", "exact_times"),
+        ],
+        computed: Computed::Nothing,
+        registry: None,
+    };
+    /// Planned calls.
+    pub const SCHEDULED_STOP_TIME: Self = Self {
+        kind: FactKind::ScheduledStopTime,
+        dataset: Dataset::ScheduledStopTimes,
+        table: "dwh.fact_scheduled_stop_time",
+        surrogate: "scheduled_stop_time_sk",
+        time: None,
+        references: &[to(Member::Stop, "stop_id", "stop_sk")],
+        taken: &[
+            ("trip_id", "trip_id"),
+            ("start_time", "start_time"),
+            ("stop_sequence", "stop_sequence"),
+            ("arrival_ts", "arrival_ts"),
+            ("departure_ts", "departure_ts"),
+            ("timepoint", "timepoint"),
+            ("pickup_type", "pickup_type"),
+            ("drop_off_type", "drop_off_type"),
+            ("shape_dist", "shape_dist"),
+        ],
+        computed: Computed::Nothing,
+        registry: None,
+    };
+    /// Predictions.
+    pub const TRIP_UPDATE: Self = Self {
+        kind: FactKind::TripUpdate,
+        dataset: Dataset::TripUpdates,
+        table: "dwh.fact_trip_update",
+        surrogate: "trip_update_sk",
+        time: None,
+        references: &[
+            to(Member::Route, "route_id", "route_sk"),
+            to(Member::Vehicle, "vehicle_id", "vehicle_sk"),
+            to(Member::Stop, "stop_id", "stop_sk"),
+        ],
+        taken: &[
+            ("trip_id", "trip_id"),
+            ("start_time", "start_time"),
+            ("stop_sequence", "stop_sequence"),
+            ("schedule_relationship", "schedule_relationship"),
+            ("stop_schedule_relationship", "stop_schedule_relationship"),
+            ("arrival_ts", "arrival_ts"),
+            ("arrival_delay_sec", "arrival_delay_sec"),
+            ("departure_ts", "departure_ts"),
+            ("departure_delay_sec", "departure_delay_sec"),
+            ("updated_at", "updated_at"),
+        ],
+        computed: Computed::Nothing,
+        registry: None,
+    };
+    /// Notices to riders.
+    pub const ALERT: Self = Self {
+        kind: FactKind::Alert,
+        dataset: Dataset::Alerts,
+        table: "dwh.fact_alert",
+        surrogate: "alert_sk",
+        time: None,
+        references: &[],
+        taken: &[
+            ("alert_id", "alert_id"),
+            ("content", "content"),
+            ("cause", "cause"),
+            ("effect", "effect"),
+            ("severity", "severity"),
+            ("active_from", "active_from"),
+            ("active_to", "active_to"),
+            ("header", "header"),
+            ("description", "description"),
+            ("informed_entities", "informed_entities"),
+            ("first_seen", "first_seen"),
+            ("last_seen", "last_seen"),
+        ],
+        computed: Computed::Nothing,
+        registry: None,
+    };
+
+    /// Every fact, in the order of publication: those with business keys first, trips before the payments that refer to them.
+    pub const ALL: [Self; 7] = [
+        Self::TRIP,
+        Self::PAYMENT,
+        Self::VEHICLE_POSITION,
+        Self::SCHEDULED_TRIP,
+        Self::SCHEDULED_STOP_TIME,
+        Self::TRIP_UPDATE,
+        Self::ALERT,
+    ];
 
     /// The fact of a dataset.
     pub const fn of(dataset: Dataset) -> Option<Self> {
@@ -227,7 +292,19 @@ impl Fact {
             Dataset::Trips => Some(Self::TRIP),
             Dataset::Payments => Some(Self::PAYMENT),
             Dataset::VehiclePositions => Some(Self::VEHICLE_POSITION),
-            Dataset::Routes | Dataset::Stops | Dataset::Users | Dataset::Vehicles => None,
+            Dataset::ScheduledTrips => Some(Self::SCHEDULED_TRIP),
+            Dataset::ScheduledStopTimes => Some(Self::SCHEDULED_STOP_TIME),
+            Dataset::TripUpdates => Some(Self::TRIP_UPDATE),
+            Dataset::Alerts => Some(Self::ALERT),
+            Dataset::Routes | Dataset::Stops | Dataset::Users | Dataset::Vehicles | Dataset::Shapes => None,
+        }
+    }
+
+    /// An SQL expression for the time of row `row`, by which its versions are chosen.
+    pub fn time_sql(&self, row: &str, zone: &str) -> String {
+        match self.time {
+            Some(time) => format!("{row}.{time}"),
+            None => format!("({row}.dt::timestamp AT TIME ZONE '{zone}')"),
         }
     }
 }
@@ -254,9 +331,10 @@ mod tests {
     fn every_column_that_a_fact_names_is_one_of_its_dataset() {
         for fact in Fact::ALL {
             let taken = fact.taken.iter().map(|(raw, _)| *raw);
-            for name in fact.references.iter().map(|reference| reference.raw).chain(taken).chain([fact.time]) {
+            for name in fact.references.iter().map(|reference| reference.raw).chain(taken).chain(fact.time) {
                 assert!(fact.dataset.index(name).is_some(), "{} has no {name}", fact.dataset);
             }
+            assert_eq!(fact.time, fact.dataset.event_time(), "{}", fact.dataset);
         }
     }
 }

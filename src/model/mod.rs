@@ -5,15 +5,20 @@
 //! else in the crate reads these declarations; nothing here does input or output.
 
 mod canonical;
+mod column;
 mod dataset;
 mod declared;
 mod dimension;
 mod fact;
+mod member;
+mod raw;
 mod reason;
 mod zone;
 
-pub use dataset::{Column, Coordinates, Dataset, Kind, Repetition};
+pub use column::{Column, Kind};
+pub use dataset::{Coordinates, Dataset, Repetition};
 pub use dimension::{Absent, Dimension};
-pub use fact::{Computed, Fact, FactKind, Member, Reference, Registry};
+pub use fact::{Computed, Fact, FactKind, Reference, Registry};
+pub use member::Member;
 pub use reason::Reason;
 pub use zone::{Clock, HOUR_MICROS, Zone, epoch_micros};

@@ -8,9 +8,9 @@ use super::Pipeline;
 use super::outcome::Outcome;
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
-use crate::generate::City;
+use crate::generate::{City, schema};
 use crate::lake::Lake;
-use crate::model::{Dataset, Zone};
+use crate::model::Zone;
 
 /// The most days one call makes: a typing error should not fill a disk.
 const MOST_DAYS: u64 = 3_660;
@@ -44,9 +44,9 @@ impl Pipeline {
     async fn generate_day(&self, lake: &Lake, city: &City, dt: NaiveDate, report: &mut Report) -> Result<()> {
         let mut writer = lake.write(dt, &self.cancel).await?;
         let day = city.day(dt);
-        for dataset in Dataset::ALL {
+        for dataset in City::DATASETS {
             self.progress.begin(&format!("generate {dt} {dataset}"), 0);
-            let mut file = writer.begin(dataset, None, &dataset.schema())?;
+            let mut file = writer.begin(dataset, None, &schema(dataset))?;
             for batch in day.batches(dataset) {
                 let batch = batch?;
                 file.write(&batch).await?;

@@ -298,6 +298,10 @@ impl Rows for KeptRows {
         self.judged.units.len()
     }
 
+    fn states(&self, column: &str) -> bool {
+        self.judged.parts.iter().any(|readable| readable.cleaner.columns().contains(&column))
+    }
+
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch, i16) -> Result<()>) -> Result<()> {
         let (number, group) = self.judged.units[unit];
         let file_no = i16::try_from(number).map_err(|_| {

@@ -75,14 +75,16 @@ impl Pipeline {
             payments: Claims::default(),
             cancel: self.cancel.clone(),
         };
+        let in_mart = Fact::ALL.into_iter().filter(|fact| fact.kind.is_in_mart());
+        let in_mart: Vec<Dataset> = in_mart.map(|fact| fact.dataset).collect();
         for (number, dt) in (0..).zip(days.into_iter().rev()) {
             let mut day = Day::new(dt);
-            if !day.open_if_any(self, &Dataset::FACTS).await? {
+            if !day.open_if_any(self, &in_mart).await? {
                 continue;
             }
-            let mut facts = Vec::with_capacity(Dataset::FACTS.len());
-            for dataset in Dataset::FACTS {
-                facts.push(day.judged(self, dataset).await?);
+            let mut facts = Vec::with_capacity(in_mart.len());
+            for dataset in &in_mart {
+                facts.push(day.judged(self, *dataset).await?);
             }
             mart = on_thread(move || {
                 let mut day = Surveyed { number, facts, touched: BTreeSet::new() };
@@ -141,7 +143,10 @@ impl LakeMart {
                         Some(FactKind::Trip) => mart.add_trips(&partial::trips(&kept, &mut clock)?),
                         Some(FactKind::Payment) => mart.add_payments(&partial::payments(&kept, &mut clock)?),
                         Some(FactKind::VehiclePosition) => mart.add_positions(&partial::positions(&kept, &mut clock)?),
-                        None => Ok(()),
+                        Some(FactKind::ScheduledTrip) => {
+                            mart.add_scheduled_trips(&partial::scheduled_trips(&kept, &mut clock)?)
+                        }
+                        Some(FactKind::ScheduledStopTime | FactKind::TripUpdate | FactKind::Alert) | None => Ok(()),
                     }
                 })?;
             }
@@ -189,7 +194,14 @@ impl LakeMart {
         let claims = match Fact::of(dataset).map(|fact| fact.kind) {
             Some(FactKind::Trip) => &mut self.trips,
             Some(FactKind::Payment) => &mut self.payments,
-            Some(FactKind::VehiclePosition) | None => return Ok(kept.clone()),
+            Some(
+                FactKind::VehiclePosition
+                | FactKind::ScheduledTrip
+                | FactKind::ScheduledStopTime
+                | FactKind::TripUpdate
+                | FactKind::Alert,
+            )
+            | None => return Ok(kept.clone()),
         };
         let mask = claims.claim(dataset.key(), kept.column(0), day)?;
         filtered(kept, &mask)

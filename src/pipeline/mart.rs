@@ -224,6 +224,8 @@ async fn rows_of(source: &MartSource, zone: Zone, routes: &[RouteName], date: Na
             FactKind::Trip => mart.add_trips(&batch),
             FactKind::Payment => mart.add_payments(&batch),
             FactKind::VehiclePosition => mart.add_position_hours(&batch),
+            FactKind::ScheduledTrip => mart.add_scheduled_trips(&batch),
+            FactKind::ScheduledStopTime | FactKind::TripUpdate | FactKind::Alert => Ok(()),
         })
         .await?;
     let next = date + Days::new(1);

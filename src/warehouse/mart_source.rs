@@ -1,7 +1,7 @@
 //! What the mart is built from: the facts of one service date, and which dates are dirty.
 //!
-//! Positions were added up by route and hour when they were loaded and are not read again; the server groups payments by
-//! route and hour, trips come one by one. Everything of one build is read in one snapshot, and the dirty marks
+//! Positions were added up by route and hour when they were loaded and are not read again; the server groups payments and
+//! planned runs by route and hour, trips come one by one. Everything of one build is read in one snapshot, and the dirty marks
 //! that the snapshot saw are the only ones that its end takes away.
 
 use arrow::array::RecordBatch;
@@ -52,7 +52,7 @@ pub async fn mart_source(warehouse: &Warehouse) -> Result<MartSource> {
     let session = warehouse.locked(&[Lock::Mart]).await?;
     // Locks come before the snapshot. A swap is no row that a snapshot could hide: between two statements it would
     // take a day's old rows away and show new ones or none. What positions add up to are rows, which it does hide.
-    let read = Fact::ALL.into_iter().filter(|fact| !is_added_up(fact.kind));
+    let read = Fact::ALL.into_iter().filter(|fact| fact.kind.is_in_mart() && !is_added_up(fact.kind));
     let tables = read.map(|fact| fact.table).collect::<Vec<_>>().join(", ");
     session
         // The planner takes every event time for an hour of its own, and so workers for too dear.
@@ -85,10 +85,12 @@ impl MartSource {
                      SELECT service_date, id FROM dwh.mart_dirty \
                      UNION ALL SELECT unnest($4::date[]), NULL \
                      UNION ALL SELECT service_date, NULL FROM dwh.mart_build WHERE $3 \
-                     UNION ALL SELECT service_date, NULL FROM dwh.fact_service_date WHERE $3) d \
+                     UNION ALL SELECT service_date, NULL FROM dwh.fact_service_date WHERE $3 AND target = ANY ($5)) d \
                    WHERE ($1::date IS NULL OR service_date >= $1) AND ($2::date IS NULL OR service_date < $2) \
                    GROUP BY 1 ORDER BY 1";
-        let rows = self.session.rows(sql, &[&from, &to, &force, &lost]).await?;
+        let in_mart = Fact::ALL.iter().filter(|fact| fact.kind.is_in_mart());
+        let in_mart: Vec<&str> = in_mart.map(|fact| fact.table).collect();
+        let rows = self.session.rows(sql, &[&from, &to, &force, &lost, &in_mart]).await?;
         rows.iter().map(|row| Ok(Build { service_date: get(row, 0)?, marks: get(row, 1)? })).collect()
     }
 
@@ -123,7 +125,7 @@ impl MartSource {
         service_date: NaiveDate,
         sink: &mut (dyn FnMut(FactKind, RecordBatch) -> Result<()> + Send),
     ) -> Result<()> {
-        for fact in Fact::ALL {
+        for fact in Fact::ALL.into_iter().filter(|fact| fact.kind.is_in_mart()) {
             let days = self.raw_days(&fact, service_date).await?;
             if !days.is_empty() {
                 if is_added_up(fact.kind) {
@@ -145,7 +147,7 @@ impl MartSource {
         // An hour more on either side: a zone may jump across midnight. The rollup keeps the date's own hours.
         let from = self.zone.day_start_micros(service_date) - HOUR_MICROS;
         let to = self.zone.day_start_micros(service_date + Days::new(1)) + HOUR_MICROS;
-        let time = format!("f.{}", fact.time);
+        let time = fact.time_sql("f", self.zone.0.name());
         let days = days.iter().map(|day| format!("'{day}'")).collect::<Vec<_>>().join(", ");
         let filter = format!("f.dt IN ({days}) AND {time} >= {} AND {time} < {}", instant(from), instant(to));
         let bucket = hour_sql(self.zone, &time, from, to);
@@ -170,6 +172,16 @@ impl MartSource {
                    FROM dwh.fact_payment f WHERE {filter} GROUP BY 1, 2) g LEFT JOIN dwh.dim_route r USING (route_sk)"
             ),
             FactKind::VehiclePosition => position_hours::sql(&days, &instant(from), &instant(to)),
+            FactKind::ScheduledTrip => format!(
+                "SELECT {route}, hour_bucket, scheduled_trip_cnt \
+                 FROM (SELECT f.route_sk, {bucket} AS hour_bucket, count(*) AS scheduled_trip_cnt \
+                   FROM dwh.fact_scheduled_trip f WHERE {filter} GROUP BY 1, 2) g \
+                 LEFT JOIN dwh.dim_route r USING (route_sk)"
+            ),
+            // The mart counts nothing of them: no row.
+            FactKind::ScheduledStopTime | FactKind::TripUpdate | FactKind::Alert => {
+                format!("SELECT FROM {} WHERE false", fact.table)
+            }
         }
     }
 

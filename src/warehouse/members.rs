@@ -270,10 +270,10 @@ async fn read_index(session: &Session, member: Member) -> Result<AsOfIndex> {
 
 /// Finds the inferred members that no fact will refer to once `leaving` (a day's old partition) is gone.
 ///
-/// Call before the swap; delete with [`remove`] after it. `arriving` is the side table that takes its place.
+/// Call before the swap; delete with [`remove`] after it. `arriving` is the side table that takes its place, if one does.
 pub(super) async fn unreferenced(
     session: &Session,
-    day_of: Option<(&Fact, chrono::NaiveDate, &str)>,
+    day_of: Option<(&Fact, chrono::NaiveDate, Option<&str>)>,
 ) -> Result<Vec<(Member, Vec<i64>)>> {
     let mut found = Vec::new();
     for member in Member::ALL.into_iter().filter(|m| m.is_inferred()) {
@@ -286,11 +286,13 @@ pub(super) async fn unreferenced(
             for reference in fact.references.iter().filter(|r| r.member == member) {
                 let same = format!("f.{} = m.{}", reference.surrogate, member.surrogate());
                 match day_of {
-                    Some((leaving, dt, arriving)) if leaving.table == fact.table => sql.push_str(&format!(
-                        " AND NOT EXISTS (SELECT FROM {} f WHERE {same} AND f.dt <> '{dt}') \
-                         AND NOT EXISTS (SELECT FROM {arriving} f WHERE {same})",
-                        fact.table
-                    )),
+                    Some((leaving, dt, arriving)) if leaving.table == fact.table => {
+                        let staying = format!("{} f WHERE {same} AND f.dt <> '{dt}'", fact.table);
+                        sql.push_str(&format!(" AND NOT EXISTS (SELECT FROM {staying})"));
+                        if let Some(arriving) = arriving {
+                            sql.push_str(&format!(" AND NOT EXISTS (SELECT FROM {arriving} f WHERE {same})"));
+                        }
+                    }
                     _ => sql.push_str(&format!(" AND NOT EXISTS (SELECT FROM {} f WHERE {same})", fact.table)),
                 }
             }

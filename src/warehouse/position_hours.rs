@@ -31,7 +31,12 @@ const VERSION: &str = "1";
 pub(super) const fn is_added_up(fact: FactKind) -> bool {
     match fact {
         FactKind::VehiclePosition => true,
-        FactKind::Trip | FactKind::Payment => false,
+        FactKind::Trip
+        | FactKind::Payment
+        | FactKind::ScheduledTrip
+        | FactKind::ScheduledStopTime
+        | FactKind::TripUpdate
+        | FactKind::Alert => false,
     }
 }
 

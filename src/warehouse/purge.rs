@@ -1,4 +1,4 @@
-//! Retention: staging of old days goes, what was learnt from it stays.
+//! Retention: staging of old days goes, what was learnt from it stays. Facts that the mart counts nothing of may go too.
 //!
 //! The ledger keeps the lines of a purged day and says when its rows went (`purged_at`), so an unchanged file is still
 //! known and a corrected one still replaces what the day contributed. History needs no staging: what each day said is
@@ -11,9 +11,10 @@ use chrono::NaiveDate;
 
 use super::context::Warehouse;
 use super::lock::Lock;
+use super::members;
 use super::partition::{current, patiently};
 use crate::error::{Error, Result};
-use crate::model::Dataset;
+use crate::model::{Dataset, Fact};
 use crate::postgres::{Session, get};
 
 /// What retention may drop.
@@ -25,6 +26,8 @@ pub enum Purge {
     Rejected,
     /// Results of quality checks.
     Quality,
+    /// Rows of a fact table that the mart counts nothing of.
+    Fact(Fact),
 }
 
 impl FromStr for Purge {
@@ -35,15 +38,26 @@ impl FromStr for Purge {
             "staging" => Ok(Self::Staging),
             "rejected" => Ok(Self::Rejected),
             "quality" => Ok(Self::Quality),
-            _ => Err(Error::config(format!("{name:?} cannot be purged, expected staging, rejected or quality"))),
+            _ => {
+                let mut facts = Fact::ALL.into_iter().filter(|fact| !fact.kind.is_in_mart());
+                facts.find(|fact| fact.dataset.name() == name).map(Self::Fact).ok_or_else(|| {
+                    Error::config(format!(
+                        "{name:?} cannot be purged, expected staging, rejected, quality, scheduled_stop_times, trip_updates \
+                         or alerts; what the mart is built from stays"
+                    ))
+                })
+            }
         }
     }
 }
 
+/// The tables of staging, as a pattern of the ledger's targets.
+const STAGING: &str = "staging.%";
+
 /// What went, or would go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
-    /// Raw days whose staging went.
+    /// Raw days whose staging or facts went.
     pub days: Vec<NaiveDate>,
     /// Rows by table.
     pub rows: BTreeMap<String, u64>,
@@ -53,7 +67,7 @@ pub struct Purged {
 pub async fn purge(warehouse: &Warehouse, before: NaiveDate, what: &[Purge], dry_run: bool) -> Result<Purged> {
     let mut purged = Purged::default();
     if what.contains(&Purge::Staging) {
-        purged.days = staged_days(warehouse, before).await?;
+        purged.days = held_days(warehouse, STAGING, before).await?;
         warehouse.progress.begin("purge staging", purged.days.len() as u64);
         for &dt in &purged.days {
             warehouse.cancel.check()?;
@@ -69,14 +83,81 @@ pub async fn purge(warehouse: &Warehouse, before: NaiveDate, what: &[Purge], dry
         let condition = "FROM dwh.quality_result WHERE checked_at < $1::date";
         purge_rows(warehouse, "dwh.quality_result", condition, before, dry_run, &mut purged.rows).await?;
     }
+    for fact in Fact::ALL.into_iter().filter(|fact| what.contains(&Purge::Fact(*fact))) {
+        let days = held_days(warehouse, fact.table, before).await?;
+        warehouse.progress.begin(&format!("purge {}", fact.table), days.len() as u64);
+        for &dt in &days {
+            warehouse.cancel.check()?;
+            purge_fact(warehouse, &fact, dt, dry_run, &mut purged.rows).await?;
+            warehouse.progress.add(1);
+        }
+        purged.days.extend(days);
+    }
+    purged.days.sort_unstable();
+    purged.days.dedup();
     Ok(purged)
 }
 
-async fn staged_days(warehouse: &Warehouse, before: NaiveDate) -> Result<Vec<NaiveDate>> {
+/// The days whose rows some tables, by a pattern of their names, still hold.
+async fn held_days(warehouse: &Warehouse, pattern: &str, before: NaiveDate) -> Result<Vec<NaiveDate>> {
     let session = warehouse.session().await?;
-    let sql = "SELECT DISTINCT dt FROM dwh.load_ledger WHERE target LIKE 'staging.%' AND dt < $1 \
+    let sql = "SELECT DISTINCT dt FROM dwh.load_ledger WHERE target LIKE $1 AND dt < $2 \
                AND purged_at IS NULL ORDER BY dt";
-    session.rows(sql, &[&before]).await?.iter().map(|row| get(row, 0)).collect()
+    session.rows(sql, &[&pattern, &before]).await?.iter().map(|row| get(row, 0)).collect()
+}
+
+/// Notes that retention took the rows of some tables and day; how many there were, by table.
+async fn mark(session: &Session, pattern: &str, dt: NaiveDate) -> Result<Vec<(String, u64)>> {
+    let sql = "WITH gone AS (UPDATE dwh.load_ledger SET purged_at = now() WHERE target LIKE $1 AND dt = $2 \
+               AND purged_at IS NULL RETURNING target, rows_loaded) \
+               SELECT target, sum(rows_loaded)::bigint FROM gone GROUP BY target";
+    let rows = session.rows(sql, &[&pattern, &dt]).await?;
+    rows.iter().map(|row| Ok((get(row, 0)?, get::<i64>(row, 1)?.unsigned_abs()))).collect()
+}
+
+/// Drops one day of a fact, and the inferred members that nothing refers to any more.
+async fn purge_fact(
+    warehouse: &Warehouse,
+    fact: &Fact,
+    dt: NaiveDate,
+    dry_run: bool,
+    rows: &mut BTreeMap<String, u64>,
+) -> Result<()> {
+    let session = warehouse.locked(&[Lock::Dimensions, Lock::Facts]).await?;
+    session.run("BEGIN").await?;
+    let gone = take_fact_out(warehouse, &session, fact, dt, dry_run).await;
+    end(&session, gone.is_ok() && !dry_run).await?;
+    for (table, count) in gone? {
+        *rows.entry(table).or_default() += count;
+    }
+    Ok(())
+}
+
+async fn take_fact_out(
+    warehouse: &Warehouse,
+    session: &Session,
+    fact: &Fact,
+    dt: NaiveDate,
+    dry_run: bool,
+) -> Result<Vec<(String, u64)>> {
+    let gone = mark(session, fact.table, dt).await?;
+    session.touch("DELETE FROM dwh.fact_service_date WHERE target = $1 AND dt = $2", &[&fact.table, &dt]).await?;
+    if let (Some(partition), false) = (current(session, fact.table, dt).await?, dry_run) {
+        let leaving = members::unreferenced(session, Some((fact, dt, None))).await?;
+        patiently(session, &[format!("DROP TABLE {partition}")], warehouse.swap_deadline(), &partition).await?;
+        members::remove(session, &leaving).await?;
+    }
+    Ok(gone)
+}
+
+/// Ends a transaction one way or the other.
+async fn end(session: &Session, keep: bool) -> Result<()> {
+    if keep {
+        return session.run("COMMIT").await;
+    }
+    // Best effort after an error: closing the session rolls back as well.
+    drop(session.run("ROLLBACK").await);
+    Ok(())
 }
 
 async fn purge_staging(
@@ -88,11 +169,7 @@ async fn purge_staging(
     let session = warehouse.locked(&[Lock::Staging(dt)]).await?;
     session.run("BEGIN").await?;
     let gone = mark_and_drop(warehouse, &session, dt, dry_run).await;
-    match &gone {
-        Ok(_) if !dry_run => session.run("COMMIT").await?,
-        // Best effort after an error: closing the session rolls back as well.
-        _ => drop(session.run("ROLLBACK").await),
-    }
+    end(&session, gone.is_ok() && !dry_run).await?;
     for (table, count) in gone? {
         *rows.entry(table).or_default() += count;
     }
@@ -105,13 +182,7 @@ async fn mark_and_drop(
     dt: NaiveDate,
     dry_run: bool,
 ) -> Result<Vec<(String, u64)>> {
-    let sql = "WITH gone AS (UPDATE dwh.load_ledger SET purged_at = now() WHERE target LIKE 'staging.%' AND dt = $1 \
-               AND purged_at IS NULL RETURNING target, rows_loaded) \
-               SELECT target, sum(rows_loaded)::bigint FROM gone GROUP BY target";
-    let mut gone = Vec::new();
-    for row in session.rows(sql, &[&dt]).await? {
-        gone.push((get(&row, 0)?, get::<i64>(&row, 1)?.unsigned_abs()));
-    }
+    let gone = mark(session, STAGING, dt).await?;
     let mut partitions = Vec::new();
     for dataset in Dataset::ALL {
         partitions.extend(current(session, dataset.staging_table(), dt).await?);

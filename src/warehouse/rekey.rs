@@ -16,13 +16,14 @@ use crate::postgres::{Session, get};
 pub(super) async fn rekey(
     session: &Session,
     member: Member,
+    zone: &str,
     leaving: Option<NaiveDate>,
 ) -> Result<BTreeMap<&'static str, u64>> {
     let staying = leaving.map_or_else(String::new, |dt| format!(" AND f.dt <> '{dt}'"));
     let mut moved = BTreeMap::new();
     for fact in Fact::ALL {
         for reference in fact.references.iter().filter(|r| r.member == member) {
-            let (table, sk, fk, time) = (fact.table, fact.surrogate, reference.surrogate, fact.time);
+            let (table, sk, fk, time) = (fact.table, fact.surrogate, reference.surrogate, fact.time_sql("f", zone));
             let sql = format!(
                 "WITH held AS ( \
                    SELECT m.{key} AS key, m.{msk} AS sk FROM {dimension} m \
@@ -31,13 +32,13 @@ pub(super) async fn rekey(
                  answer AS ( \
                    SELECT f.{sk} AS id, f.dt, {as_of} AS wanted \
                    FROM pg_temp.changed c JOIN held h ON h.key = c.key \
-                   JOIN {table} f ON f.{fk} = h.sk AND f.{time} >= c.from_ts AND f.{time} < c.to_ts{staying}) \
+                   JOIN {table} f ON f.{fk} = h.sk AND {time} >= c.from_ts AND {time} < c.to_ts{staying}) \
                  UPDATE {table} f SET {fk} = a.wanted FROM answer a \
                  WHERE f.{sk} = a.id AND f.dt = a.dt AND f.{fk} <> a.wanted",
                 key = member.key(),
                 msk = member.surrogate(),
                 dimension = member.table(),
-                as_of = as_of_sql(member, "c.key", &format!("f.{time}")),
+                as_of = as_of_sql(member, "c.key", &time),
             );
             *moved.entry(table).or_default() += session.touch(&sql, &[]).await?;
         }
@@ -51,12 +52,13 @@ pub(super) async fn rekey(
 pub(super) async fn dirty_routes(session: &Session, zone: &str, reason: &str, run_id: &str) -> Result<u64> {
     let selects: Vec<String> = Fact::ALL
         .iter()
+        .filter(|fact| fact.kind.is_in_mart())
         .map(|fact| {
             format!(
-                "SELECT DISTINCT (f.{time} AT TIME ZONE $1)::date AS service_date FROM pg_temp.changed c \
+                "SELECT DISTINCT ({time} AT TIME ZONE $1)::date AS service_date FROM pg_temp.changed c \
                  JOIN dwh.dim_route m ON m.route_id = c.key JOIN {table} f ON f.route_sk = m.route_sk \
-                 AND f.{time} >= c.from_ts - interval '1 hour' AND f.{time} < c.to_ts + interval '1 hour'",
-                time = fact.time,
+                 AND {time} >= c.from_ts - interval '1 hour' AND {time} < c.to_ts + interval '1 hour'",
+                time = fact.time_sql("f", zone),
                 table = fact.table
             )
         })

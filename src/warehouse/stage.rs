@@ -48,10 +48,22 @@ pub(super) fn pg_type(kind: Kind) -> PgType {
     }
 }
 
-/// Cleaned rows as they are.
+/// Cleaned rows as they are, without the columns that no file has.
 struct Plain {
     rows: Arc<dyn Rows>,
     schema: SchemaRef,
+    /// The places of the schema's columns in cleaned rows.
+    places: Vec<usize>,
+}
+
+impl Plain {
+    fn new(dataset: Dataset, rows: Arc<dyn Rows>) -> Result<Self> {
+        let columns = dataset.columns().iter().enumerate();
+        let places: Vec<usize> = columns.filter(|(_, column)| rows.states(column.name)).map(|(at, _)| at).collect();
+        let schema = dataset.schema().project(&places);
+        let schema = schema.map_err(|e| Error::internal("columns do not fit their dataset").because(e))?;
+        Ok(Self { rows, schema: Arc::new(schema), places })
+    }
 }
 
 impl Feed for Plain {
@@ -64,7 +76,9 @@ impl Feed for Plain {
     }
 
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        self.rows.read(unit, &mut |batch, _| sink(batch))
+        self.rows.read(unit, &mut |batch, _| {
+            sink(batch.project(&self.places).map_err(|e| Error::internal("cleaned rows lack a column").because(e))?)
+        })
     }
 }
 
@@ -91,16 +105,17 @@ pub async fn stage(warehouse: &Warehouse, load: StageLoad) -> Result<Vec<Line>> 
 
 async fn fill_and_publish(warehouse: &Warehouse, session: &Session, side: &Side, load: &StageLoad) -> Result<()> {
     let table = load.dataset.staging_table();
+    let feed = Plain::new(load.dataset, Arc::clone(&load.rows))?;
+    let columns: Vec<_> = feed.places.iter().map(|&at| load.dataset.columns()[at]).collect();
     session.run("BEGIN").await?;
-    let brought: Vec<&str> = load.dataset.columns().iter().map(|column| column.name).collect();
+    let brought: Vec<&str> = columns.iter().map(|column| column.name).collect();
     side.create(session, &brought, warehouse.swap_deadline()).await?;
     session.run("COMMIT").await?;
-    let named = load.dataset.columns().iter().map(|c| (c.name.to_owned(), pg_type(c.kind))).collect();
+    let named = columns.iter().map(|c| (c.name.to_owned(), pg_type(c.kind))).collect();
     let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
     warehouse.progress.begin(&format!("stage {}", load.dataset), expected);
     let connections = warehouse.settings.connections;
-    let feed = Arc::new(Plain { rows: Arc::clone(&load.rows), schema: load.dataset.schema() });
-    let copied = side.fill(warehouse, named, feed, connections, &shared(load.dt)).await?;
+    let copied = side.fill(warehouse, named, Arc::new(feed), connections, &shared(load.dt)).await?;
     expect_rows(copied, expected, table)?;
     session.run("BEGIN").await?;
     side.finish(session, Built::default()).await?;

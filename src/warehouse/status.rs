@@ -195,14 +195,14 @@ async fn misses(
          day AS MATERIALIZED (SELECT dt, min(service_date)::timestamp AT TIME ZONE $1 AS low, \
             (max(service_date) + 1)::timestamp AT TIME ZONE $1 AS high \
             FROM dwh.fact_service_date WHERE target = $2 GROUP BY dt) \
-         SELECT f.dt, count(*) FILTER (WHERE f.{time} < e.begins), count(*) FILTER (WHERE f.{time} >= e.ends) \
+         SELECT f.dt, count(*) FILTER (WHERE {time} < e.begins), count(*) FILTER (WHERE {time} >= e.ends) \
          FROM day d JOIN edge e ON e.begins > d.low OR e.ends < d.high \
-         JOIN {fact} f ON f.dt = d.dt AND f.{foreign_key} = e.sk AND (f.{time} < e.begins OR f.{time} >= e.ends) \
+         JOIN {fact} f ON f.dt = d.dt AND f.{foreign_key} = e.sk AND ({time} < e.begins OR {time} >= e.ends) \
          GROUP BY f.dt ORDER BY f.dt",
         sk = member.surrogate(),
         table = member.table(),
         key = member.key(),
-        time = fact.time,
+        time = fact.time_sql("f", &warehouse.settings.time_zone),
         fact = fact.table,
     );
     let rows = session.rows(&sql, &[&warehouse.settings.time_zone, &fact.table]).await?;

@@ -162,11 +162,13 @@ def migrate(target: Target, dry_run: bool) -> None:
 @click.option("--staging", is_flag=True, help="Drop rows of staging.*_raw; the default.")
 @click.option("--rejected", is_flag=True, help="Drop rows of staging.rejected.")
 @click.option("--quality", is_flag=True, help="Drop results of quality checks.")
+@click.option("--scheduled-stop-times", is_flag=True, help="Drop rows of dwh.fact_scheduled_stop_time.")
+@click.option("--trip-updates", is_flag=True, help="Drop rows of dwh.fact_trip_update.")
+@click.option("--alerts", is_flag=True, help="Drop rows of dwh.fact_alert.")
 @_dry_run
 @target_options
-def purge(target: Target, older_than: str, staging: bool, rejected: bool, quality: bool, dry_run: bool) -> None:
-    """Drop staging of old raw days; history, facts and ledger stay."""
-    asked = {"staging": staging, "rejected": rejected, "quality": quality}
+def purge(target: Target, older_than: str, dry_run: bool, **asked: bool) -> None:
+    """Drop staging of old raw days; history, ledger and what the mart is built from stay."""
     what = [name for name, wanted in asked.items() if wanted] or ["staging"]
     with target.pipeline() as pipeline, progress(quiet=target.quiet) as show:
         report = pipeline.purge(older_than, what=what, dry_run=dry_run, progress=show)

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use arrow::array::{Float64Array, Int64Array};
+use arrow::array::{Float64Array, Int32Array, Int64Array};
 use arrow::compute::cast;
 use proptest::prelude::*;
 
@@ -105,6 +105,61 @@ proptest! {
     ) {
         for dataset in [Dataset::VehiclePositions, Dataset::Trips, Dataset::Users] {
             check(dataset, &parts, memory_bytes);
+        }
+    }
+}
+
+/// A prediction: stop_sequence, stop, when it was made, what it says.
+type Prediction = (Option<i32>, Option<u8>, Option<i64>, u8);
+
+fn predictions(rows: &[Prediction], first: u64) -> Cleaned {
+    let stops = rows.iter().map(|row| row.1.map(|stop| format!("s{stop}"))).collect::<StringArray>();
+    let columns: Vec<(&'static str, ArrayRef)> = vec![
+        ("trip_id", Arc::new(StringArray::from(vec!["t"; rows.len()]))),
+        ("stop_sequence", Arc::new(rows.iter().map(|row| row.0).collect::<Int32Array>())),
+        ("stop_id", Arc::new(stops)),
+        ("updated_at", Arc::new(rows.iter().map(|row| row.2).collect::<TimestampMicrosecondArray>())),
+        ("arrival_delay_sec", Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| i64::from(row.3))))),
+    ];
+    let batch = batch(Dataset::TripUpdates, columns);
+    Cleaner::new(Dataset::TripUpdates, "f", &batch.schema()).unwrap().clean(&batch, first).unwrap()
+}
+
+/// The sequence tells the stop; without one its name does. The latest wins, of several the last.
+fn naive_predictions(rows: &[Prediction]) -> Vec<Fate> {
+    let place = |row: &Prediction| (row.0, row.1.filter(|_| row.0.is_none()));
+    let fate = |at: usize| {
+        let row = rows[at];
+        let beats = |other: usize| (rows[other].2, other) > (row.2, at);
+        if rows[at + 1..].contains(&row) {
+            Fate::Duplicate
+        } else if (0..rows.len()).any(|other| place(&rows[other]) == place(&row) && beats(other)) {
+            Fate::Superseded
+        } else {
+            Fate::Kept
+        }
+    };
+    (0..rows.len()).map(fate).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_latest_prediction_wins_as_a_naive_judge_says(
+        rows in prop::collection::vec(
+            (prop::option::of(0_i32..4), prop::option::of(0_u8..3), prop::option::of(-2_i64..4), 0_u8..2), 1..80),
+        memory_bytes in prop_oneof![Just(0_u64), Just(400), Just(1 << 20)],
+        parts in 1_usize..4,
+    ) {
+        let mut judge = Judge::new(Dataset::TripUpdates, memory_bytes);
+        let size = rows.len().div_ceil(parts);
+        for part in rows.chunks(size) {
+            judge.part_begins(part.len() as u64);
+            judge.see(&predictions(part, 1)).unwrap();
+        }
+        let verdict = judge.finish(&Cancel::default()).unwrap();
+        for (at, wanted) in naive_predictions(&rows).into_iter().enumerate() {
+            prop_assert_eq!(verdict.fate(at / size, (at % size) as u64 + 1), wanted, "row {} of {:?}", at, &rows);
         }
     }
 }

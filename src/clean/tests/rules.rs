@@ -36,6 +36,19 @@ fn a_row_needs_its_key() {
 }
 
 #[test]
+fn a_key_of_several_columns_needs_all_of_them() {
+    let starts = texts(&[Some("08:00:00"), None, Some("")]);
+    let no_key = vec![(2, vec![Reason::NoKey]), (3, vec![Reason::NoKey])];
+    assert_eq!(reasons(&clean(Dataset::ScheduledTrips, vec![("start_time", starts)])), no_key);
+    let sequences: ArrayRef = Arc::new(Int64Array::from(vec![Some(0), None, None]));
+    let calls = clean(Dataset::ScheduledStopTimes, vec![("stop_sequence", sequences.clone())]);
+    assert_eq!(reasons(&calls), no_key);
+    // A prediction for a whole run has no stop.
+    assert!(clean(Dataset::TripUpdates, vec![("stop_sequence", sequences)]).rejects.is_empty());
+    assert_eq!(reasons(&clean(Dataset::Alerts, vec![("content", texts(&[Some("x"), None, Some("")]))])), no_key);
+}
+
+#[test]
 fn a_fact_needs_its_time_within_range() {
     let first = 86_400_000_000;
     let after = 4_291_747_200_000_000;
@@ -43,9 +56,12 @@ fn a_fact_needs_its_time_within_range() {
     let range = vec![Reason::TimeRange];
     let expected =
         vec![(2, range.clone()), (4, range.clone()), (5, vec![Reason::NoTime]), (6, range.clone()), (7, range.clone())];
-    for (dataset, time) in
-        [(Dataset::Trips, "start_ts"), (Dataset::Payments, "paid_at"), (Dataset::VehiclePositions, "event_ts")]
-    {
+    for (dataset, time) in [
+        (Dataset::Trips, "start_ts"),
+        (Dataset::Payments, "paid_at"),
+        (Dataset::VehiclePositions, "event_ts"),
+        (Dataset::ScheduledTrips, "start_ts"),
+    ] {
         assert_eq!(reasons(&clean(dataset, vec![(time, instants(&times))])), expected);
     }
     // Seconds that leave 64-bit microseconds are out of range too; other instants only have to fit.

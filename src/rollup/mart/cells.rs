@@ -24,6 +24,7 @@ pub(super) struct Cell {
     pub position_cnt: i64,
     pub speed_sum: f64,
     pub speed_cnt: i64,
+    pub scheduled_trip_cnt: i64,
     pub vehicles: HashSet<u32>,
     pub riders: HashSet<u32>,
 }
@@ -66,6 +67,16 @@ impl Cells {
             add_count(&mut cell.distance_cnt, &distance_cnt, row)?;
             remember(&mut cell.riders, riders[row], no_rider);
             remember(&mut cell.vehicles, vehicles[row], no_vehicle);
+        }
+        Ok(())
+    }
+
+    pub fn add_scheduled_trips(&mut self, batch: &RecordBatch) -> Result<()> {
+        let place = self.place(batch)?;
+        let runs = integers(batch, "scheduled_trip_cnt")?;
+        for row in 0..batch.num_rows() {
+            let cell = self.cell(&place, row)?;
+            add_count(&mut cell.scheduled_trip_cnt, &runs, row)?;
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! The rows of the route mart: partial results of trips, payments and positions, added up by route and hour.
+//! The rows of the route mart: partial results of trips, payments, positions and planned runs, added up by route and hour.
 //!
 //! Inputs are *partial* batches: a row stands for one fact or for many (a server's `GROUP BY`), so the warehouse and
-//! the lake feed the same code. See [`TRIPS`], [`PAYMENTS`], [`POSITIONS`] and [`POSITION_HOURS`] for their columns and [`partial`] for
-//! making them from cleaned batches.
+//! the lake feed the same code. See [`TRIPS`], [`PAYMENTS`], [`POSITIONS`], [`POSITION_HOURS`] and [`SCHEDULED_TRIPS`] for
+//! their columns and [`partial`] for making them from cleaned batches.
 //!
-//! A row exists where a trip starts, a payment is made or a position is seen. Facts without a route stand under
+//! A row exists where a trip starts or is planned to, a payment is made or a position is seen. Facts without a route stand under
 //! route `''`. Unknown riders and vehicles (NULL or `''`) are not counted as distinct.
 
 mod cells;
@@ -21,7 +21,7 @@ use chrono::NaiveDate;
 
 pub use claims::Claims;
 pub use output::schema;
-pub use partial::{PAYMENTS, POSITION_HOURS, POSITIONS, TRIPS};
+pub use partial::{PAYMENTS, POSITION_HOURS, POSITIONS, SCHEDULED_TRIPS, TRIPS};
 pub use position_hours::PositionHours;
 pub use routes::{RouteVersion, RouteVersions};
 
@@ -61,6 +61,11 @@ impl HourlyMart {
     /// Adds partial results of positions whose vehicles are together; columns as in [`POSITION_HOURS`].
     pub fn add_position_hours(&mut self, partial: &RecordBatch) -> Result<()> {
         self.cells.add_position_hours(partial)
+    }
+
+    /// Adds partial results of planned runs; columns as in [`SCHEDULED_TRIPS`].
+    pub fn add_scheduled_trips(&mut self, partial: &RecordBatch) -> Result<()> {
+        self.cells.add_scheduled_trips(partial)
     }
 
     /// The rows of each service date of the half-open range that has any, in order of date; within a date in order

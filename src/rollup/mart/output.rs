@@ -47,6 +47,7 @@ pub fn schema() -> SchemaRef {
         field("revenue", money()),
         field("vehicles", texts_type()),
         field("riders", texts_type()),
+        field("scheduled_trip_cnt", DataType::Int64),
     ]))
 }
 
@@ -110,6 +111,7 @@ fn batch(date: NaiveDate, rows: &[Row], routes: &RouteVersions, cells: &Cells) -
         money(rows, |c| c.amount_sum)?,
         texts(rows, &cells.vehicles, |c| &c.vehicles),
         texts(rows, &cells.riders, |c| &c.riders),
+        count(|c| c.scheduled_trip_cnt),
     ];
     RecordBatch::try_new(schema(), columns).map_err(|e| Error::internal("rows of the mart do not fit").because(e))
 }

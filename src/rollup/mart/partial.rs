@@ -34,6 +34,9 @@ pub const POSITIONS: &[&str] = &["route_id", "hour_bucket", "vehicle_id", "posit
 /// Columns of a partial result of positions whose vehicles are together: `vehicles` is a list of different texts.
 pub const POSITION_HOURS: &[&str] = &["route_id", "hour_bucket", "position_cnt", "speed_sum", "speed_cnt", "vehicles"];
 
+/// Columns of a partial result of planned runs.
+pub const SCHEDULED_TRIPS: &[&str] = &["route_id", "hour_bucket", "scheduled_trip_cnt"];
+
 /// One partial row for each cleaned trip (columns of `Dataset::Trips`).
 pub fn trips(batch: &RecordBatch, clock: &mut HourClock) -> Result<RecordBatch> {
     let starts = columns::micros_of(batch, "start_ts")?;
@@ -91,6 +94,13 @@ pub fn positions(batch: &RecordBatch, clock: &mut HourClock) -> Result<RecordBat
             present(&speeds),
         ],
     )
+}
+
+/// One partial row for each cleaned planned run (columns of `Dataset::ScheduledTrips`).
+pub fn scheduled_trips(batch: &RecordBatch, clock: &mut HourClock) -> Result<RecordBatch> {
+    let starts = columns::micros_of(batch, "start_ts")?;
+    let route = columns::text(batch, "route_id")?.clone();
+    build(SCHEDULED_TRIPS, vec![route, hours(&starts, "start_ts", clock)?, ones(batch.num_rows())])
 }
 
 /// The types of a partial result's columns, for a reader that must know them before its first row.

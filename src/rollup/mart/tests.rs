@@ -252,3 +252,25 @@ fn positions_added_up_in_parts_and_in_any_order_make_the_same_rows() {
         }
     }
 }
+
+#[test]
+fn a_planned_run_makes_a_row_of_its_hour_beside_what_was_performed() {
+    let starts = ["2024-05-01T08:00:00Z", "2024-05-01T08:59:59Z", "2024-05-01T09:00:00Z"].map(Some);
+    let routes_of_runs = texts(&[Some("R1"), Some("R1"), None]);
+    let runs = cleaned(Dataset::ScheduledTrips, &[("route_id", routes_of_runs), ("start_ts", instants(&starts))]);
+    let trips = cleaned(
+        Dataset::Trips,
+        &[("route_id", texts(&[Some("R1")])), ("start_ts", instants(&[Some("2024-05-01T08:05:00Z")]))],
+    );
+    let zone = Zone(chrono_tz::UTC);
+    let mut mart = HourlyMart::new(zone, routes());
+    let mut clock = HourClock::new(zone);
+    mart.add_scheduled_trips(&partial::scheduled_trips(&runs, &mut clock).unwrap()).unwrap();
+    mart.add_trips(&partial::trips(&trips, &mut clock).unwrap()).unwrap();
+    let days = mart.finish(day("2024-05-01")..day("2024-05-02")).unwrap();
+    let rows = &days[0].1;
+    let counts = |name: &str| rows.column_by_name(name).unwrap().as_primitive::<Int64Type>().values().to_vec();
+    let routes = rows.column_by_name("route_id").unwrap().as_string::<i32>();
+    assert_eq!(routes.iter().flatten().collect::<Vec<_>>(), ["", "R1"]);
+    assert_eq!((counts("scheduled_trip_cnt"), counts("trip_cnt")), (vec![1, 2], vec![0, 1]));
+}

@@ -261,15 +261,15 @@ impl Work<'_> {
         if self.shape.dimension.interval.is_none() {
             return Ok(BTreeMap::new());
         }
-        let moved = rekey::rekey(self.session, member, self.leaving).await?;
+        let zone = &self.warehouse.settings.time_zone;
+        let moved = rekey::rekey(self.session, member, zone, self.leaving).await?;
         match member {
             // The mart shows names and types of routes.
             Member::Route => {
-                let zone = &self.warehouse.settings.time_zone;
                 let reason = format!("{} {}", self.shape.dimension.table, self.dt);
                 rekey::dirty_routes(self.session, zone, &reason, &self.warehouse.run_id).await?;
             }
-            Member::User | Member::Vehicle | Member::Stop | Member::PaymentMethod => {}
+            Member::User | Member::Vehicle | Member::Stop | Member::Shape | Member::PaymentMethod => {}
         }
         Ok(moved)
     }

@@ -1,7 +1,7 @@
 //! Loading raw days of facts: what needs no other fact is built aside while the facts with business keys come in.
 //!
-//! Trips, then payments, then positions are published, each in a transaction of its own; that order is what readers
-//! and a run after a crash see. One session holds the locks for all of them.
+//! Trips, then payments, then positions and what feeds bring are published, each in a transaction of its own; that order
+//! is what readers and a run after a crash see. One session holds the locks for all of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -137,9 +137,10 @@ impl Round<'_> {
         let first_key = reserve(session, fact.surrogate, expected).await?;
         let trips = match fact.computed {
             Computed::Trip => TripKeys::read(session, dt, warehouse.settings.memory_bytes / 2).await?,
-            Computed::Duration | Computed::DateAndTime => TripKeys::default(),
+            Computed::Duration | Computed::DateAndTime | Computed::Nothing => TripKeys::default(),
         };
-        let feed = FactRows::new(fact, rows, Arc::clone(&self.members), trips, warehouse.zone, first_key, lines.len())?;
+        let (members, day) = (Arc::clone(&self.members), (dt, warehouse.zone));
+        let feed = FactRows::new(fact, rows, members, trips, day, first_key, lines.len())?;
         let columns = feed.columns();
         let brought: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         session.run("BEGIN").await?;
@@ -157,7 +158,7 @@ impl Round<'_> {
         if copied > 0 {
             let references = fact.references.iter().map(|reference| reference.surrogate);
             let key = fact.registry.map(|registry| registry.key);
-            let columns: Vec<&str> = ["dt", fact.time].into_iter().chain(references).chain(key).collect();
+            let columns: Vec<&str> = ["dt"].into_iter().chain(fact.time).chain(references).chain(key).collect();
             side.sample(&self.warehouse.address, &columns).await?;
         }
         let built = Built::default();

@@ -56,8 +56,11 @@ impl Publication<'_> {
         let (settled, dirty) = self.settle(&mut lines, &seen, old.as_deref(), &mut written).await?;
         self.side.finish(session, built).await?;
         let check_members = old.is_some() || !settled.lost.is_empty();
-        let leaving =
-            if check_members { members::unreferenced(session, Some((&fact, dt, &side))).await? } else { Vec::new() };
+        let leaving = if check_members {
+            members::unreferenced(session, Some((&fact, dt, Some(&side)))).await?
+        } else {
+            Vec::new()
+        };
         let quiet = swapping.lock().await;
         if any || old.is_some() {
             self.side.swap(session, any, self.warehouse.swap_deadline()).await?;
@@ -110,7 +113,12 @@ impl Publication<'_> {
                 "UPDATE dwh.fact_payment f SET trip_sk = p.trip_sk FROM {side} p \
                  WHERE f.trip_sk IS NULL AND f.trip_id = p.trip_id"
             ),
-            FactKind::Payment | FactKind::VehiclePosition => return Ok(()),
+            FactKind::Payment
+            | FactKind::VehiclePosition
+            | FactKind::ScheduledTrip
+            | FactKind::ScheduledStopTime
+            | FactKind::TripUpdate
+            | FactKind::Alert => return Ok(()),
         };
         self.session.run(&sql).await
     }
@@ -142,7 +150,7 @@ impl Publication<'_> {
         Ok(())
     }
 
-    /// Marks every service date that the old or the new rows touch.
+    /// Marks every service date that the old or the new rows touch, where the mart counts them.
     async fn note_dates(&self, seen: &Seen, settled: &Settled) -> Result<Vec<NaiveDate>> {
         let (session, table, dt) = (self.session, self.fact.table, self.dt);
         let epoch = DateTime::UNIX_EPOCH.date_naive();
@@ -156,10 +164,11 @@ impl Publication<'_> {
         let sql = "WITH old AS (DELETE FROM dwh.fact_service_date WHERE target = $1 AND dt = $2 RETURNING service_date), \
                    dirty AS (SELECT service_date FROM old UNION SELECT unnest($3::date[]) UNION SELECT unnest($4::date[])) \
                    INSERT INTO dwh.mart_dirty (service_date, reason, run_id) \
-                   SELECT service_date, $5, $6 FROM dirty ORDER BY 1 RETURNING service_date";
+                   SELECT service_date, $5, $6 FROM dirty WHERE $7 ORDER BY 1 RETURNING service_date";
         let reason = format!("{table} {dt}");
         let run_id = &self.warehouse.run_id;
-        let rows = session.rows(sql, &[&table, &dt, &new, &settled.touched, &reason, run_id]).await?;
+        let is_in_mart = self.fact.kind.is_in_mart();
+        let rows = session.rows(sql, &[&table, &dt, &new, &settled.touched, &reason, run_id, &is_in_mart]).await?;
         let sql = "INSERT INTO dwh.fact_service_date (target, dt, service_date) SELECT $1, $2, unnest($3::date[])";
         session.touch(sql, &[&table, &dt, &new]).await?;
         rows.iter().map(|row| get(row, 0)).collect()

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, AsArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use chrono::NaiveDate;
 
 use super::trips::TripKeys;
 use crate::error::{Error, Result};
@@ -34,13 +35,20 @@ pub(super) struct Seen {
     pub(super) hours: PositionHours,
 }
 
+/// Raw columns and their names in the fact.
+type Taken = Vec<(&'static str, &'static str)>;
+
 /// Turns cleaned rows into rows of one fact table.
 pub(super) struct FactRows {
     fact: Fact,
+    /// Of [`Fact::taken`] those that some file has: what nobody fills costs no space.
+    taken: Taken,
     rows: Arc<dyn Rows>,
     members: Shared,
     trips: TripKeys,
     zone: Zone,
+    /// The time of rows that have none of their own.
+    day_start: i64,
     next_key: AtomicI64,
     /// Whether rows say which file they are from; those of a day's only file need not.
     says_file: bool,
@@ -55,18 +63,22 @@ impl FactRows {
         rows: Arc<dyn Rows>,
         members: Shared,
         trips: TripKeys,
-        zone: Zone,
+        day: (NaiveDate, Zone),
         first_key: i64,
         files: usize,
     ) -> Result<Self> {
+        let (dt, zone) = day;
         let says_file = files > 1;
-        let (fields, columns) = shape(&fact, says_file)?;
+        let taken: Taken = fact.taken.iter().copied().filter(|(raw, _)| rows.states(raw)).collect();
+        let (fields, columns) = shape(&fact, &taken, says_file)?;
         Ok(Self {
             fact,
+            taken,
             rows,
             members,
             trips,
             zone,
+            day_start: zone.day_start_micros(dt),
             next_key: AtomicI64::new(first_key),
             says_file,
             schema: Arc::new(Schema::new(fields)),
@@ -90,7 +102,11 @@ impl FactRows {
         let raw = |name: &str| {
             batch.column_by_name(name).ok_or_else(|| Error::internal(format!("cleaned rows have no column {name}")))
         };
-        let times = raw(self.fact.time)?.as_primitive::<TimestampMicrosecondType>().values();
+        let times = match self.fact.time {
+            Some(time) => raw(time)?.as_primitive::<TimestampMicrosecondType>().values().clone(),
+            None => vec![self.day_start; rows].into(),
+        };
+        let times: &[i64] = &times;
         for &at in times {
             seen.service_days.insert(clock.service_day(at));
         }
@@ -106,16 +122,17 @@ impl FactRows {
                 &mut seen.inferred,
             )?));
         }
-        for (name, _) in self.fact.taken {
+        for (name, _) in &self.taken {
             let column = raw(name)?;
             // A payment's trip is a reference: an empty one is none.
             let is_reference = match self.fact.computed {
                 Computed::Trip => *name == "trip_id",
-                Computed::Duration | Computed::DateAndTime => false,
+                Computed::Duration | Computed::DateAndTime | Computed::Nothing => false,
             };
             columns.push(if is_reference { without_empty(column) } else { Arc::clone(column) });
         }
         match self.fact.computed {
+            Computed::Nothing => {}
             Computed::Duration => {
                 let ends = raw("end_ts")?.as_primitive::<TimestampMicrosecondType>();
                 let seconds = ends.iter().zip(times).map(|(end, start)| end.map(|end| (end - start) / 1_000_000));
@@ -181,10 +198,10 @@ fn without_empty(column: &ArrayRef) -> ArrayRef {
 
 type Shape = (Vec<Field>, Vec<(String, PgType)>);
 
-fn shape(fact: &Fact, says_file: bool) -> Result<Shape> {
+fn shape(fact: &Fact, taken: &[(&'static str, &'static str)], says_file: bool) -> Result<Shape> {
     let mut list: Vec<(&str, DataType, PgType)> = vec![(fact.surrogate, DataType::Int64, PgType::Int8)];
     list.extend(fact.references.iter().map(|r| (r.surrogate, DataType::Int64, PgType::Int8)));
-    for (raw, name) in fact.taken {
+    for (raw, name) in taken {
         let column = fact
             .dataset
             .columns()
@@ -194,6 +211,7 @@ fn shape(fact: &Fact, says_file: bool) -> Result<Shape> {
         list.push((name, column.kind.arrow(), pg_type(column.kind)));
     }
     match fact.computed {
+        Computed::Nothing => {}
         Computed::Duration => list.push(("duration_sec", DataType::Int64, PgType::Int8)),
         Computed::DateAndTime => {
             list.push(("event_date_sk", DataType::Int32, PgType::Int4));

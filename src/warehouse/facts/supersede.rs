@@ -48,7 +48,7 @@ impl<'a> Settlement<'a> {
         match self.fact.computed {
             Computed::Duration => names.push("duration_sec"),
             // Looked up again, from what the row says.
-            Computed::Trip | Computed::DateAndTime => {}
+            Computed::Trip | Computed::DateAndTime | Computed::Nothing => {}
         }
         names.extend(["load_id", "inserted_at", "dt", "file_no"]);
         names
@@ -79,7 +79,7 @@ impl<'a> Settlement<'a> {
     }
 
     fn local_date(&self, row: &str) -> String {
-        format!("({row}.{} AT TIME ZONE '{}')::date", self.fact.time, self.zone)
+        format!("({} AT TIME ZONE '{}')::date", self.fact.time_sql(row, self.zone), self.zone)
     }
 
     /// Settles the day's keys: call with the side table filled and bare, the old partition still attached.
@@ -197,7 +197,12 @@ impl<'a> Settlement<'a> {
                 );
                 session.run(&forget).await
             }
-            FactKind::Payment | FactKind::VehiclePosition => Ok(()),
+            FactKind::Payment
+            | FactKind::VehiclePosition
+            | FactKind::ScheduledTrip
+            | FactKind::ScheduledStopTime
+            | FactKind::TripUpdate
+            | FactKind::Alert => Ok(()),
         }
     }
 
@@ -235,13 +240,13 @@ impl<'a> Settlement<'a> {
     fn return_sql(&self, table: &str) -> String {
         let shared = self.shared();
         let fks: Vec<&str> = self.fact.references.iter().map(|r| r.surrogate).collect();
-        let time = format!("c.{}", self.fact.time);
+        let time = self.fact.time_sql("c", self.zone);
         let looked_up: Vec<String> =
             self.fact.references.iter().map(|r| as_of_sql(r.member, &format!("c.{}", r.raw), &time)).collect();
         let plain: Vec<String> = shared.iter().map(|name| format!("c.{name}")).collect();
         let (trip, trip_sk) = match self.fact.computed {
             Computed::Trip => (", trip_sk", ", (SELECT k.trip_sk FROM dwh.trip_key k WHERE k.trip_id = c.trip_id)"),
-            Computed::Duration | Computed::DateAndTime => ("", ""),
+            Computed::Duration | Computed::DateAndTime | Computed::Nothing => ("", ""),
         };
         format!(
             "INSERT INTO {table} ({sk}, {}, {}{trip}) SELECT c.kept_sk, {}, {}{trip_sk} FROM pg_temp.coming_back c",
