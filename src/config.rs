@@ -71,6 +71,8 @@ pub struct Settings {
     pub absent: BTreeMap<Dataset, Absent>,
     /// Lets a snapshot pass the guard against vanishing keys.
     pub allow_vanishing: bool,
+    /// Who works, as servers show it beside the run id: `application_name` of PostgreSQL, `log_comment` of ClickHouse.
+    pub run_label: Option<String>,
     /// Folder for spooled remote files; the system's temporary folder when unset.
     pub spool: Option<PathBuf>,
 }
@@ -94,6 +96,7 @@ impl Default for Settings {
             lock_deadline_seconds: 600,
             absent: BTreeMap::new(),
             allow_vanishing: false,
+            run_label: None,
             spool: None,
         }
     }
@@ -122,6 +125,12 @@ impl Settings {
                 self.time_zone
             ))
         })
+    }
+
+    /// What servers show of a run: whoever looks at their sessions or logs finds it in the ledger and in the logs.
+    pub fn shown_as(&self, run_id: &str) -> String {
+        let label = self.run_label.as_deref().unwrap_or_default();
+        format!("metropulse {run_id} {label}").trim_end().to_owned()
     }
 
     /// What a key's absence from a snapshot of `dataset` means.

@@ -126,10 +126,34 @@ impl Error {
         self.detail().retryable
     }
 
+    /// Whether the caller stopped the work.
+    pub fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Cancelled(_) => true,
+            Self::Config(_)
+            | Self::NotFound(_)
+            | Self::Schema(_)
+            | Self::Data(_)
+            | Self::Quality(_)
+            | Self::Conflict(_)
+            | Self::Storage(_)
+            | Self::Database(_)
+            | Self::Internal(_) => false,
+        }
+    }
+
     /// Adds a named fact; the innermost one wins.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         self.detail_mut().context.entry(name).or_insert_with(|| value.to_string());
+        self
+    }
+
+    /// Adds a clause to the message.
+    #[must_use]
+    pub fn and(mut self, clause: impl fmt::Display) -> Self {
+        let message = &mut self.detail_mut().message;
+        *message = format!("{message}; {clause}");
         self
     }
 

@@ -1,12 +1,12 @@
 """The native core. Blocking verbs release the GIL, heed Ctrl-C and return a report as JSON text."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, final
 
 from metropulse.results import Progress
 from metropulse.sources import ArrowStream
 
-__all__ = ["ArrowTable", "Pipeline", "merge_rollups", "rollup_hourly"]
+__all__ = ["ArrowTable", "Pipeline", "catalog", "merge_rollups", "rollup_hourly"]
 
 @final
 class ArrowTable:
@@ -89,7 +89,13 @@ class Pipeline:
     ) -> str: ...
     def partition_ready(self, dt: str, required: Sequence[str]) -> str: ...
     def wait_for_partition(
-        self, dt: str, required: Sequence[str], poll_seconds: float, stable_seconds: float
+        self,
+        dt: str,
+        required: Sequence[str],
+        poll_seconds: float,
+        stable_seconds: float,
+        *,
+        watch: Callable[[str], object] | None = None,
     ) -> Awaitable[str]: ...
     def warehouse_query(self, sql: str) -> ArrowTable: ...
     def warehouse_table(
@@ -98,6 +104,7 @@ class Pipeline:
     def mart_query(self, sql: str) -> ArrowTable: ...
     def cancel(self) -> None: ...
 
+def catalog() -> str: ...
 def rollup_hourly(
     settings_json: str,
     source: Sequence[str] | ArrowStream,

@@ -173,7 +173,7 @@ class DatabaseError(MetropulseError):
 
 
 class CancelledError(MetropulseError):
-    """The caller stopped the work; nothing was published."""
+    """The caller stopped the work; the message says what was published before."""
 
     kind = "cancelled"
 

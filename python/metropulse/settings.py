@@ -32,6 +32,7 @@ TUNING: dict[str, tuple[type, ...]] = {
     "lock_deadline_seconds": (int,),
     "absent": (dict,),
     "allow_vanishing": (bool,),
+    "run_label": (str,),
     "spool": (str, Path),
 }
 """Other settings of the core, and their types."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from metropulse.days import REQUIRED_DATASETS, Day, dataset_names, iso_day
@@ -125,6 +127,7 @@ class Steps:
         required: Sequence[str] = REQUIRED_DATASETS,
         poll_seconds: float = 30.0,
         stable_seconds: float | None = 60.0,
+        watch: Callable[[Report], object] | None = None,
     ) -> Report:
         """Wait, without a thread, until the raw day is complete.
 
@@ -133,6 +136,8 @@ class Steps:
             required: Datasets that must be there when the day has no manifest.
             poll_seconds: Time between two looks at the lake.
             stable_seconds: How long a day without a manifest must stay unchanged; None accepts only a manifest.
+            watch: Told in the caller's event loop what a look found, whenever it differs from the look before;
+                ``error`` is why the lake did not answer.
 
         Returns:
             What was found.
@@ -141,5 +146,15 @@ class Steps:
             StorageError: The lake cannot be read.
         """
         stable = _NEVER_SECONDS if stable_seconds is None else stable_seconds
-        found = await self._core.wait_for_partition(iso_day(dt), dataset_names(required), poll_seconds, stable)
+        told = None
+        if watch is not None:
+            loop, context = asyncio.get_running_loop(), copy_context()
+
+            def told(found: str) -> None:
+                # From a thread of the core: the caller's loop, and what its log records carry, are here.
+                loop.call_soon_threadsafe(lambda: watch(Report.from_json(found)), context=context)
+
+        found = await self._core.wait_for_partition(
+            iso_day(dt), dataset_names(required), poll_seconds, stable, watch=told
+        )
         return Report.from_json(found)

@@ -26,6 +26,9 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// From here on Arrow output is complete and its settings are known.
 const ARROW_SINCE: Version = Version { major: 23, minor: 8 };
 
+/// The first version that takes a `log_comment`; older ones refuse a setting that they do not know.
+const LOG_COMMENT_SINCE: Version = Version { major: 21, minor: 1 };
+
 /// Refuses what would change data or tables; 1 would refuse other settings beside it too.
 const READ_ONLY: (&str, &str) = ("readonly", "2");
 
@@ -72,6 +75,15 @@ impl Mart {
         mart.version = Version { major, minor };
         mart.time_zone = cell(1);
         Ok(mart)
+    }
+
+    /// The same mart for one run, which the server's `system.query_log` shows by `log_comment`.
+    #[must_use]
+    pub fn for_run(mut self, shown_as: &str) -> Self {
+        if self.version >= LOG_COMMENT_SINCE {
+            self.client = self.client.with_setting("log_comment", shown_as);
+        }
+        self
     }
 
     /// The server's address, without user, password or database.

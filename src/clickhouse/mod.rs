@@ -24,5 +24,5 @@ mod text;
 
 pub use client::Mart;
 pub use load::Replaced;
-pub use schema::{DDL, TABLE};
+pub use schema::{DDL, TABLE, mart_columns};
 pub use telemetry::{TELEMETRY_DDL, TELEMETRY_TABLE, TelemetryLoad};

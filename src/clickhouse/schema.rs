@@ -95,6 +95,11 @@ impl Kind {
     }
 }
 
+/// The mart's columns with their types.
+pub fn mart_columns() -> impl Iterator<Item = (&'static str, &'static str)> {
+    COLUMNS.iter().map(|(name, kind)| (*name, kind.sql_type()))
+}
+
 /// A statement that gives, for each of some service dates, its rows in `table` and the sum of their hashes.
 pub(super) fn digests_sql(table: &str, dates: impl Iterator<Item = chrono::NaiveDate>) -> String {
     let parts: Vec<_> = COLUMNS.iter().filter_map(|(name, kind)| kind.canonical(name)).collect();

@@ -9,6 +9,9 @@ use object_store::Error as StoreError;
 
 use crate::error::{Error, with_causes};
 
+/// What S3, Google and Azure call a bucket that is not there: no file appears in it by waiting.
+const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
+
 /// The scrubbed text of a cause.
 #[derive(Debug)]
 struct Cause(String);
@@ -63,6 +66,11 @@ pub(super) fn readable(text: &str) -> String {
 pub(super) fn store_error(error: StoreError, scrub: &Scrub, doing: &str, path: &str) -> Error {
     let cause = Cause(scrub.text(&with_causes(&error)));
     let made = match &error {
+        _ if code(&cause.0).is_some_and(|code| NO_BUCKET.contains(&code)) => Error::not_found(format!(
+            "{doing}: the bucket of {path} does not exist ({}); make it, or name another",
+            code(&cause.0).unwrap_or_default()
+        ))
+        .retryable(false),
         StoreError::NotFound { .. } => Error::not_found(format!("{doing}: {path} is not there")),
         StoreError::PermissionDenied { .. } => {
             Error::storage(format!("{doing}: no permission for {path}; check the credentials and their rights"))
@@ -159,7 +167,8 @@ mod tests {
         let signature = store_error(generic(signature), &scrub, "listing", "x");
         assert!(!signature.is_retryable() && signature.to_string().contains("(SignatureDoesNotMatch)"), "{signature}");
         let bucket = "Server returned non-2xx status code: 404 Not Found: <Error><Code>NoSuchBucket</Code></Error>";
-        assert_eq!(store_error(generic(bucket), &scrub, "listing", "x").kind(), "not_found");
+        let bucket = store_error(generic(bucket), &scrub, "listing", "x");
+        assert!(bucket.kind() == "not_found" && !bucket.is_retryable(), "{bucket}");
         let denied = StoreError::PermissionDenied { path: "x".into(), source: "403".into() };
         assert!(!store_error(denied, &scrub, "reading", "x").is_retryable());
         let missing = StoreError::NotFound { path: "x".into(), source: "404".into() };

@@ -30,7 +30,7 @@ pub use manifest::{MANIFEST, Manifest, ManifestFile};
 pub use open::Lake;
 pub use partition::{Folders, Part, Partition};
 pub use read::PartReader;
-pub use ready::Readiness;
+pub use ready::{Differing, Readiness};
 pub use write::{FileWriter, PartitionWriter, Written};
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreScheme, RetryConfig};
+use object_store::{Certificate, ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
 use url::Url;
 
 use super::failure::{Scrub, file_error, store_error};
@@ -24,6 +24,8 @@ use crate::error::{Error, Result};
 /// How long the store itself retries before an error is handed to the caller.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_RETRIES: usize = 4;
+/// The one option of ours: a file of certificate authorities, in PEM.
+const CA_BUNDLE: &str = "ca_bundle";
 /// What a URL of a lake, or of what is often taken for one, begins with.
 const SCHEMES: [&str; 11] = ["s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https", "file"];
 
@@ -79,23 +81,26 @@ impl Lake {
         }
         let store: Arc<dyn ObjectStore> = match scheme {
             ObjectStoreScheme::AmazonS3 => {
-                let mut builder = AmazonS3Builder::new().with_url(parsed.as_str()).with_retry(retry());
+                let builder = AmazonS3Builder::new().with_client_options(client_options(options)?);
+                let mut builder = builder.with_url(parsed.as_str()).with_retry(retry());
                 for (key, value) in s3_options(options) {
                     builder = builder.with_config(known(&key)?, value);
                 }
                 Arc::new(builder.build().map_err(failed)?)
             }
             ObjectStoreScheme::GoogleCloudStorage => {
-                let mut builder = GoogleCloudStorageBuilder::new().with_url(parsed.as_str()).with_retry(retry());
-                for (key, value) in options {
-                    builder = builder.with_config(known(key)?, value.expose());
+                let builder = GoogleCloudStorageBuilder::new().with_client_options(client_options(options)?);
+                let mut builder = builder.with_url(parsed.as_str()).with_retry(retry());
+                for (key, value) in of_store(options) {
+                    builder = builder.with_config(known(key)?, value);
                 }
                 Arc::new(builder.build().map_err(failed)?)
             }
             ObjectStoreScheme::MicrosoftAzure => {
-                let mut builder = MicrosoftAzureBuilder::new().with_url(parsed.as_str()).with_retry(retry());
-                for (key, value) in options {
-                    builder = builder.with_config(known(key)?, value.expose());
+                let builder = MicrosoftAzureBuilder::new().with_client_options(client_options(options)?);
+                let mut builder = builder.with_url(parsed.as_str()).with_retry(retry());
+                for (key, value) in of_store(options) {
+                    builder = builder.with_config(known(key)?, value);
                 }
                 Arc::new(builder.build().map_err(failed)?)
             }
@@ -203,6 +208,27 @@ pub(super) async fn stoppable<T>(cancel: &Cancel, work: impl Future<Output = T>)
     }
 }
 
+/// The options that the store itself takes.
+fn of_store(options: &BTreeMap<String, Secret>) -> impl Iterator<Item = (&String, &str)> {
+    options.iter().filter(|(key, _)| *key != CA_BUNDLE).map(|(key, value)| (key, value.expose()))
+}
+
+/// What the store's client trusts beside the machine's own authorities.
+fn client_options(options: &BTreeMap<String, Secret>) -> Result<ClientOptions> {
+    let mut client = ClientOptions::default();
+    let Some(file) = options.get(CA_BUNDLE).map(Secret::expose) else { return Ok(client) };
+    let wrong = |why: String| Error::config(format!("{CA_BUNDLE} {file}: {why}, expected certificates in PEM"));
+    let pem = std::fs::read(file).map_err(|e| wrong(e.to_string()))?;
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|e| wrong(e.to_string()))?;
+    if certificates.is_empty() {
+        return Err(wrong("it holds none".to_owned()));
+    }
+    for certificate in certificates {
+        client = client.with_root_certificate(certificate);
+    }
+    Ok(client)
+}
+
 fn retry() -> RetryConfig {
     RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() }
 }
@@ -215,7 +241,7 @@ fn known<K: std::str::FromStr>(key: &str) -> Result<K> {
 
 /// The options for S3; an endpoint without TLS was asked for on purpose.
 fn s3_options(options: &BTreeMap<String, Secret>) -> Vec<(String, String)> {
-    let mut all: Vec<_> = options.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect();
+    let mut all: Vec<_> = of_store(options).map(|(k, v)| (k.clone(), v.to_owned())).collect();
     let named = |name: &str| options.keys().any(|k| k.eq_ignore_ascii_case(name));
     if all.iter().any(|(k, v)| k.to_ascii_lowercase().contains("endpoint") && v.starts_with("http://"))
         && !named("allow_http")

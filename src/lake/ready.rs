@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use chrono::{NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -20,10 +20,27 @@ pub struct Readiness {
     pub ready: bool,
     /// Whether a manifest marks the day complete.
     pub has_manifest: bool,
-    /// What is required and not there (or not whole): names of datasets, or paths the manifest lists.
+    /// What is required and not there: names of datasets, or paths the manifest lists.
     pub missing: Vec<String>,
+    /// Files that are there and are not what the manifest says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differing: Vec<Differing>,
+    /// When a file of the day last changed, as far as the store says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_change: Option<DateTime<Utc>>,
     /// Changes whenever a file of the day appears, vanishes or changes.
     pub fingerprint: String,
+}
+
+/// A file that is not what the manifest says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Differing {
+    /// The path below the lake.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its size by the manifest.
+    pub manifest_bytes: u64,
 }
 
 impl Lake {
@@ -37,7 +54,7 @@ impl Lake {
         let listing = self.list(dt).await?;
         let parts = &listing.parts;
         let has_manifest = listing.manifest.is_some();
-        let mut missing = Vec::new();
+        let (mut missing, mut differing) = (Vec::new(), Vec::new());
         let mut present: Vec<Dataset> = parts.values().filter(|p| p.size_bytes > 0).map(|p| p.dataset).collect();
         if let Some(manifest) = &listing.manifest {
             present.clear();
@@ -45,16 +62,22 @@ impl Lake {
                 let FileName::Data(dataset) = file_name(&entry.path) else { continue };
                 present.push(dataset);
                 let path = format!("{day}/{}", entry.path);
-                let whole = parts.get(&path).is_some_and(|p| entry.bytes.is_none_or(|b| b == p.size_bytes));
-                if !whole {
+                let Some(part) = parts.get(&path) else {
                     missing.push(path);
+                    continue;
+                };
+                if let Some(manifest_bytes) = entry.bytes.filter(|bytes| *bytes != part.size_bytes) {
+                    differing.push(Differing { path, bytes: part.size_bytes, manifest_bytes });
                 }
             }
         }
         missing.extend(required.iter().filter(|d| !present.contains(d)).map(|d| d.name().to_owned()));
         let settled = has_manifest || stable_for.is_none_or(|age| settled_for(parts.values(), age));
-        let ready = missing.is_empty() && !present.is_empty() && settled;
-        Ok(Readiness { ready, has_manifest, missing, fingerprint: fingerprint(parts.values(), has_manifest) })
+        let ready = missing.is_empty() && differing.is_empty() && !present.is_empty() && settled;
+        let newest = parts.values().map(|part| part.modified_millis).max();
+        let last_change = newest.and_then(DateTime::from_timestamp_millis);
+        let fingerprint = fingerprint(parts.values(), has_manifest);
+        Ok(Readiness { ready, has_manifest, missing, differing, last_change, fingerprint })
     }
 }
 

@@ -359,8 +359,16 @@ fn readiness_follows_manifest_or_age() {
     let sealed = ready(&[Dataset::Trips], Some(3600));
     assert!(sealed.ready && sealed.has_manifest);
     assert_eq!(ready(&[Dataset::Users], None).missing, ["users"]);
-    fs::remove_file(dir.path().join("dt=2024-05-01/trips.parquet")).unwrap();
-    assert_eq!(ready(&[], None).missing, ["dt=2024-05-01/trips.parquet"]);
+    let path = "dt=2024-05-01/trips.parquet".to_owned();
+    let manifest_bytes = fs::metadata(dir.path().join(&path)).unwrap().len();
+    fs::write(dir.path().join(&path), "short").unwrap();
+    let cut = ready(&[], None);
+    assert!(!cut.ready && cut.missing.is_empty() && cut.last_change.is_some());
+    assert_eq!(cut.differing, [Differing { path: path.clone(), bytes: 5, manifest_bytes }]);
+    fs::remove_file(dir.path().join(&path)).unwrap();
+    let gone = ready(&[], None);
+    assert!(!gone.ready && gone.differing.is_empty() && gone.last_change.is_none());
+    assert_eq!(gone.missing, [path]);
 }
 
 #[test]

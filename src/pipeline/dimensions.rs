@@ -54,7 +54,9 @@ impl Pipeline {
 
     /// Publishes one judged snapshot.
     pub(super) async fn publish_dimension(&self, load: DimensionLoad, judged: &Judged) -> Result<TableReport> {
+        let what = format!("{} dt={}", load.dimension.table, load.dt);
         let loaded = warehouse::load_dimension(self.warehouse()?, load).await?;
+        self.progress.publish(what);
         let mut table = TableReport::of(&loaded.lines);
         judged.describe(&mut table);
         let written = loaded.written;

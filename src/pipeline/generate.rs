@@ -61,6 +61,7 @@ impl Pipeline {
             writer.add(written);
         }
         writer.finish().await?;
+        self.progress.publish(format!("raw dt={dt}"));
         Ok(())
     }
 }

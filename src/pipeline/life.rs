@@ -20,6 +20,9 @@ impl Pipeline {
     pub async fn undo(&self, dt: NaiveDate, dry_run: bool) -> Result<Report> {
         let started = Instant::now();
         let undone = warehouse::undo(self.warehouse()?, dt, dry_run).await?;
+        if !dry_run {
+            self.progress.publish(format!("the undoing of dt={dt}"));
+        }
         Ok(undo_report(dt, undone, dry_run).took(started))
     }
 

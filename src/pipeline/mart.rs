@@ -12,6 +12,7 @@ use super::lake_mart::WINDOW_DATES;
 use super::outcome::Outcome;
 use super::report::{Report, TableReport};
 use crate::clickhouse::Mart;
+use crate::control::Progress;
 use crate::error::{Error, Result};
 use crate::model::{FactKind, Zone};
 use crate::rollup::mart::{HourlyMart, RouteVersion, RouteVersions, schema};
@@ -92,7 +93,8 @@ impl Pipeline {
         let zone = Zone(self.settings.zone()?);
         self.progress.begin("build mart", builds.len() as u64);
         let snapshot_ts = Utc::now();
-        let (mut done, mut written) = (Done::default(), Vec::with_capacity(builds.len()));
+        let mut done = Done { progress: self.progress.clone(), ..Done::default() };
+        let mut written = Vec::with_capacity(builds.len());
         let most_bytes = usize::try_from(self.settings.memory_bytes / 8).unwrap_or(usize::MAX);
         let mut window = Window::default();
         for build in &builds {
@@ -126,7 +128,7 @@ impl Pipeline {
         };
         self.progress.begin("build mart", dates.len() as u64);
         let snapshot_ts = Utc::now();
-        let mut done = Done::default();
+        let mut done = Done { progress: self.progress.clone(), ..Done::default() };
         for window in dates.chunks(WINDOW_DATES) {
             let wanted = window.to_vec();
             let rows;
@@ -170,6 +172,7 @@ struct Done {
     rebuilt: Vec<NaiveDate>,
     same: Vec<NaiveDate>,
     table: TableReport,
+    progress: Progress,
 }
 
 impl Done {
@@ -189,6 +192,7 @@ impl Done {
             if replaced.changed {
                 self.table.rows_written += replaced.rows;
                 self.rebuilt.push(*date);
+                self.progress.publish(format!("{TABLE} {date}"));
             } else {
                 self.same.push(*date);
             }

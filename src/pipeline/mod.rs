@@ -6,6 +6,7 @@
 //!
 //! Tests: `tests/python/pipeline`.
 
+mod catalog;
 mod copy;
 mod day;
 mod dimensions;
@@ -45,6 +46,7 @@ use crate::lake::Lake;
 use crate::postgres::{self, asked};
 use crate::warehouse::{self, Warehouse};
 
+pub use catalog::{Catalog, catalog};
 pub use copy::CopyOptions;
 pub use mart::MartFrom;
 pub use outcome::{AsOfMisses, Outcome, TableOutcome};
@@ -52,6 +54,7 @@ pub use report::{Report, TableReport};
 pub use requeue::RepairedRow;
 pub use source::Source;
 pub use status::{State, Status};
+pub use wait::Watch;
 
 /// A result as Arrow batches of one schema.
 pub type Table = (SchemaRef, Vec<RecordBatch>);
@@ -86,7 +89,8 @@ impl Pipeline {
             return Ok(warehouse);
         }
         let settings = Arc::clone(&self.settings);
-        let warehouse = Warehouse::new(settings, &self.run_id, self.cancel.clone(), self.progress.clone())?;
+        let (cancel, progress) = (self.cancel.clone(), self.progress.clone());
+        let warehouse = Warehouse::new(settings, &self.run_id, cancel, progress)?;
         Ok(self.warehouse.get_or_init(|| warehouse))
     }
 
@@ -100,7 +104,8 @@ impl Pipeline {
 
     async fn mart(&self) -> Result<Mart> {
         let Settings { mart_user, mart_password, .. } = &*self.settings;
-        Mart::connect(self.mart_url()?, mart_user.as_deref(), mart_password.as_ref()).await
+        let mart = Mart::connect(self.mart_url()?, mart_user.as_deref(), mart_password.as_ref()).await?;
+        Ok(mart.for_run(&self.settings.shown_as(&self.run_id)))
     }
 
     /// The mart with its schema applied.
@@ -126,6 +131,9 @@ impl Pipeline {
         let calendar = warehouse::load_calendar(self.warehouse()?, start, end).await?;
         let mut report = Report::new("load_calendar", None);
         report.rows = calendar.dates + calendar.times;
+        if report.rows > 0 {
+            self.progress.publish(format!("dwh.dim_date and dwh.dim_time from {start} to {end}"));
+        }
         report.unchanged = report.rows == 0;
         report.outcome = Outcome::Calendar { dates: calendar.dates, times: calendar.times };
         Ok(report.took(started))
@@ -203,9 +211,17 @@ impl Pipeline {
         self.cancel.is_cancelled()
     }
 
-    /// An outcome as the caller shall hear it: what the server stopped at the caller's wish was cancelled.
+    /// An outcome as the caller shall hear it: what the server stopped at the caller's wish was cancelled, and who
+    /// stopped a call hears what stands of it.
     pub fn told<T>(&self, outcome: Result<T>) -> Result<T> {
-        asked(outcome, self.cancel.is_cancelled())
+        asked(outcome, self.cancel.is_cancelled()).map_err(|error| {
+            let standing = self.progress.standing();
+            if error.is_cancelled() && !error.detail().message.ends_with(&standing) {
+                error.and(standing)
+            } else {
+                error
+            }
+        })
     }
 
     /// Ends the run: closes what it has open at the servers and leaves no setting behind.

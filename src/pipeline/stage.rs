@@ -68,6 +68,7 @@ impl Pipeline {
             repairs,
         };
         let lines = warehouse::stage(self.warehouse()?, load).await?;
+        self.progress.publish(format!("{} dt={dt}", judged.dataset.staging_table()));
         let mut table = TableReport::of(&lines);
         table.rows_written = table.rows_loaded + table.rows_rejected;
         judged.describe(&mut table);

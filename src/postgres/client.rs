@@ -47,10 +47,13 @@ type Leaving = Arc<Mutex<Vec<JoinHandle<()>>>>;
 type Idle = Arc<Mutex<Vec<Connection>>>;
 
 impl Address {
-    /// Parses a `postgresql://` URL or a `key=value` string. The error never repeats it: it may hold a password.
-    pub fn parse(url: &Secret) -> Result<Self> {
+    /// Parses a `postgresql://` URL or a `key=value` string; its sessions are shown as `shown_as` unless it names them.
+    /// The error never repeats it: it may hold a password.
+    pub fn parse(url: &Secret, shown_as: &str) -> Result<Self> {
+        let mut info = ConnInfo::parse(url.expose())?;
+        info.show_as(shown_as);
         Ok(Self {
-            info: Arc::new(ConnInfo::parse(url.expose())?),
+            info: Arc::new(info),
             open: Arc::default(),
             idle: Arc::default(),
             keeps_sessions: Arc::default(),
@@ -310,7 +313,8 @@ mod tests {
 
     #[test]
     fn an_unreadable_url_does_not_show_the_password() {
-        let wrong = Address::parse(&Secret::new("postgresql://u:geheim@h:notaport/db")).err().expect("error");
+        let wrong =
+            Address::parse(&Secret::new("postgresql://u:geheim@h:notaport/db"), "metropulse").err().expect("error");
         assert!(!format!("{wrong:?}{wrong}").contains("geheim"));
     }
 }

@@ -24,16 +24,18 @@ pub struct Database {
 }
 
 impl Database {
-    /// The database of the settings' warehouse; connects only when a verb asks.
+    /// The database of the settings' warehouse, where sessions are shown as `shown_as` unless the URL names them;
+    /// connects only when a verb asks.
     ///
     /// # Errors
     /// [`Error::Config`] where no warehouse is set, its URL cannot be read, or the zone is unknown.
-    pub fn new(settings: Arc<Settings>, cancel: Cancel, progress: Progress) -> Result<Self> {
+    pub fn new(settings: Arc<Settings>, shown_as: &str, cancel: Cancel, progress: Progress) -> Result<Self> {
         let url = settings.warehouse.as_ref().ok_or_else(|| {
             Error::config(
                 "no warehouse is set; pass warehouse=\"postgresql://...\", set PG_URL, or use the embedded one",
             )
         })?;
-        Ok(Self { address: Address::parse(url)?, zone: Zone(settings.zone()?), settings, cancel, progress })
+        let address = Address::parse(url, shown_as)?;
+        Ok(Self { address, zone: Zone(settings.zone()?), settings, cancel, progress })
     }
 }

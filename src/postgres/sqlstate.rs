@@ -8,6 +8,7 @@ use std::error::Error as _;
 
 use tokio_postgres::error::{DbError, SqlState};
 
+use crate::control::STOPPED;
 use crate::error::{Error, Result, with_causes};
 
 /// What the caller can do about a SQLSTATE.
@@ -210,7 +211,7 @@ fn is(error: &Error, code: &SqlState) -> bool {
 pub fn asked<T>(outcome: Result<T>, asked_to_stop: bool) -> Result<T> {
     outcome.map_err(|error| {
         if asked_to_stop && is(&error, &SqlState::QUERY_CANCELED) {
-            return Error::cancelled("stopped by the caller; nothing was published").because(error);
+            return Error::cancelled(STOPPED).because(error);
         }
         error
     })

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::pipeline::Pipeline;
+    use super::pipeline::{Pipeline, catalog};
     #[pymodule_export]
     use super::rollup::{merge_rollups, rollup_hourly};
     #[pymodule_export]

@@ -1,5 +1,6 @@
 //! `metropulse._core.Pipeline`: one method a verb, JSON reports out.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,9 +16,16 @@ use super::table::ArrowTable;
 use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
+use crate::lake::Readiness;
 use crate::model::Dataset;
 use crate::pipeline::{CopyOptions, MartFrom, Pipeline as Core, Table};
 use crate::postgres::{MergeSpec, RewindSpec};
+
+/// The tables and columns that metropulse knows, and where each comes from, as JSON.
+#[pyfunction]
+pub(super) fn catalog(py: Python<'_>) -> PyResult<String> {
+    json(&crate::pipeline::catalog()).map_err(|e| raise(py, &e))
+}
 
 /// The steps of a day over the back ends that the settings name.
 #[pyclass(frozen, module = "metropulse._core")]
@@ -214,6 +222,7 @@ impl Pipeline {
         self.call(py, None, |core| async move { json(&core.partition_ready(dt, &required).await?) })
     }
 
+    #[pyo3(signature = (dt, required, poll_seconds, stable_seconds, *, watch = None))]
     fn wait_for_partition<'py>(
         &self,
         py: Python<'py>,
@@ -221,12 +230,22 @@ impl Pipeline {
         required: Vec<String>,
         poll_seconds: f64,
         stable_seconds: Option<f64>,
+        watch: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (dt, required) = (day(py, dt)?, datasets(py, &required)?);
         let poll_every = seconds(py, "poll_seconds", poll_seconds)?;
         let stable_for = stable_seconds.map(|value| seconds(py, "stable_seconds", value)).transpose()?;
         let core = Core::new(Arc::clone(&self.settings), Cancel::default(), Progress::default());
-        coroutine(py, async move { json(&core.wait_for_partition(dt, &required, poll_every, stable_for).await?) })
+        let watch = move |found: std::result::Result<&Readiness, &Error>| {
+            let Some(watch) = &watch else { return };
+            let found = found.map_or_else(|error| json(&BTreeMap::from([("error", error.to_string())])), json);
+            // Who does not listen any more, or cannot, ends no wait.
+            let _ = found.map(|found| Python::attach(|py| watch.call1(py, (found,)).map(drop)));
+        };
+        coroutine(
+            py,
+            async move { json(&core.wait_for_partition(dt, &required, poll_every, stable_for, &watch).await?) },
+        )
     }
 
     fn warehouse_query(&self, py: Python<'_>, sql: String) -> PyResult<ArrowTable> {

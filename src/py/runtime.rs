@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use pyo3::prelude::*;
@@ -11,6 +11,7 @@ use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{ContextExt, Runtime};
 
 use super::errors::raise;
+use crate::control::STOPPED;
 use crate::error::{Error, Result};
 use crate::pipeline::Pipeline;
 
@@ -58,28 +59,35 @@ async fn watch<T>(
             pipeline.stop().await;
             // A call that ends in time has rolled back; the reason to stop is what the caller hears either way.
             let _ = tokio::time::timeout(GRACE, &mut work).await;
+            let standing = format!("metropulse: {STOPPED}; {}", pipeline.progress().standing());
+            // The note is for the reader: without it the reason to stop is still the right one.
+            let _ = Python::attach(|py| stop.value(py).call_method1("add_note", (standing,)).map(drop));
             return Err(stop);
         }
         if pipeline.is_stopping() {
             pipeline.stop().await;
             return Ok(match tokio::time::timeout(GRACE, &mut work).await {
                 Ok(outcome) => outcome.unwrap_or_else(|panic| Err(panicked(&*panic))),
-                Err(_) => Err(Error::cancelled("stopped by the caller; nothing was published")),
+                Err(_) => Err(Error::cancelled(STOPPED)
+                    .and("the server rolls back what was under way, unless it was committing it: the ledger tells")),
             });
         }
     }
 }
 
-type Told = Option<(String, u64, u64)>;
+/// How often a callback hears of work that does not move, so that it can say so.
+const STILL: Duration = Duration::from_secs(1);
+
+type Told = Option<((String, u64, u64), Instant)>;
 
 fn tell(pipeline: &Pipeline, progress: Option<&Py<PyAny>>, told: &mut Told) -> PyResult<()> {
     let Some(callback) = progress else { return Ok(()) };
     let now = pipeline.progress().read();
-    if now.0.is_empty() || told.as_ref() == Some(&now) {
+    if now.0.is_empty() || told.as_ref().is_some_and(|(before, at)| *before == now && at.elapsed() < STILL) {
         return Ok(());
     }
     Python::attach(|py| callback.call1(py, now.clone()))?;
-    *told = Some(now);
+    *told = Some((now, Instant::now()));
     Ok(())
 }
 

@@ -36,7 +36,8 @@ impl Deref for Warehouse {
 impl Warehouse {
     /// A warehouse for one run; connects only when a step asks.
     pub fn new(settings: Arc<Settings>, run_id: &str, cancel: Cancel, progress: Progress) -> Result<Self> {
-        let database = Database::new(settings, cancel, progress)?;
+        let shown_as = settings.shown_as(run_id);
+        let database = Database::new(settings, &shown_as, cancel, progress)?;
         Ok(Self { database, run_id: run_id.to_owned(), prepared: Arc::default() })
     }
 

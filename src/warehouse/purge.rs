@@ -72,6 +72,9 @@ pub async fn purge(warehouse: &Warehouse, before: NaiveDate, what: &[Purge], dry
         for &dt in &purged.days {
             warehouse.cancel.check()?;
             purge_staging(warehouse, dt, dry_run, &mut purged.rows).await?;
+            if !dry_run {
+                warehouse.progress.publish(format!("the purging of staging dt={dt}"));
+            }
             warehouse.progress.add(1);
         }
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, ClassVar
 
@@ -150,10 +151,15 @@ class Pipeline:
             raise self.fail
         return json.dumps(self.ready)
 
-    async def wait_for_partition(self, dt: str, required: list[str], poll_seconds: float, stable_seconds: float) -> str:
+    async def wait_for_partition(
+        self, dt: str, required: list[str], poll_seconds: float, stable_seconds: float, *, watch: Any = None
+    ) -> str:
         self.calls.append(("wait_for_partition", dt, required, poll_seconds, stable_seconds))
         if self.fail is not None:
             raise self.fail
+        if watch is not None:
+            watch(json.dumps(self.ready))
+            await asyncio.sleep(0)
         return json.dumps({"ready": True, "has_manifest": False, "missing": [], "fingerprint": "f1"})
 
     def warehouse_query(self, sql: str) -> Table:

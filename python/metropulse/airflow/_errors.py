@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from metropulse.airflow._compat import Context
 
-__all__ = ["ERROR_XCOM_KEY", "airflow_errors", "error_from_dict"]
+__all__ = ["ERROR_XCOM_KEY", "airflow_errors", "error_from_dict", "small"]
 
 ERROR_XCOM_KEY = "metropulse_error"
 """The XCom under which a failed task leaves kind, message and context of its error."""
@@ -68,10 +68,11 @@ def airflow_errors(context: Context | Mapping[str, Any], *, skip_if_missing: boo
     try:
         yield
     except MetropulseError as error:
-        if skip_if_missing and isinstance(error, NotFoundError):
+        # What is not retryable will not come, such as a bucket that does not exist: that is no day to skip.
+        if skip_if_missing and isinstance(error, NotFoundError) and error.retryable:
             raise AirflowSkipException(str(error)) from error
         if (instance := context.get("ti")) is not None:
-            instance.xcom_push(key=ERROR_XCOM_KEY, value=_small(error))
+            instance.xcom_push(key=ERROR_XCOM_KEY, value=_parts(error))
         if error.retryable:
             raise
         raise AirflowFailException(f"{error.kind} error: {error}") from error
@@ -90,9 +91,24 @@ def error_from_dict(parts: Mapping[str, Any]) -> MetropulseError:
     return error(str(parts.get("message", "")), parts.get("context"), parts.get("retryable"))
 
 
-def _small(error: MetropulseError) -> dict[str, Any]:
+def small(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report as it is left as an XCom.
+
+    Args:
+        report: The report.
+
+    Returns:
+        The same; of quality checks only those that failed, and ``checked``, how many there were.
+    """
+    parts = dict(report)
+    if (checks := parts.get("checks")) is not None:
+        parts["checked"] = len(checks)
+        parts["checks"] = [check for check in checks if not check.get("passed")]
+    return parts
+
+
+def _parts(error: MetropulseError) -> dict[str, Any]:
     parts = error.to_dict()
     if isinstance(error, QualityError):
-        failed = [check for check in error.report.get("checks", ()) if not check.get("passed")]
-        parts["report"] = {**error.report, "checks": failed}
+        parts["report"] = small(error.report)
     return parts

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, urlencode
 
+from metropulse.airflow.connection_fields import FIELDS, AirflowConnection, checked_extra, typed
+from metropulse.airflow.lake_connections import lake_arguments
 from metropulse.exceptions import ConfigError
 from metropulse.settings import TUNING
-from metropulse.stores import s3_options
 from metropulse.urls import postgres_url
 
-__all__ = ["AirflowConnection", "Sources", "lake_arguments", "mart_arguments", "warehouse_arguments"]
+__all__ = ["Sources", "lake_arguments", "mart_arguments", "warehouse_arguments"]
 
-_POSTGRES_OPTIONS = ("sslmode", "connect_timeout", "application_name", "options", "target_session_attrs")
-_FALLBACK_LAKE = "s3://raw"
-
-
-class AirflowConnection(Protocol):
-    """The fields of an Airflow connection."""
-
-    conn_id: str
-    conn_type: str
-    host: str | None
-    port: int | None
-    schema: str | None
-    login: str | None
-    password: str | None
-
-    @property
-    def extra_dejson(self) -> dict[str, Any]:
-        """The extra field as a dict."""
-        ...
+# What a connection of PostgreSQL may say beside libpq's parameters.
+_NO_PARAMETERS = {
+    name for kind in ("postgres", "jdbc") for name, known in FIELDS[kind].items() if known.fate != "honoured"
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +30,7 @@ class Sources:
     state: str | None = None
     lake: str | None = None
     time_zone: str | None = None
+    run_label: str | None = None
     base_connection: AirflowConnection | None = field(default=None, repr=False)
     lake_connection: AirflowConnection | None = field(default=None, repr=False)
     warehouse_connection: AirflowConnection | None = field(default=None, repr=False)
@@ -53,7 +39,7 @@ class Sources:
 
     def state_folder(self) -> str | None:
         """Return the state folder of the embedded engines, if some source names one."""
-        extra = _extra(self.base_connection)
+        extra = checked_extra(self.base_connection)
         base_host = self.base_connection.host if self.base_connection else None
         return self.state or extra.get("state") or base_host or self.environ.get("METROPULSE_STATE") or None
 
@@ -73,9 +59,12 @@ class Sources:
         Raises:
             ConfigError: A connection is of a type or form that cannot be used.
         """
-        extra = _extra(self.base_connection)
-        arguments: dict[str, Any] = {name: _typed(extra[name]) for name in TUNING if extra.get(name) not in (None, "")}
-        arguments["time_zone"] = self.time_zone or extra.get("time_zone") or None
+        extra = checked_extra(self.base_connection)
+        arguments: dict[str, Any] = {name: typed(extra[name]) for name in TUNING if extra.get(name) not in (None, "")}
+        base_zone = self.base_connection.schema if self.base_connection else None
+        arguments["time_zone"] = self.time_zone or extra.get("time_zone") or base_zone or None
+        if self.run_label:
+            arguments["run_label"] = self.run_label
         environ = dict(self.environ)
         arguments |= self._lake(extra)
         if self.warehouse_connection:
@@ -108,60 +97,6 @@ class Sources:
         return {}
 
 
-def lake_arguments(connection: AirflowConnection) -> dict[str, Any]:
-    """Return lake and object-store options of a connection.
-
-    ``aws`` and ``s3``: login and password are the keys, ``endpoint_url`` and ``region_name`` come from the extra
-    field. ``fs``: a folder. ``google_cloud_platform`` and ``wasb`` likewise. The extra field ``lake`` names the URL;
-    without it ``s3://raw``.
-
-    Args:
-        connection: The connection.
-
-    Returns:
-        Keys ``lake`` and ``lake_options``.
-
-    Raises:
-        ConfigError: The type is none of these, or the connection names no place.
-    """
-    extra = _extra(connection)
-    kind = connection.conn_type
-    place = extra.get("lake") or (f"s3://{extra['bucket']}" if extra.get("bucket") else None)
-    if kind in {"aws", "s3", "minio"}:
-        if extra.get("role_arn"):
-            raise ConfigError(
-                f"connection {connection.conn_id} assumes a role, expected keys or the machine's own role"
-            )
-        service = (extra.get("service_config") or {}).get("s3") or {}
-        endpoint = extra.get("endpoint_url") or service.get("endpoint_url") or extra.get("host") or connection.host
-        if endpoint and "://" not in endpoint and connection.port:
-            endpoint = f"{endpoint}:{connection.port}"
-        options = s3_options(endpoint, connection.login, connection.password, region=extra.get("region_name"))
-        if token := extra.get("aws_session_token"):
-            options["aws_session_token"] = token
-        return {"lake": place or _FALLBACK_LAKE, "lake_options": options}
-    if kind in {"fs", "file", "metropulse"}:
-        place = place or extra.get("path") or extra.get("basepath") or connection.host
-        options = {}
-    elif kind == "google_cloud_platform":
-        key = extra.get("keyfile_dict")
-        options = {"google_service_account": extra["key_path"]} if extra.get("key_path") else {}
-        if key:
-            options["google_service_account_key"] = key if isinstance(key, str) else json.dumps(key)
-    elif kind in {"wasb", "adls"}:
-        options = {
-            "azure_storage_account_name": connection.login or "",
-            "azure_storage_account_key": connection.password or "",
-        }
-    else:
-        raise ConfigError(
-            f"connection {connection.conn_id} is of type {kind}, expected aws, fs, google_cloud_platform or wasb"
-        )
-    if not place:
-        raise ConfigError(f'connection {connection.conn_id} names no place, expected "lake" in its extra field')
-    return {"lake": place, "lake_options": {name: value for name, value in options.items() if value}}
-
-
 def warehouse_arguments(connection: AirflowConnection) -> dict[str, Any]:
     """Return the warehouse's URL of a ``postgres`` (or ``jdbc``) connection.
 
@@ -174,20 +109,26 @@ def warehouse_arguments(connection: AirflowConnection) -> dict[str, Any]:
     Raises:
         ConfigError: The type is another one, or the host is missing.
     """
-    host = connection.host or ""
+    host, extra = connection.host or "", checked_extra(connection)
+    options = {name: value for name, value in extra.items() if name not in _NO_PARAMETERS}
     if "://" in host or host.startswith("jdbc:"):
+        if options:
+            raise ConfigError(
+                f"connection {connection.conn_id} names its host by a URL and sets {sorted(options)[0]!r} beside it, "
+                "expected that in the URL"
+            )
         return {"warehouse": postgres_url(host, connection.login, connection.password)}
     if connection.conn_type not in {"postgres", "postgresql", "greenplum"} or not host:
         raise ConfigError(
             f"connection {connection.conn_id} is of type {connection.conn_type} on host {host or 'none'}, "
             "expected postgres with a host"
         )
-    options = {name: str(value) for name, value in _extra(connection).items() if name in _POSTGRES_OPTIONS and value}
     if host.startswith("/"):  # the folder of a unix socket
         options["host"], host = host, ""
     port = f":{connection.port}" if connection.port else ""
     url = f"postgresql://{host}{port}/{quote(connection.schema or 'postgres', safe='')}"
-    url += "?" + urlencode(options, quote_via=quote) if options else ""
+    words = {name: str(int(value)) if isinstance(value, bool) else str(value) for name, value in options.items()}
+    url += "?" + urlencode(words, quote_via=quote) if words else ""
     return {"warehouse": postgres_url(url, connection.login, connection.password)}
 
 
@@ -204,7 +145,12 @@ def mart_arguments(connection: AirflowConnection) -> dict[str, Any]:
     Raises:
         ConfigError: The type is another one, or the host is missing.
     """
-    extra, host, kind = _extra(connection), connection.host or "", connection.conn_type
+    extra, host, kind = checked_extra(connection), connection.host or "", connection.conn_type
+    if typed(extra.get("verify", True)) is not True:
+        raise ConfigError(
+            f"connection {connection.conn_id} sets verify to {extra['verify']!r}, expected true: the certificate of "
+            "ClickHouse is always verified, by the machine's authorities or those of SSL_CERT_FILE"
+        )
     if kind not in {"clickhouse", "clickhousedb", "http", "https", "jdbc"} or not host:
         raise ConfigError(
             f"connection {connection.conn_id} is of type {kind} on host {host or 'none'}, "
@@ -216,24 +162,10 @@ def mart_arguments(connection: AirflowConnection) -> dict[str, Any]:
             url += f":{connection.port}"
     else:
         secure = (
-            kind == "https" or (connection.schema == "https" and kind == "http") or _typed(extra.get("secure")) is True
+            kind == "https" or (connection.schema == "https" and kind == "http") or typed(extra.get("secure")) is True
         )
         url = f"{'https' if secure else 'http'}://{host}" + (f":{connection.port}" if connection.port else "")
     database = extra.get("database") or (connection.schema if kind.startswith("clickhouse") else None)
     if database and not host.startswith("jdbc:"):
         url += f"/{quote(str(database))}"
     return {"mart": url, "mart_user": connection.login or None, "mart_password": connection.password or None}
-
-
-def _extra(connection: AirflowConnection | None) -> Mapping[str, Any]:
-    return (connection.extra_dejson or {}) if connection else {}
-
-
-def _typed(value: Any) -> Any:
-    """Read a field of the connection form, which may have been stored as text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value

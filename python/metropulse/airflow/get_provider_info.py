@@ -45,10 +45,14 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "metropulse.airflow.hooks.MetropulseHook",
                 "hook-name": _INTEGRATION,
                 "conn-fields": _connection_fields(),
+                # The standard fields are the ones that the form shows unfolded.
                 "ui-field-behaviour": {
-                    "hidden-fields": ["host", "port", "schema", "login", "password"],
-                    "relabeling": {},
-                    "placeholders": {},
+                    "hidden-fields": ["port", "login", "password"],
+                    "relabeling": {"host": "State folder of the embedded engines", "schema": "Service zone"},
+                    "placeholders": {
+                        "host": "/var/lib/metropulse; empty: servers of your own, by connections of their own",
+                        "schema": "Europe/Moscow; empty: METROPULSE_TIME_ZONE, else UTC",
+                    },
                 },
             }
         ],
@@ -57,19 +61,43 @@ def get_provider_info() -> dict[str, Any]:
 
 
 def _connection_fields() -> dict[str, Any]:
-    def field(label: str, kind: str, **more: Any) -> dict[str, Any]:
-        return {"label": label, "schema": {"type": [kind, "null"], **more}}
+    def field(label: str, kind: str, description: str, **schema: Any) -> dict[str, Any]:
+        return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
 
     return {
-        "state": field("State folder of the embedded engines", "string"),
-        "lake": field("Lake folder or URL", "string"),
-        "time_zone": field("Service zone", "string"),
-        "threads": field("Threads (0: one for each core)", "integer", minimum=0),
-        "memory_bytes": field("Memory bound of a step, in bytes", "integer", minimum=1),
-        "connections": field("Connections that load a partition", "integer", minimum=1),
-        "reject_limit": field("Share of rejected rows that fails a step", "number", minimum=0, maximum=1),
-        "swap_deadline_seconds": field("Deadline of a swap, in seconds", "integer", minimum=1),
-        "lock_deadline_seconds": field("Deadline of a lock, in seconds", "integer", minimum=1),
+        "lake": field(
+            "Lake",
+            "string",
+            "Folder or URL whose children are the dt= folders. Empty: the connection metropulse_lake_default, or "
+            "lake/raw in the state folder.",
+            examples=["s3://raw", "/data/raw", "gs://raw", "az://raw"],
+        ),
+        "threads": field("Threads", "integer", "For decoding and adding up. 0: one for each core.", minimum=0),
+        "memory_bytes": field(
+            "Memory", "integer", "Bound of one step, in bytes. Empty: 268435456 (256 MiB).", minimum=1
+        ),
+        "connections": field(
+            "Connections", "integer", "Connections to PostgreSQL that load one partition. Empty: 2.", minimum=1
+        ),
+        "reject_limit": field(
+            "Reject limit",
+            "number",
+            "Share of rejected rows of a dataset and day above which nothing is published. Empty: 0.05 (5 %).",
+            minimum=0,
+            maximum=1,
+        ),
+        "swap_deadline_seconds": field(
+            "Deadline of a swap",
+            "integer",
+            "How long a publication waits for long readers, in seconds. Empty: 60.",
+            minimum=1,
+        ),
+        "lock_deadline_seconds": field(
+            "Deadline of a lock",
+            "integer",
+            "How long a step waits for another run that loads the same tables, in seconds. Empty: 600.",
+            minimum=1,
+        ),
     }
 
 

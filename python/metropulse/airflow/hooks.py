@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ class MetropulseHook(BaseHook):
         mart_conn_id: str = MART_CONN_ID,
         lake: str | None = None,
         time_zone: str | None = None,
+        run_label: str | None = None,
     ) -> None:
         """Keep the ids; nothing is looked up yet.
 
@@ -57,6 +58,7 @@ class MetropulseHook(BaseHook):
             mart_conn_id: Connection of type ``clickhouse`` or ``http``.
             lake: URL or folder of the lake, over all connections.
             time_zone: Service zone, over all connections.
+            run_label: Who works, as the database servers show it.
         """
         super().__init__()
         self.metropulse_conn_id = metropulse_conn_id
@@ -65,6 +67,7 @@ class MetropulseHook(BaseHook):
         self.mart_conn_id = mart_conn_id
         self.lake = lake or None
         self.time_zone = time_zone or None
+        self.run_label = run_label
 
     @contextmanager
     def pipeline(self) -> Iterator[Pipeline]:
@@ -127,25 +130,27 @@ class MetropulseHook(BaseHook):
         return self.pipeline()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask warehouse and mart for their versions, for the form's *Test* button.
+        """Ask lake, warehouse and mart, for the form's *Test* button.
 
         Returns:
-            Whether both answered, and what to show.
+            Whether all that are named answered, and what each said.
         """
         try:
             with self.pipeline() as pipeline:
-                pipeline.warehouse.query("select 1")
-                pipeline.mart.query("select 1")
+                answers = [_ask(role, where, ask) for role, where, ask in _roles(pipeline)]
         except MetropulseError as error:
             return False, str(error)
-        return True, "warehouse and mart answer"
+        works = all(works for works, _ in answers) and any(where for _, where, _ in _roles(pipeline))
+        return works, "; ".join(said for _, said in answers)
 
     def _sources(self, **connections: Any) -> Sources:
         if self.lake and redact(self.lake) != self.lake:
             raise ConfigError(
                 f"the lake is {redact(self.lake)}, expected its secret in the connection {self.lake_conn_id}"
             )
-        return Sources(lake=self.lake, time_zone=self.time_zone, environ=os.environ, **connections)
+        return Sources(
+            lake=self.lake, time_zone=self.time_zone, run_label=self.run_label, environ=os.environ, **connections
+        )
 
     def _find(self, conn_id: str) -> Any:
         try:
@@ -164,6 +169,33 @@ def _open(arguments: dict[str, Any]) -> Pipeline:
     from metropulse.pipeline import Pipeline
 
     return Pipeline.from_settings(resolve(**arguments))
+
+
+def _roles(pipeline: Pipeline) -> list[tuple[str, str | None, Callable[[], str]]]:
+    def version(database: Any, sql: str) -> str:
+        [row] = database.query(sql).to_pylist()[:1]
+        return str(next(iter(row.values())))
+
+    def look() -> str:
+        # Any day will do: what is asked is whether the lake can be listed.
+        pipeline.partition_ready("2000-01-01")
+        return "it can be listed"
+
+    settings = pipeline.settings
+    return [
+        ("lake", settings.lake, look),
+        ("warehouse", settings.warehouse, lambda: version(pipeline.warehouse, "select version() as version")),
+        ("mart", settings.mart, lambda: "ClickHouse " + version(pipeline.mart, "select version() as version")),
+    ]
+
+
+def _ask(role: str, where: str | None, ask: Callable[[], str]) -> tuple[bool, str]:
+    if where is None:
+        return True, f"{role}: not named"
+    try:
+        return True, f"{role} {redact(where)} answers: {ask()}"
+    except MetropulseError as error:
+        return False, f"{role} {redact(where)} FAILS: {error}"
 
 
 def _missing(conn_id: str, error: Exception) -> None:

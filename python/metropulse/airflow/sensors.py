@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from metropulse.airflow._compat import BaseSensorOperator, PokeReturnValue
+from metropulse.airflow._compat import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, conf
 from metropulse.airflow._errors import airflow_errors, error_from_dict
 from metropulse.airflow.hooks import DEFAULT_CONN_ID, LAKE_CONN_ID, MetropulseHook
+from metropulse.airflow.lineage import Namespaces, Trace, facets_of
 from metropulse.airflow.partitions import resolve_partition
+from metropulse.airflow.rendering import ShowsDay
 from metropulse.airflow.triggers import RawPartitionTrigger
+from metropulse.airflow.waiting import why_waiting
 from metropulse.days import REQUIRED_DATASETS, dataset_names
 from metropulse.exceptions import ConfigError, InternalError
 
@@ -22,7 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["RawPartitionSensor"]
 
 
-class RawPartitionSensor(BaseSensorOperator):
+# What Airflow gives the triggerer beyond the sensor's own timeout, which knows what is missing.
+_TRIGGERER_GRACE = timedelta(minutes=5)
+
+
+class RawPartitionSensor(ShowsDay, BaseSensorOperator):
     """Waits for ``_manifest.json`` of the raw day, or for all required files, unchanged for a while.
 
     It looks once at first; only when the day is not complete yet does it defer to the triggerer, or poke.
@@ -31,7 +38,7 @@ class RawPartitionSensor(BaseSensorOperator):
         dt: The raw day as ``YYYY-MM-DD``; the run's own when None.
         required: Datasets that must be there when the day has no manifest: names, or one string with commas.
         stable_seconds: How long a day without a manifest must stay unchanged; None accepts only a manifest.
-        deferrable: Wait in the triggerer; False pokes in a worker.
+        deferrable: Wait in the triggerer; False pokes in a worker. None: as ``[operators] default_deferrable`` says.
         lake: URL or folder of the lake, over all connections; it must not hold a secret.
         metropulse_conn_id: Connection of type ``metropulse``.
         lake_conn_id: Connection of the lake.
@@ -48,6 +55,8 @@ class RawPartitionSensor(BaseSensorOperator):
     )
     ui_color = "#e8f0d8"
     _seen: Any = None
+    _why: str = ""
+    _trace: Trace | None = None
 
     def __init__(
         self,
@@ -55,7 +64,7 @@ class RawPartitionSensor(BaseSensorOperator):
         dt: str | None = None,
         required: Sequence[str] | str = REQUIRED_DATASETS,
         stable_seconds: float | str | None = 60.0,
-        deferrable: bool = True,
+        deferrable: bool | None = None,
         lake: str | None = None,
         metropulse_conn_id: str = DEFAULT_CONN_ID,
         lake_conn_id: str = LAKE_CONN_ID,
@@ -65,7 +74,9 @@ class RawPartitionSensor(BaseSensorOperator):
         self.dt = dt
         self.required = required
         self.stable_seconds = stable_seconds
-        self.deferrable = deferrable
+        self.deferrable = (
+            conf.getboolean("operators", "default_deferrable", fallback=False) if deferrable is None else deferrable
+        )
         self.lake = lake
         self.metropulse_conn_id = metropulse_conn_id
         self.lake_conn_id = lake_conn_id
@@ -81,10 +92,14 @@ class RawPartitionSensor(BaseSensorOperator):
 
         Raises:
             AirflowFailException: The lake is misconfigured.
+            AirflowSensorTimeout: The day was not complete in time; the message says what it lacks.
             TaskDeferred: The day is not complete and `deferrable` is set.
         """
         if not self.deferrable:
-            return super().execute(context)
+            try:
+                return super().execute(context)
+            except AirflowSensorTimeout as error:
+                raise AirflowSensorTimeout(f"{error} {self._still(self._why)}") from error
         look = self.poke(context)
         if look.is_done:
             return look.xcom_value
@@ -94,11 +109,13 @@ class RawPartitionSensor(BaseSensorOperator):
                 required=dataset_names(self.required),
                 poll_seconds=float(self.poke_interval),
                 stable_seconds=self._stable_seconds(),
+                deadline=time.time() + self.timeout,
                 lake=self.lake or None,
                 metropulse_conn_id=self.metropulse_conn_id,
                 lake_conn_id=self.lake_conn_id,
             )
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=self.timeout))
+        patience = timedelta(seconds=self.timeout) + _TRIGGERER_GRACE
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=patience)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
         """Return what the trigger found, or raise its error.
@@ -112,10 +129,16 @@ class RawPartitionSensor(BaseSensorOperator):
 
         Raises:
             AirflowFailException: A retry cannot help.
+            AirflowSensorTimeout: The day was not complete in time; the message says what it lacks.
             MetropulseError: A retry may help.
         """
         event = event or {}
+        if why := event.get("timeout"):
+            raise AirflowSensorTimeout(f"Sensor has timed out after {self.timeout:g} seconds. {self._still(why)}")
         with airflow_errors(context):
+            if lake := event.get("lake"):
+                day = {"step": "wait", "dt": self.dt, "datasets": dataset_names(self.required)}
+                self._trace = Trace(Namespaces(lake=(lake[0], lake[1])), day)
             if error := event.get("error"):
                 raise error_from_dict(error)
             if "partition" not in event:
@@ -138,10 +161,23 @@ class RawPartitionSensor(BaseSensorOperator):
         hook = MetropulseHook(self.metropulse_conn_id, lake_conn_id=self.lake_conn_id, lake=self.lake)
         with airflow_errors(context), hook.lake_pipeline() as pipeline:
             dt = resolve_partition(context, self.dt)
-            found = pipeline.partition_ready(dt, required=dataset_names(self.required))
+            required = dataset_names(self.required)
+            found = pipeline.partition_ready(dt, required=required)
+            self._trace = Trace(Namespaces.of(pipeline.settings), {"step": "wait", "dt": dt, "datasets": required})
             done = self._complete(found)
-        self.log.info("partition %s: %s", dt, "complete" if done else found)
+            self._why = why_waiting(found, self._stable_seconds())
+        if done:
+            self.log.info("raw day %s is complete%s", dt, " by its manifest" if found.get("has_manifest") else "")
+        else:
+            self.log.info("waiting for %s: %s", dt, self._why)
         return PokeReturnValue(is_done=done, xcom_value=found.to_dict() if done else None)
+
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> Any:
+        """Return the raw datasets that were waited for, for Airflow's OpenLineage provider."""
+        return facets_of(self._trace)
+
+    def _still(self, why: str) -> str:
+        return f"The raw day {self.dt or ''} is not complete: {why}".replace("  ", " ")
 
     def _complete(self, found: Report) -> bool:
         if not found.get("ready"):

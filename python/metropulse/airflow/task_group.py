@@ -84,6 +84,7 @@ class MetropulseDayTaskGroup(TaskGroup):
                     dt=dt,
                     required=required,
                     stable_seconds=stable_seconds,
+                    deferrable=True,
                     inlets=assets_of(("raw",), Places.of(near)),
                     poke_interval=poll_seconds,
                     timeout=wait_seconds() if timeout_seconds is None else timeout_seconds,

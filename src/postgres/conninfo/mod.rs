@@ -19,6 +19,8 @@ use super::pooler::Server;
 use super::tls::Policy;
 use crate::error::{Error, Result};
 
+/// What PostgreSQL keeps of a session's name.
+const NAME_BYTES: usize = 63;
 const DEFAULT_PORT: &str = "5432";
 /// How long a connection attempt may take where nothing else is said.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -44,6 +46,8 @@ pub(super) struct ConnInfo {
     pub(super) deadline: Option<Duration>,
     /// Why a password file was not used.
     pub(super) no_password: Option<String>,
+    /// Whether the string says how its sessions are shown.
+    is_named: bool,
 }
 
 /// What a session must be good for (`target_session_attrs`).
@@ -105,7 +109,19 @@ impl ConnInfo {
         let attrs = words.choice("target_session_attrs", &SessionAttrs::NAMES, SessionAttrs::Any)?;
         let is_shuffled = words.choice("load_balance_hosts", &[("disable", false), ("random", true)], false)?;
         let deadline = words.seconds("connect_timeout")?;
-        Ok(Self { hosts, tls, attrs, is_shuffled, deadline, no_password })
+        let is_named = words.application_name().is_some();
+        Ok(Self { hosts, tls, attrs, is_shuffled, deadline, no_password, is_named })
+    }
+
+    /// Has the server show the sessions under a name, unless the string gives one.
+    pub(super) fn show_as(&mut self, name: &str) {
+        if self.is_named {
+            return;
+        }
+        let end = (0..=NAME_BYTES.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+        for host in &mut self.hosts {
+            host.config.application_name(&name[..end]);
+        }
     }
 
     /// The servers in the order in which they are to be tried.
@@ -167,6 +183,10 @@ impl Words {
             .map(Duration::from_secs))
     }
 
+    fn application_name(&self) -> Option<&str> {
+        self.get("application_name").or_else(|| self.get("fallback_application_name"))
+    }
+
     /// What all hosts share.
     fn shared(&self, tls: &Policy) -> Result<Config> {
         let mut config = Config::new();
@@ -179,8 +199,7 @@ impl Words {
         if let Some(options) = self.get("options") {
             config.options(options);
         }
-        let name = self.get("application_name").or_else(|| self.get("fallback_application_name"));
-        config.application_name(name.unwrap_or("metropulse"));
+        config.application_name(self.application_name().unwrap_or("metropulse"));
         let limit = if self.get("connect_timeout").is_none() {
             Some(CONNECT_TIMEOUT)
         } else {
@@ -336,6 +355,18 @@ mod tests {
             assert_eq!(info(&format!("host=h target_session_attrs={name}")).attrs, attrs);
         }
         info("host=h client_encoding=utf8 gssencmode=prefer sslcompression=0 krbsrvname=x");
+    }
+
+    #[test]
+    fn sessions_are_shown_by_their_run_unless_the_string_names_them() {
+        let shown = |text: &str, name: &str| {
+            let mut info = info(text);
+            info.show_as(name);
+            info.hosts[0].config.get_application_name().unwrap().to_owned()
+        };
+        assert_eq!(shown("host=h", "metropulse 1f dag.task"), "metropulse 1f dag.task");
+        assert_eq!(shown("host=h application_name=dbt", "metropulse 1f"), "dbt");
+        assert_eq!(shown("host=h", &format!("{}é", "x".repeat(62))), "x".repeat(62));
     }
 
     #[test]

@@ -190,7 +190,9 @@ impl Round<'_> {
             fact: filled.fact,
             dt: filled.dt,
         };
-        publication.publish(filled.built, filled.lines, filled.seen, filled.any, &self.swapping).await
+        let loaded = publication.publish(filled.built, filled.lines, filled.seen, filled.any, &self.swapping).await?;
+        self.warehouse.progress.publish(format!("{} dt={}", filled.fact.table, filled.dt));
+        Ok(loaded)
     }
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -14,12 +15,14 @@ pytest.importorskip("airflow.sdk")
 
 from metropulse import exceptions
 from metropulse.airflow import operators as ops
-from metropulse.airflow._compat import AirflowFailException, AirflowSkipException
+from metropulse.airflow._compat import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 from metropulse.airflow._errors import ERROR_XCOM_KEY
 from metropulse.airflow.hooks import MetropulseHook
 from metropulse.airflow.partitions import resolve_partition
+from metropulse.airflow.progress import ProgressLog
 from metropulse.airflow.sensors import RawPartitionSensor
 from metropulse.airflow.triggers import RawPartitionTrigger
+from metropulse.airflow.waiting import why_waiting
 
 pytestmark = pytest.mark.airflow
 OPERATORS = [getattr(ops, name) for name in ops.__all__]
@@ -201,9 +204,24 @@ def test_a_state_folder_starts_engines_and_leaves_them_running(core, engines, mo
     assert engines.started == ["/var/mp"]
 
 
-def test_the_hooks_test_button(core):
-    assert MetropulseHook().test_connection() == (True, "warehouse and mart answer")
-    assert MetropulseHook(mart_conn_id="nowhere").test_connection()[0] is False
+def test_the_test_button_says_which_of_lake_warehouse_and_mart_answer(core, monkeypatch):
+    works, said = MetropulseHook().test_connection()
+    assert works
+    assert [part.split(":")[0].split()[0] for part in said.split("; ")] == ["lake", "warehouse", "mart"]
+    assert said.count("answers") == 3
+    assert "postgresql://u:***@h/d" in said
+    core.fail = exceptions.NotFoundError("the bucket does not exist", retryable=False)
+    works, said = MetropulseHook().test_connection()
+    assert not works
+    assert "lake s3://raw FAILS: the bucket does not exist" in said
+    assert "warehouse postgresql://u:***@h/d answers" in said
+    core.fail = None
+    monkeypatch.delenv("AIRFLOW_CONN_METROPULSE_MART_DEFAULT")
+    assert MetropulseHook().test_connection()[1].endswith("mart: not named")
+    works, said = MetropulseHook(mart_conn_id="nowhere").test_connection()
+    assert not works
+    assert "'nowhere' does not exist" in said
+    assert not [secret for secret in SECRETS if secret in said]
 
 
 READY = {"ready": True, "has_manifest": False, "missing": [], "fingerprint": "f1"}
@@ -225,15 +243,17 @@ def test_an_incomplete_day_is_deferred_to_a_trigger_that_survives_the_database(c
         dt="{{ params.partition }}",
         required="routes, trips",
         stable_seconds="5",
+        deferrable=True,
         poke_interval=3,
         timeout=60,
     )
     sensor.render_template_fields({"params": {"partition": "2024-05-01"}})
     with pytest.raises(TaskDeferred) as deferred:
         sensor.execute(context())
-    assert deferred.value.timeout == timedelta(seconds=60)
+    assert deferred.value.timeout > timedelta(seconds=60), "Airflow's own timeout knows nothing of the day"
     path, arguments = deferred.value.trigger.serialize()
     assert not [secret for secret in SECRETS if secret in json.dumps(arguments)]
+    assert arguments["deadline"] == pytest.approx(time.time() + 60, abs=5)
     again = import_string(path)(**json.loads(json.dumps(arguments)))
     assert again.serialize() == (path, arguments)
 
@@ -288,3 +308,170 @@ def test_poke_mode_and_reschedule_mode(core):
     sensor = RawPartitionSensor(task_id="t", dt="2024-05-01", deferrable=False, mode="reschedule")
     with pytest.raises(AirflowFailException, match="deferrable=True"):
         sensor.poke(context())
+
+
+@pytest.mark.parametrize(("configured", "given", "expected"), [
+    (None, None, False), ("True", None, True), ("False", None, False), ("True", False, False), ("False", True, True),
+])  # fmt: skip
+def test_a_sensor_defers_as_the_configuration_says(monkeypatch, configured, given, expected):
+    if configured is not None:
+        monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", configured)
+    assert RawPartitionSensor(task_id="t", deferrable=given).deferrable is expected
+
+
+LACKING = {
+    "ready": False,
+    "has_manifest": True,
+    "missing": ["dt=2024-05-01/routes.parquet"],
+    "differing": [{"path": "dt=2024-05-01/trips.parquet", "bytes": 5, "manifest_bytes": 1234}],
+    "last_change": "2024-05-01T03:04:05Z",
+    "fingerprint": "f",
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "stable", "said"),
+    [
+        (LACKING, 60, ["dt=2024-05-01/routes.parquet", "trips.parquet has 5 bytes where the manifest says 1,234", "unchanged since 2024-05-01T03:04:05Z"]),
+        ({"ready": False, "missing": ["routes"]}, 60, ["missing: routes"]),
+        ({"ready": False, "missing": []}, 60, ["no file that is read is there"]),
+        ({"ready": True, "has_manifest": False}, 60, ["without a manifest", "unchanged for 60 s"]),
+        ({"ready": True, "has_manifest": False}, None, ["only a manifest counts"]),
+        ({"error": "refused"}, 60, ["the lake does not answer: refused"]),
+    ],
+)  # fmt: skip
+def test_what_is_waited_for_is_said(found, stable, said):
+    why = why_waiting(found, stable)
+    assert [part for part in said if part not in why] == []
+
+
+def test_a_trigger_tells_its_log_what_changes_and_times_out_with_what_is_missing(core, monkeypatch):
+    class Waiting(core):
+        async def wait_for_partition(self, dt, required, poll_seconds, stable_seconds, *, watch=None):
+            watch(json.dumps({"ready": False, "missing": ["routes", "trips"]}))
+            await asyncio.sleep(0.01)
+            watch(json.dumps(LACKING))
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr("metropulse._core.Pipeline", Waiting)
+    monkeypatch.setattr(RawPartitionTrigger, "log", log := Log())
+    trigger = RawPartitionTrigger(dt="2024-05-01", deadline=time.time() + 0.3)
+
+    async def first():
+        return await anext(trigger.run())
+
+    event = asyncio.run(first())
+    assert log.lines[0] == "waiting for 2024-05-01: missing: routes, trips"
+    assert "1,234" in log.lines[1]
+    with pytest.raises(
+        AirflowSensorTimeout, match=r"timed out after 7 seconds.*2024-05-01.*5 bytes where the manifest says 1,234"
+    ):
+        RawPartitionSensor(task_id="t", dt="2024-05-01", timeout=7).execute_complete(context(), event.payload)
+
+
+def test_a_poking_sensor_times_out_with_what_is_missing(core):
+    core.ready = LACKING
+    sensor = RawPartitionSensor(task_id="t", dt="2024-05-01", deferrable=False, timeout=0, poke_interval=0)
+    with pytest.raises(AirflowSensorTimeout, match=r"timed out.*not complete.*routes\.parquet"):
+        sensor.execute(context())
+
+
+def instance(**more):
+    return SimpleNamespace(dag_id="d", task_id="t", run_id="r", xcom_push=MagicMock(), **{"map_index": -1, **more})
+
+
+def test_servers_show_the_task(core):
+    ops.StageRawOperator(task_id="t", dt="2024-05-01").execute(context(ti=instance()))
+    ops.StageRawOperator(task_id="t", dt="2024-05-01").execute(context(ti=instance(map_index=3)))
+    assert [made.settings["run_label"] for made in core.made] == ["d.t r", "d.t r [3]"]
+
+
+def test_rendered_templates_show_the_day_and_mapped_tasks_are_labelled_by_it(core):
+    for make in (ops.StageRawOperator, ops.CheckQualityOperator, RawPartitionSensor):
+        task, given = make(task_id="t"), context(partition_key="2024-05-04", ti=instance(map_index=2))
+        task.render_template_fields(given)
+        assert task.dt == "2024-05-04"
+        assert given["map_index_template"] == "{{ task.dt }}"
+    unmapped = context(partition_key="2024-05-04", ti=instance())
+    ops.StageRawOperator(task_id="t").render_template_fields(unmapped)
+    assert "map_index_template" not in unmapped
+
+
+class Log:
+    """What a task's log would show."""
+
+    def __init__(self):
+        self.lines = []
+
+    def info(self, message, *args):
+        self.lines.append(message % args)
+
+    error = info
+
+    def warning(self, message, *args):
+        """Airflow warns that this is no task runner."""
+
+
+def test_a_step_that_works_is_heard_of_every_few_seconds():
+    log, now = Log(), [0.0]
+    progress = ProgressLog(log, clock=lambda: now[0])
+    for second, label, done in (
+        (0, "read trips", 0), (1, "read trips", 300), (2, "load dwh.fact_trip", 0), (5, "load dwh.fact_trip", 900),
+        (6, "load dwh.fact_trip", 1500), (11, "load dwh.fact_trip", 1500), (12, "publish facts", 0), (19, "publish facts", 0),
+    ):  # fmt: skip
+        now[0] = second
+        progress(label, done, 0 if label == "publish facts" else 2000)
+    assert log.lines == [
+        "load dwh.fact_trip: 900 of 2,000 rows (45%), 300 rows/s",
+        "load dwh.fact_trip: 1,500 of 2,000 rows (75%), 100 rows/s",
+        "publish facts: under way for 7 s",
+    ]
+    now[0] = 25
+    progress("check quality", 3, 40)
+    now[0] = 31
+    progress("check quality", 3, 40)
+    assert log.lines[3:] == [
+        "check quality: 3 of 40 checks (8%)",
+        "check quality: 3 of 40 checks (8%), none in the last 6 s",
+    ]
+
+
+def test_the_end_of_a_step_is_a_line_and_a_table(core, monkeypatch):
+    def load_facts(self, dt, *, progress=None):
+        progress("load dwh.fact_trip", 0, 0)
+        table = {
+            "files": 1,
+            "rows_read": 2001,
+            "rows_loaded": 2000,
+            "rows_rejected": 1,
+            "rejected_by_reason": {"speed": 1},
+        }
+        counts = {"rows": 2000, "files": 1, "bytes": 5_000_000, "tables": {"dwh.fact_trip": table}}
+        return json.dumps({"step": "load_facts", "dt": dt, "seconds": 17.1, "unchanged": False, **counts})
+
+    monkeypatch.setattr(core, "load_facts", load_facts)
+    monkeypatch.setattr(ops.LoadFactsOperator, "log", log := Log())
+    ops.LoadFactsOperator(task_id="t", dt="2024-05-01").execute(context())
+    assert log.lines == [
+        "load_facts 2024-05-01: 2,000 rows written, from 1 file of 5.0 MB (17.10 s)",
+        "  table          files   read  loaded  rejected",
+        "  dwh.fact_trip      1  2,001   2,000         1  speed 1",
+    ]
+
+
+def test_of_quality_checks_only_the_failed_ones_and_the_verdict_are_told(core, monkeypatch):
+    checks = [{"name": f"c{n}", "table": "dwh.fact_trip", "severity": "warn", "passed": n != 7, "found": n, "expected": "0"}
+              for n in range(40)]  # fmt: skip
+    report = {"step": "check_quality", "dt": "2024-05-01", "seconds": 1.0, "checks": checks, "failed": 0, "warned": 1}
+    monkeypatch.setattr(core, "check_quality", lambda self, dt, *, progress=None: json.dumps(report))
+    monkeypatch.setattr(ops.CheckQualityOperator, "log", log := Log())
+    left = ops.CheckQualityOperator(task_id="t", dt="2024-05-01").execute(context())
+    assert log.lines[0] == "check_quality 2024-05-01: passed with warnings: 40 checks, 0 failed, 1 warned (1.00 s)"
+    assert [line.split() for line in log.lines[2:]] == [["warn", "dwh.fact_trip", "c7", "7", "0"]]
+    assert (left["checked"], [check["name"] for check in left["checks"]]) == (40, ["c7"])
+
+
+def test_a_bucket_that_does_not_exist_is_no_day_to_skip(core):
+    core.fail = exceptions.NotFoundError("the bucket does not exist", retryable=False)
+    with pytest.raises(AirflowFailException, match="bucket"):
+        ops.StageRawOperator(task_id="t", dt="2024-05-01", skip_if_missing=True).execute(context())

@@ -126,7 +126,7 @@ def test_an_interrupt_stops_a_wait_for_a_lock_within_a_second(pipeline_on):
     with psycopg.connect(p.settings.warehouse, autocommit=True) as holder:
         holder.execute(HOLD_FACTS)
         assert interrupt(p, DATA, "wait", ["2024-05-01"], after=0.5) < 1
-        waiting = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'metropulse'"
+        waiting = "select count(*) from pg_stat_activity where datname = current_database() and application_name LIKE 'metropulse%'"
         for _ in range(50):
             left = holder.execute(waiting).fetchone()
             if left == (0,):

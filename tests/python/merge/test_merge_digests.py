@@ -284,7 +284,9 @@ def test_a_dry_run_and_a_refused_or_killed_merge_leave_the_digests_alone(pair, c
         other.execute(f"LOCK TABLE {DIGESTS}_loads IN EXCLUSIVE MODE")  # the last thing that is written
         thread = threading.Thread(target=merge)
         thread.start()
-        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'metropulse'"
+        waiting = (
+            "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'metropulse%'"
+        )
         while not (found := connection.execute(waiting).fetchone()):
             time.sleep(0.01)
         connection.execute("SELECT pg_terminate_backend(%s)", found)

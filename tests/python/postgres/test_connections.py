@@ -82,7 +82,7 @@ def test_a_service_says_what_the_string_does_not(debian_postgres, tmp_path, monk
 @pytest.mark.parametrize(
     ("parameters", "sql", "found"),
     [
-        ("", "current_setting('application_name')", "metropulse"),
+        ("", "split_part(current_setting('application_name'), ' ', 1)", "metropulse"),
         ("application_name=dbt", "current_setting('application_name')", "dbt"),
         ("options='-c geqo_threshold=7'", "current_setting('geqo_threshold')", "7"),
         ("client_encoding=latin1", "'é'::text", "é"),

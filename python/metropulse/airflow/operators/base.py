@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from metropulse.airflow._compat import AirflowSkipException, BaseOperator
-from metropulse.airflow._errors import airflow_errors
+from metropulse.airflow._errors import airflow_errors, small
 from metropulse.airflow.asset_events import announce
 from metropulse.airflow.assets import Places, assets_of
 from metropulse.airflow.hooks import (
@@ -17,15 +17,18 @@ from metropulse.airflow.hooks import (
     WAREHOUSE_CONN_ID,
     MetropulseHook,
 )
+from metropulse.airflow.lineage import Namespaces, Trace, facets_of
 from metropulse.airflow.partitions import resolve_partition
-from metropulse.exceptions import ConfigError
+from metropulse.airflow.progress import ProgressLog, failed_checks, summary
+from metropulse.airflow.rendering import ShowsDay
+from metropulse.exceptions import ConfigError, MetropulseError, QualityError
 
 if TYPE_CHECKING:
     from metropulse.airflow._compat import Context
     from metropulse.pipeline import Pipeline
-    from metropulse.results import Report
+    from metropulse.results import Progress, Report
 
-__all__ = ["COMMON_FIELDS", "MetropulseOperator", "PartitionOperator"]
+__all__ = ["COMMON_FIELDS", "MetropulseOperator", "PartitionOperator", "run_label"]
 
 COMMON_FIELDS = (
     "lake",
@@ -62,6 +65,8 @@ class MetropulseOperator(BaseOperator):
     writes: ClassVar[Sequence[str]] = ()
     """The kinds of assets it writes."""
     _running: Any = None
+    _run_label: str | None = None
+    _trace: Trace | None = None
 
     def __init__(
         self,
@@ -112,7 +117,13 @@ class MetropulseOperator(BaseOperator):
             mart_conn_id=self.mart_conn_id,
             lake=self.lake,
             time_zone=self.time_zone,
+            run_label=self._run_label,
         )
+
+    @property
+    def progress(self) -> Progress:
+        """A callback that tells the task's log what the verb is doing."""
+        return ProgressLog(self.log)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Call the verb.
@@ -128,17 +139,27 @@ class MetropulseOperator(BaseOperator):
             AirflowSkipException: There was nothing to do, and the task asked to be skipped then.
             MetropulseError: A retry may help.
         """
+        self._run_label = run_label(context)
         with airflow_errors(context, skip_if_missing=self.skip_if_missing), self.open() as pipeline:
             self._running = pipeline
+            self._trace = trace = self.trace(Namespaces.of(pipeline.settings))
             try:
-                report = self.call(pipeline, context)
+                trace.report = report = self.call(pipeline, context)
+            except MetropulseError as error:
+                trace.error = error.to_dict()
+                if isinstance(error, QualityError):
+                    trace.report = error.report
+                    for line in failed_checks(error.report.get("checks", ())):
+                        self.log.error("%s", line)
+                raise
             finally:
                 self._running = None
-        self.log.info("%s", report)
+        for line in summary(report).splitlines():
+            self.log.info("%s", line)
         if self.skip_if_unchanged and report.get("unchanged"):
             raise AirflowSkipException(f"{report.get('step', self.task_id)}: unchanged, nothing written")
         announce(self, context, report, days=self._days(context, report), writes=self.writes, places=self.places)
-        return report.to_dict()
+        return small(report.to_dict())
 
     def open(self) -> AbstractContextManager[Pipeline]:
         """Open the pipeline this operator needs.
@@ -169,13 +190,49 @@ class MetropulseOperator(BaseOperator):
         except ConfigError:
             return []
 
+    def trace(self, namespaces: Namespaces) -> Trace:
+        """Return what is kept of the task for its lineage.
+
+        Args:
+            namespaces: Where the back ends are.
+
+        Returns:
+            The trace, without report and error.
+        """
+        return Trace(namespaces)
+
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> Any:
+        """Return what the task read and wrote, for Airflow's OpenLineage provider."""
+        return facets_of(self._trace)
+
+    def get_openlineage_facets_on_failure(self, _task_instance: Any) -> Any:
+        """Return the checks that failed and the error, for Airflow's OpenLineage provider."""
+        return facets_of(self._trace)
+
     def on_kill(self) -> None:
         """Stop the verb that is running; it rolls back."""
         if self._running is not None:
             self._running.cancel()
 
 
-class PartitionOperator(MetropulseOperator):
+def run_label(context: Context | Mapping[str, Any]) -> str | None:
+    """Return what database servers show of a task.
+
+    Args:
+        context: The task's context.
+
+    Returns:
+        DAG, task and run; None outside of a run.
+    """
+    instance = context.get("ti")
+    parts = [getattr(instance, name, None) for name in ("dag_id", "task_id", "run_id")]
+    if not all(isinstance(part, str) for part in parts):
+        return None
+    index = getattr(instance, "map_index", -1)
+    return "{}.{} {}".format(*parts) + (f" [{index}]" if isinstance(index, int) and index >= 0 else "")
+
+
+class PartitionOperator(ShowsDay, MetropulseOperator):
     """Base of the operators that work on one raw day.
 
     Args:

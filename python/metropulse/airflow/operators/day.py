@@ -65,7 +65,13 @@ class GenerateRawOperator(PartitionOperator):
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Generate the days."""
-        return pipeline.generate(self.partition(context), int(self.days), seed=int(self.seed), scale=float(self.scale))
+        return pipeline.generate(
+            self.partition(context),
+            int(self.days),
+            seed=int(self.seed),
+            scale=float(self.scale),
+            progress=self.progress,
+        )
 
 
 class LoadCalendarOperator(PartitionOperator):
@@ -92,7 +98,7 @@ class LoadCalendarOperator(PartitionOperator):
         if not start or not end:
             first, last = calendar_span(self.partition(context))
             start, end = start or first, end or last
-        return pipeline.load_calendar(start, end)
+        return pipeline.load_calendar(start, end, progress=self.progress)
 
 
 class StageRawOperator(PartitionOperator):
@@ -103,7 +109,7 @@ class StageRawOperator(PartitionOperator):
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Stage the day."""
-        return pipeline.stage(self.partition(context))
+        return pipeline.stage(self.partition(context), progress=self.progress)
 
 
 class LoadDimensionsOperator(PartitionOperator):
@@ -114,7 +120,7 @@ class LoadDimensionsOperator(PartitionOperator):
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Load the dimensions."""
-        return pipeline.load_dimensions(self.partition(context))
+        return pipeline.load_dimensions(self.partition(context), progress=self.progress)
 
 
 class LoadFactsOperator(PartitionOperator):
@@ -125,7 +131,7 @@ class LoadFactsOperator(PartitionOperator):
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Load the facts."""
-        return pipeline.load_facts(self.partition(context))
+        return pipeline.load_facts(self.partition(context), progress=self.progress)
 
 
 class LoadTelemetryOperator(PartitionOperator):
@@ -136,7 +142,7 @@ class LoadTelemetryOperator(PartitionOperator):
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Load the day."""
-        return pipeline.load_telemetry(self.partition(context))
+        return pipeline.load_telemetry(self.partition(context), progress=self.progress)
 
 
 class BuildRouteHourlyOperator(MetropulseOperator):
@@ -175,7 +181,9 @@ class BuildRouteHourlyOperator(MetropulseOperator):
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Build the mart."""
         date_from, date_to = self.date_from or None, self.date_to or None
-        return pipeline.build_route_hourly(date_from, date_to, force=self.force, source=self.source)
+        return pipeline.build_route_hourly(
+            date_from, date_to, force=self.force, source=self.source, progress=self.progress
+        )
 
 
 class CheckQualityOperator(PartitionOperator):
@@ -195,4 +203,4 @@ class CheckQualityOperator(PartitionOperator):
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Check the day."""
-        return pipeline.check_quality(None if self.everything else self.partition(context))
+        return pipeline.check_quality(None if self.everything else self.partition(context), progress=self.progress)

@@ -31,7 +31,7 @@ class UndoOperator(PartitionOperator):
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Undo the day."""
-        return pipeline.undo(self.partition(context), dry_run=self.only_report)
+        return pipeline.undo(self.partition(context), dry_run=self.only_report, progress=self.progress)
 
 
 class RewindOperator(MetropulseOperator):
@@ -54,7 +54,7 @@ class RewindOperator(MetropulseOperator):
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Rewind."""
-        return pipeline.rewind(self.to, dry_run=self.only_report)
+        return pipeline.rewind(self.to, dry_run=self.only_report, progress=self.progress)
 
 
 class RequeueRejectedOperator(PartitionOperator):
@@ -77,8 +77,8 @@ class RequeueRejectedOperator(PartitionOperator):
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Requeue."""
         if self.rows:
-            return pipeline.requeue(self.rows)
-        return pipeline.requeue(dt=self.partition(context))
+            return pipeline.requeue(self.rows, progress=self.progress)
+        return pipeline.requeue(dt=self.partition(context), progress=self.progress)
 
 
 class PurgeOperator(MetropulseOperator):
@@ -110,4 +110,4 @@ class PurgeOperator(MetropulseOperator):
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Purge."""
-        return pipeline.purge(self.older_than, what=self.what, dry_run=self.only_report)
+        return pipeline.purge(self.older_than, what=self.what, dry_run=self.only_report, progress=self.progress)

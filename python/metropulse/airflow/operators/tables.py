@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from metropulse.airflow.assets import Places, file_asset, table_asset
+from metropulse.airflow.lineage import Namespaces, Trace
 from metropulse.airflow.operators.base import COMMON_FIELDS, MetropulseOperator
 from metropulse.airflow.partitions import resolve_partition
 
@@ -30,6 +31,11 @@ def _files(source: Any) -> list[Any]:
 def _table(table: Any, places: Places) -> list[Any]:
     known = isinstance(table, str) and "{{" not in table and places.known("warehouse")
     return [table_asset(table, **vars(places))] if known else []
+
+
+def _names(source: Any) -> list[str]:
+    given = source if isinstance(source, (list, tuple)) else [source]
+    return [name for name in given if isinstance(name, str)]
 
 
 class CopyParquetOperator(MetropulseOperator):
@@ -64,6 +70,10 @@ class CopyParquetOperator(MetropulseOperator):
         self.connections = connections
         self.declare(_files(source), _table(table, self.places))
 
+    def trace(self, namespaces: Namespaces) -> Trace:
+        """Return what is kept of the task for its lineage."""
+        return Trace(namespaces, files_read=_names(self.source), table_written=self.table)
+
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Copy the files."""
         from metropulse.copy import copy_parquet
@@ -75,6 +85,7 @@ class CopyParquetOperator(MetropulseOperator):
             create=self.create,
             truncate=self.truncate,
             connections=self.connections,
+            progress=self.progress,
         )
 
 
@@ -139,6 +150,10 @@ class MergeSnapshotOperator(MetropulseOperator):
         }
         self.declare(_files(snapshot), _table(table, self.places))
 
+    def trace(self, namespaces: Namespaces) -> Trace:
+        """Return what is kept of the task for its lineage."""
+        return Trace(namespaces, files_read=_names(self.snapshot), table_written=self.table)
+
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Merge the files."""
         from metropulse.merge import merge_snapshot
@@ -147,7 +162,7 @@ class MergeSnapshotOperator(MetropulseOperator):
         if effective is None and self.effective_column is None:
             effective = resolve_partition(context)
         when: dict[str, Any] = {"effective": effective, "effective_column": self.effective_column}
-        return merge_snapshot(self.snapshot, pipeline, self.table, **when, **self.options)
+        return merge_snapshot(self.snapshot, pipeline, self.table, progress=self.progress, **when, **self.options)
 
 
 class RollupHourlyOperator(MetropulseOperator):
@@ -191,6 +206,10 @@ class RollupHourlyOperator(MetropulseOperator):
         self.merge = merge
         self.declare(_files(source), _files(target))
 
+    def trace(self, namespaces: Namespaces) -> Trace:
+        """Return what is kept of the task for its lineage."""
+        return Trace(namespaces, files_read=_names(self.source), file_written=self.target)
+
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Write the rollup."""
         from metropulse.rollup import rollup_into
@@ -204,4 +223,5 @@ class RollupHourlyOperator(MetropulseOperator):
             measures=self.measures or {},
             partial=self.partial_state,
             merge=self.merge,
+            progress=self.progress,
         )

@@ -78,7 +78,7 @@ def phase(connection: psycopg.Connection) -> str:
     """What the loader's sessions are doing, as the server tells."""
     rows = connection.execute(
         "SELECT state, xact_start IS NOT NULL, query FROM pg_stat_activity "
-        "WHERE application_name = 'metropulse' AND datname = current_database()"
+        "WHERE application_name LIKE 'metropulse%' AND datname = current_database()"
     ).fetchall()
     if not rows:
         return "between"
