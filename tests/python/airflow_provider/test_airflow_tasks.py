@@ -224,6 +224,18 @@ def test_the_test_button_says_which_of_lake_warehouse_and_mart_answer(core, monk
     assert not [secret for secret in SECRETS if secret in said]
 
 
+def test_airflow_finds_the_test_button_by_the_connections_type(core, monkeypatch):
+    from airflow.models.connection import Connection
+
+    monkeypatch.setenv("AIRFLOW__CORE__TEST_CONNECTION", "Enabled")
+    given = Connection(conn_id="tried", conn_type="metropulse", schema="Asia/Tokyo")
+    monkeypatch.setenv("AIRFLOW_CONN_TRIED", given.as_json())
+    works, said = given.test_connection()
+    assert works, said
+    assert "mart http://c:8123/default answers" in said
+    assert core.made[-1].settings["time_zone"] == "Asia/Tokyo"
+
+
 READY = {"ready": True, "has_manifest": False, "missing": [], "fingerprint": "f1"}
 
 
