@@ -55,6 +55,7 @@ __all__ = [
     "chain",
     "conf",
     "daily_timetable",
+    "operator_lineage",
 ]
 
 # Where the timetables live, newest Airflow first.
@@ -118,6 +119,20 @@ def asset_timetable(asset: Any) -> Any:
     """
     partitioned = _first(_ASSET_TIMETABLES)
     return [asset] if partitioned is None else partitioned(assets=asset)
+
+
+def operator_lineage(**facets: Any) -> Any:
+    """Return what a task read and wrote, in the class of Airflow's OpenLineage provider, which alone asks for it.
+
+    Args:
+        **facets: ``inputs``, ``outputs``, ``run_facets`` and ``job_facets``.
+
+    Returns:
+        An ``OperatorLineage``.
+    """
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    return OperatorLineage(**facets)
 
 
 def _first(places: tuple[tuple[str, str], ...]) -> Any:

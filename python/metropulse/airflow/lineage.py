@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from metropulse.airflow._compat import operator_lineage
 from metropulse.airflow.column_lineage import Columns
 
 if TYPE_CHECKING:
@@ -69,17 +70,15 @@ def facets_of(trace: Trace | None) -> Any:
     Returns:
         An ``OperatorLineage`` of Airflow's OpenLineage provider.
     """
-    from airflow.providers.openlineage.extractors import OperatorLineage
-
     if trace is None:
-        return OperatorLineage()
+        return operator_lineage()
     facets = _Facets(trace)
     for step in trace.report.get("steps") or (trace.report,):
         facets.add(step)
     facets.add_files()
     errors = {"metropulse_error": _error_facet(trace.error)} if trace.error else {}
     inputs, outputs = list(facets.inputs.values()), list(facets.outputs.values())
-    return OperatorLineage(inputs=inputs, outputs=outputs, run_facets=errors)
+    return operator_lineage(inputs=inputs, outputs=outputs, run_facets=errors)
 
 
 class _Facets:
