@@ -223,8 +223,8 @@ def test_a_field_is_refused_by_name(kind, name):
 
 @pytest.mark.parametrize("kind", [kind for kind in FIELDS if kind != "postgres"])
 def test_an_unknown_field_is_an_error_that_names_it(kind):
-    with pytest.raises(ConfigError, match="'enpoint_url' that metropulse does not know"):
-        found(kind, {"enpoint_url": "x", **WHOLE[kind]})
+    with pytest.raises(ConfigError, match="'end_point' that metropulse does not know"):
+        found(kind, {"end_point": "x", **WHOLE[kind]})
 
 
 @pytest.mark.parametrize(
