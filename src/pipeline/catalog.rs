@@ -81,11 +81,12 @@ fn of_fact(fact: Fact) -> Described {
     }));
     columns.extend(fact.taken.iter().map(|(raw, name)| taken(dataset, raw, name)));
     match fact.computed {
+        Computed::Nothing => {}
         Computed::Duration => columns.push(made("duration_sec", "int8", &["start_ts", "end_ts"])),
         Computed::Trip => columns.push(made("trip_sk", "int8", &["trip_id"])),
         Computed::DateAndTime => {
-            columns.push(made("event_date_sk", "int4", &[fact.time]));
-            columns.push(made("event_time_sk", "int4", &[fact.time]));
+            columns.push(made("event_date_sk", "int4", fact.time.as_slice()));
+            columns.push(made("event_time_sk", "int4", fact.time.as_slice()));
         }
     }
     Described { dataset: dataset.name(), table: fact.table, columns }

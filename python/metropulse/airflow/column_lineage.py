@@ -16,6 +16,7 @@ Source = tuple[str, str, str, str, str]
 
 _HOURS = (
     ("dwh.fact_trip", "start_ts"), ("dwh.fact_payment", "paid_at"), ("dwh.fact_vehicle_position", "event_ts"),
+    ("dwh.fact_scheduled_trip", "start_ts"),
 )  # fmt: skip
 _FARE, _DURATION = ("dwh.fact_trip", "fare_amount"), ("dwh.fact_trip", "duration_sec")
 _DISTANCE, _SPEED = ("dwh.fact_trip", "distance_m"), ("dwh.fact_vehicle_position", "speed")
@@ -51,6 +52,7 @@ MART_SOURCES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "vehicles": (_VEHICLE,),
     "rider_cnt": (_RIDER,),
     "riders": (_RIDER,),
+    "scheduled_trip_cnt": (("dwh.fact_scheduled_trip", "start_ts"),),
     "snapshot_ts": (),
 }
 """The columns of facts and dimensions that each column of the mart is added up from."""
