@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from metropulse.airflow._compat import AirflowNotFoundException, Asset, AssetAlias, BaseHook
 from metropulse.airflow.connections import Sources
 from metropulse.airflow.hooks import DEFAULT_CONN_ID, LAKE_CONN_ID, MART_CONN_ID, WAREHOUSE_CONN_ID
-from metropulse.days import DATASETS
+from metropulse.days import DATASETS, FEED_DATASETS
 from metropulse.exceptions import MetropulseError
 from metropulse.settings import resolve
 
@@ -35,10 +35,10 @@ __all__ = [
     "table_asset",
 ]
 
-DIMENSIONS = ("route", "user", "vehicle", "stop", "payment_method")
+DIMENSIONS = ("route", "user", "vehicle", "stop", "shape", "payment_method")
 KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "raw": ("lake", ()),
-    "staging": ("warehouse", tuple(f"staging.{name}_raw" for name in DATASETS)),
+    "staging": ("warehouse", tuple(f"staging.{name}_raw" for name in (*DATASETS, *FEED_DATASETS))),
     "calendar": ("warehouse", ("dwh.dim_date", "dwh.dim_time")),
     "dimensions": ("warehouse", tuple(f"dwh.dim_{name}" for name in DIMENSIONS)),
     "facts": ("warehouse", ("dwh.facts",)),

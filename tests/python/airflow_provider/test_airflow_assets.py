@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -17,6 +19,7 @@ from metropulse.airflow import assets, operators
 from metropulse.airflow.assets import facts_asset, mart_asset, raw_asset, table_asset
 
 pytestmark = pytest.mark.airflow
+ROOT = Path(__file__).parents[3]
 
 WAREHOUSE = "postgres://db.example:5433/dwh"
 SECRETS = ("pg-secret", "ch-secret", "s3-secret", "somebody")
@@ -46,11 +49,14 @@ def names(found):
     return [getattr(asset, "uri", None) or asset.name for asset in found]
 
 
-DIMENSIONS = [f"{WAREHOUSE}/dwh/dim_{name}" for name in ("route", "user", "vehicle", "stop", "payment_method")]
+DIMENSIONS = [f"{WAREHOUSE}/dwh/dim_{name}" for name in ("route", "user", "vehicle", "stop", "shape", "payment_method")]
 STAGING = [
     f"{WAREHOUSE}/staging/{name}_raw"
-    for name in ("routes", "stops", "users", "vehicles", "trips", "payments", "vehicle_positions")
-]
+    for name in (
+        "routes", "stops", "users", "vehicles", "trips", "payments", "vehicle_positions",
+        "scheduled_trips", "scheduled_stop_times", "shapes", "trip_updates", "alerts",
+    )
+]  # fmt: skip
 RAW, FACTS = "s3://transport/dt=", f"{WAREHOUSE}/dwh/facts"
 
 
@@ -203,6 +209,15 @@ def test_an_alias_takes_up_the_asset_that_the_run_named(core, monkeypatch, uncha
     events = told.events[made.outlets[0]].asset_alias_events
     wanted = [] if unchanged else ["postgres://austin:5432/dwh/dwh/facts"]
     assert [event.dest_asset_key.uri for event in events] == wanted
+
+
+def test_the_tables_are_those_of_the_schema():
+    schema = (ROOT / "ddl" / "dwh_schema.sql").read_text()
+    made = set(re.findall(r"CREATE TABLE IF NOT EXISTS ((?:staging|dwh)\.\w+)", schema))
+    told = {table for role, tables in assets.KINDS.values() if role == "warehouse" for table in tables}
+    assert told - made == {"dwh.facts"}
+    kept = {name for name in made if re.fullmatch(r"staging\.\w+_raw|dwh\.dim_(?!\w+_said)\w+", name)}
+    assert kept - told == set(), "a table that no step declares"
 
 
 class State(dict):
