@@ -1,6 +1,6 @@
 //! MetroPulse: public transport analytics, from raw daily Parquet to a Kimball warehouse and an hourly mart.
 //!
-//! Rooms and arrows: `py → pipeline → {warehouse, clickhouse, lake, generate, quality} → {postgres, load} → {clean,
+//! Rooms and arrows: `py → pipeline → {warehouse, clickhouse, lake, feeds, generate, quality} → {postgres, load} → {clean,
 //! history, rollup} → model`. The pure rooms (`clean`, `history`, `rollup`, `model`, `postgres::copy`) do no input or output and name
 //! neither an async runtime nor a client. `docs/architecture.md` tells the whole story.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::wildcard_enum_match_arm))]
@@ -10,6 +10,7 @@ pub mod clickhouse;
 pub mod config;
 pub mod control;
 pub mod error;
+pub mod feeds;
 pub mod generate;
 pub mod history;
 pub mod lake;

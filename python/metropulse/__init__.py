@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SchemaError,
         StorageError,
     )
+    from metropulse.ingest import ingest_gtfs
     from metropulse.merge import merge_snapshot, rewind_snapshot
     from metropulse.pipeline import Pipeline
     from metropulse.results import Report
@@ -51,6 +52,7 @@ __all__ = [
     "StorageError",
     "__version__",
     "copy_parquet",
+    "ingest_gtfs",
     "merge_rollups",
     "merge_snapshot",
     "rewind_snapshot",
@@ -65,6 +67,7 @@ _HOMES = {
     "rewind_snapshot": "metropulse.merge",
     "rollup_hourly": "metropulse.rollup",
     "copy_parquet": "metropulse.copy",
+    "ingest_gtfs": "metropulse.ingest",
     **{name: "metropulse.exceptions" for name in __all__ if name.endswith("Error")},
 }
 

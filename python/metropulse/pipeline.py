@@ -1,4 +1,4 @@
-"""`Pipeline`: opening lake, warehouse and mart; its verbs stand in `metropulse.steps` and `metropulse.operations`."""
+"""`Pipeline`: opening lake, warehouse and mart; its verbs stand in `metropulse.steps`, `operations` and `feeds`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from metropulse.database import Database, WarehouseDatabase
+from metropulse.feeds import Feeds
 from metropulse.operations import Operations
 from metropulse.settings import Settings, resolve
 from metropulse.sources import Source, first_url
@@ -23,7 +24,7 @@ __all__ = ["Pipeline", "open_pipeline"]
 _DATABASE_VARIABLES = ("PG_", "CH_")
 
 
-class Pipeline(Steps, Operations):
+class Pipeline(Steps, Operations, Feeds):
     """The steps of a day over a lake, a warehouse and a mart.
 
     Every verb blocks with the GIL released, stops within a second on Ctrl-C, and returns a `Report`. Loading an

@@ -33,6 +33,7 @@ pub use cleaner::{Cleaned, Cleaner, Reject};
 pub use fate::Fate;
 pub use json::canonical_json;
 pub use judge::{Counts, Evidence, Judge, Verdict};
+pub use rules::wrong_place;
 
 #[cfg(test)]
 mod tests;

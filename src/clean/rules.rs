@@ -17,7 +17,7 @@ const MAX_SPEED_KMH: f64 = 200.0;
 
 /// The reasons against each row, one bit each by the order of [`Reason::ALL`].
 pub(super) struct Marks {
-    bits: Vec<u8>,
+    bits: Vec<u16>,
     rows: usize,
 }
 
@@ -27,7 +27,7 @@ impl Marks {
             self.bits = vec![0; self.rows];
         }
         if let Some(bits) = self.bits.get_mut(row) {
-            *bits |= 1 << reason as u8;
+            *bits |= 1 << reason as u16;
         }
     }
 
@@ -44,7 +44,7 @@ impl Marks {
     /// All that speaks against a row.
     pub(super) fn reasons(&self, row: usize) -> Vec<Reason> {
         let bits = self.bits.get(row).copied().unwrap_or_default();
-        Reason::ALL.into_iter().filter(|reason| bits & (1 << *reason as u8) != 0).collect()
+        Reason::ALL.into_iter().filter(|reason| bits & (1 << *reason as u16) != 0).collect()
     }
 }
 
@@ -155,8 +155,7 @@ impl<'a> Judged<'a> {
         let doubles = |c: &'a Converted| c.array.as_primitive_opt::<Float64Type>();
         let (Some(lat), Some(lon)) = (doubles(lat_column), doubles(lon_column)) else { return };
         let pairs = lat.values().iter().zip(lon.values().iter());
-        let wrong = |lat: f64, lon: f64| wrong_lat(lat) | wrong_lon(lon) | ((lat == 0.0) & (lon == 0.0));
-        let alarm = pairs.fold(false, |any, (lat, lon)| any | wrong(*lat, *lon));
+        let alarm = pairs.fold(false, |any, (lat, lon)| any | wrong_place(*lat, *lon));
         if !alarm && lat.null_count() == 0 && lon.null_count() == 0 {
             return;
         }
@@ -168,7 +167,7 @@ impl<'a> Judged<'a> {
             let missing = (is_missing(lat_column, row), is_missing(lon_column, row));
             let value = |values: &PrimitiveArray<Float64Type>| values.is_valid(row).then(|| values.value(row));
             let bad = match (value(lat), value(lon)) {
-                (Some(lat), Some(lon)) => wrong(lat, lon),
+                (Some(lat), Some(lon)) => wrong_place(lat, lon),
                 (Some(lat), None) => wrong_lat(lat) || missing.1,
                 (None, Some(lon)) => wrong_lon(lon) || missing.0,
                 (None, None) => needed && (missing.0 || missing.1),
@@ -178,6 +177,11 @@ impl<'a> Judged<'a> {
             }
         }
     }
+}
+
+/// Whether coordinates are out of range, or the (0, 0) of devices that do not know.
+pub fn wrong_place(lat: f64, lon: f64) -> bool {
+    wrong_lat(lat) | wrong_lon(lon) | ((lat == 0.0) & (lon == 0.0))
 }
 
 fn wrong_lat(lat: f64) -> bool {

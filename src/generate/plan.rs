@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
-use chrono::{NaiveDate, NaiveTime, TimeDelta, TimeZone};
+use chrono::NaiveDate;
 
 use super::draw::{Key, Topic};
 use super::fleet::{Vehicle, fleet};
@@ -104,7 +104,7 @@ impl DayPlan {
             date,
             day,
             seed,
-            origin_micros: origin_micros(city.zone, date),
+            origin_micros: city.zone.timetable_start_micros(date),
             rhythm,
             stops: Arc::clone(&city.stops),
             routes,
@@ -185,16 +185,6 @@ impl DayPlan {
         }
         riding
     }
-}
-
-/// Twelve hours before local noon: unlike midnight it keeps a timetable's clock right on days that are changed.
-fn origin_micros(zone: Zone, date: NaiveDate) -> i64 {
-    let noon = date.and_time(NaiveTime::MIN) + TimeDelta::hours(12);
-    let half_day = 12 * 3_600_000_000;
-    zone.0
-        .from_local_datetime(&noon)
-        .earliest()
-        .map_or_else(|| zone.day_start_micros(date), |noon| noon.timestamp_micros() - half_day)
 }
 
 /// The columns that a city fills of a dataset: the first ones; what comes after them is for feeds.

@@ -4,12 +4,25 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::partition::{FileName, file_name};
+use super::partition::{FileName, Part, file_name};
 use crate::error::{Error, Result};
 
 /// The manifest's name within a partition. It is written last and removed first.
 pub const MANIFEST: &str = "_manifest.json";
 const VERSION: u32 = 1;
+/// What names of files of rejected rows begin with.
+const REJECTED: &str = "_rejected";
+
+/// The file of rejected rows of a day, or of one part of it.
+pub fn rejected_path(part: Option<&str>) -> String {
+    part.map_or_else(|| format!("{REJECTED}.parquet"), |part| format!("{REJECTED}.{part}.parquet"))
+}
+
+/// Whether a path below a day names such a file.
+pub(super) fn is_rejected(path: &str) -> bool {
+    path.strip_prefix(REJECTED)
+        .is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".parquet") && !rest.contains('/'))
+}
 
 /// The files of a complete partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +31,9 @@ pub struct Manifest {
     pub version: u32,
     /// Every file of the partition.
     pub files: Vec<ManifestFile>,
+    /// Files of rows that could not be used when the partition was made, for the quarantine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<ManifestFile>,
 }
 
 /// One file of a complete partition.
@@ -34,12 +50,23 @@ pub struct ManifestFile {
     /// SHA-256, in hexadecimal digits.
     #[serde(default)]
     pub sha256: Option<String>,
+    /// What a file that was made of an agency's feed was made of, in the words of its format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<serde_json::Value>,
+}
+
+impl ManifestFile {
+    /// A file that lies in a day (`dt=2024-05-01`) without a manifest.
+    pub(super) fn found(day: &str, part: &Part) -> Self {
+        let below = part.path.strip_prefix(day).and_then(|path| path.strip_prefix('/')).unwrap_or(&part.path);
+        Self { path: below.to_owned(), rows: None, bytes: Some(part.size_bytes), sha256: None, origin: None }
+    }
 }
 
 impl Manifest {
     /// A manifest of these files.
-    pub fn new(files: Vec<ManifestFile>) -> Self {
-        Self { version: VERSION, files }
+    pub fn new(files: Vec<ManifestFile>, rejected: Vec<ManifestFile>) -> Self {
+        Self { version: VERSION, files, rejected }
     }
 
     /// Parses a manifest and brings its paths below `day` (`dt=2024-05-01`).
@@ -66,7 +93,12 @@ impl Manifest {
             }
             entry.path = path;
         }
-        Ok(manifest)
+        match manifest.rejected.iter().find(|entry| !is_rejected(&entry.path)) {
+            Some(entry) => {
+                Err(bad(format!("lists {:?} among its rejected rows, expected {REJECTED}.parquet", entry.path)))
+            }
+            None => Ok(manifest),
+        }
     }
 
     pub(super) fn to_json(&self) -> Result<Vec<u8>> {

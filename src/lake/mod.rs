@@ -16,6 +16,7 @@
 mod failure;
 mod fetch;
 mod files;
+mod local_copy;
 mod manifest;
 mod open;
 mod partition;
@@ -26,7 +27,8 @@ mod write;
 
 pub use fetch::LocalPart;
 pub use files::{ParquetFile, parquet_files, write_parquet, write_parquet_file};
-pub use manifest::{MANIFEST, Manifest, ManifestFile};
+pub use local_copy::{LocalCopy, local_copy};
+pub use manifest::{MANIFEST, Manifest, ManifestFile, rejected_path};
 pub use open::Lake;
 pub use partition::{Folders, Part, Partition};
 pub use read::PartReader;

@@ -303,7 +303,7 @@ fn a_manifest_is_held_against_the_files() {
     let written = write_day(&lake, &[(Dataset::Trips, None, batch(&["a"])), (Dataset::Routes, None, batch(&["r"]))]);
     let folder = dir.path().join("dt=2024-05-01");
     let says = |edit: &dyn Fn(&mut Manifest)| {
-        let mut manifest = Manifest::new(written.files.clone());
+        let mut manifest = Manifest::new(written.files.clone(), Vec::new());
         edit(&mut manifest);
         fs::write(folder.join(MANIFEST), manifest.to_json().unwrap()).unwrap();
     };

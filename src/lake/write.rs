@@ -12,13 +12,13 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::fetch::hex;
-use super::manifest::{MANIFEST, Manifest, ManifestFile};
+use super::manifest::{MANIFEST, Manifest, ManifestFile, is_rejected, rejected_path};
 use super::open::{Lake, stoppable};
 use super::partition::{FileName, file_name};
 use crate::control::Cancel;
@@ -48,6 +48,8 @@ pub struct PartitionWriter {
     dt: NaiveDate,
     cancel: Cancel,
     files: BTreeMap<String, ManifestFile>,
+    /// Rows that whoever made the day could not use, for the quarantine.
+    rejected: BTreeMap<String, ManifestFile>,
 }
 
 /// Writes one file of a day. A file that is not finished leaves nothing behind.
@@ -67,9 +69,50 @@ impl Lake {
     /// Begins to replace a day: its manifest, if any, goes first.
     pub async fn write(&self, dt: NaiveDate, cancel: &Cancel) -> Result<PartitionWriter> {
         let store = self.writable()?;
-        let writer = PartitionWriter { lake: self.clone(), store, dt, cancel: cancel.clone(), files: BTreeMap::new() };
-        writer.remove(&format!("{}/{MANIFEST}", Self::day(dt))).await?;
+        let writer = PartitionWriter {
+            lake: self.clone(),
+            store,
+            dt,
+            cancel: cancel.clone(),
+            files: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+        };
+        writer.unseal().await?;
         Ok(writer)
+    }
+
+    /// Begins to replace some datasets of a day; what it has of the others stays, and so does its manifest until
+    /// [`PartitionWriter::replace`].
+    pub async fn amend(&self, dt: NaiveDate, cancel: &Cancel) -> Result<PartitionWriter> {
+        let store = self.writable()?;
+        let day = Self::day(dt);
+        let listing = self.list(dt).await?;
+        let (files, rejected) = match listing.manifest {
+            Some(manifest) => (manifest.files, manifest.rejected),
+            None => (listing.parts.values().map(|part| ManifestFile::found(&day, part)).collect(), Vec::new()),
+        };
+        let by_path = |files: Vec<ManifestFile>| files.into_iter().map(|file| (file.path.clone(), file)).collect();
+        let (files, rejected) = (by_path(files), by_path(rejected));
+        Ok(PartitionWriter { lake: self.clone(), store, dt, cancel: cancel.clone(), files, rejected })
+    }
+}
+
+impl Lake {
+    /// The files of a complete day and those of its rejected rows, as its manifest lists them; `None` for a day without a
+    /// manifest or with a file that is not there in its size.
+    pub async fn sealed_files(&self, dt: NaiveDate) -> Result<Option<(Vec<ManifestFile>, Vec<ManifestFile>)>> {
+        if self.is_folder() && self.folder_names().is_err() {
+            return Ok(None); // a lake that is still to be made
+        }
+        let day = Self::day(dt);
+        let listing = self.list(dt).await?;
+        let is_there = |file: &ManifestFile| {
+            let part = listing.parts.get(&format!("{day}/{}", file.path));
+            !matches!(file_name(&file.path), FileName::Data(_))
+                || part.is_some_and(|p| Some(p.size_bytes) == file.bytes)
+        };
+        let whole = listing.manifest.filter(|manifest| manifest.files.iter().all(is_there));
+        Ok(whole.map(|manifest| (manifest.files, manifest.rejected)))
     }
 }
 
@@ -80,10 +123,21 @@ impl PartitionWriter {
         if !matches!(file_name(&below), FileName::Data(_)) {
             return Err(Error::config(format!("part name {part:?} is hidden or nested, expected a plain file name")));
         }
+        self.begin_file(below, schema, properties(dataset)?)
+    }
+
+    /// Begins `_rejected.parquet`, or `_rejected.<part>.parquet`: rows that could not be used, for the quarantine.
+    pub fn begin_rejected(&self, part: Option<&str>, schema: &SchemaRef) -> Result<FileWriter> {
+        let below = rejected_path(part);
+        let settings = base_properties(&below)?.build();
+        self.begin_file(below, schema, settings)
+    }
+
+    fn begin_file(&self, below: String, schema: &SchemaRef, settings: WriterProperties) -> Result<FileWriter> {
         let path = format!("{}/{below}", Lake::day(self.dt));
         let location = self.lake.location(&path)?;
-        let encoder = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties(dataset)?))
-            .map_err(|e| encoding(&path, e))?;
+        let encoder =
+            ArrowWriter::try_new(Vec::new(), schema.clone(), Some(settings)).map_err(|e| encoding(&path, e))?;
         Ok(FileWriter {
             path,
             below,
@@ -97,9 +151,64 @@ impl PartitionWriter {
         })
     }
 
+    /// The files that the day has so far.
+    pub fn files(&self) -> impl Iterator<Item = &ManifestFile> {
+        self.files.values()
+    }
+
+    /// Replaces what the day has of `datasets` by sealed files and completes the day. Says false, and writes nothing, when
+    /// they are the very files that it has.
+    ///
+    /// # Errors
+    /// `Storage` as the store says; the day is without a manifest then, and not complete.
+    pub async fn replace(self, datasets: &[Dataset], sealed: Vec<(FileWriter, ManifestFile)>) -> Result<bool> {
+        let is_ours = |path: &str| matches!(file_name(path), FileName::Data(dataset) if datasets.contains(&dataset));
+        self.replace_files(is_ours, sealed).await
+    }
+
+    /// The same for the files that `is_ours` knows by their path below the day.
+    pub async fn replace_files(
+        mut self,
+        is_ours: impl Fn(&str) -> bool,
+        sealed: Vec<(FileWriter, ManifestFile)>,
+    ) -> Result<bool> {
+        let before: Vec<_> = self.files.values().chain(self.rejected.values()).filter(|f| is_ours(&f.path)).collect();
+        let is_complete = self.has_manifest().await?;
+        if is_complete && before.len() == sealed.len() && sealed.iter().all(|(_, file)| before.contains(&file)) {
+            return Ok(false);
+        }
+        self.unseal().await?;
+        self.files.retain(|path, _| !is_ours(path));
+        for stale in self.rejected.keys().filter(|path| is_ours(path)) {
+            self.remove(&format!("{}/{stale}", Lake::day(self.dt))).await?;
+        }
+        self.rejected.retain(|path, _| !is_ours(path));
+        for (writer, file) in sealed {
+            writer.publish().await?;
+            self.add(file);
+        }
+        self.finish().await?;
+        Ok(true)
+    }
+
+    async fn has_manifest(&self) -> Result<bool> {
+        let path = format!("{}/{MANIFEST}", Lake::day(self.dt));
+        match stoppable(&self.cancel, self.store.head(&self.lake.location(&path)?)).await? {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(e) => Err(self.lake.failed(e, "reading", &path)),
+        }
+    }
+
+    /// Takes the manifest away: the day is not complete from here on.
+    async fn unseal(&self) -> Result<()> {
+        self.remove(&format!("{}/{MANIFEST}", Lake::day(self.dt))).await
+    }
+
     /// Takes in a finished file.
     pub fn add(&mut self, file: ManifestFile) {
-        self.files.insert(file.path.clone(), file);
+        let files = if is_rejected(&file.path) { &mut self.rejected } else { &mut self.files };
+        files.insert(file.path.clone(), file);
     }
 
     /// Seals the day: writes the manifest, then removes data files of an earlier version that are no longer part
@@ -109,7 +218,7 @@ impl PartitionWriter {
         let files: Vec<_> = self.files.values().cloned().collect();
         let path = format!("{day}/{MANIFEST}");
         let location = self.lake.location(&path)?;
-        let json = Manifest::new(files.clone()).to_json()?;
+        let json = Manifest::new(files.clone(), self.rejected.values().cloned().collect()).to_json()?;
         stoppable(&self.cancel, self.store.put(&location, json.into()))
             .await?
             .map_err(|e| self.lake.failed(e, "writing", &path))?;
@@ -148,22 +257,40 @@ impl FileWriter {
 
     /// Writes the footer and makes the file visible under its name.
     pub async fn finish(mut self) -> Result<ManifestFile> {
+        let file = self.seal().await?;
+        self.publish().await?;
+        Ok(file)
+    }
+
+    /// Writes the footer, so that size and digest are known; the file is not visible before [`Self::publish`].
+    pub async fn seal(&mut self) -> Result<ManifestFile> {
         self.encoder.finish().map_err(|e| encoding(&self.path, e))?;
         let piece = std::mem::take(self.encoder.inner_mut());
         self.upload(piece).await?;
-        let Some(mut upload) = self.upload.take() else {
-            return Err(Error::internal("a file was finished twice").with("file", &self.path));
-        };
-        stoppable(&self.cancel, upload.shutdown()).await?.map_err(|e| {
-            let inner = e.downcast::<StoreError>();
-            self.lost(inner.unwrap_or_else(|e| StoreError::Generic { store: "lake", source: e.into() }))
-        })?;
         let digest = std::mem::take(&mut self.digest);
         Ok(ManifestFile {
             path: std::mem::take(&mut self.below),
             rows: Some(self.rows),
             bytes: Some(self.bytes),
             sha256: Some(hex(&digest.finalize())),
+            origin: None,
+        })
+    }
+
+    /// The same, where the manifest shall say what the file was made of.
+    pub async fn seal_as(mut self, origin: &serde_json::Value) -> Result<(Self, ManifestFile)> {
+        let sealed = self.seal().await?;
+        Ok((self, ManifestFile { origin: Some(origin.clone()), ..sealed }))
+    }
+
+    /// Makes a sealed file visible under its name.
+    pub async fn publish(mut self) -> Result<()> {
+        let Some(mut upload) = self.upload.take() else {
+            return Err(Error::internal("a file was finished twice").with("file", &self.path));
+        };
+        stoppable(&self.cancel, upload.shutdown()).await?.map_err(|e| {
+            let inner = e.downcast::<StoreError>();
+            self.lost(inner.unwrap_or_else(|e| StoreError::Generic { store: "lake", source: e.into() }))
         })
     }
 
@@ -200,10 +327,7 @@ impl std::fmt::Debug for FileWriter {
 
 /// Dictionary pages only for text that repeats: they cost time and gain nothing on measurements and unique ids.
 fn properties(dataset: Dataset) -> Result<WriterProperties> {
-    let level = ZstdLevel::try_new(1).map_err(|e| encoding(dataset.name(), e))?;
-    let mut builder = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+    let mut builder = base_properties(dataset.name())?;
     for column in dataset.columns() {
         let repeats = match column.kind {
             Kind::Code => true,
@@ -213,6 +337,12 @@ fn properties(dataset: Dataset) -> Result<WriterProperties> {
         builder = builder.set_column_dictionary_enabled(ColumnPath::from(column.name), repeats);
     }
     Ok(builder.build())
+}
+
+fn base_properties(path: &str) -> Result<WriterPropertiesBuilder> {
+    let level = ZstdLevel::try_new(1).map_err(|e| encoding(path, e))?;
+    let builder = WriterProperties::builder().set_compression(Compression::ZSTD(level));
+    Ok(builder.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)))
 }
 
 fn encoding(path: &str, error: ParquetError) -> Error {

@@ -22,11 +22,13 @@ pub enum Reason {
     EndBeforeStart,
     /// Fare, base fare or distance below zero.
     Negative,
+    /// A row of a feed refers to a trip that the feed does not have.
+    Orphan,
 }
 
 impl Reason {
     /// Every code, in the order in which they are listed.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoKey,
         Self::NoTime,
         Self::TimeRange,
@@ -35,6 +37,7 @@ impl Reason {
         Self::Speed,
         Self::EndBeforeStart,
         Self::Negative,
+        Self::Orphan,
     ];
 
     /// The code as stored.
@@ -48,6 +51,7 @@ impl Reason {
             Self::Speed => "speed",
             Self::EndBeforeStart => "end_before_start",
             Self::Negative => "negative",
+            Self::Orphan => "orphan",
         }
     }
 }

@@ -29,6 +29,16 @@ impl Zone {
         first.map_or_else(|| midnight.and_utc().timestamp_micros(), |instant| instant.timestamp_micros())
     }
 
+    /// The instant from which the timetable of a service date counts: local noon less twelve hours. On days when clocks
+    /// change it is not midnight, and keeps the times of the day what they say.
+    pub fn timetable_start_micros(self, day: NaiveDate) -> i64 {
+        let noon = day.and_time(NaiveTime::MIN) + TimeDelta::hours(12);
+        self.0
+            .from_local_datetime(&noon)
+            .earliest()
+            .map_or_else(|| self.day_start_micros(day), |noon| noon.timestamp_micros() - 12 * HOUR_MICROS)
+    }
+
     /// The offset from UTC at an instant, in seconds east.
     pub fn offset_seconds(self, micros: i64) -> i32 {
         let utc = DateTime::from_timestamp_micros(micros).unwrap_or_default().naive_utc();

@@ -12,6 +12,7 @@ mod day;
 mod dimensions;
 mod facts;
 mod generate;
+mod ingest_gtfs;
 mod input;
 mod lake_mart;
 mod life;
@@ -48,6 +49,7 @@ use crate::warehouse::{self, Warehouse};
 
 pub use catalog::{Catalog, catalog};
 pub use copy::CopyOptions;
+pub use ingest_gtfs::{DayReport, FeedReport, IngestGtfs};
 pub use mart::MartFrom;
 pub use outcome::{AsOfMisses, Outcome, TableOutcome};
 pub use report::{Report, TableReport};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::Serialize;
 
+use super::ingest_gtfs::{DayReport, FeedReport};
 use crate::postgres::Merged;
 use crate::quality;
 use crate::warehouse::{Moved, UndoneTable};
@@ -29,6 +30,17 @@ pub enum Outcome {
         days: Vec<NaiveDate>,
         /// The lake they lie in.
         lake: String,
+    },
+    /// `ingest_gtfs`.
+    IngestedGtfs {
+        /// The lake that the days lie in.
+        lake: String,
+        /// The feeds that were given, in this order.
+        feeds: Vec<FeedReport>,
+        /// The days made.
+        days: Vec<DayReport>,
+        /// Whether nothing was written.
+        dry_run: bool,
     },
     /// `stage`.
     Staged {

@@ -3,6 +3,7 @@
 //! Tests: `tests/python/facade`.
 
 mod errors;
+mod feeds;
 mod html;
 mod life;
 mod pipeline;

@@ -70,6 +70,12 @@ class Pipeline:
         counts = {"rows_read": 73, "rows_loaded": 72, "unchanged": self.unchanged}
         return self._verb("load_facts", dt, dt=dt, tables={"dwh.fact_trip": counts})
 
+    def ingest_gtfs(self, spec_json: str, *, progress: Any = None) -> str:
+        spec = json.loads(spec_json)
+        counts = {"trips": 7, "stop_times": 70, "rejected": 1, "unchanged": False, "is_claimed": True}
+        days = [{"dt": spec["date"], "source": spec["sources"][0], **counts}]
+        return self._verb("ingest_gtfs", spec, days=days, feeds=[{"unread_files": ["fares.txt"]}], dry_run=False)
+
     def load_telemetry(self, dt: str, *, progress: Any = None) -> str:
         return self._verb("load_telemetry", dt, dt=dt)
 

@@ -32,6 +32,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "metropulse.airflow.operators.arrivals",
                     "metropulse.airflow.operators.day",
+                    "metropulse.airflow.operators.feeds",
                     "metropulse.airflow.operators.tables",
                     "metropulse.airflow.operators.operations",
                 ],

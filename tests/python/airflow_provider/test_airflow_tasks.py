@@ -29,6 +29,7 @@ OPERATORS = [getattr(ops, name) for name in ops.__all__]
 # What an operator cannot do without.
 NEEDED = {
     "CopyParquetOperator": {"source": "a.parquet", "table": "t"},
+    "IngestGtfsOperator": {"source": "feed.zip"},
     "MergeSnapshotOperator": {"snapshot": "a.parquet", "table": "t", "key": "k"},
     "RewindOperator": {"to": "2024-05-01"},
     "RollupHourlyOperator": {"source": "a.parquet", "target": "b.parquet"},
@@ -55,6 +56,11 @@ def context(**more):
     ("operator", "arguments", "expected"),
     [
         (ops.GenerateRawOperator, {"days": "2", "scale": "0.5"}, ("generate", "2024-05-01", 2, 7, 0.5)),
+        (ops.IngestGtfsOperator, {"source": "feed.zip", "days": "3", "feed": "tram"}, (
+            "ingest_gtfs",
+            {"sources": ["feed.zip"], "source_options": None, "date": "2024-05-01", "days": 3, "feed": "tram",
+             "folder": None, "dry_run": False},
+        )),
         (ops.LoadCalendarOperator, {}, ("load_calendar", "2023-12-01", "2025-01-31")),
         (ops.LoadCalendarOperator, {"start": "2024-01-01", "end": "2024-02-01"}, ("load_calendar", "2024-01-01", "2024-02-01")),
         (ops.StageRawOperator, {}, ("stage", "2024-05-01")),

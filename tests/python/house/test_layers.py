@@ -71,7 +71,7 @@ def test_the_copy_codec_names_no_client():
 LEVELS = [
     {"py"},
     {"pipeline"},
-    {"warehouse", "clickhouse", "lake", "generate", "quality"},
+    {"warehouse", "clickhouse", "lake", "generate", "quality", "feeds"},
     {"postgres", "load"},
     {"clean", "history", "rollup"},
     {"model"},

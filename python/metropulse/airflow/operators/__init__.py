@@ -17,6 +17,7 @@ from metropulse.airflow.operators.day import (
     LoadTelemetryOperator,
     StageRawOperator,
 )
+from metropulse.airflow.operators.feeds import IngestGtfsOperator
 from metropulse.airflow.operators.operations import (
     PurgeOperator,
     RequeueRejectedOperator,
@@ -31,6 +32,7 @@ __all__ = [
     "CheckQualityOperator",
     "CopyParquetOperator",
     "GenerateRawOperator",
+    "IngestGtfsOperator",
     "LoadCalendarOperator",
     "LoadDimensionsOperator",
     "LoadFactsOperator",

@@ -1,0 +1,65 @@
+"""Operators that turn an agency's own feeds into raw days."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from metropulse.airflow.operators.base import COMMON_FIELDS, PartitionOperator
+
+if TYPE_CHECKING:
+    from metropulse.airflow._compat import Context
+    from metropulse.pipeline import Pipeline
+    from metropulse.results import Report
+
+__all__ = ["IngestGtfsOperator"]
+
+
+class IngestGtfsOperator(PartitionOperator):
+    """Write the timetable of the raw day, from GTFS Schedule.
+
+    Args:
+        source: A zip or a folder, as path or URL within reach of the lake's connection; or several versions of a feed.
+        dt: The first service date; the run's own when None.
+        days: How many service dates.
+        feed: Name to set before every id, with a colon, in a lake of several agencies.
+        folder: Folder within the archive, when several hold a feed.
+        dry_run: Read and count, and write nothing.
+        **kwargs: Those of `PartitionOperator`.
+    """
+
+    template_fields: Sequence[str] = ("source", "dt", "days", "feed", "folder", *COMMON_FIELDS)
+
+    def __init__(
+        self,
+        *,
+        source: str | Sequence[str],
+        dt: str | None = None,
+        days: int | str = 1,
+        feed: str | None = None,
+        folder: str | None = None,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dt=dt, **kwargs)
+        self.source = source
+        self.days = days
+        self.feed = feed
+        self.folder = folder
+        self.only_report = dry_run
+
+    def open(self) -> AbstractContextManager[Pipeline]:
+        """Open the lake alone."""
+        return self.hook.lake_pipeline()
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Ingest the feed."""
+        return pipeline.ingest_gtfs(
+            self.source,
+            self.partition(context),
+            days=int(self.days),
+            feed=self.feed,
+            folder=self.folder,
+            dry_run=self.only_report,
+        )

@@ -1,0 +1,86 @@
+"""Commands that turn an agency's own feeds into raw days."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from metropulse.cli.options import examples, option, options
+from metropulse.cli.output import console, print_report, table
+from metropulse.cli.progress import progress
+from metropulse.cli.target import Target, target_options
+from metropulse.ingest import ingest_gtfs
+
+__all__ = ["COMMANDS"]
+
+
+@click.group(
+    "ingest",
+    epilog=examples(
+        "ingest gtfs google_transit.zip --date 2024-05-01 --days 7",
+        "ingest gtfs https://agency.example/gtfs.zip --date 2024-05-01 --time-zone America/Chicago --json",
+    ),
+)
+@target_options(skip=("warehouse", "mart"))
+def ingest(_target: Target) -> None:
+    """Turn an agency's own feeds into raw days of the lake."""
+
+
+@ingest.command(
+    "gtfs",
+    epilog=examples(
+        "ingest gtfs google_transit.zip --date 2024-05-01",
+        "ingest gtfs old.zip new.zip --date 2024-05-01 --days 31      each date from the version that holds",
+        "ingest gtfs s3://feeds/tram.zip --date 2024-05-01 --feed tram",
+    ),
+)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@options(
+    option(ingest_gtfs, "dt", "--date", "dt", metavar="YYYY-MM-DD"),
+    option(ingest_gtfs, "days", type=click.IntRange(min=1)),
+    option(ingest_gtfs, "feed", metavar="NAME"),
+    option(ingest_gtfs, "folder", metavar="FOLDER"),
+    option(ingest_gtfs, "dry_run"),
+)
+@target_options(skip=("warehouse", "mart"))
+def gtfs(target: Target, sources: tuple[str, ...], dt: str, **chosen: Any) -> None:
+    """Write the timetable of service dates, from GTFS Schedule.
+
+    SOURCE is a zip or a folder, as path or URL; several are versions of one feed.
+    """
+    with progress(quiet=target.quiet) as show:
+        report = ingest_gtfs(sources, target.lake_only(), dt, progress=show, **chosen)
+    print_report(report, as_json=target.as_json)
+    if not target.as_json:
+        _print_days(report)
+
+
+def _print_days(report: Any) -> None:
+    """Print a line for each service date, and what of the feeds was left out."""
+    from rich.markup import escape
+
+    out = console()
+    columns = ("dt", "trips", "stop times", "rejected", "", "source")
+    rows = [
+        [day.dt, f"{day.trips:,}", f"{day.stop_times:,}", f"{day.rejected:,}", _remark(day, report), escape(day.source)]
+        for day in report.days
+    ]
+    out.print(table(columns, rows, right=("trips", "stop times", "rejected")))
+    for feed in report.feeds:
+        if feed.unread_files:
+            out.print(f"files left out: {escape(', '.join(feed.unread_files))}")
+
+
+def _remark(day: Any, report: Any) -> str:
+    remarks = []
+    if day.unchanged:
+        remarks.append("unchanged")
+    if report.dry_run:
+        remarks.append("not written")
+    if not day.is_claimed:
+        remarks.append("outside the feed's dates")
+    return ", ".join(remarks)
+
+
+COMMANDS: tuple[click.Command, ...] = (ingest,)

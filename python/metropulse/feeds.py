@@ -1,0 +1,80 @@
+"""The verbs of `Pipeline` that turn an agency's own feeds into raw days."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from metropulse.days import Day, iso_day
+from metropulse.exceptions import ConfigError
+from metropulse.results import Progress, Report
+from metropulse.sources import Name, first_url, stream_or_paths
+from metropulse.stores import store_kind, store_options
+
+if TYPE_CHECKING:
+    from metropulse import _core
+    from metropulse.settings import Settings
+
+__all__ = ["Feeds"]
+
+
+class Feeds:
+    """Part of `Pipeline`: what turns an agency's own feeds into raw days of the lake."""
+
+    _core: _core.Pipeline
+    _settings: Settings
+
+    def ingest_gtfs(
+        self,
+        source: Name | Iterable[Name],
+        dt: Day,
+        *,
+        days: int = 1,
+        feed: str | None = None,
+        folder: str | None = None,
+        dry_run: bool = False,
+        source_options: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Write the timetable of service dates into the lake; see `metropulse.ingest_gtfs`.
+
+        Args:
+            source: A zip or a folder, as path or URL; or several versions of one feed.
+            dt: The first service date.
+            days: How many service dates.
+            feed: Name to set before every id, with a colon, in a lake of several agencies.
+            folder: Folder within the archive, when several hold a feed.
+            dry_run: Read and count, and write nothing.
+            source_options: Options of the sources' object store.
+            progress: Told about rows done.
+
+        Returns:
+            The report.
+        """
+        sources = stream_or_paths(source)
+        if not isinstance(sources, list):
+            raise ConfigError("the source is an Arrow stream, expected paths or URLs of GTFS feeds")
+        if not isinstance(days, int) or days < 1:
+            raise ConfigError(f"days is {days!r}, expected 1 or more")
+        asked = {
+            "sources": sources,
+            "source_options": _source_options(self._settings, sources, source_options),
+            "date": iso_day(dt),
+            "days": days,
+            "feed": feed,
+            "folder": folder,
+            "dry_run": dry_run,
+        }
+        return Report.from_json(self._core.ingest_gtfs(json.dumps(asked), progress=progress))
+
+
+def _source_options(settings: Settings, sources: list[str], given: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Return the options that reach the sources; None where the lake's own do."""
+    if given is not None:
+        return {key: str(value) for key, value in given.items()}
+    url = first_url(sources)
+    if store_kind(url) is None or (settings.lake_options and store_kind(settings.lake) in {None, store_kind(url)}):
+        return None
+    return store_options(url, os.environ)

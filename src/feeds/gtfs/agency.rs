@@ -1,0 +1,157 @@
+//! `agency.txt` and `feed_info.txt`: who runs the service, in which zone, and which version of the feed this is.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+
+use super::archive::Archive;
+use super::reject::{Bad, Tally};
+use super::rows::{Row, Source, read};
+use super::value;
+use crate::control::Cancel;
+use crate::error::{Error, Result};
+use crate::model::Dataset;
+
+pub(super) const AGENCY: Source = Source {
+    file: "agency.txt",
+    dataset: Dataset::Routes,
+    columns: &["agency_name", "agency_timezone", "agency_id"],
+    required: 2,
+    keeps_all: false,
+};
+const NAME: usize = 0;
+const ZONE: usize = 1;
+const ID: usize = 2;
+
+pub(super) const FEED_INFO: Source = Source {
+    file: "feed_info.txt",
+    dataset: Dataset::Routes,
+    columns: &["feed_version", "feed_start_date", "feed_end_date"],
+    required: 0,
+    keeps_all: false,
+};
+
+/// Names by id, and the zone that all share.
+#[derive(Debug)]
+pub(super) struct Agencies {
+    pub(super) zone: Tz,
+    names: BTreeMap<String, String>,
+}
+
+impl Agencies {
+    pub(super) fn read(archive: &Archive, source: &str, tally: &mut Tally, cancel: &Cancel) -> Result<Self> {
+        let (mut names, mut zones) = (BTreeMap::new(), BTreeMap::<String, String>::new());
+        let mut each = |row: &Row<'_>, tally: &mut Tally| {
+            let [name, zone, id] = [NAME, ZONE, ID].map(|column| std::str::from_utf8(row.get(column)).ok());
+            let (Some(name), Some(zone), Some(id)) = (name, zone, id) else { return Err(Bad::unreadable()) };
+            let called = if name.is_empty() { id } else { name };
+            zones.entry(zone.to_owned()).or_insert_with(|| called.to_owned());
+            if names.insert(id.to_owned(), name.to_owned()).is_some() {
+                tally.duplicate(&AGENCY);
+            }
+            Ok(())
+        };
+        archive.read(AGENCY.file, |input| read(&AGENCY, input, tally, cancel, &mut each))?;
+        let zone = only_zone(source, &zones)?;
+        Ok(Self { zone, names })
+    }
+
+    /// The name of a route's agency; without an id, of the only one there is.
+    pub(super) fn name(&self, id: &str) -> Option<&str> {
+        let by_id = self.names.get(id).or_else(|| {
+            let mut all = self.names.values();
+            if id.is_empty() { all.next().filter(|_| all.next().is_none()) } else { None }
+        });
+        by_id.map(String::as_str).filter(|name| !name.is_empty())
+    }
+}
+
+fn only_zone(source: &str, zones: &BTreeMap<String, String>) -> Result<Tz> {
+    let mut all = zones.iter();
+    let named = || zones.iter().map(|(zone, agency)| format!("{zone} ({agency})")).collect::<Vec<_>>().join(", ");
+    match (all.next(), all.next()) {
+        (None, _) => Err(Error::data(format!("agency.txt of {source} names no agency, expected at least one"))),
+        (Some(_), Some(_)) => Err(Error::data(format!(
+            "agencies of {source} have different zones: {}; a feed has one, split it by agency",
+            named()
+        ))),
+        (Some((zone, _)), None) => zone.parse().map_err(|_| {
+            Error::data(format!("agency_timezone in agency.txt of {source} is {zone:?}, expected an IANA name"))
+        }),
+    }
+    .map_err(|e| e.with("source", source).with("file", AGENCY.file).with("column", "agency_timezone"))
+}
+
+/// What a feed says of itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Info {
+    pub(super) version: Option<String>,
+    pub(super) start: Option<NaiveDate>,
+    pub(super) end: Option<NaiveDate>,
+}
+
+impl Info {
+    pub(super) fn read(archive: &Archive, tally: &mut Tally, cancel: &Cancel) -> Result<Self> {
+        let mut info = Self::default();
+        if !archive.has(FEED_INFO.file) {
+            return Ok(info);
+        }
+        let mut each = |row: &Row<'_>, _: &mut Tally| {
+            let version = std::str::from_utf8(row.get(0)).map_err(|_| Bad::unreadable())?;
+            let (start, end) = (value::date(row.get(1))?, value::date(row.get(2))?);
+            info = Self { version: Some(version.to_owned()).filter(|text| !text.is_empty()), start, end };
+            Ok(())
+        };
+        archive.read(FEED_INFO.file, |input| read(&FEED_INFO, input, tally, cancel, &mut each))?;
+        Ok(info)
+    }
+}
+
+/// Orders versions as people number them: runs of digits by their number, all else by its letters.
+pub(super) fn compare_versions(one: &str, other: &str) -> Ordering {
+    let (mut one, mut other) = (one, other);
+    loop {
+        let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+        match (one.chars().next(), other.chars().next()) {
+            (None, None) => return Ordering::Equal,
+            (Some(a), Some(b)) if !(is_number(one) && is_number(other)) => {
+                if a != b {
+                    return a.cmp(&b);
+                }
+                (one, other) = (&one[a.len_utf8()..], &other[b.len_utf8()..]);
+            }
+            (Some(_), Some(_)) => {
+                let (a, rest) = digits(one);
+                let (b, other_rest) = digits(other);
+                match a.len().cmp(&b.len()).then_with(|| a.cmp(b)) {
+                    Ordering::Equal => (one, other) = (rest, other_rest),
+                    unequal @ (Ordering::Less | Ordering::Greater) => return unequal,
+                }
+            }
+            (a, b) => return a.cmp(&b),
+        }
+    }
+}
+
+/// The digits at the start, without leading zeros, and what follows.
+fn digits(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (text[..end].trim_start_matches('0'), &text[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered_as_people_number_them() {
+        let rising = ["", "2023-9", "2023-10", "2023-10b", "67", "100", "1000", "v1.9", "v1.10"];
+        let mut sorted = rising;
+        sorted.reverse();
+        sorted.sort_by(|a, b| compare_versions(a, b));
+        assert_eq!(sorted, ["", "67", "100", "1000", "2023-9", "2023-10", "2023-10b", "v1.9", "v1.10"]);
+        assert_eq!(compare_versions("007", "7"), Ordering::Equal);
+    }
+}

@@ -1,0 +1,159 @@
+//! What a feed's files held and what of it is no use: counts, and bad rows with file, line and reason.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::rows::{Row, Source};
+use super::value::Unreadable;
+use crate::error::{Error, Result};
+use crate::model::{Dataset, Reason};
+
+/// Bad rows that are kept: a feed with more of them is broken as a whole.
+const MOST_REJECTS: usize = 100_000;
+/// A share is judged from so many bad rows on: in a small file one row is a large share.
+const FEWEST_FOR_SHARE: u64 = 10;
+
+/// Why a row is of no use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bad {
+    pub(super) reason: Reason,
+    /// The trip that the row is about, when it concerns only the days on which that runs.
+    pub(super) trip: Option<u32>,
+}
+
+impl Bad {
+    pub(super) fn new(reason: Reason) -> Self {
+        Self { reason, trip: None }
+    }
+
+    pub(super) fn unreadable() -> Self {
+        Self::new(Reason::Unconvertible)
+    }
+
+    /// The same, of a trip.
+    pub(super) fn of(self, trip: u32) -> Self {
+        Self { trip: Some(trip), ..self }
+    }
+}
+
+impl From<Unreadable> for Bad {
+    fn from(_: Unreadable) -> Self {
+        Self::unreadable()
+    }
+}
+
+/// A bad row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// The raw dataset that lacks it.
+    pub dataset: Dataset,
+    /// The file of the feed: `stop_times.txt`.
+    pub file: &'static str,
+    /// Its line there, from 1 (the header).
+    pub line: u64,
+    /// Why.
+    pub reason: Reason,
+    /// The row as it came.
+    pub row_json: String,
+    /// The trip on whose days it counts; `None` on every day.
+    pub(super) trip: Option<u32>,
+}
+
+/// What one file of the feed held.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FileTally {
+    /// Rows, the header and blank lines apart.
+    pub rows_read: u64,
+    /// Rows equal in key to a later one, which won.
+    pub rows_duplicate: u64,
+    /// Rows that cannot be used.
+    pub rows_rejected: u64,
+    /// Columns that are not kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown_columns: Vec<String>,
+    /// The raw dataset that its rows become, or decide on.
+    #[serde(skip)]
+    pub dataset: &'static str,
+}
+
+/// Counts by file, and all bad rows.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// By file name, for the files that were read.
+    pub files: BTreeMap<&'static str, FileTally>,
+    /// Bad rows by file and line.
+    pub rejects: Vec<Reject>,
+}
+
+impl Tally {
+    pub(super) fn begin<'a>(&mut self, table: &'static Source, unknown: impl Iterator<Item = &'a String>) {
+        let unknown_columns = unknown.filter(|name| !name.is_empty()).cloned().collect();
+        self.files
+            .insert(table.file, FileTally { unknown_columns, dataset: table.dataset.name(), ..FileTally::default() });
+    }
+
+    pub(super) fn end(&mut self, table: &'static Source, rows: u64) {
+        if let Some(file) = self.files.get_mut(table.file) {
+            file.rows_read = rows;
+        }
+    }
+
+    /// Counts a row that a later one of its key replaced.
+    pub(super) fn duplicate(&mut self, table: &'static Source) {
+        if let Some(file) = self.files.get_mut(table.file) {
+            file.rows_duplicate += 1;
+        }
+    }
+
+    pub(super) fn reject(&mut self, table: &'static Source, row: &Row<'_>, bad: Bad) -> Result<()> {
+        self.keep(Reject {
+            dataset: table.dataset,
+            file: table.file,
+            line: row.line,
+            reason: bad.reason,
+            row_json: row.json(),
+            trip: bad.trip,
+        })
+    }
+
+    pub(super) fn keep(&mut self, reject: Reject) -> Result<()> {
+        if let Some(file) = self.files.get_mut(reject.file) {
+            file.rows_rejected += 1;
+        }
+        if self.rejects.len() >= MOST_REJECTS {
+            return Err(too_many(&reject, &format!("more than {MOST_REJECTS} rows of the feed cannot be used")));
+        }
+        self.rejects.push(reject);
+        Ok(())
+    }
+
+    /// Takes in what another part of the work counted.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.files.extend(other.files);
+        self.rejects.extend(other.rejects);
+    }
+
+    /// An error if too large a share of a file's rows is of no use.
+    pub fn judge(&self, limit: f64) -> Result<()> {
+        for (name, file) in &self.files {
+            let is_over = file.rows_rejected as f64 > limit * file.rows_read as f64;
+            if file.rows_rejected >= FEWEST_FOR_SHARE && is_over {
+                let first = self.rejects.iter().find(|reject| reject.file == *name);
+                let what = format!(
+                    "{} of {} rows of {name} cannot be used, above the reject limit of {limit}",
+                    file.rows_rejected, file.rows_read
+                );
+                return Err(first.map_or_else(|| Error::data(what.clone()), |first| too_many(first, &what)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_many(first: &Reject, what: &str) -> Error {
+    let Reject { file, line, reason, row_json, .. } = first;
+    Error::data(format!("{what}; such as line {line} of {file} ({}): {row_json}; repair the feed", reason.code()))
+        .with("file", file)
+        .with("line", line)
+}

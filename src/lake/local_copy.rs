@@ -1,0 +1,136 @@
+//! A file or folder of any place as one of this machine, for formats that are read from files.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use object_store::http::HttpBuilder;
+use object_store::path::Path;
+use object_store::{ClientOptions, Error as StoreError, GetResult, ObjectStore, ObjectStoreExt};
+use tempfile::{TempDir, TempPath};
+use url::Url;
+
+use super::failure::{Scrub, file_error, store_error};
+use super::open::{Lake, stoppable};
+use crate::config::Secret;
+use crate::control::Cancel;
+use crate::error::{Error, Result};
+
+/// A file or folder of this machine. What was copied goes with it.
+#[derive(Debug)]
+pub struct LocalCopy {
+    /// The source, without secrets.
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    _copied: Copied,
+}
+
+#[derive(Debug)]
+enum Copied {
+    Nothing,
+    File { _file: TempPath },
+    Folder { _folder: TempDir },
+}
+
+/// Makes a path or URL readable from this machine: a local one in place, an object or the objects directly below a
+/// prefix in `spool` (the system's temporary folder when unset).
+///
+/// # Errors
+/// `NotFound` when nothing is there; `Storage` as the store says; `Config` for a malformed name.
+pub async fn local_copy(
+    source: &str,
+    options: &BTreeMap<String, Secret>,
+    spool: Option<&FilePath>,
+    cancel: &Cancel,
+) -> Result<LocalCopy> {
+    let path = match source.split_once("://") {
+        None => PathBuf::from(source),
+        Some(("file", path)) => PathBuf::from(path),
+        Some(("http" | "https", _)) => return from_web(source, spool, cancel).await,
+        Some(_) => return from_store(source, options, spool, cancel).await,
+    };
+    let name = path.display().to_string();
+    std::fs::metadata(&path).map_err(|e| file_error(e, "reading", &name))?;
+    Ok(LocalCopy { name, path, _copied: Copied::Nothing })
+}
+
+/// Fetches what a web server has under an address, whose query may hold a key.
+async fn from_web(source: &str, spool: Option<&FilePath>, cancel: &Cancel) -> Result<LocalCopy> {
+    let url = Url::parse(source).map_err(|e| Error::config(format!("the source is no URL: {e}")))?;
+    let shown = source.split('?').next().unwrap_or(source).to_owned();
+    let secrets: Vec<String> = url.query_pairs().map(|(_, value)| value.into_owned()).collect();
+    let scrub = Scrub::new(secrets.iter().map(String::as_str).chain(url.password()));
+    let failed = |e: StoreError| store_error(e, &scrub, "reading", &shown);
+    let client = ClientOptions::new().with_allow_http(true);
+    let store = HttpBuilder::new().with_url(source).with_client_options(client).build().map_err(failed)?;
+    let got = stoppable(cancel, store.get(&Path::default())).await?.map_err(failed)?;
+    let file = copy(got, spool, cancel, &failed).await?;
+    Ok(LocalCopy { name: shown, path: file.to_path_buf(), _copied: Copied::File { _file: file } })
+}
+
+async fn from_store(
+    source: &str,
+    options: &BTreeMap<String, Secret>,
+    spool: Option<&FilePath>,
+    cancel: &Cancel,
+) -> Result<LocalCopy> {
+    let place = Lake::open(source, options)?;
+    let name = place.url().to_owned();
+    let failed = |e: StoreError| place.failed(e, "reading", &name);
+    let store = place.store()?;
+    match stoppable(cancel, store.get(&place.root)).await? {
+        Ok(got) if !place.root.is_root() => {
+            let file = copy(got, spool, cancel, &failed).await?;
+            Ok(LocalCopy { path: file.to_path_buf(), name, _copied: Copied::File { _file: file } })
+        }
+        Ok(_) | Err(StoreError::NotFound { .. }) => {
+            let folder = copy_folder(&place, &store, spool, cancel).await?;
+            Ok(LocalCopy { path: folder.path().to_path_buf(), name, _copied: Copied::Folder { _folder: folder } })
+        }
+        Err(e) => Err(failed(e)),
+    }
+}
+
+async fn copy_folder(
+    place: &Lake,
+    store: &Arc<dyn ObjectStore>,
+    spool: Option<&FilePath>,
+    cancel: &Cancel,
+) -> Result<TempDir> {
+    let failed = |e: StoreError| place.failed(e, "reading", place.url());
+    let listing = stoppable(cancel, store.list_with_delimiter(Some(&place.root))).await?.map_err(failed)?;
+    if listing.objects.is_empty() {
+        return Err(Error::not_found(format!("{} is not there", place.url())).with("source", place.url()));
+    }
+    let parent = spool.map_or_else(std::env::temp_dir, FilePath::to_path_buf);
+    let spooling = |e: std::io::Error| file_error(e, "spooling to", parent.display());
+    let folder = tempfile::Builder::new().prefix("metropulse-").tempdir_in(&parent).map_err(spooling)?;
+    for object in listing.objects {
+        let Some(file) = object.location.filename() else { continue };
+        let got = stoppable(cancel, store.get(&object.location)).await?.map_err(failed)?;
+        let spooled = copy(got, Some(folder.path()), cancel, &failed).await?;
+        spooled.persist(folder.path().join(file)).map_err(|e| spooling(e.error))?;
+    }
+    Ok(folder)
+}
+
+async fn copy(
+    got: GetResult,
+    spool: Option<&FilePath>,
+    cancel: &Cancel,
+    failed: &(impl Fn(StoreError) -> Error + Sync),
+) -> Result<TempPath> {
+    let folder = spool.map_or_else(std::env::temp_dir, FilePath::to_path_buf);
+    let spooling = |e| file_error(e, "spooling to", folder.display());
+    std::fs::create_dir_all(&folder).map_err(spooling)?;
+    let mut file = tempfile::Builder::new().prefix("metropulse-").tempfile_in(&folder).map_err(spooling)?;
+    let mut stream = got.into_stream().into_stream();
+    while let Some(chunk) = stoppable(cancel, stream.next()).await? {
+        file.write_all(&chunk.map_err(failed)?).map_err(spooling)?;
+    }
+    file.flush().map_err(spooling)?;
+    Ok(file.into_temp_path())
+}

@@ -1,0 +1,377 @@
+//! Raw days of an agency's timetable: GTFS Schedule into the lake.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{Days, NaiveDate};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Pipeline;
+use super::outcome::Outcome;
+use super::report::{Report, TableReport};
+use crate::config::Secret;
+use crate::error::{Error, Result};
+use crate::feeds::gtfs::{Day, Feed, FileTally, OpenOptions, Table, version_for};
+use crate::lake::{Lake, LocalCopy, ManifestFile, PartitionWriter, local_copy, rejected_path};
+use crate::model::{Dataset, Reason};
+
+/// The most days one call makes: a typing error should not fill a disk.
+const MOST_DAYS: u64 = 3_660;
+/// What this version makes of a feed; another one makes other bytes of it.
+const RULES: u32 = 1;
+
+/// What is asked for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngestGtfs {
+    /// Paths or URLs of one feed's versions.
+    pub sources: Vec<String>,
+    /// Options of their object store; those of the lake when unset.
+    pub source_options: Option<BTreeMap<String, Secret>>,
+    /// The first service date.
+    pub date: NaiveDate,
+    /// How many.
+    pub days: u64,
+    /// The name before every id, in a lake of several agencies.
+    pub feed: Option<String>,
+    /// The folder within the archive, when several hold a feed.
+    pub folder: Option<String>,
+    /// Read and count, and write nothing.
+    pub dry_run: bool,
+}
+
+/// One version of a feed, for the report.
+#[derive(Clone, Debug, Serialize)]
+pub struct FeedReport {
+    /// Where it came from.
+    pub source: String,
+    /// The digest of its bytes.
+    pub sha256: String,
+    /// `feed_version` of `feed_info.txt`.
+    pub feed_version: Option<String>,
+    /// The first date for which it holds.
+    pub valid_from: Option<NaiveDate>,
+    /// The last date for which it holds.
+    pub valid_to: Option<NaiveDate>,
+    /// What its files held; empty when no day was read from it.
+    pub files: BTreeMap<&'static str, FileTally>,
+    /// Files that are not read.
+    pub unread_files: Vec<String>,
+}
+
+/// One service date, for the report.
+#[derive(Clone, Debug, Serialize)]
+pub struct DayReport {
+    /// The service date.
+    pub dt: NaiveDate,
+    /// The source whose version holds on it.
+    pub source: String,
+    /// Whether that version claims the date.
+    pub is_claimed: bool,
+    /// Runs scheduled.
+    pub trips: u64,
+    /// Their calls.
+    pub stop_times: u64,
+    /// Rows of the feed that cannot be used on this date.
+    pub rejected: u64,
+    /// Whether the lake held exactly this already.
+    pub unchanged: bool,
+}
+
+/// A feed, and the days that are made of it.
+struct Work<'a> {
+    lake: &'a Lake,
+    asked: &'a IngestGtfs,
+    feed: &'a Arc<Feed>,
+}
+
+impl Pipeline {
+    /// Writes the timetable of `days` service dates from `date` on into the lake; what else a raw day holds stays.
+    ///
+    /// # Errors
+    /// `Config` for a zone that is not the service zone and for several feeds or versions of which none is chosen;
+    /// `Schema` and `Data` for a feed that cannot be read; the lake's own.
+    pub async fn ingest_gtfs(&self, asked: IngestGtfs) -> Result<Report> {
+        let started = Instant::now();
+        let dates = asked.dates()?;
+        let lake = self.lake()?;
+        let (_copies, feeds) = self.open_feeds(&asked).await?;
+        let mut dates_of = BTreeMap::<usize, Vec<NaiveDate>>::new();
+        for date in dates {
+            dates_of.entry(version_for(&feeds, date)?).or_default().push(date);
+        }
+        let mut report = Report::new("ingest_gtfs", None);
+        let mut told: Vec<FeedReport> = feeds.iter().map(|feed| FeedReport::of(feed)).collect();
+        let mut days = Vec::new();
+        for (number, dates) in dates_of {
+            let (Some(feed), Some(told)) = (feeds.get(number), told.get_mut(number)) else { continue };
+            self.check_zone(feed)?;
+            let work = Work { lake: &lake, asked: &asked, feed };
+            self.ingest_feed(&work, &dates, &mut report, told, &mut days).await?;
+        }
+        days.sort_by_key(|day| day.dt);
+        let is_unchanged = days.iter().all(|day| day.unchanged);
+        report.unchanged = is_unchanged;
+        report.tables.values_mut().for_each(|table| table.unchanged = is_unchanged);
+        let IngestGtfs { dry_run, .. } = asked;
+        report.outcome = Outcome::IngestedGtfs { lake: lake.url().to_owned(), feeds: told, days, dry_run };
+        Ok(report.took(started))
+    }
+
+    /// Fetches and opens all sources; the copies must outlive the reading.
+    async fn open_feeds(&self, asked: &IngestGtfs) -> Result<(Vec<LocalCopy>, Vec<Arc<Feed>>)> {
+        let options = asked.source_options.as_ref().unwrap_or(&self.settings.lake_options);
+        let spool = self.settings.spool.clone();
+        let (mut copies, mut feeds) = (Vec::new(), Vec::new());
+        for source in &asked.sources {
+            self.progress.begin(&format!("open {}", source.split('?').next().unwrap_or(source)), 0);
+            let copy = local_copy(source, options, spool.as_deref(), &self.cancel).await?;
+            let (path, name, spool) = (copy.path.clone(), copy.name.clone(), spool.clone());
+            let (folder, prefix, cancel) = (asked.folder.clone(), asked.feed.clone(), self.cancel.clone());
+            let open = move || {
+                let spool = spool.as_deref();
+                let options = OpenOptions { folder: folder.as_deref(), prefix: prefix.as_deref(), spool };
+                Feed::open(&path, &name, options, &cancel)
+            };
+            feeds.push(Arc::new(blocking(open).await?));
+            copies.push(copy);
+        }
+        Ok((copies, feeds))
+    }
+
+    fn check_zone(&self, feed: &Feed) -> Result<()> {
+        let service_zone = self.settings.zone()?;
+        if feed.zone == service_zone {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "the agencies of {} are in {}, the service zone is {service_zone}; set time_zone (--time-zone, \
+             METROPULSE_TIME_ZONE) to the agencies' zone",
+            feed.source, feed.zone
+        ))
+        .with("source", &feed.source))
+    }
+
+    async fn ingest_feed(
+        &self,
+        work: &Work<'_>,
+        dates: &[NaiveDate],
+        report: &mut Report,
+        told: &mut FeedReport,
+        days: &mut Vec<DayReport>,
+    ) -> Result<()> {
+        let mut ahead = Vec::new();
+        for date in dates {
+            match work.unchanged(*date).await? {
+                Some(day) => days.push(day),
+                None => ahead.push(*date),
+            }
+        }
+        if ahead.is_empty() {
+            return Ok(());
+        }
+        self.progress.begin(&format!("read {}", work.feed.source), 0);
+        let (feed, cancel, progress) = (Arc::clone(work.feed), self.cancel.clone(), self.progress.clone());
+        let asked = ahead.clone();
+        let schedule = blocking(move || feed.read(&asked, &cancel, &progress)).await?;
+        schedule.tally.judge(self.settings.reject_limit)?;
+        let mut rejected = BTreeSet::new();
+        for date in ahead {
+            let day = schedule.day(date)?;
+            let mut made = self.write_day(work, &day, report).await?;
+            made.rejected = day.rejects.len() as u64;
+            days.push(made);
+            rejected.extend(day.rejects.iter().map(|r| (r.dataset, r.file, r.line, r.reason)));
+        }
+        told.files = schedule.tally.files.clone();
+        told.count(report, &rejected);
+        Ok(())
+    }
+
+    /// Writes one day, unless the lake holds exactly this.
+    async fn write_day(&self, work: &Work<'_>, day: &Day<'_>, report: &mut Report) -> Result<DayReport> {
+        let [trips, stop_times] = [Table::ScheduledTrips, Table::ScheduledStopTimes].map(|table| day.rows(table));
+        let mut made = work.day_report(day.date, trips, stop_times);
+        if work.asked.dry_run {
+            made.unchanged = false;
+            return Ok(made);
+        }
+        let (part, origin) = (work.asked.feed.as_deref(), work.origin(day.date));
+        let writer = work.lake.amend(day.date, &self.cancel).await?;
+        work.check_layout(&writer)?;
+        let mut sealed = Vec::new();
+        for table in Table::ALL.into_iter().filter(|table| *table != Table::Shapes || day.rows(*table) > 0) {
+            self.progress.begin(&format!("write {} {}", day.date, table.name()), day.rows(table));
+            let mut file = writer.begin(table.dataset(), part, &table.schema())?;
+            for batch in day.batches(table) {
+                let batch = batch?;
+                file.write(&batch).await?;
+                self.progress.add(batch.num_rows() as u64);
+            }
+            sealed.push(file.seal_as(&origin).await?);
+        }
+        if !day.rejects.is_empty() {
+            let batch = day.rejects_batch()?;
+            let mut file = writer.begin_rejected(part, &batch.schema())?;
+            file.write(&batch).await?;
+            sealed.push(file.seal_as(&origin).await?);
+        }
+        let files: Vec<ManifestFile> = sealed.iter().map(|(_, file)| file.clone()).collect();
+        made.unchanged = !writer.replace_files(|path| work.is_ours(path), sealed).await?;
+        for (table, file) in Table::ALL.into_iter().filter_map(|t| Some((t, files.iter().find(|f| is_of(&f.path, t))?)))
+        {
+            let counts = report.tables.entry(table.name().to_owned()).or_default();
+            counts.files += 1;
+            counts.bytes += file.bytes.unwrap_or(0);
+            counts.rows_loaded += file.rows.unwrap_or(0);
+            counts.rows_written += if made.unchanged { 0 } else { file.rows.unwrap_or(0) };
+        }
+        report.files += files.len() as u64;
+        report.bytes += files.iter().filter_map(|file| file.bytes).sum::<u64>();
+        report.rows += if made.unchanged { 0 } else { files.iter().filter_map(|file| file.rows).sum() };
+        Ok(made)
+    }
+}
+
+impl IngestGtfs {
+    /// The days asked for.
+    fn dates(&self) -> Result<Vec<NaiveDate>> {
+        if !(1..=MOST_DAYS).contains(&self.days) {
+            return Err(Error::config(format!("days is {}, expected 1 to {MOST_DAYS}", self.days)));
+        }
+        if self.sources.is_empty() {
+            return Err(Error::config("the source is an empty list, expected at least one path or URL"));
+        }
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        match &self.feed {
+            Some(name) if name.is_empty() || name.starts_with(['.', '_']) || !name.chars().all(is_plain) => {
+                Err(Error::config(format!(
+                    "feed is {name:?}, expected a short name of letters, digits, - and . such as agency-a"
+                )))
+            }
+            Some(_) | None => (0..self.days)
+                .map(|offset| {
+                    let date = self.date.checked_add_days(Days::new(offset));
+                    date.ok_or_else(|| Error::config(format!("{offset} days after {} is no date", self.date)))
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Work<'_> {
+    /// What the manifest says of the files of a date.
+    fn origin(&self, date: NaiveDate) -> Value {
+        json!({
+            "format": "gtfs",
+            "feed": self.asked.feed,
+            "feed_sha256": self.feed.sha256,
+            "feed_version": self.feed.version,
+            "valid_from": self.feed.valid_from,
+            "valid_to": self.feed.valid_to,
+            "service_date": date,
+            "rules": RULES,
+        })
+    }
+
+    fn path(&self, table: Table) -> String {
+        let name = table.name();
+        self.asked.feed.as_ref().map_or_else(|| format!("{name}.parquet"), |part| format!("{name}/{part}.parquet"))
+    }
+
+    /// Whether a file of a day is one that this feed brings.
+    fn is_ours(&self, path: &str) -> bool {
+        Table::ALL.into_iter().any(|table| self.path(table) == path)
+            || path == rejected_path(self.asked.feed.as_deref())
+    }
+
+    /// A named feed's files stand in folders, an only feed's beside them; a day that holds both cannot be read.
+    fn check_layout(&self, writer: &PartitionWriter) -> Result<()> {
+        let is_other = |path: &str| {
+            let base = path.split(['/', '.']).next().unwrap_or(path);
+            let is_part = path.contains('/');
+            Table::ALL.iter().any(|table| table.name() == base) && is_part != self.asked.feed.is_some()
+        };
+        match writer.files().find(|file| is_other(&file.path)) {
+            None => Ok(()),
+            Some(file) => Err(Error::config(format!(
+                "the day holds {} already, {}; give every feed of a lake a name, or none",
+                file.path,
+                if self.asked.feed.is_some() { "of a feed without a name" } else { "of a named feed" }
+            ))
+            .with("file", &file.path)),
+        }
+    }
+
+    fn day_report(&self, dt: NaiveDate, trips: u64, stop_times: u64) -> DayReport {
+        let (source, is_claimed) = (self.feed.source.clone(), self.feed.claims(dt));
+        DayReport { dt, source, is_claimed, trips, stop_times, rejected: 0, unchanged: true }
+    }
+
+    /// The report of a day that the lake holds as this very feed makes it.
+    async fn unchanged(&self, date: NaiveDate) -> Result<Option<DayReport>> {
+        if self.asked.dry_run {
+            return Ok(None);
+        }
+        let Some((files, rejected)) = self.lake.sealed_files(date).await? else { return Ok(None) };
+        let origin = self.origin(date);
+        let all = files.iter().chain(&rejected).filter(|file| self.is_ours(&file.path));
+        let ours: Vec<&ManifestFile> = all.filter(|file| file.origin.as_ref() == Some(&origin)).collect();
+        let rows = |table: Table| {
+            let path = self.path(table);
+            ours.iter().find(|file| file.path == path).and_then(|file| file.rows)
+        };
+        let required = Table::ALL.into_iter().filter(|table| *table != Table::Shapes);
+        if required.into_iter().any(|table| rows(table).is_none()) {
+            return Ok(None);
+        }
+        let [trips, stop_times] = [Table::ScheduledTrips, Table::ScheduledStopTimes].map(|t| rows(t).unwrap_or(0));
+        let mut day = self.day_report(date, trips, stop_times);
+        day.rejected =
+            ours.iter().filter(|f| f.path == rejected_path(self.asked.feed.as_deref())).filter_map(|f| f.rows).sum();
+        Ok(Some(day))
+    }
+}
+
+/// Bad rows by dataset, file, line and reason.
+type RejectedRows = BTreeSet<(Dataset, &'static str, u64, Reason)>;
+
+impl FeedReport {
+    fn of(feed: &Feed) -> Self {
+        Self {
+            source: feed.source.clone(),
+            sha256: feed.sha256.clone(),
+            feed_version: feed.version.clone(),
+            valid_from: feed.valid_from,
+            valid_to: feed.valid_to,
+            files: BTreeMap::new(),
+            unread_files: feed.unread_files.clone(),
+        }
+    }
+
+    /// Adds what the feed's files held to the counts of the tables that they become.
+    fn count(&self, report: &mut Report, rejected: &RejectedRows) {
+        for (name, file) in &self.files {
+            let table = report.tables.entry(file.dataset.to_owned()).or_default();
+            table.rows_read += file.rows_read;
+            table.rows_duplicate += file.rows_duplicate;
+            table.unknown_columns.extend(file.unknown_columns.iter().map(|column| format!("{name}: {column}")));
+        }
+        for (dataset, _, _, reason) in rejected {
+            let table: &mut TableReport = report.tables.entry(dataset.name().to_owned()).or_default();
+            table.rows_rejected += 1;
+            *table.rejected_by_reason.entry(reason.code()).or_default() += 1;
+        }
+    }
+}
+
+fn is_of(path: &str, table: Table) -> bool {
+    path.strip_prefix(table.name()).is_some_and(|rest| rest.starts_with(['/', '.']))
+}
+
+/// Work of the processor, off the threads that drive the connections.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal("reading a feed broke off").because(e))?
+}

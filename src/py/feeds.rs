@@ -1,0 +1,18 @@
+//! The verbs that take agencies' own feeds into the lake.
+
+use pyo3::prelude::*;
+
+use super::errors::raise;
+use super::pipeline::{Pipeline, json};
+use crate::error::Error;
+use crate::pipeline::IngestGtfs;
+
+#[pymethods]
+impl Pipeline {
+    #[pyo3(signature = (spec_json, *, progress = None))]
+    fn ingest_gtfs(&self, py: Python<'_>, spec_json: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let asked: IngestGtfs = serde_json::from_str(spec_json)
+            .map_err(|e| raise(py, &Error::config(format!("what to ingest cannot be read: {e}"))))?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.ingest_gtfs(asked).await?) })
+    }
+}
