@@ -12,6 +12,9 @@ const NAN: u16 = 0xC000;
 const INFINITY: u16 = 0xD000;
 const NEGATIVE_INFINITY: u16 = 0xF000;
 
+/// Digits after the point that PostgreSQL can show.
+const MAX_SCALE: u16 = 16_383;
+
 /// Groups of the largest value we write: 77 digits, split at the point.
 const MAX_GROUPS: usize = 24;
 
@@ -73,15 +76,65 @@ fn write_magnitude<M: Magnitude>(mut rest: M, negative: bool, scale: i32, out: &
         0 => (0, POSITIVE),
         _ => (weight - leading as i32, if negative { NEGATIVE } else { POSITIVE }),
     };
+    put(digits.iter().rev().copied(), weight as i16, sign, scale.max(0) as u16, out);
+}
+
+/// Appends the wire form; the highest group comes first.
+fn put(groups: impl ExactSizeIterator<Item = u16>, weight: i16, sign: u16, scale: u16, out: &mut Vec<u8>) {
     let mut head = [0_u8; 8];
-    head[..2].copy_from_slice(&(digits.len() as u16).to_be_bytes());
-    head[2..4].copy_from_slice(&(weight as i16).to_be_bytes());
+    head[..2].copy_from_slice(&(groups.len() as u16).to_be_bytes());
+    head[2..4].copy_from_slice(&weight.to_be_bytes());
     head[4..6].copy_from_slice(&sign.to_be_bytes());
-    head[6..].copy_from_slice(&(scale.max(0) as u16).to_be_bytes());
+    head[6..].copy_from_slice(&scale.to_be_bytes());
     out.extend_from_slice(&head);
-    for digit in digits.iter().rev() {
-        out.extend_from_slice(&digit.to_be_bytes());
+    for group in groups {
+        out.extend_from_slice(&group.to_be_bytes());
     }
+}
+
+/// Appends the number that a text spells as PostgreSQL reads it: `-1.50`, `2e-3`, `NaN`, `-Infinity`.
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) -> Result<(), Why> {
+    let (is_negative, rest) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        Some(_) | None => (false, text),
+    };
+    let sign = match rest.to_ascii_lowercase().as_str() {
+        "nan" if rest == text => NAN,
+        "infinity" | "inf" if is_negative => NEGATIVE_INFINITY,
+        "infinity" | "inf" => INFINITY,
+        _ => return write_digits(rest, if is_negative { NEGATIVE } else { POSITIVE }, out),
+    };
+    put([].into_iter(), 0, sign, 0, out);
+    Ok(())
+}
+
+fn write_digits(text: &str, sign: u16, out: &mut Vec<u8>) -> Result<(), Why> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i16>().map_err(|_| Why::Range)?),
+        None => (text, 0),
+    };
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut digits: Vec<u8> = whole.bytes().chain(part.bytes()).collect();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Why::Range);
+    }
+    // The value is the digits · 10^-scale, cut into groups such that the point falls between two of them.
+    let scale = i32::try_from(part.len()).map_err(|_| Why::Range)? - i32::from(exponent);
+    let shown = u16::try_from(scale.max(0)).ok().filter(|shown| *shown <= MAX_SCALE).ok_or(Why::Range)?;
+    let zeros = (-scale).rem_euclid(4);
+    digits.extend((0..zeros).map(|_| b'0'));
+    let mut groups: Vec<u16> =
+        digits.rchunks(4).map(|group| group.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'))).collect();
+    let lowest = -(scale + zeros) / 4;
+    while groups.pop_if(|group| *group == 0).is_some() {}
+    let empty = groups.iter().take_while(|group| **group == 0).count();
+    let weight = i16::try_from(lowest + groups.len() as i32 - 1).map_err(|_| Why::Range)?;
+    match groups.len() {
+        0 => put([].into_iter(), 0, POSITIVE, shown, out),
+        _ => put(groups[empty..].iter().rev().copied(), weight, sign, shown, out),
+    }
+    Ok(())
 }
 
 /// Appends `value` · 10^-`scale`.
@@ -199,4 +252,50 @@ impl<'a> Numeric<'a> {
 
 fn digit(group: u16, power: u16) -> char {
     char::from(b'0' + (group / power % 10) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_becomes_the_number_that_postgresql_prints() {
+        for (text, printed) in [
+            ("0", "0"),
+            ("-0.00", "0.00"),
+            ("1", "1"),
+            ("+10000", "10000"),
+            ("-1234567.8901", "-1234567.8901"),
+            (".5", "0.5"),
+            ("7.", "7"),
+            ("0.00001", "0.00001"),
+            ("1.50", "1.50"),
+            ("2e-3", "0.002"),
+            ("1.5e3", "1500"),
+            ("12E7", "120000000"),
+            ("99999999999999999999999999999999999999999999.25", "99999999999999999999999999999999999999999999.25"),
+            ("nan", "NaN"),
+            ("-Infinity", "-Infinity"),
+            ("inf", "Infinity"),
+        ] {
+            let (mut bytes, mut back) = (Vec::new(), String::new());
+            write_text(text, &mut bytes).unwrap();
+            Numeric::parse(&bytes).unwrap().to_text(&mut back);
+            assert_eq!(back, printed, "{text}");
+        }
+        for text in ["", "-", ".", "1,5", "1e", "e5", "0x10", "-nan", "1e99999", "1 2", "1e-20000"] {
+            assert!(write_text(text, &mut Vec::new()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_digits_is_written_as_its_decimal() {
+        for (value, scale) in [(0, 0), (1, 0), (-15, 1), (123_456_789, 4), (10_000, 2), (-1, 7), (99_999, 5)] {
+            let (mut spelled, mut made, mut text) = (Vec::new(), Vec::new(), String::new());
+            write_i128(value, scale, &mut made);
+            Numeric::parse(&made).unwrap().to_text(&mut text);
+            write_text(&text, &mut spelled).unwrap();
+            assert_eq!(spelled, made, "{text}");
+        }
+    }
 }

@@ -117,10 +117,7 @@ fn postgres(cell: &str) -> Vec<PgType> {
     let named = |word: &str| PgType::from_sql(word.trim_matches('`'));
     match cell {
         "any" => PgType::ALL.to_vec(),
-        "arrays" => {
-            let numeric = PgType::from_sql("numeric[]").expect("numeric[]");
-            PgType::ALL.into_iter().filter(|pg| matches!(pg, PgType::Array(_)) && *pg != numeric).collect()
-        }
+        "arrays" => PgType::ALL.into_iter().filter(|pg| matches!(pg, PgType::Array(_))).collect(),
         "`numeric`, integers" => vec![PgType::Numeric, PgType::Int2, PgType::Int4, PgType::Int8],
         "integers, floats" => vec![PgType::Int2, PgType::Int4, PgType::Int8, PgType::Float4, PgType::Float8],
         "strings" => vec![PgType::Text, PgType::Varchar, PgType::Bpchar, PgType::Json, PgType::Jsonb],

@@ -301,7 +301,9 @@ fn list_of<O: OffsetSizeTrait>(array: &GenericListArray<O>, element: Element) ->
     let values = array.values().slice(first, last - first);
     let absent = values.logical_nulls().filter(|n| n.null_count() > 0);
     // An array within an array has no form on the wire that a list of lists would mean.
-    let mut elements = prepare(&values, *element.pg)?;
+    // Numerics of any size are read as text, so what was read goes into the same column again.
+    let spelled = || if *element.pg == PgType::Numeric { spelled::element(&values, PgType::Numeric) } else { None };
+    let mut elements = prepare(&values, *element.pg).or_else(spelled)?;
     let make = move |row: usize, out: &mut Vec<u8>| {
         let (start, end) = (offsets[row].as_usize() - first, offsets[row + 1].as_usize() - first);
         let has_null = absent.as_ref().is_some_and(|n| (start..end).any(|at| n.is_null(at)));

@@ -12,6 +12,7 @@ use arrow::datatypes::{
 };
 
 use super::field::{Field, Fixed, Made, Why, nulls};
+use super::numeric::write_text;
 use super::prepare::{Prepared, array_of, prepare};
 use super::types::{Element, PgType};
 
@@ -244,7 +245,7 @@ pub(super) fn array(array: &ArrayRef, element: Element) -> Prepared {
 /// A writer of elements that stand in text, and the values that it writes.
 fn writer(spelled: &StringArray, pg: PgType) -> Option<(Box<dyn Field>, ArrayRef)> {
     let texts: ArrayRef = std::sync::Arc::new(spelled.clone());
-    if let Some(field) = prepare(&texts, pg) {
+    if let Some(field) = prepare(&texts, pg).or_else(|| element(&texts, pg)) {
         return Some((field, texts));
     }
     let arrow = match pg {
@@ -254,13 +255,53 @@ fn writer(spelled: &StringArray, pg: PgType) -> Option<(Box<dyn Field>, ArrayRef
         | PgType::Int8
         | PgType::Float4
         | PgType::Float8
+        | PgType::Oid
         | PgType::Date
+        | PgType::Time
         | PgType::Timestamp
         | PgType::Timestamptz => pg.arrow(),
         _ => return None,
     };
     let values = cast_with_options(&texts, &arrow, &CastOptions { safe: true, ..CastOptions::default() }).ok()?;
     Some((prepare(&values, pg)?, values))
+}
+
+/// A writer of elements that stand in text and have no form of their own in Arrow: numerics of any size, bytes.
+pub(super) fn element(array: &ArrayRef, pg: PgType) -> Prepared {
+    let write = match pg {
+        PgType::Numeric | PgType::Decimal(..) => write_text,
+        PgType::Bytea => write_bytes,
+        _ => return None,
+    };
+    let texts = texts(array)?;
+    Some(Box::new(Made::new(nulls(&texts), move |row, out: &mut Vec<u8>| write(texts.value(row), out))))
+}
+
+/// Reads `\xdeadbeef`, or the older `de\001\\`.
+fn write_bytes(text: &str, out: &mut Vec<u8>) -> Result<(), Why> {
+    if let Some(digits) = text.strip_prefix("\\x") {
+        let digits: Vec<u8> = digits
+            .chars()
+            .filter(|c| !c.is_ascii_whitespace())
+            .map(|c| c.to_digit(16).map(|digit| digit as u8))
+            .collect::<Option<_>>()
+            .ok_or(Why::Range)?;
+        let (pairs, rest) = digits.as_chunks::<2>();
+        out.extend(pairs.iter().map(|[high, low]| high * 16 + low));
+        return if rest.is_empty() { Ok(()) } else { Err(Why::Range) };
+    }
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        (rest, _) = match (first, tail) {
+            (b'\\', [b'\\', tail @ ..]) => (tail, out.push(b'\\')),
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
+                (tail, out.push((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0')))
+            }
+            (b'\\', _) => return Err(Why::Range),
+            (byte, tail) => (tail, out.push(*byte)),
+        };
+    }
+    Ok(())
 }
 
 /// The elements of `{a,"b \"c\"",NULL}`; `None` for what is no such array, or one of several dimensions.
@@ -360,6 +401,24 @@ mod tests {
             ("1,2", None),
         ] {
             assert_eq!(items_of(text), meant, "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_read_in_both_forms() {
+        for (text, meant) in [
+            (r"\x", Some(&b""[..])),
+            (r"\x00fF", Some(b"\x00\xff")),
+            (r"\x00 ff", Some(b"\x00\xff")),
+            ("abc", Some(b"abc")),
+            (r"a\\b\001\377", Some(b"a\\b\x01\xff")),
+            (r"\x0", None),
+            (r"\xzz", None),
+            (r"\9", None),
+            (r"\400", None),
+        ] {
+            let mut bytes = Vec::new();
+            assert_eq!(write_bytes(text, &mut bytes).is_ok().then_some(&bytes[..]), meant, "{text}");
         }
     }
 

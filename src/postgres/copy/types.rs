@@ -18,7 +18,7 @@
 //! | `Utf8`, `LargeUtf8`, `Utf8View` | `text`, `varchar`, `bpchar`, `json`, `jsonb`, `name` | U+0000 is refused; enums and `citext` too |
 //! | `Utf8`, `LargeUtf8`, `Utf8View` | `uuid` | 32 hexadecimal digits, with or without hyphens and braces |
 //! | `Utf8`, `LargeUtf8`, `Utf8View` | `inet`, `interval` | addresses with or without `/bits`; `1 day 02:03:04.5`, `P1DT2H3M4.5S` |
-//! | `Utf8`, `LargeUtf8`, `Utf8View` | arrays | PostgreSQL's own form: `{a,"b c",NULL}`; not of `numeric`, `bytea`, `time` and `oid` |
+//! | `Utf8`, `LargeUtf8`, `Utf8View` | arrays | PostgreSQL's own form: `{a,"b c",NULL}` |
 //! | `FixedSizeBinary(16)` | `uuid` | |
 //! | `Binary`, `LargeBinary`, `BinaryView` | `text`, `varchar`, `bpchar`, `json`, `jsonb`, `name` | bytes that are UTF-8, as Impala writes text |
 //! | `Binary`, `LargeBinary`, `BinaryView`, `FixedSizeBinary(n)` | `bytea` | |
@@ -27,13 +27,19 @@
 //! | `Timestamp` with or without zone | `timestamptz` | without: UTC; nanoseconds cut towards the past; range checked |
 //! | `Timestamp` with or without zone | `timestamp` | with: the clock of UTC |
 //! | `List`, `LargeList` of strings | `text[]`, `varchar[]`, `uuid[]`, `inet[]` | arrays of enums, of `citext` and of domains too |
-//! | `List`, `LargeList` of integers | `int2[]`, `int4[]`, `int8[]`, `numeric[]` | narrowing is checked value by value |
+//! | `List`, `LargeList` of strings | `numeric[]` | `1.50`, `2e-3`, `NaN`: any number of digits |
+//! | `List`, `LargeList` of integers | `int2[]`, `int4[]`, `int8[]`, `numeric[]`, `oid[]` | narrowing is checked value by value |
+//! | `List`, `LargeList` of `Decimal32`, `Decimal64`, `Decimal128`, `Decimal256` | `numeric[]` | any scale |
 //! | `List`, `LargeList` of `Int8`, `Int16`, `UInt8`, `UInt16` | `float4[]`, `float8[]` | exact |
 //! | `List`, `LargeList` of `Int32`, `UInt32` | `float8[]` | exact |
 //! | `List`, `LargeList` of `Float32` | `float4[]`, `float8[]` | |
 //! | `List`, `LargeList` of `Float64` | `float8[]` | |
 //! | `List`, `LargeList` of `Boolean` | `bool[]` | |
+//! | `List`, `LargeList` of `Binary`, `LargeBinary`, `BinaryView`, `FixedSizeBinary(n)` | `bytea[]` | |
+//! | `List`, `LargeList` of `Binary`, `LargeBinary`, `BinaryView` | `text[]`, `varchar[]` | bytes that are UTF-8 |
+//! | `List`, `LargeList` of `FixedSizeBinary(16)` | `uuid[]` | |
 //! | `List`, `LargeList` of `Date32` | `date[]` | |
+//! | `List`, `LargeList` of `Time32`, `Time64` | `time[]` | nanoseconds are cut to microseconds |
 //! | `List`, `LargeList` of `Timestamp` | `timestamp[]`, `timestamptz[]` | |
 //! | `Duration`, `Interval` | `interval` | nanoseconds cut towards the past |
 //! | `Null` | any | |
@@ -42,7 +48,7 @@
 //! | floats | `numeric`, integers | **unsupported**: round them to a decimal first |
 //! | decimals | integers, floats | **unsupported** |
 //! | strings | numbers, dates, times, `bool`, `bytea` | **unsupported**: parse them first |
-//! | strings | `numeric[]`, `oid` | **unsupported** |
+//! | strings | `oid` | **unsupported** |
 //! | numbers, dates, times | strings | **unsupported** |
 //! | `Struct`, `Map`, `Union` | any | **unsupported**: turn them into JSON text first |
 //! | `ListView`, `FixedSizeList`, nested lists, `RunEndEncoded` | any | **unsupported** |
@@ -156,7 +162,7 @@ impl PgType {
     pub const INT8_ARRAY: Self = array(&Self::Int8, 20);
 
     /// Every type that Arrow data is commonly written to, `Numeric` standing for `Decimal` too.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 37] = [
         Self::Bool,
         Self::Int2,
         Self::Int4,
@@ -190,7 +196,10 @@ impl PgType {
         array(&Self::Float4, 700),
         array(&Self::Float8, 701),
         array(&Self::Numeric, 1700),
+        array(&Self::Bytea, 17),
+        array(&Self::Oid, 26),
         array(&Self::Date, 1082),
+        array(&Self::Time, 1083),
     ];
 
     /// Adds the precision and scale that `pg_attribute.atttypmod` holds for a numeric column.
