@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from metropulse.results import Progress
 
 Instant: TypeAlias = str | date | datetime
+Deleted: TypeAlias = str | Sequence[str | int | bool]
 
 __all__ = ["merge_snapshot", "rewind_snapshot"]
 
@@ -33,6 +34,9 @@ def merge_snapshot(
     overwritten: Sequence[str] = (),
     effective: Instant | None = None,
     effective_column: str | None = None,
+    deleted: Deleted | None = None,
+    renamed: Mapping[str, str] | None = None,
+    adopt: bool = False,
     absent: str = "close",
     allow_vanishing: bool = False,
     dry_run: bool = False,
@@ -68,6 +72,12 @@ def merge_snapshot(
         overwritten: Column that shows its newest value in every version (type 1), or several.
         effective: When a full snapshot holds from: a date, a time, or their ISO text.
         effective_column: Instead of `effective`: the column that gives each row of a change feed its time.
+        deleted: How a change feed says that a key is gone: a boolean column, or a column and the value that means it,
+            such as ``("op", "D")``. What else such a row holds is not looked at.
+        renamed: Columns that have another name than before, new names by former ones: history is kept, and files that
+            still have the former name are read by the new one. May stay in the call.
+        adopt: Take over the rows of a table that no merge has written, such as a snapshot table of dbt, as its history
+            so far; `key`, `valid_from`, `valid_to`, `surrogate` and `current` name its columns. May stay in the call.
         absent: What it means that a full snapshot lacks a key: ``close`` its open version, ``ignore``, or ``error``.
         allow_vanishing: Accept a snapshot that is empty, or lacks more than 30 % of the keys (and at least 10).
         dry_run: Show counts and sample rows of what would change, and write nothing.
@@ -76,19 +86,23 @@ def merge_snapshot(
         valid_to: Name of the column with the first instant after it.
         current: Name of the column that flags open versions; None for no such column.
         lake_options: Options of the object store for URLs; else those of the environment.
-        time_zone: The zone of dates and of times without one; else METROPULSE_TIME_ZONE, else UTC.
+        time_zone: The zone of dates and of times without one; else METROPULSE_TIME_ZONE, else UTC. The first merge
+            makes it a rule of the table.
         progress: Told about rows done.
 
     Returns:
         The report: rows_read, rows_duplicate, keys_read, keys_new, keys_changed, keys_vanished, versions_inserted,
         versions_updated, versions_deleted, rows, unchanged, created, and where there are any: added_columns,
+        renamed_columns, retired_columns (which the table has lost: they are out of the history), adopted_columns (which
+        the table had with values before they took part: these count as what was said), adopted (of a history that was
+        taken over: versions, key_count, gaps, gap_keys, opened, changed_columns),
         missing_columns (of the history, which the snapshot lacks; they keep what they showed), unknown_columns (of the
         snapshot, which play no part), changed_rules (`absent` and `overwritten` hold for the whole history; a call
         that says otherwise changes it).
 
     Raises:
         ConfigError: `merge_snapshot` was given neither or both of `effective` and `effective_column`, a value has the
-            wrong form, or key, mode or own columns are not those that the table was made with.
+            wrong form, or key, mode, own columns or zone are not those that the table was made with.
         SchemaError: Columns or types do not fit.
         DataError: Rows contradict each other or have no key, or too many keys vanished; nothing was written.
         ConflictError: Another run holds the table's lock.
@@ -110,6 +124,9 @@ def merge_snapshot(
             "tracked": None if tracked is None else list(tracked),
             "overwritten": list(overwritten),
             "effective": {"column": effective_column} if effective is None else {"at": _micros(effective, zone)},
+            "deleted": _deleted(deleted),
+            "renamed": dict(renamed or {}),
+            "adopt": adopt,
             "absent": None if effective is None and absent == "close" else absent,
             "allow_vanishing": allow_vanishing,
             "dry_run": dry_run,
@@ -146,11 +163,23 @@ def rewind_snapshot(
 
     Raises:
         NotFoundError: Nothing was ever merged into the table.
+        ConfigError: The zone is another one than the table's.
     """
     with open_pipeline(dsn, time_zone=time_zone) as pipeline:
         zone = time_zone or pipeline.settings.time_zone
         spec = {"table": table, "to": _micros(to, zone), "dry_run": dry_run}
         return Report.from_json(pipeline.core.rewind_snapshot(json.dumps(spec), progress=progress))
+
+
+def _deleted(deleted: Deleted | None) -> dict[str, str | None] | None:
+    """Return how a change feed says that a key is gone, as the core takes it."""
+    if deleted is None or isinstance(deleted, str):
+        return None if deleted is None else {"column": deleted, "equals": None}
+    if len(deleted) != 2 or not isinstance(deleted[0], str):
+        raise ConfigError(f"deleted is {deleted!r}, expected a boolean column, or a column and the value that means it")
+    column, value = deleted
+    # As Arrow writes it.
+    return {"column": str(column), "equals": str(value).lower() if isinstance(value, bool) else str(value)}
 
 
 def _micros(instant: Instant, zone: str) -> int:

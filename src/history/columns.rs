@@ -52,6 +52,13 @@ impl Columns {
         Self::of_words((0..self.words()).map(|place| self.word(place) & other.word(place)))
     }
 
+    /// The set after a column was taken out of the declared ones: those behind it move up.
+    #[must_use]
+    pub fn without(&self, gone: usize) -> Self {
+        let kept = (0..self.digits()).filter(|&index| index != gone && self.holds(index));
+        kept.map(|index| if index > gone { index - 1 } else { index }).collect()
+    }
+
     /// The set as words of 64 columns, the lowest bit first. Words after the last one are 0.
     pub(crate) fn word(&self, place: usize) -> u64 {
         match place.checked_sub(1) {
@@ -152,6 +159,8 @@ mod tests {
                 prop_assert_eq!(a.with(&b), left.union(right).copied().collect::<Columns>());
                 prop_assert_eq!(a.within(&b), left.intersection(right).copied().collect::<Columns>());
                 prop_assert_eq!(a.is_empty(), left.is_empty());
+                let moved = |gone: usize| left.iter().filter(move |c| **c != gone).map(move |c| c - usize::from(*c > gone));
+                prop_assert!((0..300).step_by(7).all(|gone| a.without(gone) == moved(gone).collect::<Columns>()));
                 prop_assert!((0..320).all(|index| a.holds(index) == left.contains(&index)));
                 prop_assert_eq!(a.to_string().parse::<Columns>().unwrap(), a);
             }

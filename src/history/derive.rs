@@ -6,7 +6,8 @@
 //!   loaded days that observe the key, each up to the next loaded day. Absence closes. A day that only mentions the key
 //!   keeps an open version open, with the values it has, and a closed one closed.
 //! * [`Absent::Ignore`]: a version holds up to the next loaded day that observes the key. Absence and mentions change
-//!   nothing.
+//!   nothing. Of a change feed a version holds up to the key's next statement, and none from where it says that the key is
+//!   gone.
 //! * A column that a day does not state keeps what the newest earlier day that did state it for this key said, also
 //!   across gaps; NULL if none did.
 //! * An overwritten column shows, in every version, what the newest day of all that states it said.
@@ -81,10 +82,14 @@ pub fn derive(runs: &[Run], loaded_days: &[Instant], rules: &Rules) -> Result<Ve
         builder.newest = ahead.carried;
     }
     if rules.absent == Absent::Ignore {
-        let mut upcoming = observed().skip(1);
-        for run in observed() {
-            builder.state(run);
-            builder.hold(run.from, upcoming.next().map(|run| run.from))?;
+        let speaking = || runs.iter().filter(|run| run.kind != Presence::Mentioned);
+        let mut upcoming = speaking().skip(1);
+        for run in speaking() {
+            let next = upcoming.next().map(|run| run.from);
+            if run.kind == Presence::Observed {
+                builder.state(run);
+                builder.hold(run.from, next)?;
+            }
         }
         return Ok(builder.versions);
     }
@@ -93,7 +98,7 @@ pub fn derive(runs: &[Run], loaded_days: &[Instant], rules: &Rules) -> Result<Ve
         match run.kind {
             Presence::Observed => builder.state(run),
             Presence::Mentioned if held_to == Some(run.from) => {}
-            Presence::Mentioned => continue,
+            Presence::Mentioned | Presence::Gone => continue,
         }
         builder.hold(run.from, run.to)?;
         held_to = run.to;

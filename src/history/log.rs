@@ -18,12 +18,14 @@ pub enum Presence {
     Observed,
     /// Named by rejected rows only: keeps an open key open, states nothing and is no observation.
     Mentioned,
+    /// A change feed says that the key is gone from here on.
+    Gone,
 }
 
 /// What one snapshot says of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// Observed, or only mentioned.
+    /// Observed, only mentioned, or gone.
     pub kind: Presence,
     /// The columns that the snapshot has; a column missing from the file makes no statement.
     pub stated: Columns,
@@ -46,6 +48,11 @@ impl Statement {
     pub fn mentioned() -> Self {
         Self { kind: Presence::Mentioned, stated: Columns::default(), values: Values::default() }
     }
+
+    /// A key that a change feed says is gone.
+    pub fn gone() -> Self {
+        Self { kind: Presence::Gone, ..Self::mentioned() }
+    }
 }
 
 /// One statement and the stretch of loaded days, half-open, on which it was made.
@@ -57,7 +64,7 @@ pub struct Run {
     pub to: Option<Instant>,
     /// The columns stated, see [`Statement::stated`].
     pub stated: Columns,
-    /// Observed, or only mentioned.
+    /// Observed, only mentioned, or gone.
     pub kind: Presence,
     /// The values, see [`Statement::values`].
     pub values: Values,
@@ -74,13 +81,13 @@ impl Run {
         Statement { kind: self.kind, stated: self.stated.clone(), values: self.values.clone() }
     }
 
-    /// Whether the run says exactly this. Mentions have no contents, whatever fills their values.
+    /// Whether the run says exactly this. Only observations have contents, whatever fills the values of others.
     pub fn says(&self, statement: &Statement) -> bool {
         self.says_parts(statement.kind, &statement.stated, &statement.values)
     }
 
     fn says_parts(&self, kind: Presence, stated: &Columns, values: &Values) -> bool {
-        self.kind == kind && (kind == Presence::Mentioned || (self.stated == *stated && self.values == *values))
+        self.kind == kind && (kind != Presence::Observed || (self.stated == *stated && self.values == *values))
     }
 }
 
@@ -138,6 +145,13 @@ pub fn state(runs: &mut Vec<Run>, at: Instant, statement: Statement) -> bool {
 pub fn forget(runs: &mut Vec<Run>, at: Instant, prev: Option<Instant>, next: Option<Instant>) -> bool {
     let earlier = prev.and_then(|prev| covering(runs, prev)).map(Run::statement);
     assign(runs, at, next, earlier)
+}
+
+/// Joins neighbours that touch and say the same, as they may after a column left the log.
+pub fn joined(runs: Vec<Run>) -> Vec<Run> {
+    let mut result = Vec::with_capacity(runs.len());
+    runs.into_iter().for_each(|run| join(&mut result, run));
+    result
 }
 
 /// Forgets every loaded day after `to`, which itself stays. Tells whether the log changed.

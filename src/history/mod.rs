@@ -40,7 +40,7 @@ pub use as_of::{AsOfBuilder, AsOfIndex, Hit, KeyId, Misses, as_of};
 pub use columns::Columns;
 pub use derive::{ActiveWindow, Rules, Version, derive};
 pub use guard::{Census, guard};
-pub use log::{Presence, Run, Statement, assign, covering, forget, rewind, state};
+pub use log::{Presence, Run, Statement, assign, covering, forget, joined, rewind, state};
 pub use plan::{EventRange, Plan, Stored, Update, plan};
 pub use snapshot::Snapshot;
 pub use sparse::{Calendar, is_plain, read_off};

@@ -137,7 +137,7 @@ impl Snapshot {
         let place = self.entries[position as usize];
         let known = self.entry(place);
         let place = match known.kind {
-            Presence::Mentioned => {
+            Presence::Mentioned | Presence::Gone => {
                 self.observed_keys += 1;
                 self.store.push(entry)
             }
@@ -247,7 +247,7 @@ impl<'a> Entry<'a> {
 
     fn statement(&self, columns: usize) -> Statement {
         match self.kind {
-            Presence::Mentioned => Statement::mentioned(),
+            Presence::Mentioned | Presence::Gone => Statement::mentioned(),
             Presence::Observed => {
                 let values: Values = self.values(columns).into_iter().map(|value| value.map(Into::into)).collect();
                 Statement::observed(self.stated.clone(), values)

@@ -1,6 +1,7 @@
 //! The room against an independent naive model, the classic inputs by name, and each part on its own.
 
 mod classics;
+mod feeds;
 mod keys;
 mod model;
 mod planning;

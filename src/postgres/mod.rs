@@ -25,7 +25,7 @@ pub(crate) use copy_in::{Target, copy_here, copy_parallel};
 pub use copy_table::{Copied, CopyTable};
 pub use database::Database;
 pub(crate) use lock::{Advisory, hold};
-pub use merge::{Effective, MergeSpec, Merged, Names, RewindSpec, merge, rewind};
+pub use merge::{Adopted, Deleted, Effective, MergeSpec, Merged, Names, RewindSpec, merge, rewind};
 pub use query::query;
 pub(crate) use query::read;
 pub use read_table::read_table;

@@ -21,6 +21,7 @@ __all__ = ["COMMANDS"]
     epilog=examples(
         "merge-snapshot customers.parquet --table dim_customer --key customer_id --effective 2024-05-01",
         "merge-snapshot 'changes/*.parquet' --table dim_price --key shop --key item --effective-column changed_at",
+        "merge-snapshot changes.parquet --table dim_price --key item --effective-column changed_at --deleted op=D",
         "merge-snapshot customers.parquet --table dim_customer --key customer_id --effective 2024-05-02 --dry-run",
     ),
 )
@@ -32,6 +33,9 @@ __all__ = ["COMMANDS"]
     option(merge, "overwritten", multiple=True, metavar="COLUMN"),
     option(merge, "effective", metavar="INSTANT"),
     option(merge, "effective_column", metavar="COLUMN"),
+    option(merge, "deleted", metavar="COLUMN[=VALUE]"),
+    option(merge, "renamed", multiple=True, metavar="OLD=NEW"),
+    option(merge, "adopt"),
     option(merge, "absent", type=click.Choice(["close", "ignore", "error"])),
     option(merge, "allow_vanishing"),
     option(merge, "dry_run"),
@@ -47,9 +51,27 @@ def merge_snapshot(target: Target, sources: tuple[str, ...], **chosen: Any) -> N
     """Merge a snapshot, or changes, into a table with history."""
     # The command line has no None: nothing named means all others, an empty name no column.
     chosen |= {"tracked": chosen["tracked"] or None, "current": chosen["current"] or None}
+    chosen |= {"deleted": _deleted(chosen["deleted"]), "renamed": _renamed(chosen["renamed"])}
     with target.pipeline() as pipeline, progress(quiet=target.quiet) as show:
         report = merge(sources, pipeline, progress=show, **chosen)
     print_report(report, as_json=target.as_json)
+
+
+def _deleted(text: str | None) -> str | tuple[str, str] | None:
+    """Read COLUMN, or COLUMN=VALUE."""
+    column, equals, value = (text or "").partition("=")
+    return (column, value) if equals else column or None
+
+
+def _renamed(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Read OLD=NEW, several times."""
+    renamed = {}
+    for pair in pairs:
+        old, _, new = pair.partition("=")
+        if not (old and new):
+            raise click.BadParameter(f"{pair!r} names no two columns, expected OLD=NEW", param_hint="--renamed")
+        renamed[old] = new
+    return renamed
 
 
 @click.command(

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, LargeStringArray, RecordBatch, Time64MicrosecondArray, TimestampMicrosecondArray,
+    ArrayRef, AsArray, BooleanArray, LargeStringArray, RecordBatch, Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
@@ -15,6 +15,7 @@ use arrow::datatypes::{
 use chrono::{DateTime, Days, NaiveDate};
 
 use super::super::copy::{DAY_MICROS, PgType};
+use super::spec::Deleted;
 use super::wire::Column;
 use crate::error::{Error, Result};
 use crate::model::Zone;
@@ -32,6 +33,10 @@ enum Change {
     Trim(usize),
     /// A date to the start of that day.
     DayStart,
+    /// Whether the value is true; what is NULL is not.
+    IsTrue,
+    /// Whether the value has this text; what is NULL has not.
+    Equals(String),
 }
 
 /// What the table takes, whatever the schema of a file is.
@@ -39,13 +44,15 @@ pub(super) struct Fit {
     pub(super) columns: Vec<Column>,
     /// The column that a change feed takes its times from; dates in it are days of `zone`.
     pub(super) time: Option<String>,
+    /// How a change feed says that a key is gone.
+    pub(super) deleted: Option<Deleted>,
     pub(super) zone: Zone,
 }
 
 impl Fit {
     /// Settles what becomes of every column of a schema.
     pub(super) fn adapter(&self, source: &Schema) -> Result<Adapter> {
-        Adapter::new(&self.columns, self.time.as_ref(), source, self.zone)
+        Adapter::new(self, source)
     }
 }
 
@@ -57,14 +64,17 @@ pub(super) struct Adapter {
 }
 
 impl Adapter {
-    fn new(columns: &[Column], time: Option<&String>, source: &Schema, zone: Zone) -> Result<Self> {
+    fn new(fit: &Fit, source: &Schema) -> Result<Self> {
         let (mut fields, mut changes) = (Vec::new(), Vec::new());
-        for column in columns {
+        for column in &fit.columns {
             let (index, field) = source.column_with_name(&column.name).ok_or_else(|| {
                 Error::schema(format!("column {:?} is missing in the snapshot", column.name))
                     .with("column", &column.name)
             })?;
-            let change = change(column, plain(field.data_type()), time == Some(&column.name));
+            let change = match fit.deleted.as_ref().filter(|deleted| deleted.column == column.name) {
+                Some(deleted) => flag(deleted, plain(field.data_type()))?,
+                None => change(column, plain(field.data_type()), fit.time.as_ref() == Some(&column.name)),
+            };
             let kind = match &change {
                 Change::Keep => field.data_type().clone(),
                 Change::Cast(kinds) => kinds.last().unwrap_or(field.data_type()).clone(),
@@ -72,11 +82,12 @@ impl Adapter {
                 Change::RoundTime(_) => DataType::Time64(TimeUnit::Microsecond),
                 Change::Trim(_) => DataType::LargeUtf8,
                 Change::DayStart => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+                Change::IsTrue | Change::Equals(_) => DataType::Boolean,
             };
             fields.push(Field::new(&column.name, kind, true));
             changes.push((index, column.name.clone(), change));
         }
-        Ok(Self { schema: Arc::new(Schema::new(fields)), columns: changes, zone })
+        Ok(Self { schema: Arc::new(Schema::new(fields)), columns: changes, zone: fit.zone })
     }
 
     /// The schema of the batches made.
@@ -127,6 +138,16 @@ impl Adapter {
                 let starts: TimestampMicrosecondArray = days.unary(|day| self.zone.day_start_micros(date(day)));
                 Ok(Arc::new(starts.with_timezone("UTC")))
             }
+            Change::IsTrue => {
+                let flags = cast(array, &DataType::Boolean)?;
+                let flags = flags.as_boolean().iter().map(|flag| Some(flag == Some(true)));
+                Ok(Arc::new(flags.collect::<BooleanArray>()))
+            }
+            Change::Equals(text) => {
+                let texts = cast(array, &DataType::LargeUtf8)?;
+                let flags = texts.as_string::<i64>().iter().map(|found| Some(found == Some(text.as_str())));
+                Ok(Arc::new(flags.collect::<BooleanArray>()))
+            }
         }
     }
 }
@@ -162,6 +183,24 @@ fn cast(array: &ArrayRef, kind: &DataType) -> Result<ArrayRef> {
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(array, kind, &strict)
         .map_err(|e| Error::data(format!("a value does not fit {kind}: {e}")).because(e))
+}
+
+/// How a column tells that a key is gone.
+fn flag(deleted: &Deleted, arrow: &DataType) -> Result<Change> {
+    let change = match (&deleted.equals, arrow) {
+        (_, DataType::Null) | (None, DataType::Boolean) => Some(Change::IsTrue),
+        (Some(text), arrow) if arrow.is_string() || arrow.is_integer() || *arrow == DataType::Boolean => {
+            Some(Change::Equals(text.clone()))
+        }
+        _ => None,
+    };
+    let (column, expected) = match deleted.equals {
+        None => (&deleted.column, "expected Boolean, or name the value that means it: deleted=(column, value)"),
+        Some(_) => (&deleted.column, "expected strings, integers or Boolean to compare the value with"),
+    };
+    change.ok_or_else(|| {
+        Error::schema(format!("column {column:?} of deleted has Arrow type {arrow}, {expected}")).with("column", column)
+    })
 }
 
 fn change(column: &Column, arrow: &DataType, is_time: bool) -> Change {

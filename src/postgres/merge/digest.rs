@@ -50,6 +50,11 @@ impl Digester {
         [digest.h1, digest.h2]
     }
 
+    /// The digest of what a row says that takes its key away, whatever stands in its other columns.
+    pub(super) fn gone(&self) -> Digest {
+        self.after(Digest::default(), &[Some(b"gone")])
+    }
+
     /// The digest of a row of pieces and of everything before it; NULL is not the same as an empty piece.
     pub(super) fn after(&self, before: Digest, pieces: &[Option<&[u8]>]) -> Digest {
         let mut hasher = self.hasher;

@@ -14,12 +14,12 @@ use super::super::copy::{Encoder, PgType, Selection};
 use super::adapt::Fit;
 use super::awaited::Awaited;
 use super::digest::{Digest, Digester};
+use super::layout::Layout;
 use super::rows::{Place, Rows};
 use super::stored::{Met, Stored};
 use super::wire::{Column, Field, split};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
-use crate::history::Columns;
 use crate::load::Feed;
 use crate::queue::Queue;
 
@@ -27,30 +27,6 @@ use crate::queue::Queue;
 const BLOCK_ROWS: usize = 8_192;
 /// Blocks that may wait for the table of keys.
 const BLOCKS_WAITING: usize = 8;
-
-/// The columns of the encoded rows: the key, of a change feed the instant, and what the snapshot states.
-#[derive(Clone)]
-pub(super) struct Layout {
-    pub(super) columns: Vec<Column>,
-    /// How many of them are the key.
-    pub(super) key_count: usize,
-    /// How many tell rows apart: the key, and the instant of a change feed.
-    pub(super) identity_count: usize,
-    /// Which columns of the history those after them are.
-    pub(super) places: Vec<usize>,
-}
-
-impl Layout {
-    /// The columns of the history that the rows state.
-    pub(super) fn columns_stated(&self) -> Columns {
-        self.places.iter().copied().collect()
-    }
-
-    /// The columns that say something.
-    pub(super) fn stated(&self) -> &[Column] {
-        &self.columns[self.identity_count..]
-    }
-}
 
 /// What is remembered of a row.
 #[derive(Clone, Copy, Debug)]
@@ -383,7 +359,10 @@ impl Worker<'_> {
                 return Err(Error::data(format!("a change of key {key} has no effective time")).with("key", key));
             }
             let identity = self.digester.digest(&columns[..*identity_count], &fields, &mut self.scratch);
-            let says = self.digester.digest(&columns[*identity_count..], &fields[*identity_count..], &mut self.scratch);
+            let says = match self.layout.is_gone(&fields) {
+                true => self.digester.gone(),
+                false => self.digester.digest(self.layout.stated(), self.layout.said(&fields), &mut self.scratch),
+            };
             let start = u32::try_from(at).map_err(|_| Error::data("a block of rows is larger than 4 GiB"))?;
             rows.push(Seen { identity, says, at: start });
             at += length;

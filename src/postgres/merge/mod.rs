@@ -15,6 +15,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "questions that need no more")]
 
 mod adapt;
+mod adopt;
 mod affected;
 mod apply;
 mod awaited;
@@ -23,10 +24,15 @@ mod diff;
 mod digest;
 mod digests;
 mod first;
+mod follow;
 mod intake;
+mod layout;
 mod parts;
+mod past;
 mod planning;
+mod publish;
 mod question;
+mod renamed;
 mod rows;
 mod rules;
 mod sheet;
@@ -35,6 +41,7 @@ mod stored;
 mod target;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::client::{Session, get, is_refusal};
@@ -49,14 +56,18 @@ use affected::Affected;
 use awaited::Awaited;
 use diff::{Diff, Vanished, literal};
 use digests::{Digests, Effect};
-use intake::{Coming, Intake, Layout};
-use planning::{Ask, Planner};
+use intake::{Coming, Intake};
+use layout::Layout;
+use past::{Past, write_rules};
+use planning::Ask;
+use publish::Work;
 use question::Question;
-use sheet::Sheet;
-use target::{Place, Target, time_column};
-use wire::{Column, Lexicon, columns_literal};
+use renamed::Renamed;
+use target::{Place, Target};
+use wire::columns_literal;
 
-pub use spec::{Effective, MergeSpec, Merged, Names, RewindSpec};
+pub use adopt::Adopted;
+pub use spec::{Deleted, Effective, MergeSpec, Merged, Names, RewindSpec};
 
 /// A feed is held against the whole table only if it is not much smaller.
 const FEED_SHARE: u64 = 20;
@@ -91,13 +102,15 @@ async fn lock_table(database: &Database, table: &str) -> Result<Session> {
 }
 
 async fn rewind_locked(database: &Database, session: &Session, spec: &RewindSpec) -> Result<Merged> {
-    let target = Target::for_rewind(session, &spec.table).await?;
-    let place = &target.place;
-    session.run(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", place.table())).await?;
+    let mut past = Past::find(session, &spec.table).await?;
+    past.follow(session, &BTreeMap::new()).await?;
+    let target = Target::for_rewind(past, database.zone)?;
+    let (place, followed) = (&target.place, &target.followed);
     let to = literal(spec.to)?;
     let kept: Vec<_> = target.loads.iter().filter(|(at, _)| *at <= spec.to).cloned().collect();
     // An overwritten column shows what a later load said also where no interval changes.
     let all = !target.rules.overwritten.is_empty() && target.loads.iter().any(|(_, s)| *s != target.rules.all());
+    let all = all || followed.concerns_all_keys();
     let (from, end) = (target::quote(&target.rules.names.valid_from), target::quote(&target.rules.names.valid_to));
     let keys = ddl::list(&target.keys, "");
     let touched = format!(
@@ -109,15 +122,18 @@ async fn rewind_locked(database: &Database, session: &Session, spec: &RewindSpec
     let mut affected = Affected::default();
     let sql = if all { diff::all_keys(&target) } else { touched };
     diff::stream(session, &sql, &database.cancel, &mut |key| affected.push(key, &[])).await?;
-    let new = if target.rules.is_feed { target.calendar() } else { Calendar::Snapshots(kept) };
+    let new = if target.rules.is_feed { target.calendar() } else { Calendar::snapshots(kept) };
     let work = Work { database, session, target: &target, has_said: true, is_dry: spec.dry_run, has_marks: false };
-    let (mut report, _) =
-        work.publish(&mut affected, Ask::Rewind { to: spec.to }, new, None, Merged::default()).await?;
+    let report = Merged { retired_columns: followed.retired.clone(), ..Merged::default() };
+    let (mut report, _) = work.publish(&mut affected, Ask::Rewind { to: spec.to }, new, None, report).await?;
     let mut gone = 0;
     if !spec.dry_run {
+        if followed.has_new_rules {
+            write_rules(session, place, &target.rules).await?;
+        }
         gone = session.touch(&format!("DELETE FROM {} WHERE effective > {to}", place.loads()), &[]).await?;
     }
-    report.is_unchanged = gone == 0 && report.versions_written() + report.said_rows == 0;
+    report.is_unchanged = gone == 0 && !followed.has_new_rules && report.versions_written() + report.said_rows == 0;
     Ok(report)
 }
 
@@ -144,17 +160,33 @@ struct Merge<'a> {
 
 impl Merge<'_> {
     async fn run(&self, feed: Arc<dyn Feed>) -> Result<Merged> {
+        let mut past = Past::find(self.session, &self.spec.table).await?;
+        past.follow(self.session, &self.spec.renamed).await?;
+        let feed = Renamed::over(feed, past.former_names(&self.spec.renamed));
         let schema = feed.schema();
-        let mut target = Target::for_merge(self.session, self.spec, &schema).await?;
+        let spec = self.spec.with_names_for(past.place.name());
+        if spec.adopt {
+            past.adopt(self.session, &spec, &schema, self.database.zone).await?;
+        }
+        past.adopt_columns(self.session, &spec, &schema).await?;
+        let mut target = Target::for_merge(past, &spec, &schema, self.database.zone)?;
         target.prepare(self.session).await?;
-        let time = time_column(&self.spec.effective);
-        let layout = layout(&target, time, &schema);
-        let fit = Fit { columns: layout.columns.clone(), time: time.cloned(), zone: self.database.zone };
+        let layout = Layout::of(&target, self.spec, &schema);
+        let fit = Fit {
+            columns: layout.columns.clone(),
+            time: self.spec.time_column().cloned(),
+            deleted: self.spec.deleted.clone(),
+            zone: self.database.zone,
+        };
         let report = Merged {
             table: target.place.table(),
             created: target.is_created,
             dry_run: self.spec.dry_run,
             added_columns: target.added.clone(),
+            adopted_columns: target.followed.adopted.clone(),
+            renamed_columns: target.followed.renamed.clone(),
+            adopted: target.followed.history.clone(),
+            retired_columns: target.followed.retired.clone(),
             unknown_columns: target.unknown(self.spec, &schema),
             missing_columns: target.missing(&schema),
             changed_rules: target.old_rules.iter().flat_map(|old| target.rules.changes_since(old)).collect(),
@@ -325,14 +357,9 @@ impl Merge<'_> {
     /// Notes the load and the rules, and tells whether it did; a load that is known writes nothing.
     async fn remember(&self, target: &Target, stated: &Columns, rows: u64, is_quiet: bool) -> Result<bool> {
         let loads = target.place.loads();
-        let has_new_rules = target.old_rules.as_ref() != Some(&target.rules);
+        let has_new_rules = target.followed.has_new_rules || target.old_rules.as_ref() != Some(&target.rules);
         if has_new_rules {
-            let text = serde_json::to_string(&target.rules)
-                .map_err(|e| Error::internal("the rules cannot be written").because(e))?;
-            let sql = format!("DELETE FROM {loads} WHERE effective IS NULL");
-            self.session.touch(&sql, &[]).await?;
-            let sql = format!("INSERT INTO {loads} (stated, rules, row_count) VALUES (B'', $1::text::jsonb, 0)");
-            self.session.touch(&sql, &[&text]).await?;
+            write_rules(self.session, &target.place, &target.rules).await?;
         }
         let Effective::At(at) = self.spec.effective else { return Ok(has_new_rules) };
         if is_quiet && target.loads.iter().any(|(day, said)| *day == at && said == stated) {
@@ -346,80 +373,5 @@ impl Merge<'_> {
         );
         self.session.touch(&sql, &[&rows.cast_signed()]).await?;
         Ok(true)
-    }
-}
-
-/// The columns of the encoded rows: keys, the instant of a change feed, what the snapshot states.
-fn layout(target: &Target, time: Option<&String>, schema: &arrow::datatypes::Schema) -> Layout {
-    let mut columns = target.keys.clone();
-    columns.extend(time.map(|name| Column {
-        name: name.clone(),
-        kind: super::copy::PgType::Timestamptz,
-        sql_type: "timestamp with time zone".into(),
-    }));
-    let (key_count, identity_count) = (target.keys.len(), columns.len());
-    let stated = target.attributes.iter().enumerate().filter(|(_, c)| schema.field_with_name(&c.name).is_ok());
-    let places = stated.map(|(place, column)| {
-        columns.push(column.clone());
-        place
-    });
-    let places = places.collect();
-    Layout { columns, key_count, identity_count, places }
-}
-
-/// From affected keys to written rows.
-struct Work<'a> {
-    database: &'a Database,
-    session: &'a Session,
-    target: &'a Target,
-    has_said: bool,
-    is_dry: bool,
-    /// Whether the marks of the rows that come and go are asked for.
-    has_marks: bool,
-}
-
-impl Work<'_> {
-    async fn publish(
-        &self,
-        affected: &mut Affected,
-        ask: Ask,
-        new: Calendar,
-        rows: Option<(&mut rows::Rows, Layout, Columns)>,
-        report: Merged,
-    ) -> Result<(Merged, Effect)> {
-        let report = Merged { table: self.target.place.table(), dry_run: self.is_dry, ..report };
-        if affected.len() == 0 {
-            return Ok((report, Effect::NONE));
-        }
-        sheet::create(self.session, self.target).await?;
-        sheet::send_affected(self.session, affected).await?;
-        let mut planner = Planner {
-            session: self.session,
-            cancel: &self.database.cancel,
-            target: self.target,
-            ask,
-            old: self.target.calendar(),
-            new,
-            rules: self.target.rules.derivation(),
-            affected,
-            rows,
-            has_said: self.has_said,
-            is_dry: self.is_dry,
-            has_marks: self.has_marks,
-            effect: Effect::NONE,
-            report,
-            sheet: Sheet::new(self.target.attributes.len()),
-            lexicon: Lexicon::default(),
-        };
-        planner.run().await?;
-        let Planner { sheet, mut report, mut effect, .. } = planner;
-        if self.is_dry {
-            report.sample = apply::sample(self.session, self.target).await?;
-        } else if report.versions_written() + report.said_rows > 0 {
-            effect.written = apply::apply(self.session, self.target, affected.has_null, &sheet, self.has_marks).await?;
-        }
-        effect.rows = report.versions_inserted.cast_signed() - report.versions_deleted.cast_signed();
-        effect.is_mirror &= report.said_rows == 0;
-        Ok((report, effect))
     }
 }

@@ -7,7 +7,7 @@ use tokio_postgres::types::{FromSql, Type};
 use super::super::client::{Session, get};
 use super::affected::Affected;
 use super::digests::{Effect, MARK};
-use super::intake::Layout;
+use super::layout::Layout;
 use super::rows::Rows;
 use super::sheet::{Entry, Op, Sheet, of_affected};
 use super::spec::Merged;
@@ -16,8 +16,8 @@ use super::wire::{Field, Lexicon, columns, instant, split};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::history::{
-    Calendar, Columns, Instant, Plan, Rules, Run, Statement, Stored, Value, Values, Version, assign, covering, derive,
-    is_plain, plan, read_off, rewind, state,
+    Calendar, Columns, Instant, Plan, Presence, Rules, Run, Statement, Stored, Value, Values, Version, assign,
+    covering, derive, is_plain, joined, plan, read_off, rewind, state,
 };
 
 /// Rows of known history that are in memory at once.
@@ -155,15 +155,22 @@ impl Planner<'_> {
             known.marks.push(get::<Option<i64>>(row, 5)?.unwrap_or_default());
         } else {
             let from = from.ok_or_else(|| Error::data("a row of the log has no start"))?;
-            let stated = columns(fields[4])?;
-            known.said.push((id, Run::new(from, to, Statement::observed(stated, values))));
+            // A stretch of no length is the word that the key is gone.
+            let run = match to == Some(from) {
+                true => Run::new(from, None, Statement::gone()),
+                false => Run::new(from, to, Statement::observed(columns(fields[4])?, values)),
+            };
+            known.said.push((id, run));
         }
         Ok(())
     }
 
     fn plan_key(&mut self, number: i32, known: Known) -> Result<()> {
         let mut runs: Vec<Run> = match known.said.is_empty() {
-            false => known.said.iter().map(|(_, run)| run.clone()).collect(),
+            false => {
+                let said = known.said.iter().map(|(_, run)| run.clone()).collect();
+                if self.target.rules.is_feed { said } else { joined(said) }
+            }
             true => {
                 let versions =
                     known.stored.iter().map(|row| Version { from: row.from, to: row.to, values: row.values.clone() });
@@ -171,7 +178,7 @@ impl Planner<'_> {
             }
         };
         let said = self.change(number, &mut runs)?;
-        let wanted = derive(&runs, &self.new.days(), &self.rules)?;
+        let wanted = derive(&runs, self.new.days(), &self.rules)?;
         let plan = plan(&known.stored, &wanted, false);
         self.note_effect(&known, &plan, &wanted, said.as_ref());
         for &id in &plan.deletes {
@@ -229,7 +236,8 @@ impl Planner<'_> {
             self.report.said_rows += 1;
         }
         for run in kept.iter().filter(|run| !said.iter().any(|(_, known)| known == *run)) {
-            let (from, to, stated) = (Some(run.from), run.to, Some(&run.stated));
+            let to = if run.kind == Presence::Gone { Some(run.from) } else { run.to };
+            let (from, stated) = (Some(run.from), Some(&run.stated));
             let entry = Entry { op: Op::Say, from, to, stated, values: Some(&run.values), ..blank };
             self.sheet.push(&entry, &self.lexicon);
             self.report.said_rows += 1;
@@ -262,8 +270,14 @@ impl Planner<'_> {
                     let (at, statement) = self.statement(place)?;
                     let at = at.ok_or_else(|| Error::internal("a change has no time"))?;
                     let is_known = runs.iter().any(|run| run.from == at);
+                    let is_gone = statement.kind == Presence::Gone;
                     if state(runs, at, statement) {
-                        *(if is_known { &mut self.report.keys_changed } else { &mut self.report.keys_new }) += 1;
+                        let report = &mut self.report;
+                        *match (is_gone, is_known) {
+                            (true, _) => &mut report.keys_vanished,
+                            (false, true) => &mut report.keys_changed,
+                            (false, false) => &mut report.keys_new,
+                        } += 1;
                     }
                 }
             }
@@ -280,9 +294,11 @@ impl Planner<'_> {
         let mut fields = Vec::new();
         split(&row, &mut fields).ok_or_else(|| Error::internal("a kept row is torn"))?;
         let at = if layout.identity_count > layout.key_count { instant(fields[layout.key_count])? } else { None };
+        if layout.is_gone(&fields) {
+            return Ok((at, Statement::gone()));
+        }
         let mut values: Vec<Value> = vec![None; self.target.attributes.len()];
-        for ((column, place), field) in layout.stated().iter().zip(&layout.places).zip(&fields[layout.identity_count..])
-        {
+        for ((column, place), field) in layout.stated().iter().zip(&layout.places).zip(layout.said(&fields)) {
             values[*place] = self.lexicon.value(*place, column, *field);
         }
         Ok((at, Statement::observed(stated.clone(), values.into())))

@@ -2,7 +2,7 @@
 
 use super::super::client::get;
 use super::Merge;
-use super::intake::Layout;
+use super::layout::Layout;
 use super::planning::Ask;
 use super::spec::Effective;
 use super::target::Target;
@@ -36,7 +36,8 @@ impl Merge<'_> {
         let said = format!("SELECT EXISTS (SELECT FROM {})", target.place.said());
         let has_said = get(&self.session.row(&said, &[]).await?, 0)?;
         let stated = layout.columns_stated();
-        let changes_rules = target.old_rules.as_ref().is_some_and(|old| !old.derives_like(&target.rules));
+        let derives_like = target.old_rules.as_ref().is_none_or(|old| old.derives_like(&target.rules));
+        let changes_rules = !derives_like || target.followed.concerns_all_keys();
         let Effective::At(at) = self.spec.effective else {
             let new = Calendar::Feed(target.rules.all());
             return Ok(Question { stated, ask: Ask::Feed, new, all: changes_rules, has_said });
@@ -52,6 +53,6 @@ impl Merge<'_> {
         // A column that the load stated and no longer states: what shows it now may go.
         let states_less = old.is_some_and(|old| !old.is_within(&stated));
         let (ask, all) = (Ask::Snapshot { at, next }, changes_rules || states_less);
-        Ok(Question { stated, ask, new: Calendar::Snapshots(loads), all, has_said })
+        Ok(Question { stated, ask, new: Calendar::snapshots(loads), all, has_said })
     }
 }

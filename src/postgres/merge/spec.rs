@@ -1,10 +1,12 @@
 //! What a merge is asked for, and what it says it did.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::adopt::Adopted;
 use crate::error::{Error, Result};
 use crate::model::Absent;
 
@@ -16,6 +18,16 @@ pub enum Effective {
     At(i64),
     /// Each from the instant in this column of its own: a change feed.
     Column(String),
+}
+
+/// How a change feed says that a key is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deleted {
+    /// The column that tells it; it plays no other part.
+    pub column: String,
+    /// The text of the value that means it; unset: the column is boolean, and true means it.
+    pub equals: Option<String>,
 }
 
 /// A snapshot, or changes, to be merged into a table with history.
@@ -33,6 +45,15 @@ pub struct MergeSpec {
     pub overwritten: Vec<String>,
     /// When the rows hold from.
     pub effective: Effective,
+    /// How a change feed says that a key is gone.
+    #[serde(default)]
+    pub deleted: Option<Deleted>,
+    /// Columns that have another name than before, by their former one.
+    #[serde(default)]
+    pub renamed: BTreeMap<String, String>,
+    /// Takes over the rows of a table that no merge has written, as its history so far.
+    #[serde(default)]
+    pub adopt: bool,
     /// What a key's absence from a full snapshot means.
     pub absent: Option<Absent>,
     /// Lets a snapshot pass the guard against vanishing keys.
@@ -84,6 +105,14 @@ impl Default for Names {
     }
 }
 
+impl Names {
+    /// All of them.
+    pub(super) fn own(&self) -> impl Iterator<Item = &String> {
+        let Self { surrogate, valid_from, valid_to, current } = self;
+        surrogate.iter().chain([valid_from, valid_to]).chain(current)
+    }
+}
+
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let surrogate = self.surrogate.as_deref().unwrap_or("<table>_sk");
@@ -114,21 +143,54 @@ impl MergeSpec {
                  did not change; leave absent out"
             )));
         }
-        let mut seen = std::collections::BTreeSet::new();
+        if let (Effective::At(_), Some(deleted)) = (&self.effective, &self.deleted) {
+            return Err(Error::config(format!(
+                "deleted={:?} was given with effective: a full snapshot says that a key is gone by not naming it; leave \
+                 deleted out, or name the rows' times with effective_column",
+                deleted.column
+            )));
+        }
+        let mut seen = BTreeSet::new();
         let tracked = self.tracked.iter().flatten();
-        let own = match &self.effective {
-            Effective::Column(column) => Some(column),
-            Effective::At(_) => None,
-        };
-        for column in self.key.iter().chain(tracked).chain(&self.overwritten).chain(own) {
+        let deleted = self.deleted.iter().map(|deleted| &deleted.column);
+        let named = self.key.iter().chain(tracked).chain(&self.overwritten).chain(self.time_column()).chain(deleted);
+        for column in named {
             if !seen.insert(column) {
                 return Err(Error::config(format!(
-                    "column {column:?} is named twice among key, tracked and overwritten"
+                    "column {column:?} is named twice among key, tracked, overwritten, effective_column and deleted"
                 ))
                 .with("column", column));
             }
         }
+        self.check_renamed()
+    }
+
+    /// The request with a name for the surrogate key of a table.
+    pub(super) fn with_names_for(&self, table: &str) -> Self {
+        let mut spec = self.clone();
+        spec.names.surrogate.get_or_insert_with(|| format!("{table}_sk"));
+        spec
+    }
+
+    fn check_renamed(&self) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        for (old, new) in &self.renamed {
+            if self.renamed.contains_key(new) || !seen.insert(new) {
+                return Err(Error::config(format!(
+                    "renamed says that {old:?} is now {new:?}, which it names more than once; expected each column once"
+                ))
+                .with("column", new));
+            }
+        }
         Ok(())
+    }
+
+    /// The column that a change feed takes its times from.
+    pub(super) fn time_column(&self) -> Option<&String> {
+        match &self.effective {
+            Effective::At(_) => None,
+            Effective::Column(column) => Some(column),
+        }
     }
 }
 
@@ -161,7 +223,7 @@ pub struct Merged {
     pub keys_new: u64,
     /// Keys of which something else was known.
     pub keys_changed: u64,
-    /// Known keys that the snapshot does not name.
+    /// Known keys that the snapshot does not name, or of which the change feed says that they are gone.
     pub keys_vanished: u64,
     /// New versions.
     pub versions_inserted: u64,
@@ -171,9 +233,21 @@ pub struct Merged {
     pub versions_deleted: u64,
     /// Rows written to and removed from the log of what was said.
     pub said_rows: u64,
+    /// The history that was taken over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Adopted>,
     /// Columns that were added to the table.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub added_columns: Vec<String>,
+    /// Columns that the table had already, with values: these now count as what was said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adopted_columns: Vec<String>,
+    /// Columns that have another name from now on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub renamed_columns: Vec<String>,
+    /// Columns that the table has lost: they are out of the history.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retired_columns: Vec<String>,
     /// Columns of the snapshot that play no part.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown_columns: Vec<String>,

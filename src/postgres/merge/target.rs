@@ -11,11 +11,13 @@ use arrow::datatypes::{DataType, Schema};
 use super::super::client::{Session, get};
 use super::super::copy::PgType;
 pub(super) use super::super::copy_in::quoted as quote;
+use super::past::{Followed, Past};
 use super::rules::{Rules, snapshot_columns};
-use super::spec::{Effective, MergeSpec, Names};
+use super::spec::{MergeSpec, Names};
 use super::wire::{Column, can_compare};
 use crate::error::{Error, Result};
 use crate::history::{Calendar, Columns};
+use crate::model::Zone;
 
 /// Room for the suffixes of what stands beside a table.
 const NAME_BYTES: usize = IDENTIFIER_BYTES - "_key_from".len();
@@ -40,6 +42,8 @@ pub(super) struct Target {
     pub(super) sets_current: bool,
     /// Columns that were added.
     pub(super) added: Vec<String>,
+    /// How the history followed the table before.
+    pub(super) followed: Followed,
 }
 
 /// Where the table is, quoted.
@@ -94,6 +98,11 @@ impl Place {
         format!("{}.{}", quote(&self.schema), quote(&format!("{}{suffix}", self.name)))
     }
 
+    /// Its name, as it is.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The table, quoted and qualified.
     pub(super) fn table(&self) -> String {
         self.beside("")
@@ -141,58 +150,15 @@ impl Place {
         self.columns.get(column).map(|found| found.sql_type.as_str())
     }
 
-    /// The rules and the loads that are remembered beside the table.
-    pub(super) async fn remembered(&self, session: &Session) -> Result<Option<(Rules, Vec<(i64, Columns)>)>> {
-        let row = session.row("SELECT to_regclass($1) IS NOT NULL", &[&self.loads()]).await?;
-        if !self.exists || !get::<bool>(&row, 0)? {
-            return Ok(None);
-        }
-        self.upgrade(session).await?;
-        let sql = format!(
-            "SELECT (extract(epoch FROM effective) * 1000000)::int8, stated::text, rules::text FROM {} ORDER BY effective",
-            self.loads()
-        );
-        let (mut rules, mut loads) = (None, Vec::new());
-        for row in session.rows(&sql, &[]).await? {
-            match get::<Option<i64>>(&row, 0)? {
-                Some(at) => loads.push((at, get::<&str>(&row, 1)?.parse()?)),
-                None => {
-                    let text: String = get(&row, 2)?;
-                    let known = serde_json::from_str(&text).map_err(|e| {
-                        Error::data("the rules kept beside the table cannot be read")
-                            .with("table", self.loads())
-                            .because(e)
-                    })?;
-                    rules = Some(known);
-                }
-            }
-        }
-        Ok(rules.map(|rules| (rules, loads)))
+    /// Reads the table's columns again.
+    pub(super) async fn look_again(&mut self, session: &Session) -> Result<()> {
+        self.columns = columns_of(session, &self.table()).await?;
+        Ok(())
     }
 
-    /// Brings what stands beside the table from an earlier release to the form of this one: there the columns stated were
-    /// the bits of a number, which had room for 64.
-    async fn upgrade(&self, session: &Session) -> Result<()> {
-        let found = columns_of(session, &self.loads()).await?;
-        if found.get("stated").is_none_or(|stated| stated.sql_type != "bigint") {
-            return Ok(());
-        }
-        for table in [self.loads(), self.said()] {
-            let sql = format!(
-                "ALTER TABLE {table} ALTER COLUMN stated TYPE bit varying \
-                 USING rtrim(reverse(stated::bit(64)::text), '0')::bit varying"
-            );
-            session.run(&sql).await.map_err(|e| match e.detail().context.get("sqlstate").map(String::as_str) {
-                Some("42501") => Error::config(format!(
-                    "{table} has the form of an earlier release and this role may not bring it to the one of this release; \
-                     let its owner merge once"
-                ))
-                .with("table", &table)
-                .because(e),
-                _ => e,
-            })?;
-        }
-        Ok(())
+    /// A column as the table has it.
+    pub(super) fn owned(&self, name: &str) -> Result<Column> {
+        self.column(name, None)
     }
 
     /// A column as the table has it, or as the snapshot would make it.
@@ -209,13 +175,7 @@ impl Place {
                 .with("column", name)
                 .with("table", self.table())
         })?;
-        if name.len() > IDENTIFIER_BYTES {
-            return Err(Error::schema(format!(
-                "column {name:?} has a name of {} bytes, PostgreSQL keeps {IDENTIFIER_BYTES}",
-                name.len()
-            ))
-            .with("column", name));
-        }
+        check_name(name)?;
         let kind = made_for(field.data_type()).ok_or_else(|| {
             Error::schema(format!("Arrow type {} has no PostgreSQL type here", field.data_type()))
                 .with("column", name)
@@ -223,6 +183,15 @@ impl Place {
         })?;
         Ok(Column { name: name.to_owned(), kind, sql_type: kind.to_string() })
     }
+}
+
+/// Refuses a column's name that PostgreSQL would cut.
+pub(super) fn check_name(name: &str) -> Result<()> {
+    if name.len() <= IDENTIFIER_BYTES {
+        return Ok(());
+    }
+    let message = format!("column {name:?} has a name of {} bytes, PostgreSQL keeps {IDENTIFIER_BYTES}", name.len());
+    Err(Error::schema(message).with("column", name))
 }
 
 /// The columns of a table, quoted and qualified; none where it is not there.
@@ -246,39 +215,34 @@ pub(super) async fn columns_of(session: &Session, table: &str) -> Result<BTreeMa
 
 impl Target {
     /// Holds a merge against the catalog. Nothing is made yet.
-    pub(super) async fn for_merge(session: &Session, spec: &MergeSpec, schema: &Schema) -> Result<Self> {
-        let place = Place::find(session, &spec.table).await?;
-        let mut spec = spec.clone();
-        spec.names.surrogate.get_or_insert_with(|| format!("{}_sk", place.name));
-        reserved(&spec, schema)?;
-        let (old_rules, loads) = place.remembered(session).await?.unzip();
-        let rules = Rules::of(&spec, schema, old_rules.as_ref())?;
-        for column in spec.key.iter().chain(time_column(&spec.effective)) {
+    pub(super) fn for_merge(past: Past, spec: &MergeSpec, schema: &Schema, zone: Zone) -> Result<Self> {
+        reserved(spec, schema)?;
+        let rules = Rules::of(spec, schema, zone, past.known.as_ref().map(|known| &known.rules))?;
+        let deleted = spec.deleted.iter().map(|deleted| &deleted.column);
+        for column in spec.key.iter().chain(spec.time_column()).chain(deleted) {
             if schema.field_with_name(column).is_err() {
                 return Err(
                     Error::schema(format!("column {column:?} is missing in the snapshot")).with("column", column)
                 );
             }
         }
-        Self::new(place, rules, old_rules, loads.unwrap_or_default(), Some(schema))
+        Self::new(past, rules, Some(schema))
     }
 
     /// The table of a rewind, which must have been merged into.
-    pub(super) async fn for_rewind(session: &Session, table: &str) -> Result<Self> {
-        let place = Place::find(session, table).await?;
-        let Some((rules, loads)) = place.remembered(session).await? else {
-            return Err(Error::not_found(format!("nothing was ever merged into {}", place.table())).retryable(false));
+    pub(super) fn for_rewind(past: Past, zone: Zone) -> Result<Self> {
+        let Some(known) = &past.known else {
+            let table = past.place.table();
+            return Err(Error::not_found(format!("nothing was ever merged into {table}")).retryable(false));
         };
-        Self::new(place, rules.clone(), Some(rules), loads, None)
+        known.rules.check_zone(zone)?;
+        let rules = known.rules.clone();
+        Self::new(past, rules, None)
     }
 
-    fn new(
-        place: Place,
-        rules: Rules,
-        old_rules: Option<Rules>,
-        loads: Vec<(i64, Columns)>,
-        schema: Option<&Schema>,
-    ) -> Result<Self> {
+    fn new(past: Past, rules: Rules, schema: Option<&Schema>) -> Result<Self> {
+        let Past { place, known, followed } = past;
+        let (old_rules, loads) = known.map(|known| (known.rules, known.loads)).unzip();
         let columns =
             |names: &[String]| names.iter().map(|name| place.column(name, schema)).collect::<Result<Vec<_>>>();
         let (keys, attributes) = (columns(&rules.key)?, columns(&rules.columns)?);
@@ -307,9 +271,10 @@ impl Target {
             attributes,
             rules,
             old_rules,
-            loads,
+            loads: loads.unwrap_or_default(),
             sets_current,
             added: Vec::new(),
+            followed,
         };
         target.check_own_columns()?;
         Ok(target)
@@ -330,7 +295,9 @@ impl Target {
                 let found = found.map_or_else(|| "is missing".to_owned(), |found| format!("has type {found}"));
                 // Whoever comes with a table of his own should know at once that it cannot be taken over.
                 let hint = match self.old_rules {
-                    None => "; a merge makes its table itself, or takes an empty one that has its columns",
+                    None => {
+                        "; a merge makes its table itself, takes an empty one that has its columns, or takes a history over (adopt)"
+                    }
                     Some(_) => "",
                 };
                 return Err(Error::schema(format!("column {name:?} {found}, expected {}{hint}", types[0]))
@@ -345,7 +312,7 @@ impl Target {
     pub(super) fn calendar(&self) -> Calendar {
         match &self.old_rules {
             Some(old) if old.is_feed => Calendar::Feed(old.all()),
-            _ => Calendar::Snapshots(self.loads.clone()),
+            _ => Calendar::snapshots(self.loads.clone()),
         }
     }
 
@@ -360,19 +327,9 @@ impl Target {
     }
 }
 
-/// The column that a change feed takes its times from.
-pub(super) fn time_column(effective: &Effective) -> Option<&String> {
-    match effective {
-        Effective::At(_) => None,
-        Effective::Column(column) => Some(column),
-    }
-}
-
 /// Names that the tables need for themselves.
 fn reserved(spec: &MergeSpec, schema: &Schema) -> Result<()> {
-    let Names { surrogate, valid_from, valid_to, current } = &spec.names;
-    let own = [surrogate.as_ref(), Some(valid_from), Some(valid_to), current.as_ref()];
-    let mut own: Vec<&str> = own.into_iter().flatten().map(String::as_str).collect();
+    let mut own: Vec<&str> = spec.names.own().map(String::as_str).collect();
     own.extend(["said_id", "said_from", "said_to", "stated", "kid"]);
     let mut taking_part = spec.key.iter().cloned().chain(snapshot_columns(spec, schema));
     match taking_part.find(|column| own.contains(&column.as_str())) {

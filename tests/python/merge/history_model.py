@@ -12,17 +12,53 @@ Row = dict[str, Any]
 Version = tuple[int, int | None, dict[str, Any]]
 
 
-class SnapshotModel:
+class Columns:
+    """What takes part: columns are dropped, come again with nothing said of them, and get other names."""
+
+    def __init__(self) -> None:
+        self.columns: set[str] = set()
+        self.dropped: set[str] = set()
+        self.names: dict[str, str] = {}
+
+    def said(self) -> list[Row]:
+        raise NotImplementedError
+
+    def read(self, row: Row) -> Row:
+        """What of a row plays a part, by present names."""
+        named = {self.names.get(column, column): value for column, value in row.items()}
+        return {column: value for column, value in named.items() if column not in self.dropped}
+
+    def drop(self, column: str) -> None:
+        self.columns.discard(column)
+        self.dropped.add(column)
+        for row in self.said():
+            row.pop(column, None)
+
+    def add(self, column: str) -> None:
+        self.dropped.discard(column)
+
+    def rename(self, old: str, new: str) -> None:
+        self.names[old] = new
+        self.columns = {self.names.get(column, column) for column in self.columns}
+        for row in self.said():
+            if old in row:
+                row[new] = row.pop(old)
+
+
+class SnapshotModel(Columns):
     """Full snapshots by day."""
 
     def __init__(self, absent: str, overwritten: tuple[str, ...] = ()) -> None:
+        super().__init__()
         self.absent, self.overwritten = absent, overwritten
         self.days: dict[int, dict[Any, Row]] = {}
-        self.columns: set[str] = set()
+
+    def said(self) -> list[Row]:
+        return [row for rows in self.days.values() for row in rows.values()]
 
     def load(self, day: int, rows: dict[Any, Row]) -> None:
-        self.days[day] = rows
-        self.columns |= {column for row in rows.values() for column in row}
+        self.days[day] = {key: self.read(row) for key, row in rows.items()}
+        self.columns |= {column for row in self.days[day].values() for column in row}
 
     def rewind(self, day: int) -> None:
         self.days = {d: rows for d, rows in self.days.items() if d <= day}
@@ -50,17 +86,20 @@ class SnapshotModel:
         return chain(shown)
 
 
-class FeedModel:
-    """Changes by key and day."""
+class FeedModel(Columns):
+    """Changes by key and day; a change without a row says that the key is gone."""
 
     def __init__(self) -> None:
-        self.changes: dict[Any, dict[int, Row]] = {}
-        self.columns: set[str] = set()
+        super().__init__()
+        self.changes: dict[Any, dict[int, Row | None]] = {}
 
-    def load(self, changes: list[tuple[Any, int, Row]]) -> None:
+    def said(self) -> list[Row]:
+        return [row for changes in self.changes.values() for row in changes.values() if row is not None]
+
+    def load(self, changes: list[tuple[Any, int, Row | None]]) -> None:
         for key, day, row in changes:
-            self.changes.setdefault(key, {})[day] = row
-            self.columns |= set(row)
+            self.changes.setdefault(key, {})[day] = None if row is None else self.read(row)
+            self.columns |= set(self.changes[key][day] or {})
 
     def rewind(self, day: int) -> None:
         for key in self.changes:
@@ -72,10 +111,11 @@ class FeedModel:
             said: dict[str, Any] = {}
             shown: list[tuple[int, dict[str, Any] | None]] = []
             for day in sorted(changes):
-                said.update(changes[day])
-                shown.append((day, {c: said.get(c) for c in sorted(self.columns)}))
-            if shown:
-                result[key] = chain(shown)
+                row = changes[day]
+                said.update(row or {})
+                shown.append((day, None if row is None else {c: said.get(c) for c in sorted(self.columns)}))
+            if found := chain(shown):
+                result[key] = found
         return result
 
 

@@ -31,7 +31,8 @@ def start(number: int | None) -> datetime | None:
 
 
 def as_an_earlier_release_made_it(connection, table: str) -> None:
-    """Give the tables beside one the form of before: the columns stated are the bits of a number."""
+    """Give the tables beside one the form of before: the columns stated are the bits of a number, and no zone."""
+    connection.execute(f"UPDATE {table}_loads SET rules = rules - 'zone' WHERE effective IS NULL")
     for beside in ("said", "loads"):
         connection.execute(
             f"ALTER TABLE {table}_{beside} ALTER COLUMN stated TYPE bigint "

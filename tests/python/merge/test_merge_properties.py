@@ -37,11 +37,23 @@ repeats = st.sampled_from([True, False, False])
 snapshots = st.tuples(days, columns, st.dictionaries(st.sampled_from(KEYS), values), repeats)
 rewinds = st.integers(1, 6)
 snapshot_steps = st.lists(st.one_of(snapshots, snapshots, snapshots, rewinds), min_size=1, max_size=6)
+table_changes = st.sampled_from([("drop", "size"), ("add", "size"), ("rename", "colour", "shade")])
+changing_steps = st.lists(st.one_of(*[snapshots] * 3, rewinds, table_changes, table_changes), min_size=2, max_size=7)
 change = st.tuples(st.sampled_from(KEYS), days)
 feed_steps = st.lists(
     st.one_of(*[st.tuples(columns, st.dictionaries(change, values, min_size=1), repeats)] * 3, rewinds),
     min_size=1,
     max_size=6,
+)
+said_or_gone = st.tuples(values, st.sampled_from([False, False, True]))
+feed_changing_steps = st.lists(
+    st.one_of(
+        *[st.tuples(columns, st.dictionaries(change, said_or_gone, min_size=1, max_size=5), repeats)] * 4,
+        rewinds,
+        table_changes,
+    ),
+    min_size=1,
+    max_size=7,
 )
 
 
@@ -97,6 +109,92 @@ def test_snapshots_in_any_order_give_the_history_of_the_model(connection, runnin
                 assert dim.load(table(rows[::-1], stated), day, overwritten=list(overwritten)).unchanged
                 assert dim.rows("part, number") == before
         check(dim, model)
+
+
+def change_table(dim: Dim, model, step, is_done: bool) -> bool:
+    """Do something to the columns of the table, or, of a rename, leave that to the merge; False if there is nothing to do."""
+    what, column, *name = step
+    alter = f"ALTER TABLE {dim.name}"
+    if what == "drop" and column in model.columns and len(model.columns) > 1:
+        dim.connection.execute(f"{alter} DROP COLUMN {column}")
+        model.drop(column)
+    elif what == "add" and column in model.dropped:
+        dim.connection.execute(f"{alter} ADD COLUMN {column} float8")
+        model.add(column)
+    elif what == "rename" and column in model.columns:
+        if is_done:
+            dim.connection.execute(f"{alter} RENAME {column} TO {name[0]}")
+        dim.options["renamed"] = {column: name[0]}
+        model.rename(column, name[0])
+    else:
+        return False
+    return True
+
+
+def follow(dim: Dim, model, steps, is_done: bool, merge) -> None:
+    """Take steps, of which some change the table; the next merge, or after a drop a rewind, has to follow."""
+    pending = None
+    for step in steps:
+        if isinstance(step, int):
+            if pending in (None, "drop"):
+                model.rewind(step)
+                dim.rewind(step)
+                pending = None
+        elif isinstance(step[0], str):
+            if pending is None and change_table(dim, model, step, is_done):
+                pending = step[0]
+        elif merge(step):
+            pending = None
+        if pending is None:
+            check(dim, model)
+
+
+@RUN
+@given(steps=changing_steps, absent=st.sampled_from(["close", "ignore"]), is_done=st.booleans(), is_large=st.booleans())
+def test_a_history_follows_its_table_in_any_order(connection, running_engines, steps, absent, is_done, is_large):
+    keys = 0 if is_large else None
+    dim = fresh(connection, running_engines.warehouse_url, absent=absent, allow_vanishing=True, digest_keys=keys)
+    model = SnapshotModel(absent)
+
+    def merge(step) -> bool:
+        day, stated, said, _ = step
+        said = {key: {c: row[c] for c in stated} for key, row in said.items()}
+        if (not said and absent == "ignore") or set(stated) <= model.dropped:
+            return False
+        dim.load(table([{"part": k[0], "number": k[1], **row} for k, row in said.items()], stated), day)
+        model.load(day, said)
+        return True
+
+    everything = {key: {"colour": "red", "size": 1.5} for key in KEYS[:3]}
+    follow(dim, model, [(3, COLUMNS, everything, False), *steps], is_done, merge)
+
+
+@RUN
+@given(steps=feed_changing_steps, is_done=st.booleans())
+def test_a_change_feed_takes_keys_away_and_follows_its_table_in_any_order(connection, running_engines, steps, is_done):
+    dim = fresh(connection, running_engines.warehouse_url, effective_column="at", deleted=("op", "D"))
+    model = FeedModel()
+
+    def merge(step) -> bool:
+        stated, said, is_repeated = step
+        if set(stated) <= model.dropped:
+            return False
+        changes = [
+            (key, day, None if gone else {c: row[c] for c in stated}) for (key, day), (row, gone) in said.items()
+        ]
+        rows = [
+            {"part": k[0], "number": k[1], "at": start(day), "op": "U" if row else "D", **(row or {"colour": "gone"})}
+            for k, day, row in changes
+        ]
+        given_rows = table(rows, stated, at=pa.timestamp("us", "UTC"), op=pa.string())
+        dim.load(given_rows)
+        model.load(changes)
+        if is_repeated:
+            assert dim.load(given_rows).unchanged
+        return True
+
+    first = (COLUMNS, {(KEYS[0], 3): ({"colour": "red", "size": None}, False)}, False)
+    follow(dim, model, [first, *steps], is_done, merge)
 
 
 @RUN

@@ -100,6 +100,9 @@ class MergeSnapshotOperator(MetropulseOperator):
         overwritten: The columns that show their newest value in every version.
         effective: The instant of a full snapshot; the run's own day when neither this nor `effective_column` is given.
         effective_column: The column that gives each row of a change feed its instant.
+        deleted: How a change feed says that a key is gone: a boolean column, or a column and the value that means it.
+        renamed: Columns that have another name than before, new names by former ones.
+        adopt: Take over the rows of a table that no merge has written as its history so far.
         absent: What it means that a full snapshot lacks a key: ``close``, ``ignore`` or ``error``.
         allow_vanishing: Accept a snapshot that is empty, or lacks more than 30 % of the keys (and at least 10).
         dry_run: Show what would change, and write nothing.
@@ -122,6 +125,9 @@ class MergeSnapshotOperator(MetropulseOperator):
         overwritten: Sequence[str] = (),
         effective: str | None = None,
         effective_column: str | None = None,
+        deleted: str | Sequence[str | int | bool] | None = None,
+        renamed: Mapping[str, str] | None = None,
+        adopt: bool = False,
         absent: str = "close",
         allow_vanishing: bool = False,
         dry_run: bool = False,
@@ -140,6 +146,9 @@ class MergeSnapshotOperator(MetropulseOperator):
             "key": key,
             "tracked": tracked,
             "overwritten": overwritten,
+            "deleted": deleted,
+            "renamed": renamed,
+            "adopt": adopt,
             "absent": absent,
             "allow_vanishing": allow_vanishing,
             "dry_run": dry_run,
