@@ -45,6 +45,7 @@ def test_status_is_a_table_for_the_eye_and_whole_as_json(call, core):
         (("undo", "2024-05-02", "--dry-run"), ("undo", "2024-05-02", True)),
         (("purge", "--older-than", "12w", "--rejected"), ("purge", 84, ["rejected"], False)),
         (("purge",), ("purge", 90, ["staging"], False)),
+        (("purge", "--scheduled-stop-times", "--alerts"), ("purge", 90, ["scheduled_stop_times", "alerts"], False)),
         (("migrate", "--dry-run"), ("migrate", True)),
         (("rejected", "requeue", "--dt", "2024-05-01"), ("requeue", None, "2024-05-01", None, [])),
         (("rejected", "list", "--reason", "speed", "--limit", "5"), ("rejected", None, None, "speed", 5)),

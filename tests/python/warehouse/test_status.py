@@ -153,7 +153,8 @@ def test_freshness_tells_days_rows_and_lag_of_every_table(pipeline):
     load(pipeline, *DAYS)
     report = pipeline.status()
     tables = {table.table: table for table in report.tables}
-    assert len(tables) == 14
+    # Twelve datasets, five dimensions and seven facts.
+    assert len(tables) == 24
     assert tables["dwh.fact_trip"].days == 3
     assert tables["dwh.fact_trip"].rows_loaded == 7
     assert tables["dwh.fact_trip"].newest_dt == DAYS[2]
