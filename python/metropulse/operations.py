@@ -183,13 +183,14 @@ class Operations:
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> Report:
-        """Drop staging of old raw days. History and ledger stay, facts too unless they are named; an unchanged day is still
-        recognised.
+        """Drop staging of old raw days.
+
+        History and ledger stay, facts too unless they are named; an unchanged day is still recognised.
 
         Args:
             older_than: Age of the raw day, such as ``90d`` or ``12w``, counted back from today in the service zone.
-            what: Any of ``staging`` (rows of `staging.*_raw`), ``rejected``, ``quality`` (results of checks), and of the
-                facts that the mart does not count: ``scheduled_stop_times``, ``trip_updates``, ``alerts``.
+            what: Any of ``staging`` (rows of `staging.*_raw`), ``rejected``, ``quality`` (results of checks), and of
+                the facts that the mart does not count: ``scheduled_stop_times``, ``trip_updates``, ``alerts``.
             dry_run: Report what would be dropped, and keep everything.
             progress: Told about days done.
 
