@@ -4,9 +4,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, final
 
 from metropulse.results import Progress
-from metropulse.sources import ArrowStream
+from metropulse.sources import ArrowStream as _ArrowStream
 
-__all__ = ["ArrowTable", "Pipeline", "catalog", "merge_rollups", "rollup_hourly"]
+__all__ = [
+    "ArrowStream",
+    "ArrowTable",
+    "Pipeline",
+    "catalog",
+    "merge_rollups",
+    "parquet_layout",
+    "rollup_hourly",
+    "rollup_pieces",
+    "worker_schema",
+]
+
+@final
+class ArrowStream:
+    """Rows that are made while they are read, once."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
 @final
 class ArrowTable:
@@ -67,7 +83,7 @@ class Pipeline:
     def load_telemetry(self, dt: str, *, progress: Progress | None = None) -> str: ...
     def copy_parquet(
         self,
-        source: Sequence[str] | ArrowStream,
+        source: Sequence[str] | _ArrowStream,
         table: str,
         create: bool,
         truncate: bool,
@@ -76,12 +92,12 @@ class Pipeline:
         progress: Progress | None = None,
     ) -> str: ...
     def merge_snapshot(
-        self, source: Sequence[str] | ArrowStream, spec_json: str, *, progress: Progress | None = None
+        self, source: Sequence[str] | _ArrowStream, spec_json: str, *, progress: Progress | None = None
     ) -> str: ...
     def rewind_snapshot(self, spec_json: str, *, progress: Progress | None = None) -> str: ...
     def rollup_hourly(
         self,
-        source: Sequence[str] | ArrowStream,
+        source: Sequence[str] | _ArrowStream,
         spec_json: str | None,
         partial: bool,
         output: str,
@@ -103,15 +119,26 @@ class Pipeline:
         self, name: str, columns: Sequence[str] | None = None, connections: int | None = None
     ) -> ArrowTable: ...
     def mart_query(self, sql: str) -> ArrowTable: ...
+    def lake_days(self) -> list[str]: ...
+    def clean(self, dt: str, dataset_name: str) -> ArrowStream: ...
+    def clean_rejects(self, dt: str, dataset_name: str) -> ArrowStream: ...
+    def begin_mart(self) -> ArrowTable: ...
+    def mart_shares(self, dt: str, dataset_name: str, build_json: str) -> ArrowStream: ...
+    def fill_mart(self, shares: _ArrowStream, routes: _ArrowStream, build_json: str) -> str: ...
+    def swap_mart(self, filled_json: str, build_json: str) -> str: ...
+    def abandon_mart(self, build_json: str) -> None: ...
     def cancel(self) -> None: ...
 
 def catalog() -> str: ...
 def rollup_hourly(
     settings_json: str,
-    source: Sequence[str] | ArrowStream,
+    source: Sequence[str] | _ArrowStream,
     spec_json: str,
     partial: bool,
     *,
     progress: Progress | None = None,
 ) -> ArrowTable: ...
-def merge_rollups(settings_json: str, states: Sequence[Sequence[str] | ArrowStream], partial: bool) -> ArrowTable: ...
+def merge_rollups(settings_json: str, states: Sequence[Sequence[str] | _ArrowStream], partial: bool) -> ArrowTable: ...
+def parquet_layout(settings_json: str, names: Sequence[str], spec_json: str) -> str: ...
+def rollup_pieces(settings_json: str, pieces_json: str, spec_json: str) -> ArrowTable: ...
+def worker_schema(name: str) -> ArrowTable: ...

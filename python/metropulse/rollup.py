@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from metropulse.pipeline import Pipeline
     from metropulse.results import Progress
 
-__all__ = ["merge_rollups", "rollup_hourly", "rollup_into"]
+__all__ = ["Measure", "merge_rollups", "rollup_hourly", "rollup_into", "spec_json"]
 
 OPERATIONS = ("count", "sum", "avg", "min", "max", "count_distinct")
 
@@ -72,7 +72,7 @@ def rollup_hourly(
     """
     from metropulse import _core
 
-    given, spec = stream_or_paths(source), _spec(keys, time, measures)
+    given, spec = stream_or_paths(source), spec_json(keys, time, measures)
     settings = _settings([given], time_zone, lake_options, threads, memory_bytes)
     return _core.rollup_hourly(settings, given, spec, partial, progress=progress)
 
@@ -145,14 +145,27 @@ def rollup_into(
         raise ConfigError("states are combined as they are, expected no keys, time or measures")
     if not merge and not (time and measures):
         raise ConfigError("name the time and at least one measure")
-    spec = None if merge else _spec(keys, time or "", measures or {})
+    spec = None if merge else spec_json(keys, time or "", measures or {})
     given = stream_or_paths(source)
     with pipeline.with_access_to(given, output) as reaching:
         found = reaching.core.rollup_hourly(given, spec, partial, os.fspath(output), progress=progress)
     return Report.from_json(found)
 
 
-def _spec(keys: Sequence[str], time: str, measures: Mapping[str, Measure]) -> str:
+def spec_json(keys: Sequence[str], time: str, measures: Mapping[str, Measure]) -> str:
+    """Return what to roll up as the JSON the native core reads.
+
+    Args:
+        keys: As for `rollup_hourly`.
+        time: As for `rollup_hourly`.
+        measures: As for `rollup_hourly`.
+
+    Returns:
+        One JSON object.
+
+    Raises:
+        ConfigError: A measure has the wrong form.
+    """
     return json.dumps({"keys": _columns(keys), "time": time, "measures": [_measure(n, m) for n, m in measures.items()]})
 
 

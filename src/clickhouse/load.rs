@@ -23,6 +23,17 @@ pub struct Replaced {
     pub changed: bool,
 }
 
+/// How some service dates differ from what the mart holds.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// Each of them, as it will be.
+    pub replaced: Vec<Replaced>,
+    /// Those that lose all rows.
+    pub emptied: Vec<NaiveDate>,
+    /// Those that get others.
+    pub filled: Vec<(NaiveDate, rows::Encoded)>,
+}
+
 impl Mart {
     /// Makes rows (columns of [`crate::rollup::mart::schema`]) the whole content of each of some different service dates;
     /// each date atomically, all of them with a handful of statements. Dates whose rows the mart already holds,
@@ -35,44 +46,72 @@ impl Mart {
         dates: &[(NaiveDate, RecordBatch)],
         snapshot_ts: DateTime<Utc>,
     ) -> Result<Vec<Replaced>> {
+        let changes = self.changes(dates, snapshot_ts).await?;
+        self.drop_dates(&changes.emptied).await?;
+        if !changes.filled.is_empty() {
+            let shadow = Shadow::create(self, TABLE).await?;
+            let swapped = self.fill_and_swap(&shadow.name, &changes.filled).await;
+            shadow.remove().await;
+            swapped?;
+        }
+        Ok(changes.replaced)
+    }
+
+    /// Which of some service dates differ from what the mart holds, with the rows of those that do.
+    pub(super) async fn changes(
+        &self,
+        dates: &[(NaiveDate, RecordBatch)],
+        snapshot_ts: DateTime<Utc>,
+    ) -> Result<Changes> {
         let held = self.digests(TABLE, dates.iter().map(|(date, _)| *date)).await?;
-        let (mut replaced, mut emptied, mut filled) = (Vec::with_capacity(dates.len()), Vec::new(), Vec::new());
+        let mut changes = Changes::default();
         for (date, rows) in dates {
             let encoded = rows::encode(*date, rows, snapshot_ts).map_err(|e| e.with("service_date", date))?;
             let wanted = encoded.digest;
             let changed = held.get(date).copied().unwrap_or_default() != wanted;
-            replaced.push(Replaced { rows: wanted.rows, changed });
+            changes.replaced.push(Replaced { rows: wanted.rows, changed });
             match (changed, wanted.rows) {
                 (false, _) => {}
                 // Replacing from a shadow without that partition empties the mart on old servers and fails on new ones.
-                (true, 0) => emptied.push(format!("DROP PARTITION '{date}'")),
-                (true, _) => filled.push((*date, encoded)),
+                (true, 0) => changes.emptied.push(*date),
+                (true, _) => changes.filled.push((*date, encoded)),
             }
         }
-        if !emptied.is_empty() {
-            self.execute(&format!("ALTER TABLE {TABLE} {}", emptied.join(", "))).await?;
+        Ok(changes)
+    }
+
+    /// Drops the rows of service dates.
+    pub(super) async fn drop_dates(&self, dates: &[NaiveDate]) -> Result<()> {
+        if dates.is_empty() {
+            return Ok(());
         }
-        if !filled.is_empty() {
-            let shadow = Shadow::create(self, TABLE).await?;
-            let swapped = self.fill_and_swap(&shadow.name, &filled).await;
-            shadow.remove().await;
-            swapped?;
-        }
-        Ok(replaced)
+        let drops: Vec<String> = dates.iter().map(|date| format!("DROP PARTITION '{date}'")).collect();
+        self.execute(&format!("ALTER TABLE {TABLE} {}", drops.join(", "))).await
     }
 
     async fn fill_and_swap(&self, shadow: &str, dates: &[(NaiveDate, rows::Encoded)]) -> Result<()> {
+        self.fill(shadow, dates).await?;
+        let wanted: Vec<_> = dates.iter().map(|(date, encoded)| (*date, encoded.digest)).collect();
+        self.swap(shadow, &wanted).await
+    }
+
+    /// Sends rows to a shadow table.
+    pub(super) async fn fill(&self, shadow: &str, dates: &[(NaiveDate, rows::Encoded)]) -> Result<()> {
         let columns: Vec<_> = COLUMNS.iter().map(|c| c.0).collect();
         let bytes = match dates {
             [(_, only)] => only.bytes.clone(),
             several => several.iter().map(|(_, one)| one.bytes.clone()).collect::<Vec<_>>().concat().into(),
         };
-        self.insert(&format!("{shadow} ({})", columns.join(", ")), bytes).await?;
+        self.insert(&format!("{shadow} ({})", columns.join(", ")), bytes).await
+    }
+
+    /// Puts service dates of a shadow table in the place of the mart's, if they are what they should be.
+    pub(super) async fn swap(&self, shadow: &str, dates: &[(NaiveDate, Digest)]) -> Result<()> {
         let stored = self.digests(shadow, dates.iter().map(|(date, _)| *date)).await?;
         let mut swaps = Vec::with_capacity(dates.len());
-        for (date, encoded) in dates {
-            let (wanted, found) = (encoded.digest, stored.get(date).copied().unwrap_or_default());
-            if found != wanted {
+        for (date, wanted) in dates {
+            let found = stored.get(date).copied().unwrap_or_default();
+            if found != *wanted {
                 return Err(Error::database(format!(
                     "ClickHouse stored {} rows with checksum {:016x} for {date}, expected {} rows with {:016x}; the mart was left as it was",
                     found.rows, found.sum, wanted.rows, wanted.sum
@@ -124,9 +163,19 @@ pub(super) struct Shadow<'a> {
 impl<'a> Shadow<'a> {
     /// Creates one whose name says when, so that a leftover can be told from one in use.
     pub(super) async fn create(mart: &'a Mart, table: &str) -> Result<Self> {
-        let shadow = Self { mart, name: format!("{table}_shadow_{}_{}", epoch_seconds(), unique()) };
+        Self::named(mart, table, &unique()).await
+    }
+
+    /// The same, with what else is to be told from the name: digits and underscores.
+    pub(super) async fn named(mart: &'a Mart, table: &str, mark: &str) -> Result<Self> {
+        let shadow = Self { mart, name: format!("{table}_shadow_{}_{mark}", epoch_seconds()) };
         mart.execute(&format!("CREATE TABLE {} AS {table}", shadow.name)).await?;
         Ok(shadow)
+    }
+
+    /// Leaves it to whoever swaps it in.
+    pub(super) fn keep(mut self) -> String {
+        std::mem::take(&mut self.name)
     }
 
     /// Drops it now. A failure is no failure of the load: it is an orphan then.
@@ -150,12 +199,15 @@ fn epoch_seconds() -> u64 {
 
 /// Drops shadows of a table that no run can still be filling.
 pub(super) async fn drop_orphans(mart: &Mart, table: &str) -> Result<()> {
-    let tables = mart.rows("SELECT name FROM system.tables WHERE database = currentDatabase()").await?;
     let now = epoch_seconds();
-    for name in tables.into_iter().flatten() {
-        if is_orphan(table, &name, now) {
-            mart.execute(&format!("DROP TABLE IF EXISTS {name}")).await?;
-        }
+    drop_tables(mart, |name| is_orphan(table, name, now)).await
+}
+
+/// Drops the tables of these names.
+pub(super) async fn drop_tables(mart: &Mart, goes: impl Fn(&str) -> bool) -> Result<()> {
+    let tables = mart.rows("SELECT name FROM system.tables WHERE database = currentDatabase()").await?;
+    for name in tables.into_iter().flatten().filter(|name| goes(name)) {
+        mart.execute(&format!("DROP TABLE IF EXISTS {name}")).await?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@
 
 mod client;
 mod error;
+mod filled;
 mod load;
 mod native;
 mod rows;
@@ -23,6 +24,7 @@ mod telemetry;
 mod text;
 
 pub use client::Mart;
+pub use filled::Filled;
 pub use load::Replaced;
 pub use schema::{DDL, TABLE, mart_columns};
 pub use telemetry::{TELEMETRY_DDL, TELEMETRY_TABLE, TelemetryLoad};

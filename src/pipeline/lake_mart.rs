@@ -53,23 +53,9 @@ impl Pipeline {
     /// Judges the lake's days. With a warehouse its mart lock is held by `source`, and its routes are used.
     pub(super) async fn lake_mart(&self, source: Option<&MartSource>) -> Result<LakeMart> {
         let days = self.lake()?.days().await?;
-        let known = match source {
-            Some(source) => {
-                let routes = source.routes().await?;
-                // Reading the lake takes long, and the lock is all that is needed from here on.
-                source.end_snapshot().await?;
-                routes
-            }
-            None => Vec::new(),
-        };
-        let routes = if known.iter().any(|r| r.valid_from_micros.is_some()) {
-            versions(&known)
-        } else {
-            self.lake_routes(&days).await?
-        };
         let mut mart = LakeMart {
             zone: Zone(self.settings.zone()?),
-            routes,
+            routes: self.mart_routes(source, &days).await?,
             days: Vec::new(),
             trips: Claims::default(),
             payments: Claims::default(),
@@ -95,6 +81,23 @@ impl Pipeline {
             .await?;
         }
         Ok(mart)
+    }
+
+    /// The versions of routes: the warehouse's where it knows any, else those of the lake's days.
+    pub(super) async fn mart_routes(&self, source: Option<&MartSource>, days: &[NaiveDate]) -> Result<RouteVersions> {
+        let known = match source {
+            Some(source) => {
+                let routes = source.routes().await?;
+                // Reading the lake takes long, and the lock is all that is needed from here on.
+                source.end_snapshot().await?;
+                routes
+            }
+            None => Vec::new(),
+        };
+        if known.iter().any(|r| r.valid_from_micros.is_some()) {
+            return Ok(versions(&known));
+        }
+        self.lake_routes(days).await
     }
 
     /// The versions of routes, by the same rules as in the warehouse.

@@ -11,7 +11,7 @@ use super::input::on_thread;
 use super::lake_mart::WINDOW_DATES;
 use super::outcome::Outcome;
 use super::report::{Report, TableReport};
-use crate::clickhouse::Mart;
+use crate::clickhouse::{Mart, Replaced};
 use crate::control::Progress;
 use crate::error::{Error, Result};
 use crate::model::{FactKind, Zone};
@@ -93,7 +93,7 @@ impl Pipeline {
         let zone = Zone(self.settings.zone()?);
         self.progress.begin("build mart", builds.len() as u64);
         let snapshot_ts = Utc::now();
-        let mut done = Done { progress: self.progress.clone(), ..Done::default() };
+        let mut done = Done::told_by(&self.progress);
         let mut written = Vec::with_capacity(builds.len());
         let most_bytes = usize::try_from(self.settings.memory_bytes / 8).unwrap_or(usize::MAX);
         let mut window = Window::default();
@@ -128,7 +128,7 @@ impl Pipeline {
         };
         self.progress.begin("build mart", dates.len() as u64);
         let snapshot_ts = Utc::now();
-        let mut done = Done { progress: self.progress.clone(), ..Done::default() };
+        let mut done = Done::told_by(&self.progress);
         for window in dates.chunks(WINDOW_DATES) {
             let wanted = window.to_vec();
             let rows;
@@ -168,7 +168,7 @@ impl Window {
 
 /// What happened to the dates of one build.
 #[derive(Default)]
-struct Done {
+pub(super) struct Done {
     rebuilt: Vec<NaiveDate>,
     same: Vec<NaiveDate>,
     table: TableReport,
@@ -176,6 +176,11 @@ struct Done {
 }
 
 impl Done {
+    /// Nothing yet; what happens is published by these counters.
+    pub(super) fn told_by(progress: &Progress) -> Self {
+        Self { progress: progress.clone(), ..Self::default() }
+    }
+
     /// Replaces dates; the rows that the mart has of each now.
     async fn replace(
         &mut self,
@@ -188,19 +193,24 @@ impl Done {
         }
         let replaced = mart.replace_service_dates(dates, snapshot_ts).await?;
         for ((date, _), replaced) in dates.iter().zip(&replaced) {
-            self.table.rows_loaded += replaced.rows;
-            if replaced.changed {
-                self.table.rows_written += replaced.rows;
-                self.rebuilt.push(*date);
-                self.progress.publish(format!("{TABLE} {date}"));
-            } else {
-                self.same.push(*date);
-            }
+            self.count(*date, *replaced);
         }
         Ok(replaced.iter().map(|replaced| replaced.rows).collect())
     }
 
-    fn report(mut self, source: &'static str, lost: Vec<NaiveDate>) -> Report {
+    /// Counts one date.
+    pub(super) fn count(&mut self, date: NaiveDate, replaced: Replaced) {
+        self.table.rows_loaded += replaced.rows;
+        if replaced.changed {
+            self.table.rows_written += replaced.rows;
+            self.rebuilt.push(date);
+            self.progress.publish(format!("{TABLE} {date}"));
+        } else {
+            self.same.push(date);
+        }
+    }
+
+    pub(super) fn report(mut self, source: &'static str, lost: Vec<NaiveDate>) -> Report {
         self.table.unchanged = self.rebuilt.is_empty();
         let mut report = Report::new("build_route_hourly", None);
         report.table(TABLE, self.table);

@@ -7,6 +7,7 @@
 //! Tests: `tests/python/pipeline`.
 
 mod catalog;
+mod cleaned;
 mod copy;
 mod day;
 mod dimensions;
@@ -17,8 +18,10 @@ mod input;
 mod lake_mart;
 mod life;
 mod mart;
+mod mart_shares;
 mod merge;
 mod outcome;
+mod pieces;
 mod quality;
 mod repair;
 mod report;
@@ -27,6 +30,7 @@ mod rollup;
 mod source;
 mod stage;
 mod status;
+mod streamed;
 mod telemetry;
 mod wait;
 
@@ -48,14 +52,18 @@ use crate::postgres::{self, asked};
 use crate::warehouse::{self, Warehouse};
 
 pub use catalog::{Catalog, catalog};
+pub use cleaned::worker_schema;
 pub use copy::CopyOptions;
 pub use ingest_gtfs::{DayReport, FeedReport, IngestGtfs};
 pub use mart::MartFrom;
+pub use mart_shares::MartBuild;
 pub use outcome::{AsOfMisses, Outcome, TableOutcome};
+pub use pieces::{Layout, Piece};
 pub use report::{Report, TableReport};
 pub use requeue::RepairedRow;
 pub use source::Source;
 pub use status::{State, Status};
+pub use streamed::Stream;
 pub use wait::Watch;
 
 /// A result as Arrow batches of one schema.

@@ -24,18 +24,23 @@ const BATCH_ROWS: usize = 8_192;
 impl Pipeline {
     /// Groups a table by keys and hour. With `partial` the result is a state for [`Self::merge_rollups`] instead.
     pub async fn rollup_hourly(&self, source: Source, spec: Spec, partial: bool) -> Result<Table> {
-        let (cancel, progress) = (self.cancel.clone(), self.progress.clone());
-        let threads = self.settings.threads().max(1);
-        let share = usize::try_from(self.settings.memory_bytes).unwrap_or(usize::MAX) / threads;
-        let work = Work { spec, threads, share, cancel, failed: Cancel::default(), progress };
+        let work = self.work(spec);
         let found = match source {
             Source::Paths(names) => {
                 let files = parquet_files(&names, &self.settings.lake_options, &self.cancel).await?;
-                on_thread(move || work.files(&files, partial)).await?
+                on_thread(move || work.files(&files, &all_units(&files), partial)).await?
             }
             Source::Stream(stream) => on_thread(move || work.stream(stream, partial)).await?,
         };
         Ok((found.schema(), vec![found]))
+    }
+
+    /// A rollup of this spec under the settings.
+    pub(super) fn work(&self, spec: Spec) -> Work {
+        let threads = self.settings.threads().max(1);
+        let share = usize::try_from(self.settings.memory_bytes).unwrap_or(usize::MAX) / threads;
+        let (cancel, progress) = (self.cancel.clone(), self.progress.clone());
+        Work { spec, threads, share, cancel, failed: Cancel::default(), progress }
     }
 
     /// Writes a rollup to a Parquet file at a path or URL; without a spec the sources are partial results.
@@ -116,8 +121,14 @@ fn batches_of_file(file: ParquetFile) -> Batches {
     (schema, Box::new(groups))
 }
 
+/// Every row group of some files: the number of the file, and that of the row group.
+fn all_units(files: &[ParquetFile]) -> Vec<(usize, usize)> {
+    let all = files.iter().enumerate();
+    all.flat_map(|(number, file)| (0..file.row_groups()).map(move |group| (number, group))).collect()
+}
+
 /// One rollup over threads.
-struct Work {
+pub(super) struct Work {
     spec: Spec,
     threads: usize,
     /// Bytes that one thread may keep.
@@ -133,18 +144,20 @@ impl Work {
         Ok(Hourly::new(self.spec.clone(), schema)?.bounded(self.share).on_threads(self.threads))
     }
 
-    fn files(&self, files: &[ParquetFile], partial: bool) -> Result<RecordBatch> {
+    /// Whether each file can be rolled up, and with the others; the first of them.
+    pub(super) fn check<'a>(&self, files: &'a [ParquetFile]) -> Result<&'a ParquetFile> {
         let first = files.first().ok_or_else(|| Error::config("no source is given, expected at least one file"))?;
         for file in files {
             let rollup = self.begin(file.schema()).map_err(|e| e.with("file", &file.name))?;
             // The types need not be the same, only of one kind.
             self.begin(first.schema())?.merge(rollup).map_err(|e| e.with("file", &file.name))?;
         }
-        let units: Vec<(usize, usize)> = files
-            .iter()
-            .enumerate()
-            .flat_map(|(number, file)| (0..file.row_groups()).map(move |group| (number, group)))
-            .collect();
+        Ok(first)
+    }
+
+    /// Rolls up some row groups of the files, each named by the number of its file and its own.
+    pub(super) fn files(&self, files: &[ParquetFile], units: &[(usize, usize)], partial: bool) -> Result<RecordBatch> {
+        let first = self.check(files)?;
         let rows = units.iter().map(|(number, group)| files[*number].rows(*group)).sum();
         self.progress.begin("roll up", rows);
         let columns = self.spec.columns();

@@ -77,16 +77,20 @@ impl Pipeline {
 }
 
 /// The rejects of one dataset and day, as `staging.rejected` takes them.
-struct Rejects {
+pub(super) struct Rejects {
     judged: Arc<Judged>,
     dt: NaiveDate,
     schema: SchemaRef,
 }
 
 impl Rejects {
-    fn new(judged: Arc<Judged>, dt: NaiveDate) -> Self {
-        let fields = REJECT_COLUMNS.map(|(name, kind)| Field::new(name, kind.arrow(), true));
-        Self { judged, dt, schema: Arc::new(Schema::new(fields.to_vec())) }
+    pub(super) fn new(judged: Arc<Judged>, dt: NaiveDate) -> Self {
+        Self { judged, dt, schema: Self::columns() }
+    }
+
+    /// The columns of every batch.
+    pub(super) fn columns() -> SchemaRef {
+        Arc::new(Schema::new(REJECT_COLUMNS.map(|(name, kind)| Field::new(name, kind.arrow(), true)).to_vec()))
     }
 }
 

@@ -9,6 +9,7 @@ mod life;
 mod pipeline;
 mod rollup;
 mod runtime;
+mod shares;
 mod source;
 mod table;
 
@@ -21,6 +22,8 @@ mod _core {
     use super::pipeline::{Pipeline, catalog};
     #[pymodule_export]
     use super::rollup::{merge_rollups, rollup_hourly};
+    #[pymodule_export]
+    use super::shares::{ArrowStream, parquet_layout, rollup_pieces, worker_schema};
     #[pymodule_export]
     use super::table::ArrowTable;
 }

@@ -156,3 +156,27 @@ def facts_dt(p) -> str:
         "select dt::text as dt from dwh.load_ledger where target like 'dwh.%' and rows_rejected > 0"
     )
     return one(rows)["dt"]
+
+
+# Everything but the time of the build; states as the values they hold.
+MART_ROWS = """
+    select service_date, route_id, name, transport_type, hour_bucket, trip_cnt, avg_fare, avg_duration_sec, sum_distance_m,
+           avg_speed, fare_sum, fare_cnt, duration_sum_sec, duration_cnt, distance_cnt, speed_sum, speed_cnt, position_cnt,
+           payment_cnt, amount_cnt, revenue, vehicle_cnt, rider_cnt, finalizeAggregation(vehicles) as vehicles,
+           finalizeAggregation(riders) as riders
+    from mart_route_hourly order by route_id, hour_bucket
+"""
+
+
+def mart_rows(p) -> list[dict]:
+    return p.mart.query(MART_ROWS).to_pylist()
+
+
+def same_rows(found: list[dict], wanted: list[dict]) -> None:
+    assert len(found) == len(wanted) > 0
+    for mine, theirs in zip(found, wanted, strict=True):
+        for name, value in theirs.items():
+            if isinstance(value, float):
+                assert mine[name] == pytest.approx(value, rel=1e-9), (name, mine)
+            else:
+                assert mine[name] == value, (name, mine)

@@ -2,7 +2,8 @@
 //!
 //! Inputs are *partial* batches: a row stands for one fact or for many (a server's `GROUP BY`), so the warehouse and
 //! the lake feed the same code. See [`TRIPS`], [`PAYMENTS`], [`POSITIONS`], [`POSITION_HOURS`] and [`SCHEDULED_TRIPS`] for
-//! their columns and [`partial`] for making them from cleaned batches.
+//! their columns and [`partial`] for making them from cleaned batches; [`shares`] are partial results of all
+//! kinds in one table.
 //!
 //! A row exists where a trip starts or is planned to, a payment is made or a position is seen. Facts without a route stand under
 //! route `''`. Unknown riders and vehicles (NULL or `''`) are not counted as distinct.
@@ -13,6 +14,7 @@ mod output;
 pub mod partial;
 mod position_hours;
 mod routes;
+pub mod shares;
 
 use std::ops::Range;
 

@@ -1,8 +1,15 @@
 //! Which name and type of transport a route has in an hour.
 
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::HashMap;
 
+use crate::error::{Error, Result};
 use crate::model::HOUR_MICROS;
+use crate::rollup::columns;
 
 /// One version of a route, valid in `[valid_from, valid_to)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +55,51 @@ impl RouteVersions {
     }
 }
 
+impl RouteVersions {
+    /// All versions as a table, for another machine: `route_id`, `valid_from` and `valid_to` in microseconds since the
+    /// epoch, `name`, `transport_type`.
+    pub fn to_batch(&self) -> Result<RecordBatch> {
+        let mut routes: Vec<(&String, &RouteVersion)> =
+            self.0.iter().flat_map(|(route, versions)| versions.iter().map(move |version| (route, version))).collect();
+        routes.sort_unstable_by_key(|(route, version)| (*route, version.valid_from));
+        let text = |of: fn(&RouteVersion) -> &Option<String>| -> ArrayRef {
+            Arc::new(routes.iter().map(|(_, version)| of(version).as_deref()).collect::<StringArray>())
+        };
+        let columns: [(&str, ArrayRef); 5] = [
+            ("route_id", Arc::new(StringArray::from_iter_values(routes.iter().map(|(route, _)| route.as_str())))),
+            ("valid_from", Arc::new(Int64Array::from_iter_values(routes.iter().map(|(_, v)| v.valid_from)))),
+            ("valid_to", Arc::new(routes.iter().map(|(_, v)| v.valid_to).collect::<Int64Array>())),
+            ("name", text(|version| &version.name)),
+            ("transport_type", text(|version| &version.transport_type)),
+        ];
+        RecordBatch::try_from_iter(columns).map_err(|e| Error::internal("versions of routes do not fit").because(e))
+    }
+
+    /// Adds the versions of a table as [`Self::to_batch`] makes it.
+    pub fn add_batch(&mut self, batch: &RecordBatch) -> Result<()> {
+        let text = |name: &str| -> Result<StringArray> {
+            let column = columns::text(batch, name)?;
+            let plain = cast(column, &DataType::Utf8).map_err(|e| Error::internal("text is no text").because(e))?;
+            Ok(plain.as_string::<i32>().clone())
+        };
+        let instant = |name: &str| columns::primitive::<Int64Type>(batch, name, &DataType::Int64);
+        let (routes, names, types) = (text("route_id")?, text("name")?, text("transport_type")?);
+        let (from, to) = (instant("valid_from")?, instant("valid_to")?);
+        let value = |texts: &StringArray, row| texts.is_valid(row).then(|| texts.value(row).to_owned());
+        for row in 0..batch.num_rows() {
+            let version = RouteVersion {
+                valid_from: from.value(row),
+                valid_to: to.is_valid(row).then(|| to.value(row)),
+                name: value(&names, row),
+                transport_type: value(&types, row),
+                is_inferred: false,
+            };
+            self.insert(routes.value(row), version);
+        }
+        Ok(())
+    }
+}
+
 impl<K: Into<String>> FromIterator<(K, RouteVersion)> for RouteVersions {
     fn from_iter<I: IntoIterator<Item = (K, RouteVersion)>>(versions: I) -> Self {
         let mut all = Self::default();
@@ -89,6 +141,15 @@ mod tests {
         assert_eq!(name(&versions, 3 * H).as_deref(), Some("a"));
         assert_eq!(name(&versions, 4 * H).as_deref(), Some("b"), "begins within the hour");
         assert_eq!(name(&versions, -5 * H).as_deref(), Some("a"), "before the first");
+    }
+
+    #[test]
+    fn versions_come_back_from_their_table() {
+        let versions: RouteVersions =
+            [version(i64::MIN, Some(H), "old"), version(H, None, "new")].into_iter().collect();
+        let mut again = RouteVersions::default();
+        again.add_batch(&versions.to_batch().unwrap()).unwrap();
+        assert_eq!(again.0, versions.0);
     }
 
     #[test]

@@ -13,32 +13,9 @@ pq = pytest.importorskip("pyarrow.parquet")
 
 import metropulse as mp
 import telemetry_days
-from answers import AUSTIN_DAYS, DATA, PROTOTYPE_DAYS, REAL_DATA, needs_real_data
+from answers import AUSTIN_DAYS, DATA, PROTOTYPE_DAYS, REAL_DATA, mart_rows, needs_real_data, same_rows
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded]
-
-# Everything but the time of the build; states as the values they hold.
-ROWS = """
-    select service_date, route_id, name, transport_type, hour_bucket, trip_cnt, avg_fare, avg_duration_sec, sum_distance_m,
-           avg_speed, fare_sum, fare_cnt, duration_sum_sec, duration_cnt, distance_cnt, speed_sum, speed_cnt, position_cnt,
-           payment_cnt, amount_cnt, revenue, vehicle_cnt, rider_cnt, finalizeAggregation(vehicles) as vehicles,
-           finalizeAggregation(riders) as riders
-    from mart_route_hourly order by route_id, hour_bucket
-"""
-
-
-def rows(p: mp.Pipeline) -> list[dict]:
-    return p.mart.query(ROWS).to_pylist()
-
-
-def same(found: list[dict], wanted: list[dict]) -> None:
-    assert len(found) == len(wanted) > 0
-    for mine, theirs in zip(found, wanted, strict=True):
-        for name, value in theirs.items():
-            if isinstance(value, float):
-                assert mine[name] == pytest.approx(value, rel=1e-9), (name, mine)
-            else:
-                assert mine[name] == value, (name, mine)
 
 
 def compare(pipeline_on, lake: Path, days, **settings) -> None:
@@ -46,12 +23,12 @@ def compare(pipeline_on, lake: Path, days, **settings) -> None:
     p = pipeline_on(lake, **settings)
     for dt in days:
         p.run(dt)
-    wanted = rows(p)
+    wanted = mart_rows(p)
     dates = sorted({row["service_date"] for row in wanted})
 
     report = p.build_route_hourly(source="lake")
     assert report.source == "lake"
-    same(rows(p), wanted)
+    same_rows(mart_rows(p), wanted)
     assert p.build_route_hourly(source="lake").unchanged
 
     other = pipeline_on(lake, **settings)
@@ -67,9 +44,9 @@ def compare(pipeline_on, lake: Path, days, **settings) -> None:
     )
     first, after_last = dates[0], dates[-1] + timedelta(days=1)
     alone.build_route_hourly(first, first + timedelta(days=1), source="lake")
-    same(rows(alone), [row for row in wanted if row["service_date"] == first])
+    same_rows(mart_rows(alone), [row for row in wanted if row["service_date"] == first])
     alone.build_route_hourly(first, after_last, source="lake")
-    same(rows(alone), wanted)
+    same_rows(mart_rows(alone), wanted)
 
 
 def test_the_prototypes_days(pipeline_on):
@@ -135,11 +112,11 @@ def test_a_date_that_lost_its_events_goes(pipeline_on, tmp_path):
     shutil.copytree(DATA / "prototype_raw", lake)
     p = pipeline_on(lake)
     p.build_route_hourly(source="lake")
-    dates = {row["service_date"] for row in rows(p)}
+    dates = {row["service_date"] for row in mart_rows(p)}
     shutil.rmtree(lake / "dt=2024-05-03")
     last = max(dates)
     p.build_route_hourly(last, last + timedelta(days=1), source="lake")
-    assert last not in {row["service_date"] for row in rows(p)}
+    assert last not in {row["service_date"] for row in mart_rows(p)}
 
 
 def test_an_unknown_source_is_refused(pipeline_on):

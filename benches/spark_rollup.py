@@ -1,0 +1,116 @@
+"""Rollups inside Spark: our kernels beside Spark SQL, on `local[2]` over the same file, both warm."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from protocol import Arm, Trial, measure, options
+from rollup import COLUMNS, POSITIONS, TRIPS, made
+
+CORES = 2
+BOUND = "each call plans two jobs and moves its states from Python to the driver, which takes about half a second whatever the rows"
+
+
+def session() -> Any:
+    """Start Spark, as a service that stays up would."""
+    from pyspark.sql import SparkSession
+
+    settings = {
+        "spark.driver.memory": "4g",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(CORES),
+        "spark.ui.enabled": "false",
+        "spark.log.level": "ERROR",
+    }
+    builder = SparkSession.builder.master(f"local[{CORES}]").appName("rollup")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+class Kernels(Trial):
+    """This project, inside Spark."""
+
+    distributions = ("metropulse", "pyspark")
+
+    def __init__(self, path: str, table: str) -> None:
+        """Start Spark."""
+        # Workers run this interpreter, whichever python stands on the PATH.
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+        self.spark, self.path, self.table = session(), path, table
+
+    def run(self) -> None:
+        """Roll up, and bring the result here."""
+        from metropulse.spark import rollup_hourly
+
+        asked: Any = POSITIONS if self.table == "positions" else TRIPS
+        self.found = rollup_hourly(self.spark, self.path, keys=["route_id"], **asked).toArrow()
+
+    def result(self) -> list[list[Any]]:
+        """Return the rows, sorted by route and hour."""
+        names = COLUMNS[self.table]
+        rows = self.found.to_pylist()
+        return [[r["route_id"], int(r["hour_bucket"].timestamp()), *(r[name] for name in names)] for r in rows]
+
+    def close(self) -> None:
+        """Stop Spark."""
+        self.spark.stop()
+
+
+class SparkSql(Trial):
+    """Spark's own engine."""
+
+    distributions = ("pyspark",)
+
+    def __init__(self, path: str, table: str) -> None:
+        """Start Spark."""
+        self.spark, self.path, self.table = session(), path, table
+
+    def run(self) -> None:
+        """Group, and bring the result here."""
+        time, measures = (
+            ("event_ts", "avg(speed), count(*) AS n")
+            if self.table == "positions"
+            else ("start_ts", "count(DISTINCT trip_id), sum(fare), avg(duration_sec), sum(distance_m)")
+        )
+        frame = self.spark.read.parquet(self.path)
+        hour = f"unix_timestamp(date_trunc('hour', {time}))"
+        frame.selectExpr("*", f"{hour} AS hour").createOrReplaceTempView("rows")
+        sql = f"SELECT route_id, hour, {measures} FROM rows GROUP BY route_id, hour ORDER BY route_id, hour"
+        self.found = self.spark.sql(sql).toArrow()
+
+    def result(self) -> list[list[Any]]:
+        """Return the rows, sorted by route and hour."""
+        return [list(row.values()) for row in self.found.to_pylist()]
+
+    def close(self) -> None:
+        """Stop Spark."""
+        self.spark.stop()
+
+
+def main() -> None:
+    """Print a line for each work."""
+    chosen = options(__doc__)
+    works = [
+        ("rollup of positions inside Spark", "positions", "ordered", chosen.pick(4_000_000, 32_400_000)),
+        ("distinct trips inside Spark, UUIDs", "trips", "uuid", chosen.pick(500_000, 8_000_000)),
+    ]
+    for work, table, kind, rows in works:
+        file: Path = made(kind, rows, chosen.data)
+        arguments = {"path": str(file), "table": table}
+        measure(
+            work,
+            rows=rows,
+            size_bytes=file.stat().st_size,
+            ours=Arm("metropulse", "spark_rollup:Kernels", arguments),
+            peer=Arm("pyspark", "spark_rollup:SparkSql", arguments),
+            required=4.0,
+            bounded_by=BOUND,
+        )
+
+
+if __name__ == "__main__":
+    main()

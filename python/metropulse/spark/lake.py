@@ -1,0 +1,150 @@
+"""Cleaned days of the lake as frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from metropulse.days import DATASETS, FEED_DATASETS, Day, iso_day
+from metropulse.exceptions import ConfigError
+from metropulse.settings import Settings, resolve
+from metropulse.spark.workers import Cargo, access, numbers, schema_of, task_threads
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["CleanDays", "DayTask", "clean", "lake_settings", "worker_schema"]
+
+
+@dataclass(frozen=True)
+class CleanDays:
+    """Cleaned raw days.
+
+    Attributes:
+        datasets: By name of the dataset its rows, with their raw day ``dt``: typed, judged, each key once a day.
+        rejected: The rows that break a rule, as ``staging.rejected`` holds them.
+    """
+
+    datasets: Mapping[str, DataFrame]
+    rejected: DataFrame
+
+
+def clean(
+    spark: SparkSession,
+    lake: str | os.PathLike[str] | None,
+    dates: Iterable[Day],
+    *,
+    datasets: Iterable[str] = DATASETS,
+    lake_options: Mapping[str, str] | None = None,
+    **tuning: Any,
+) -> CleanDays:
+    """Clean raw days on a cluster, by the rules of staging.
+
+        days = clean(spark, "s3://raw", ["2024-05-01", "2024-05-02"])
+        days.datasets["trips"].groupBy("dt").count().show()
+
+    A dataset of a day is one task: it reads its files twice, to judge and to give out rows, in bounded memory. Nothing
+    runs before a frame is used; a day with too many rejects fails the job that uses it, by name.
+    Repaired rows take the place of rejected ones where ``PG_URL`` names a warehouse, which executors must reach then.
+
+    Args:
+        spark: The session; not one of Spark Connect.
+        lake: Folder or URL whose children are the ``dt=`` folders, reached by all executors; else as `resolve` says.
+        dates: The raw days.
+        datasets: Which datasets.
+        lake_options: As for `metropulse.spark.rollup_hourly`.
+        **tuning: Other settings: ``memory_bytes``, ``reject_limit``, ``spool``, ...
+
+    Returns:
+        The frames.
+
+    Raises:
+        ConfigError: There is no lake, no day or no such dataset.
+    """
+    days, names = [iso_day(day) for day in dates], list(datasets)
+    known = (*DATASETS, *FEED_DATASETS)
+    if not days or not names or not set(names) <= set(known):
+        raise ConfigError(f"expected days, and datasets of {', '.join(known)}; got {days} and {names}")
+    cargo = Cargo(spark, lake_settings(spark, lake, lake_options, tuning).to_json())
+
+    def frame(kind: str, work: list[tuple[str, str]]) -> DataFrame:
+        task = CleanTask(cargo, work, rejects=kind == "rejected")
+        return numbers(spark, len(work)).mapInArrow(task, schema_of(spark, worker_schema(kind)))
+
+    rows = {name: frame(name, [(day, name) for day in days]) for name in names}
+    return CleanDays(rows, frame("rejected", [(day, name) for day in days for name in names]))
+
+
+def lake_settings(
+    spark: SparkSession,
+    lake: str | os.PathLike[str] | None,
+    lake_options: Mapping[str, str] | None,
+    tuning: Mapping[str, Any],
+    **places: Any,
+) -> Settings:
+    """Return the settings of tasks over a lake.
+
+    Args:
+        spark: The session.
+        lake: As `metropulse.settings.resolve`.
+        lake_options: As for `metropulse.spark.rollup_hourly`.
+        tuning: Other settings; ``threads`` are those of a task when it names none.
+        **places: Other arguments of `metropulse.settings.resolve`.
+
+    Returns:
+        The settings.
+    """
+    given = {"threads": task_threads(spark), **tuning}
+    found = resolve(lake=lake, lake_options=lake_options, **places, **given)
+    options = access(spark, found.lake, lake_options)
+    return found if options is lake_options else resolve(lake=found.lake, lake_options=options, **places, **given)
+
+
+def worker_schema(name: str) -> pa.Schema:
+    """Return the columns that tasks stream.
+
+    Args:
+        name: A dataset, ``rejected`` or ``mart_shares``.
+
+    Returns:
+        The schema.
+    """
+    from metropulse import _core
+
+    return pa.table(_core.worker_schema(name)).schema
+
+
+class DayTask:
+    """Streams datasets of raw days, whose numbers come in."""
+
+    def __init__(self, work: list[tuple[str, str]]) -> None:
+        """Keep the days and datasets."""
+        self._work = work
+
+    def days(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, str]]:
+        """Give the days and datasets behind the numbers."""
+        for batch in batches:
+            for number in batch.column("id").to_pylist():
+                yield self._work[number]
+
+
+class CleanTask(DayTask):
+    """Gives the cleaned rows, or the rejects, of datasets and days."""
+
+    def __init__(self, settings: Cargo, work: list[tuple[str, str]], *, rejects: bool) -> None:
+        """Keep what the tasks share."""
+        super().__init__(work)
+        self._settings, self._rejects = settings, rejects
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Give the rows."""
+        from metropulse import _core
+
+        core = _core.Pipeline(self._settings.value)
+        for day, dataset in self.days(batches):
+            found = core.clean_rejects(day, dataset) if self._rejects else core.clean(day, dataset)
+            yield from pa.RecordBatchReader.from_stream(found)

@@ -1,0 +1,201 @@
+"""The mart from the lake, by executors that leave shadow tables and a driver that swaps them in."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from metropulse import states
+from metropulse.days import Day, iso_day
+from metropulse.exceptions import ConfigError, MetropulseError
+from metropulse.results import Report
+from metropulse.spark.lake import DayTask, lake_settings, worker_schema
+from metropulse.spark.workers import Cargo, numbers, schema_of, told
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["build_route_hourly"]
+
+# Of these the newest day of a key counts; the others add up whatever the day.
+_KEYED = ("trips", "payments")
+_UNKEYED = ("vehicle_positions", "scheduled_trips")
+_FAILED = "failed"
+_DONE = pa.schema([("filled", pa.string()), (_FAILED, pa.string())])
+
+
+def build_route_hourly(
+    spark: SparkSession,
+    lake: str | os.PathLike[str] | None = None,
+    date_from: Day | None = None,
+    date_to: Day | None = None,
+    *,
+    mart: str | None = None,
+    mart_user: str | None = None,
+    mart_password: str | None = None,
+    warehouse: str | None = None,
+    time_zone: str | None = None,
+    lake_options: Mapping[str, str] | None = None,
+    **tuning: Any,
+) -> Report:
+    """Build the hourly route mart from the lake on a cluster: the rows of ``build_route_hourly(source="lake")``.
+
+    Each dataset of a raw day is judged by one task. Of a trip or payment that several days bring the newest counts:
+    Spark decides that by a shuffle on the key. A second shuffle brings each service date to one task, which fills a
+    shadow table in ClickHouse; the driver verifies and swaps. A lost executor, a retried or a speculative task leaves a
+    shadow table that nobody swaps in. What no retry can mend is not retried. On failure the mart is as it was.
+
+    Args:
+        spark: The session; not one of Spark Connect.
+        lake: Folder or URL whose children are the ``dt=`` folders, reached by all executors; else as `resolve` says.
+        date_from: First service date; all dates that the lake touches when there is no range.
+        date_to: The date after the last one.
+        mart: ClickHouse, reached by all executors; else ``CH_JDBC_URL``.
+        mart_user: ClickHouse user where the URL names none.
+        mart_password: ClickHouse password where the URL names none.
+        warehouse: PostgreSQL, whose routes and repaired rows are used, reached by all executors; else ``PG_URL``.
+        time_zone: IANA name of the service zone.
+        lake_options: As for `metropulse.spark.rollup_hourly`.
+        **tuning: Other settings: ``memory_bytes``, ``reject_limit``, ``spool``, ...
+
+    Returns:
+        The report of `metropulse.Pipeline.build_route_hourly`.
+
+    Raises:
+        ConfigError: Only one end of the range is given, or a place is missing.
+        DataError: A file is damaged or has too many rejects; file and day are named.
+        MetropulseError: A task failed in spite of Spark's retries.
+    """
+    from metropulse import _core
+
+    if (date_from is None) != (date_to is None):
+        raise ConfigError("date_from and date_to go together: give both, or neither for all dates of the lake")
+    bounds = [None if day is None else iso_day(day) for day in (date_from, date_to)]
+    if bounds[0] is not None and bounds[1] is not None and bounds[0] >= bounds[1]:
+        raise ConfigError(f"the dates run from {bounds[0]} to {bounds[1]}; the end is exclusive and must be later")
+    settings = lake_settings(
+        spark, lake, lake_options, tuning, mart=mart, mart_user=mart_user, mart_password=mart_password,
+        warehouse=warehouse, time_zone=time_zone,
+    )  # fmt: skip
+    build = json.dumps(
+        {
+            # Above any process id: the names of other shadow tables have one in its place.
+            "build": secrets.randbits(48) | 1 << 48,
+            "snapshot_ts": datetime.now(UTC).isoformat(),
+            "date_from": bounds[0],
+            "date_to": bounds[1],
+        }
+    )
+    driver = _core.Pipeline(settings.to_json())
+    routes = pa.table(driver.begin_mart())
+    shared = Cargo(spark, {"settings": settings.to_json(), "build": build, "routes": routes})
+    try:
+        with told():
+            filled = _filled(spark, shared, driver.lake_days(), bounds)
+        return Report.from_json(driver.swap_mart(json.dumps(filled), build))
+    except BaseException:
+        # What cannot be removed now is an orphan, and goes with a later build.
+        with contextlib.suppress(MetropulseError):
+            driver.abandon_mart(build)
+        raise
+
+
+def _filled(spark: SparkSession, shared: Cargo, days: list[str], bounds: list[str | None]) -> list[dict[str, Any]]:
+    """Return what the tasks filled, by service date."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as f
+
+    schema = schema_of(spark, worker_schema("mart_shares"))
+
+    def shares(datasets: Iterable[str]) -> DataFrame:
+        work = [(day, name) for name in datasets for day in days]
+        return numbers(spark, len(work)).mapInArrow(SharesTask(shared, work), schema)
+
+    keyed = shares(_KEYED)
+    newest = f.max("dt").over(Window.partitionBy("dataset", "key"))
+    counting = keyed.withColumn("newest", newest).where("dt <=> newest").drop("newest")
+    if bounds[0] is not None:
+        # A failure has no date, and must arrive.
+        counting = counting.where(
+            f.col("service_date").isNull()
+            | ((f.col("service_date") >= f.lit(bounds[0])) & (f.col("service_date") < f.lit(bounds[1])))
+        )
+    every = counting.unionByName(shares(_UNKEYED)).repartition("service_date")
+    # In one order whoever sends first, so that a second build finds the very sums.
+    ordered = every.sortWithinPartitions("service_date", "dataset", "dt", "key", "hour_bucket", "route_id")
+    done = ordered.mapInArrow(FillTask(shared), "filled string, failed string").collect()
+    for row in done:
+        states.raise_failure(row[_FAILED])
+    return [date for row in done for date in json.loads(row["filled"])]
+
+
+class SharesTask(DayTask):
+    """Gives the mart's shares of datasets and days."""
+
+    def __init__(self, shared: Cargo, work: list[tuple[str, str]]) -> None:
+        """Keep what the tasks share."""
+        super().__init__(work)
+        self._shared = shared
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Give the shares; what no retry can mend goes on as a row."""
+        from metropulse import _core
+
+        own = self._shared.value
+        core = _core.Pipeline(own["settings"])
+        for day, dataset in self.days(batches):
+            try:
+                yield from pa.RecordBatchReader.from_stream(core.mart_shares(day, dataset, own["build"]))
+            except MetropulseError as error:
+                if error.retryable:
+                    raise
+                error.context.setdefault("dt", day)
+                yield _failed(error)
+
+
+class FillTask:
+    """Fills shadow tables with the service dates of a partition."""
+
+    def __init__(self, shared: Cargo) -> None:
+        """Keep what the tasks share."""
+        self._shared = shared
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Give what was filled."""
+        from metropulse import _core
+
+        own = self._shared.value
+        schema = worker_schema("mart_shares")
+        filled, failed = "[]", None
+        try:
+            first = next(batches, None)
+            if first is not None:
+                _look_for_failures(first)
+                rows = (batch.cast(schema) for batch in itertools.chain([first], batches))
+                reader = pa.RecordBatchReader.from_batches(schema, rows)
+                filled = _core.Pipeline(own["settings"]).fill_mart(reader, own["routes"], own["build"])
+        except MetropulseError as error:
+            if error.retryable:
+                raise
+            failed = states.failure_text(error)
+        yield pa.RecordBatch.from_pylist([{"filled": filled, _FAILED: failed}], _DONE)
+
+
+def _failed(error: MetropulseError) -> pa.RecordBatch:
+    schema = worker_schema("mart_shares")
+    row = dict.fromkeys(schema.names) | {"dataset": _FAILED, "key": states.failure_text(error)}
+    return pa.RecordBatch.from_pylist([row], schema)
+
+
+def _look_for_failures(first: pa.RecordBatch) -> None:
+    """Raise a failure, which has no date and so comes before all shares."""
+    if first.num_rows and first.column("dataset")[0].as_py() == _FAILED:
+        states.raise_failure(first.column("key")[0].as_py())

@@ -1,0 +1,201 @@
+"""Hourly rollups of files or frames that are larger than one machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial as bind
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+
+from metropulse import states
+from metropulse.exceptions import ConfigError, MetropulseError
+from metropulse.rollup import Measure, merge_rollups, spec_json
+from metropulse.settings import resolve
+from metropulse.sources import ArrowStream, Name, first_url, stream_or_paths
+from metropulse.spark.workers import Cargo, access, context_of, numbers, plain_table, schema_of, task_threads, told
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["rollup_hourly"]
+
+_TASKS_PER_CORE = 3
+_LEAST_ROWS = 250_000
+
+
+def rollup_hourly(
+    spark: SparkSession,
+    source: Name | Iterable[Name] | DataFrame,
+    *,
+    keys: Sequence[str],
+    time: str,
+    measures: Mapping[str, Measure],
+    time_zone: str = "UTC",
+    merge: Literal["driver", "shuffle"] = "driver",
+    tasks: int | None = None,
+    lake_options: Mapping[str, str] | None = None,
+    memory_bytes: int | None = None,
+) -> DataFrame:
+    """Group a table by keys and hour on a cluster; the result is that of `metropulse.rollup_hourly`.
+
+        rollup_hourly(
+            spark, "s3://raw/dt=*/vehicle_positions.parquet",
+            keys=["route_id"], time="event_ts", measures={"avg_speed": ("avg", "speed"), "n": "count"},
+        )
+
+    Files are split over tasks by row groups, and each task reads its own: Spark reads none. A lost executor, a retried
+    or a speculative task changes nothing, because a state is all that a task leaves. What no retry can mend (a
+    damaged file, an overflow) is not retried: the task sends the error in the place of its state.
+
+    Args:
+        spark: The session; not one of Spark Connect.
+        source: A path, folder, URL or glob of Parquet files that driver and executors reach, a list of them, or a frame
+            for what is not in files.
+        keys: As for `metropulse.rollup_hourly`.
+        time: As for `metropulse.rollup_hourly`.
+        measures: As for `metropulse.rollup_hourly`.
+        time_zone: As for `metropulse.rollup_hourly`.
+        merge: Where states come together: ``"driver"`` runs the job now and suits up to some million groups;
+            ``"shuffle"`` brings each group to one task, and runs when the frame is used.
+        tasks: How many tasks share the files; three for each core of the cluster when None.
+        lake_options: Options of the object store; else ``spark.hadoop.fs.s3a.*`` of the session, else the driver's
+            environment.
+        memory_bytes: Bound on what a task keeps of distinct values; more goes to a scratch file of its executor.
+
+    Returns:
+        Keys, ``hour_bucket`` and measures; sorted by them with ``"driver"``.
+
+    Raises:
+        ConfigError: A measure has the wrong form, or a name or zone cannot be used.
+        NotFoundError: The source names no file.
+        SchemaError: A column is missing or of a type that cannot be used; column and file are named.
+        DataError: A file is damaged, or a sum overflows.
+        MetropulseError: A task failed in spite of Spark's retries.
+    """
+    if merge not in {"driver", "shuffle"}:
+        raise ConfigError(f"merge is {merge!r}, expected driver or shuffle")
+    spec = spec_json(keys, time, measures)
+    bounds: dict[str, Any] = {"threads": task_threads(spark), "memory_bytes": memory_bytes}
+    asked = {"keys": keys, "time": time, "measures": measures, "time_zone": time_zone}
+    if hasattr(source, "mapInArrow"):
+        found, nothing = _of_frame(source, spec, {**asked, **bounds})
+    else:
+        names = stream_or_paths(source)
+        if not isinstance(names, list):
+            raise ConfigError("the source is an Arrow stream, which no executor can read: give paths or a frame")
+        place = first_url(names)
+        options = access(spark, place, lake_options)
+        settings = resolve(lake=place, time_zone=time_zone, lake_options=options, **bounds).to_json()
+        found, nothing = _of_files(spark, settings, names, spec, tasks)
+    result = plain_table(merge_rollups([nothing]))
+    if merge == "shuffle":
+        together = found.repartition(*(states.portable_name(name) for name in [*keys, "hour_bucket"]))
+        return together.mapInArrow(bind(_merged, bounds=bounds), schema_of(spark, result.schema))
+    with told():
+        collected = found.toArrow().to_batches()
+    merged = _merged(iter(collected), bounds={**bounds, "threads": None})
+    return spark.createDataFrame(pa.Table.from_batches(merged, result.schema))
+
+
+def shared(layout: list[dict[str, Any]], tasks: int) -> list[list[dict[str, Any]]]:
+    """Share row groups over tasks, in order, each about as many rows.
+
+    Args:
+        layout: Files with ``file``, ``size_bytes`` and the ``rows`` of their row groups.
+        tasks: At most about so many tasks.
+
+    Returns:
+        For each task its pieces: files with their ``first`` row group and the one after the last.
+    """
+    each = max(_LEAST_ROWS, -(-sum(sum(file["rows"]) for file in layout) // tasks))
+    shares: list[list[dict[str, Any]]] = [[]]
+    taken = 0
+    for file in layout:
+        for group, rows in enumerate(file["rows"]):
+            if taken and taken + rows > each:
+                shares.append([])
+                taken = 0
+            taken += rows
+            last = shares[-1][-1] if shares[-1] else None
+            if last is not None and last["file"] == file["file"]:
+                last["end"] = group + 1
+            else:
+                place = {"file": file["file"], "size_bytes": file["size_bytes"]}
+                shares[-1].append({**place, "first": group, "end": group + 1})
+    return shares if shares[-1] else shares[:-1]
+
+
+class FilesTask:
+    """Rolls up the pieces of files whose number comes in, each into a state."""
+
+    def __init__(self, cargo: Cargo, schema: pa.Schema) -> None:
+        """Keep what the tasks share, and the schema of states."""
+        self._cargo, self._schema = cargo, schema
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Give the states."""
+        from metropulse import _core
+
+        own = self._cargo.value
+        for number in (number for batch in batches for number in batch.column("id").to_pylist()):
+            try:
+                pieces = json.dumps(own["shares"][number])
+                state = states.described(_core.rollup_pieces(own["settings"], pieces, own["spec"]))
+            except MetropulseError as error:
+                if error.retryable:
+                    raise
+                yield states.failure(error, self._schema)
+            else:
+                yield from states.state_batches(state.cast(self._schema))
+
+
+class FrameTask:
+    """Rolls the rows of a partition up into a state."""
+
+    def __init__(self, asked: dict[str, Any], schema: pa.Schema) -> None:
+        """Keep what is asked for, and the schema of states."""
+        self._asked, self._schema = asked, schema
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Give the state."""
+        try:
+            for batch in states.partial(batches, **self._asked):
+                yield batch.cast(self._schema)
+        except MetropulseError as error:
+            if error.retryable:
+                raise
+            yield states.failure(error, self._schema)
+
+
+def _of_files(
+    spark: SparkSession, settings: str, names: list[str], spec: str, tasks: int | None
+) -> tuple[DataFrame, ArrowStream]:
+    """Return the states of some files, and the state of no row."""
+    from metropulse import _core
+
+    layout = json.loads(_core.parquet_layout(settings, names, spec))
+    shares = shared(layout, tasks or _TASKS_PER_CORE * context_of(spark).defaultParallelism)
+    no_row = json.dumps([{"file": layout[0]["file"], "size_bytes": layout[0]["size_bytes"], "first": 0, "end": 0}])
+    nothing = _core.rollup_pieces(settings, no_row, spec)
+    schema = states.described(nothing).schema
+    task = FilesTask(Cargo(spark, {"settings": settings, "spec": spec, "shares": shares}), schema)
+    return numbers(spark, len(shares)).mapInArrow(task, schema_of(spark, schema)), nothing
+
+
+def _of_frame(frame: Any, spec: str, asked: dict[str, Any]) -> tuple[DataFrame, ArrowStream]:
+    """Return the states of a frame's partitions, and the state of no row."""
+    from metropulse.rollup import rollup_hourly as here
+
+    nothing = here(frame.limit(0).toArrow(), partial=True, **asked)
+    schema = states.described(nothing).schema
+    wanted = json.loads(spec)
+    names = [wanted["time"], *wanted["keys"], *(m["column"] for m in wanted["measures"] if m["column"])]
+    chosen = frame.select(*(f"`{name}`" for name in dict.fromkeys(names)))
+    return chosen.mapInArrow(FrameTask(asked, schema), schema_of(frame.sparkSession, schema)), nothing
+
+
+def _merged(batches: Iterator[pa.RecordBatch], *, bounds: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    for batch in states.merge(batches, **bounds):
+        yield from plain_table(pa.Table.from_batches([batch])).to_batches()

@@ -1,0 +1,196 @@
+"""What driver and executors have in common: settings on their way, schemas, failures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from metropulse import exceptions
+from metropulse.exceptions import ConfigError, DatabaseError, MetropulseError
+from metropulse.stores import s3_options, store_kind
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["Cargo", "access", "context_of", "numbers", "plain_table", "schema_of", "task_threads", "told"]
+
+_RAISED = re.compile(r"metropulse\.exceptions\.(\w+Error): (.*)")
+
+
+def context_of(spark: SparkSession) -> SparkContext:
+    """Return the context of a session, which sends values beside the plan.
+
+    Args:
+        spark: The session.
+
+    Returns:
+        Its context.
+
+    Raises:
+        ConfigError: The session is one of Spark Connect, which has none.
+    """
+    try:
+        return spark.sparkContext
+    except Exception as error:
+        raise ConfigError(
+            "a Spark Connect session cannot carry credentials to executors; use a session on the cluster itself, "
+            "or metropulse.states.partial and merge inside mapInArrow"
+        ) from error
+
+
+class Cargo:
+    """What tasks need beside their rows. It travels as a broadcast variable: in no plan, no log and no repr."""
+
+    def __init__(self, spark: SparkSession, value: Any) -> None:
+        """Send it.
+
+        Args:
+            spark: The session.
+            value: Anything that can be pickled; secrets too.
+
+        Raises:
+            ConfigError: The session is one of Spark Connect.
+        """
+        self._sent = context_of(spark).broadcast(value)
+
+    @property
+    def value(self) -> Any:
+        """What was sent."""
+        return self._sent.value
+
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "Cargo(***)"
+
+
+def access(spark: SparkSession, place: str | None, lake_options: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """Return the object store's options for a place, as Spark's users give them.
+
+    Args:
+        spark: The session; its ``spark.hadoop.fs.s3a.*`` are what an S3 lake is reached with.
+        place: Path or URL.
+        lake_options: Options that were given, in the object store's own words: nothing else is consulted then.
+
+    Returns:
+        The options; None leaves them to the driver's environment.
+    """
+    if lake_options is not None or store_kind(place) != "s3":
+        return lake_options
+    bucket = (place or "").partition("://")[2].partition("/")[0]
+
+    def told(name: str) -> str | None:
+        own: str | None = spark.conf.get(f"spark.hadoop.fs.s3a.bucket.{bucket}.{name}", None)
+        return own or spark.conf.get(f"spark.hadoop.fs.s3a.{name}", None) or None
+
+    if told("access.key") is None:
+        return None
+    secure = told("connection.ssl.enabled")
+    endpoint = told("endpoint")
+    options = s3_options(
+        endpoint,
+        told("access.key"),
+        told("secret.key"),
+        secure=None if endpoint is None or "://" in endpoint else secure != "false",
+        region=told("endpoint.region"),
+    )
+    if token := told("session.token"):
+        options["aws_session_token"] = token
+    return options
+
+
+def task_threads(spark: SparkSession) -> int:
+    """Return how many threads a task may use.
+
+    Args:
+        spark: The session.
+
+    Returns:
+        ``spark.task.cpus``.
+    """
+    return int(spark.conf.get("spark.task.cpus", "1") or 1)
+
+
+def numbers(spark: SparkSession, count: int) -> DataFrame:
+    """Return the numbers from 0, each in a partition of its own.
+
+    Args:
+        spark: The session.
+        count: How many.
+
+    Returns:
+        A frame with column ``id``.
+    """
+    return spark.range(0, count, 1, max(count, 1))
+
+
+def plain_table(table: Any) -> Any:
+    """Return a table in types that Spark has.
+
+    Args:
+        table: A ``pyarrow.Table``, or anything with ``__arrow_c_stream__``.
+
+    Returns:
+        A ``pyarrow.Table``: unsigned integers are wider, finer instants cut off to microseconds.
+    """
+    table = pa.table(table)
+    fields = [pa.field(field.name, _plain(field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields), safe=False)
+
+
+def schema_of(spark: SparkSession, schema: Any) -> Any:
+    """Return an Arrow schema as Spark's.
+
+    Args:
+        spark: The session.
+        schema: The ``pyarrow.Schema``, of types that Spark has.
+
+    Returns:
+        The ``StructType``; any column may be NULL.
+    """
+    from pyspark.sql.types import StructField, StructType
+
+    nullable = pa.schema([pa.field(field.name, field.type) for field in schema])
+    found = spark.createDataFrame(nullable.empty_table()).schema
+    return StructType([StructField(field.name, field.dataType, True) for field in found])
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Raise what a task raised as what it is.
+
+    Raises:
+        MetropulseError: A task's own, with Spark's as its cause; a retry by Spark did not help, a later one may.
+    """
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except MetropulseError:
+        raise
+    except (PySparkException, RuntimeError) as error:
+        found = _RAISED.findall(str(error))
+        if not found:
+            raise
+        name, message = found[-1]
+        raise getattr(exceptions, name, DatabaseError)(message.strip(), retryable=True) from error
+
+
+def _plain(kind: Any) -> Any:
+    wider = {
+        pa.uint8(): pa.int16(),
+        pa.uint16(): pa.int32(),
+        pa.uint32(): pa.int64(),
+        pa.uint64(): pa.decimal128(20, 0),
+    }
+    if kind in wider:
+        return wider[kind]
+    if pa.types.is_date64(kind):
+        return pa.date32()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    return kind

@@ -1,0 +1,93 @@
+//! Rollups of files in pieces, for engines that share a table over machines: who asks lists the row groups, each
+//! worker reads its own and gives back a state.
+
+use serde::{Deserialize, Serialize};
+
+use super::Pipeline;
+use super::Table;
+use super::input::on_thread;
+use crate::error::{Error, Result};
+use crate::lake::{ParquetFile, parquet_files};
+use crate::rollup::Spec;
+
+/// One file of a rollup's source.
+#[derive(Clone, Debug, Serialize)]
+pub struct Layout {
+    /// Its path or URL, without secrets.
+    pub file: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Rows of each row group.
+    pub rows: Vec<u64>,
+}
+
+/// Row groups `first..end` of a file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Piece {
+    /// The file, as [`Layout`] names it.
+    pub file: String,
+    /// Its size when it was listed.
+    pub size_bytes: u64,
+    /// The first row group.
+    pub first: usize,
+    /// The one after the last.
+    pub end: usize,
+}
+
+impl Pipeline {
+    /// The files of a source, each of which can be rolled up by this spec.
+    ///
+    /// # Errors
+    /// As [`Self::rollup_hourly`]: what a footer can tell is told here, by file.
+    pub async fn parquet_layout(&self, names: &[String], spec: Spec) -> Result<Vec<Layout>> {
+        let files = parquet_files(names, &self.settings.lake_options, &self.cancel).await?;
+        self.work(spec).check(&files)?;
+        let layout = |file: &ParquetFile| Layout {
+            file: file.name.clone(),
+            size_bytes: file.size_bytes,
+            rows: (0..file.row_groups()).map(|group| file.rows(group)).collect(),
+        };
+        Ok(files.iter().map(layout).collect())
+    }
+
+    /// The common state of some pieces.
+    ///
+    /// # Errors
+    /// `Conflict` when a file is not what it was when it was listed; else as [`Self::rollup_hourly`].
+    pub async fn rollup_pieces(&self, pieces: Vec<Piece>, spec: Spec) -> Result<Table> {
+        let mut files: Vec<ParquetFile> = Vec::new();
+        let mut units = Vec::new();
+        for piece in &pieces {
+            if files.last().is_none_or(|known| known.name != piece.file) {
+                files.push(self.open_listed(piece).await?);
+            }
+            let number = files.len() - 1;
+            if files.last().is_some_and(|file| piece.end > file.row_groups()) {
+                return Err(changed(piece, "it has fewer row groups"));
+            }
+            units.extend((piece.first..piece.end).map(|group| (number, group)));
+        }
+        let work = self.work(spec);
+        let found = on_thread(move || work.files(&files, &units, true)).await?;
+        Ok((found.schema(), vec![found]))
+    }
+
+    async fn open_listed(&self, piece: &Piece) -> Result<ParquetFile> {
+        let named = std::slice::from_ref(&piece.file);
+        let mut found = parquet_files(named, &self.settings.lake_options, &self.cancel).await?;
+        match found.pop() {
+            Some(file) if found.is_empty() && file.size_bytes == piece.size_bytes => Ok(file),
+            Some(file) => Err(changed(piece, &format!("it has {} bytes", file.size_bytes))),
+            None => Err(Error::not_found(format!("{} is gone", piece.file)).with("file", &piece.file)),
+        }
+    }
+}
+
+fn changed(piece: &Piece, what: &str) -> Error {
+    Error::conflict(format!(
+        "{} changed while it was rolled up: it had {} bytes and now {what}; run again",
+        piece.file, piece.size_bytes
+    ))
+    .with("file", &piece.file)
+}

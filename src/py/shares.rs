@@ -1,0 +1,147 @@
+//! The verbs that many workers share: cleaned days and the mart's shares as streams, pieces of a rollup.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::ffi_stream::FFI_ArrowArrayStream;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+use serde::de::DeserializeOwned;
+
+use super::errors::raise;
+use super::pipeline::{Pipeline, day, json};
+use super::rollup::spec as rollup_spec;
+use super::runtime::block_on;
+use super::source::{CAPSULE, stream_of};
+use super::table::ArrowTable;
+use crate::clickhouse::Filled;
+use crate::config::Settings;
+use crate::control::{Cancel, Progress};
+use crate::error::{Error, Result};
+use crate::model::Dataset;
+use crate::pipeline::{MartBuild, Piece, Pipeline as Core, Stream};
+
+/// Rows that are made while they are read, once.
+#[pyclass(frozen, module = "metropulse._core")]
+pub(super) struct ArrowStream(Mutex<Option<Stream>>);
+
+impl ArrowStream {
+    fn new(stream: Stream) -> Self {
+        Self(Mutex::new(Some(stream)))
+    }
+}
+
+#[pymethods]
+impl ArrowStream {
+    #[pyo3(signature = (requested_schema = None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        // A consumer that wants other types must cast: the protocol lets a producer ignore the wish.
+        drop(requested_schema);
+        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stream = stream.ok_or_else(|| PyValueError::new_err("the stream was read already; ask for it again"))?;
+        PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(stream), CAPSULE)
+    }
+}
+
+fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|e| Error::config(format!("{what} cannot be read: {e}")))
+}
+
+/// Lists the files of a rollup's source, with the rows of their row groups.
+#[pyfunction]
+pub(super) fn parquet_layout(
+    py: Python<'_>,
+    settings_json: &str,
+    names: Vec<String>,
+    spec_json: &str,
+) -> PyResult<String> {
+    let settings = Settings::from_json(settings_json).map_err(|e| raise(py, &e))?;
+    let spec = rollup_spec(&settings, spec_json).map_err(|e| raise(py, &e))?;
+    let core = Core::new(Arc::new(settings), Cancel::default(), Progress::default());
+    block_on(py, &core, None, async { json(&core.parquet_layout(&names, spec).await?) })
+}
+
+/// Rolls up some row groups into a state.
+#[pyfunction]
+pub(super) fn rollup_pieces(
+    py: Python<'_>,
+    settings_json: &str,
+    pieces_json: &str,
+    spec_json: &str,
+) -> PyResult<ArrowTable> {
+    let settings = Settings::from_json(settings_json).map_err(|e| raise(py, &e))?;
+    let spec = rollup_spec(&settings, spec_json).map_err(|e| raise(py, &e))?;
+    let pieces: Vec<Piece> = read("the pieces", pieces_json).map_err(|e| raise(py, &e))?;
+    let core = Core::new(Arc::new(settings), Cancel::default(), Progress::default());
+    let (schema, batches) = block_on(py, &core, None, core.rollup_pieces(pieces, spec))?;
+    Ok(ArrowTable::new(schema, batches))
+}
+
+/// The columns that workers stream, as an empty table.
+#[pyfunction]
+pub(super) fn worker_schema(py: Python<'_>, name: &str) -> PyResult<ArrowTable> {
+    let schema = crate::pipeline::worker_schema(name).map_err(|e| raise(py, &e))?;
+    Ok(ArrowTable::new(schema, Vec::new()))
+}
+
+fn dataset(py: Python<'_>, name: &str) -> PyResult<Dataset> {
+    name.parse().map_err(|e| raise(py, &e))
+}
+
+fn build(py: Python<'_>, text: &str) -> PyResult<MartBuild> {
+    read("the build", text).map_err(|e| raise(py, &e))
+}
+
+#[pymethods]
+impl Pipeline {
+    fn lake_days(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let days = self.call(py, None, |core| async move { core.lake_days().await })?;
+        Ok(days.iter().map(ToString::to_string).collect())
+    }
+
+    fn clean(&self, py: Python<'_>, dt: &str, dataset_name: &str) -> PyResult<ArrowStream> {
+        let (dt, dataset) = (day(py, dt)?, dataset(py, dataset_name)?);
+        self.call(py, None, |core| async move { core.clean(dt, dataset).await }).map(ArrowStream::new)
+    }
+
+    fn clean_rejects(&self, py: Python<'_>, dt: &str, dataset_name: &str) -> PyResult<ArrowStream> {
+        let (dt, dataset) = (day(py, dt)?, dataset(py, dataset_name)?);
+        self.call(py, None, |core| async move { core.clean_rejects(dt, dataset).await }).map(ArrowStream::new)
+    }
+
+    fn begin_mart(&self, py: Python<'_>) -> PyResult<ArrowTable> {
+        let (schema, batches) = self.call(py, None, |core| async move { core.begin_mart().await })?;
+        Ok(ArrowTable::new(schema, batches))
+    }
+
+    fn mart_shares(&self, py: Python<'_>, dt: &str, dataset_name: &str, build_json: &str) -> PyResult<ArrowStream> {
+        let (dt, dataset, build) = (day(py, dt)?, dataset(py, dataset_name)?, build(py, build_json)?);
+        self.call(py, None, |core| async move { core.mart_shares(dt, dataset, build).await }).map(ArrowStream::new)
+    }
+
+    fn fill_mart(
+        &self,
+        py: Python<'_>,
+        shares: &Bound<'_, PyAny>,
+        routes: &Bound<'_, PyAny>,
+        build_json: &str,
+    ) -> PyResult<String> {
+        let (shares, routes, build) = (stream_of(shares)?, stream_of(routes)?, build(py, build_json)?);
+        self.call(py, None, |core| async move { json(&core.fill_mart(shares, routes, build).await?) })
+    }
+
+    fn swap_mart(&self, py: Python<'_>, filled_json: &str, build_json: &str) -> PyResult<String> {
+        let build = build(py, build_json)?;
+        let filled: Vec<Filled> = read("the filled dates", filled_json).map_err(|e| raise(py, &e))?;
+        self.call(py, None, |core| async move { json(&core.swap_mart(filled, build).await?) })
+    }
+
+    fn abandon_mart(&self, py: Python<'_>, build_json: &str) -> PyResult<()> {
+        let build = build(py, build_json)?;
+        self.call(py, None, |core| async move { core.abandon_mart(build).await })
+    }
+}

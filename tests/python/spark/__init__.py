@@ -1,0 +1,1 @@
+"""The kernels inside Spark, on a cluster of two executor processes."""

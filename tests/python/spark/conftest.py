@@ -1,0 +1,142 @@
+"""A small cluster: two executor processes of one core each, which have the package from the archive of docs/spark.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import metropulse
+from conftest import execute_on_mart
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from metropulse import Pipeline
+    from metropulse.embedded import Engines
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive that a cluster is given: what the wheel installs, and nothing else."""
+    folder = tmp_path_factory.mktemp("packages")
+    shutil.copytree(
+        Path(metropulse.__file__).parent, folder / "metropulse", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    archive = folder / "packages.tar.gz"
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+        tar.add(folder / "metropulse", "metropulse")
+    return archive
+
+
+@pytest.fixture(scope="session")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where Spark writes what it did."""
+    return tmp_path_factory.mktemp("events")
+
+
+@pytest.fixture(scope="session")
+def spark(packages: Path, events: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A session on the cluster."""
+    pyspark = pytest.importorskip("pyspark")
+    if shutil.which("java") is None:
+        if os.environ.get("METROPULSE_REQUIRE_SERVICES") == "1":
+            pytest.fail("no java on the PATH, but METROPULSE_REQUIRE_SERVICES=1")
+        pytest.skip("Spark needs Java 17, and there is no java on the PATH")
+    # Workers keep their folders under Spark's home, which is not ours to write to.
+    home = tmp_path_factory.mktemp("spark")
+    for entry in Path(pyspark.__file__).parent.iterdir():
+        (home / entry.name).symlink_to(entry)
+    variables = {"PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(home)}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    settings = {
+        "spark.archives": f"{packages}#packages",
+        "spark.executorEnv.PYTHONPATH": "packages",
+        "spark.executor.memory": "1g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": events.as_uri(),
+        "spark.sql.shuffle.partitions": "4",
+        "spark.log.level": "ERROR",
+    }
+    builder = pyspark.sql.SparkSession.builder.master("local-cluster[2,1,1024]").appName("metropulse")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    yield session
+    session.stop()
+    for name, value in before.items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def executors(spark: SparkSession) -> list[int]:
+    """Return the processes of this application's executors."""
+    own = {b"org.apache.spark.executor.CoarseGrainedExecutorBackend", spark.sparkContext.applicationId.encode()}
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0") if process.name.isdigit() else []
+        except OSError:
+            continue
+        if own <= set(words):
+            found.append(int(process.name))
+    return found
+
+
+@pytest.fixture
+def kill_one() -> Callable[..., object]:
+    """Kill one of the two executors some time after work began; leaves two running."""
+
+    @contextmanager
+    def killing(spark: SparkSession, after_seconds: float) -> Iterator[None]:
+        victims = executors(spark)
+        assert len(victims) == 2
+        timer = threading.Timer(after_seconds, lambda: os.kill(victims[0], signal.SIGKILL))
+        timer.start()
+        yield
+        assert timer.finished.is_set(), "the work was over before the executor was killed"
+        deadline = time.monotonic() + 60
+        while len(executors(spark)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert len(executors(spark)) == 2
+        assert victims[0] not in executors(spark)
+
+    return killing
+
+
+@pytest.fixture
+def failed_tasks(events: Path) -> Callable[[], int]:
+    """Count the attempts of tasks that failed so far, by Spark's own log."""
+
+    def count() -> int:
+        time.sleep(1)
+        lines = [line for file in events.rglob("*") if file.is_file() for line in file.read_text().splitlines()]
+        ends = [json.loads(line) for line in lines if '"SparkListenerTaskEnd"' in line]
+        return sum(end["Task End Reason"]["Reason"] != "Success" for end in ends)
+
+    return count
+
+
+@pytest.fixture
+def shadows(running_engines: Engines) -> Callable[[Pipeline], list[str]]:
+    """List the shadow tables in a pipeline's mart."""
+
+    def names(pipeline: Pipeline) -> list[str]:
+        sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE '%shadow%'"
+        return execute_on_mart(running_engines, sql, pipeline.settings.mart.rpartition("/")[2]).split()
+
+    return names
