@@ -69,6 +69,7 @@ def spark(packages: Path, events: Path, tmp_path_factory: pytest.TempPathFactory
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.eventLog.enabled": "true",
+        "spark.eventLog.compress": "false",
         "spark.eventLog.dir": events.as_uri(),
         "spark.sql.shuffle.partitions": "4",
         "spark.log.level": "ERROR",
