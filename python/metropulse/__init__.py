@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         SchemaError,
         StorageError,
     )
-    from metropulse.ingest import ingest_gtfs
+    from metropulse.ingest import ingest_gtfs, ingest_gtfs_rt
     from metropulse.merge import merge_snapshot, rewind_snapshot
     from metropulse.pipeline import Pipeline
     from metropulse.results import Report
@@ -53,6 +53,7 @@ __all__ = [
     "__version__",
     "copy_parquet",
     "ingest_gtfs",
+    "ingest_gtfs_rt",
     "merge_rollups",
     "merge_snapshot",
     "rewind_snapshot",
@@ -68,6 +69,7 @@ _HOMES = {
     "rollup_hourly": "metropulse.rollup",
     "copy_parquet": "metropulse.copy",
     "ingest_gtfs": "metropulse.ingest",
+    "ingest_gtfs_rt": "metropulse.ingest",
     **{name: "metropulse.exceptions" for name in __all__ if name.endswith("Error")},
 }
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from metropulse.days import Day, iso_day
 from metropulse.exceptions import ConfigError
 from metropulse.results import Progress, Report
-from metropulse.sources import Name, first_url, stream_or_paths
+from metropulse.sources import Name, Source, first_url, stream_or_paths
 from metropulse.stores import store_kind, store_options
 
 if TYPE_CHECKING:
     from metropulse import _core
     from metropulse.settings import Settings
 
-__all__ = ["Feeds"]
+__all__ = ["Feeds", "recording_paths"]
 
 
 class Feeds:
@@ -69,6 +69,36 @@ class Feeds:
         }
         return Report.from_json(self._core.ingest_gtfs(json.dumps(asked), progress=progress))
 
+    def ingest_gtfs_rt(
+        self,
+        sources: Source,
+        dt: Day,
+        *,
+        schedule: Name | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Write what recordings of GTFS-Realtime say of one service date; see `metropulse.ingest_gtfs_rt`.
+
+        Args:
+            sources: Recordings, as paths, folders, globs or URLs.
+            dt: The service date.
+            schedule: Another lake than the pipeline's, whose scheduled trips are used.
+            dry_run: Report what would be written, and write nothing.
+            progress: Told about recordings done.
+
+        Returns:
+            The report.
+        """
+        found = self._core.ingest_gtfs_rt(
+            recording_paths(sources),
+            iso_day(dt),
+            None if schedule is None else os.fspath(schedule),
+            dry_run,
+            progress=progress,
+        )
+        return Report.from_json(found)
+
 
 def _source_options(settings: Settings, sources: list[str], given: Mapping[str, str] | None) -> dict[str, str] | None:
     """Return the options that reach the sources; None where the lake's own do."""
@@ -78,3 +108,21 @@ def _source_options(settings: Settings, sources: list[str], given: Mapping[str, 
     if store_kind(url) is None or (settings.lake_options and store_kind(settings.lake) in {None, store_kind(url)}):
         return None
     return store_options(url, os.environ)
+
+
+def recording_paths(sources: Source) -> list[str]:
+    """Return the sources as names of files.
+
+    Args:
+        sources: A path, folder, glob or URL, or a list of them.
+
+    Returns:
+        The names.
+
+    Raises:
+        ConfigError: They are rows in memory, which are no feed.
+    """
+    given = stream_or_paths(sources)
+    if not isinstance(given, list):
+        raise ConfigError("the source is an Arrow stream, expected paths, folders, globs or URLs of recordings")
+    return given

@@ -1,10 +1,13 @@
-"""An agency's own feeds into raw days, as functions: `ingest_gtfs`."""
+"""An agency's own feeds into raw days, as functions: `ingest_gtfs`, `ingest_gtfs_rt`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from metropulse.exceptions import ConfigError
+from metropulse.feeds import recording_paths
 from metropulse.pipeline import Pipeline
 from metropulse.settings import resolve
 from metropulse.sources import Name
@@ -12,8 +15,9 @@ from metropulse.sources import Name
 if TYPE_CHECKING:
     from metropulse.days import Day
     from metropulse.results import Progress, Report
+    from metropulse.sources import Source
 
-__all__ = ["ingest_gtfs"]
+__all__ = ["ingest_gtfs", "ingest_gtfs_rt"]
 
 
 def ingest_gtfs(
@@ -74,3 +78,61 @@ def ingest_gtfs(
         source_options=source_options,
         progress=progress,
     )
+
+
+def ingest_gtfs_rt(
+    sources: Source,
+    lake: Name | Pipeline,
+    dt: Day,
+    *,
+    schedule: Name | None = None,
+    dry_run: bool = False,
+    lake_options: Mapping[str, str] | None = None,
+    time_zone: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Write what recordings of GTFS-Realtime say of one service date into its raw day.
+
+    Recordings are `.pb` files, plain or packed by gzip or zstd, their JSON form, and tars and zips of them, in any
+    order and number; memory does not grow with them. A report belongs to the service date that it names, else to that
+    of the scheduled run nearest in time, else to its local date. Only rows of `dt` are written, those of other days are
+    counted. The datasets of which the recordings say something replace what the day has of them; all else stays.
+
+    Args:
+        sources: Recordings: a path, folder, glob or URL, or a list of them.
+        lake: Folder or URL of the raw days; or an open `Pipeline`: its lake and zone.
+        dt: The service date.
+        schedule: Another lake than `lake`, whose scheduled trips are used.
+        dry_run: Report what would be written, and write nothing.
+        lake_options: Options of the object store for URLs; else those of the environment.
+        time_zone: IANA name of the service zone; else that of the environment.
+        progress: Told about recordings done.
+
+    Returns:
+        The report: rows by dataset; how many recordings were read, empty or damaged, and which; reports that repeat
+        the last one, of other days, without a day, or from the future.
+
+    Raises:
+        NotFoundError: A source names no recording.
+        DataError: Not one recording can be read.
+        ConfigError: A source or the day has the wrong form.
+    """
+    given = recording_paths(sources)
+    with _opened(lake, given, lake_options, time_zone) as pipeline:
+        return pipeline.ingest_gtfs_rt(given, dt, schedule=schedule, dry_run=dry_run, progress=progress)
+
+
+@contextmanager
+def _opened(
+    lake: Name | Pipeline, sources: list[str], lake_options: Mapping[str, str] | None, time_zone: str | None
+) -> Iterator[Pipeline]:
+    """Open a lake that is named, or lend what is open."""
+    if isinstance(lake, Pipeline):
+        if time_zone is not None:
+            raise ConfigError("the time zone is the open pipeline's, expected no time_zone beside it")
+        with lake.with_access_to(sources, lake_options=lake_options) as pipeline:
+            yield pipeline
+        return
+    opened = Pipeline(lake=lake, lake_options=lake_options, time_zone=time_zone)
+    with opened.with_access_to(sources, lake_options=lake_options) as pipeline:
+        yield pipeline

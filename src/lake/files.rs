@@ -28,7 +28,7 @@ use crate::config::Secret;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 
-const GLOB: MatchOptions =
+pub(super) const GLOB: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 /// One Parquet file whose footer is read.
@@ -74,7 +74,7 @@ pub async fn parquet_files(
 }
 
 /// The path on this machine that a name stands for; `None` for a URL of an object store.
-fn local_name(name: &str) -> Option<&str> {
+pub(super) fn local_name(name: &str) -> Option<&str> {
     match name.split_once("://") {
         Some(("file", path)) => Some(path),
         Some(_) => None,
@@ -82,7 +82,7 @@ fn local_name(name: &str) -> Option<&str> {
     }
 }
 
-fn is_glob(name: &str) -> bool {
+pub(super) fn is_glob(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 
@@ -104,7 +104,7 @@ fn local(name: &str, cancel: &Cancel, files: &mut Vec<ParquetFile>) -> Result<()
     Ok(())
 }
 
-fn expand(pattern: &str, paths: &mut Vec<PathBuf>) -> Result<()> {
+pub(super) fn expand(pattern: &str, paths: &mut Vec<PathBuf>) -> Result<()> {
     let found = glob::glob_with(pattern, GLOB).map_err(|e| bad_glob(pattern, &e))?;
     for path in found {
         let path =
@@ -116,7 +116,7 @@ fn expand(pattern: &str, paths: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-fn bad_glob(pattern: &str, cause: &glob::PatternError) -> Error {
+pub(super) fn bad_glob(pattern: &str, cause: &glob::PatternError) -> Error {
     Error::config(format!("{pattern} is no glob: {cause}")).with("source", pattern)
 }
 

@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::ingest_gtfs::{DayReport, FeedReport};
+use super::realtime_outcome::IngestedRealtime;
 use crate::postgres::Merged;
 use crate::quality;
 use crate::warehouse::{Moved, UndoneTable};
@@ -42,6 +43,8 @@ pub enum Outcome {
         /// Whether nothing was written.
         dry_run: bool,
     },
+    /// `ingest_gtfs_rt`.
+    IngestedRealtime(Box<IngestedRealtime>),
     /// `stage`.
     Staged {
         /// Files of the day that no dataset takes.

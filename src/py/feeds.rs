@@ -3,9 +3,9 @@
 use pyo3::prelude::*;
 
 use super::errors::raise;
-use super::pipeline::{Pipeline, json};
+use super::pipeline::{Pipeline, day, json};
 use crate::error::Error;
-use crate::pipeline::IngestGtfs;
+use crate::pipeline::{IngestGtfs, Recordings};
 
 #[pymethods]
 impl Pipeline {
@@ -14,5 +14,20 @@ impl Pipeline {
         let asked: IngestGtfs = serde_json::from_str(spec_json)
             .map_err(|e| raise(py, &Error::config(format!("what to ingest cannot be read: {e}"))))?;
         self.call(py, progress.as_ref(), |core| async move { json(&core.ingest_gtfs(asked).await?) })
+    }
+
+    #[pyo3(signature = (sources, dt, schedule, dry_run, *, progress = None))]
+    fn ingest_gtfs_rt(
+        &self,
+        py: Python<'_>,
+        sources: Vec<String>,
+        dt: &str,
+        schedule: Option<String>,
+        dry_run: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
+        let dt = day(py, dt)?;
+        let recordings = Recordings { sources, schedule, dry_run };
+        self.call(py, progress.as_ref(), |core| async move { json(&core.ingest_gtfs_rt(dt, &recordings).await?) })
     }
 }

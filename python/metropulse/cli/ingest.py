@@ -10,7 +10,7 @@ from metropulse.cli.options import examples, option, options
 from metropulse.cli.output import console, print_report, table
 from metropulse.cli.progress import progress
 from metropulse.cli.target import Target, target_options
-from metropulse.ingest import ingest_gtfs
+from metropulse.ingest import ingest_gtfs, ingest_gtfs_rt
 
 __all__ = ["COMMANDS"]
 
@@ -81,6 +81,52 @@ def _remark(day: Any, report: Any) -> str:
     if not day.is_claimed:
         remarks.append("outside the feed's dates")
     return ", ".join(remarks)
+
+
+@ingest.command(
+    "gtfs-rt",
+    epilog=examples(
+        "ingest gtfs-rt recordings/ --date 2024-05-01",
+        "ingest gtfs-rt 'recordings/2024-05-0[12]*.tar' --date 2024-05-01",
+        "ingest gtfs-rt s3://bucket/recordings/ --date 2024-05-01 --dry-run",
+    ),
+)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@options(
+    option(ingest_gtfs_rt, "dt", "--date", "dt", metavar="YYYY-MM-DD"),
+    option(ingest_gtfs_rt, "schedule", metavar="LAKE"),
+    option(ingest_gtfs_rt, "dry_run"),
+)
+@target_options(skip=("warehouse", "mart"))
+def gtfs_rt(target: Target, sources: tuple[str, ...], dt: str, **chosen: Any) -> None:
+    """Write what recordings of GTFS-Realtime say of one service date.
+
+    SOURCE is a file, folder, glob or URL of recordings: .pb, .json, plain or packed, or a tar or zip of them.
+    """
+    with progress(quiet=target.quiet) as show:
+        report = ingest_gtfs_rt(sources, target.lake_only(), dt, progress=show, **chosen)
+    print_report(report, as_json=target.as_json)
+    if not target.as_json:
+        _print_recordings(report)
+
+
+def _print_recordings(report: Any) -> None:
+    """Print what was read and what was odd about it."""
+    out, positions = console(), report.vehicle_positions
+    odd = {
+        "empty": report.recordings_empty,
+        "without a time": report.recordings_without_time,
+        "from the future": report.recordings_in_the_future,
+        "unreadable": report.recordings_unreadable,
+    }
+    told = ", ".join(f"{count:,} {what}" for what, count in odd.items() if count)
+    out.print(f"{report.recordings:,} recordings read" + (f" ({told})" if told else ""))
+    if other := positions.other_days:
+        days = ", ".join(f"{day}: {rows:,}" for day, rows in other.items())
+        out.print(f"positions of other days, not written: {days}")
+    if report.damaged:
+        rows = [[one.file, one.why] for one in report.damaged[:10]]
+        out.print(table(("damaged recording", "why"), rows))
 
 
 COMMANDS: tuple[click.Command, ...] = (ingest,)

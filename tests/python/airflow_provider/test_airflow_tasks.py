@@ -30,6 +30,7 @@ OPERATORS = [getattr(ops, name) for name in ops.__all__]
 NEEDED = {
     "CopyParquetOperator": {"source": "a.parquet", "table": "t"},
     "IngestGtfsOperator": {"source": "feed.zip"},
+    "IngestGtfsRtOperator": {"sources": "recordings/"},
     "MergeSnapshotOperator": {"snapshot": "a.parquet", "table": "t", "key": "k"},
     "RewindOperator": {"to": "2024-05-01"},
     "RollupHourlyOperator": {"source": "a.parquet", "target": "b.parquet"},
@@ -61,6 +62,8 @@ def context(**more):
             {"sources": ["feed.zip"], "source_options": None, "date": "2024-05-01", "days": 3, "feed": "tram",
              "folder": None, "dry_run": False},
         )),
+        (ops.IngestGtfsRtOperator, {"sources": "rt/", "schedule": "other"},
+         ("ingest_gtfs_rt", ["rt/"], "2024-05-01", "other", False)),
         (ops.LoadCalendarOperator, {}, ("load_calendar", "2023-12-01", "2025-01-31")),
         (ops.LoadCalendarOperator, {"start": "2024-01-01", "end": "2024-02-01"}, ("load_calendar", "2024-01-01", "2024-02-01")),
         (ops.StageRawOperator, {}, ("stage", "2024-05-01")),

@@ -17,7 +17,7 @@ from metropulse.airflow.operators.day import (
     LoadTelemetryOperator,
     StageRawOperator,
 )
-from metropulse.airflow.operators.feeds import IngestGtfsOperator
+from metropulse.airflow.operators.feeds import IngestGtfsOperator, IngestGtfsRtOperator
 from metropulse.airflow.operators.operations import (
     PurgeOperator,
     RequeueRejectedOperator,
@@ -33,6 +33,7 @@ __all__ = [
     "CopyParquetOperator",
     "GenerateRawOperator",
     "IngestGtfsOperator",
+    "IngestGtfsRtOperator",
     "LoadCalendarOperator",
     "LoadDimensionsOperator",
     "LoadFactsOperator",

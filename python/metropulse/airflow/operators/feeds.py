@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from metropulse.pipeline import Pipeline
     from metropulse.results import Report
 
-__all__ = ["IngestGtfsOperator"]
+__all__ = ["IngestGtfsOperator", "IngestGtfsRtOperator"]
 
 
 class IngestGtfsOperator(PartitionOperator):
@@ -63,3 +63,41 @@ class IngestGtfsOperator(PartitionOperator):
             folder=self.folder,
             dry_run=self.only_report,
         )
+
+
+class IngestGtfsRtOperator(PartitionOperator):
+    """Write what recordings of GTFS-Realtime say of the raw day.
+
+    Args:
+        sources: Recordings: a path, folder, glob or URL, or a list of them, within reach of the lake's connection.
+        schedule: Another lake than the task's, whose scheduled trips are used.
+        dry_run: Report what would be written, and write nothing.
+        dt: The service date; the run's own when None.
+        **kwargs: Those of `PartitionOperator`.
+    """
+
+    template_fields: Sequence[str] = ("sources", "schedule", "dt", *COMMON_FIELDS)
+
+    def __init__(
+        self,
+        *,
+        sources: str | Sequence[str],
+        schedule: str | None = None,
+        dry_run: bool = False,
+        dt: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dt=dt, **kwargs)
+        self.sources = sources
+        self.schedule = schedule
+        self.only_report = dry_run
+
+    def open(self) -> AbstractContextManager[Pipeline]:
+        """Open the lake alone."""
+        return self.hook.lake_pipeline()
+
+    def call(self, pipeline: Pipeline, context: Context) -> Report:
+        """Ingest the recordings."""
+        dt = self.partition(context)
+        with pipeline.with_access_to(self.sources) as lent:
+            return lent.ingest_gtfs_rt(self.sources, dt, schedule=self.schedule, dry_run=self.only_report)

@@ -1,0 +1,175 @@
+//! All recordings of a call, poll by poll, into the rows of one day.
+
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use sha2::{Digest, Sha256};
+
+use super::message::{Entity, Message, Report};
+use super::positions::{BATCH_ROWS, Positions, Taken, micros};
+use super::recording::{Found, Poll, received_micros};
+use super::schedule::{Schedule, days};
+use super::service::Service;
+use super::spool::Spool;
+use super::summary::Summary;
+use super::trips::Trips;
+use super::wire::Malformed;
+use crate::error::Result;
+use crate::model::{Dataset, Zone};
+
+/// Takes batches of a dataset.
+pub type Sink<'a> = dyn FnMut(Dataset, RecordBatch) -> Result<()> + 'a;
+
+/// Whether the work goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// More recordings are welcome.
+    On,
+    /// Recordings are not in the order of time: begin again with [`Collector::sorted`].
+    OutOfOrder,
+}
+
+/// Collects one day from recordings.
+pub struct Collector {
+    service: Service,
+    now_micros: i64,
+    summary: Summary,
+    positions: Positions,
+    trips: Trips,
+    spool: Option<Spool>,
+    is_sorted: bool,
+    flow: Flow,
+}
+
+impl Collector {
+    /// Collects `day` from recordings that come in the order of time, as far as each vehicle can tell.
+    pub fn new(day: chrono::NaiveDate, schedule: Schedule, zone: Zone, now_micros: i64) -> Self {
+        Self {
+            service: Service::new(days(day), schedule, zone),
+            now_micros,
+            summary: Summary::default(),
+            positions: Positions::default(),
+            trips: Trips::default(),
+            spool: None,
+            is_sorted: false,
+            flow: Flow::On,
+        }
+    }
+
+    /// The same from recordings in any order: they are put aside in a scratch file, and collected by [`Self::finish`].
+    ///
+    /// # Errors
+    /// `Storage` when there is no scratch space.
+    pub fn sorted(
+        day: chrono::NaiveDate,
+        schedule: Schedule,
+        zone: Zone,
+        now_micros: i64,
+        scratch: Option<&Path>,
+    ) -> Result<Self> {
+        let spool = Some(Spool::new(scratch)?);
+        Ok(Self { spool, is_sorted: true, ..Self::new(day, schedule, zone, now_micros) })
+    }
+
+    /// Takes in what was found of one recording.
+    ///
+    /// # Errors
+    /// Those of the sink and of the scratch space; what is wrong with a recording stands in the summary.
+    pub fn take(&mut self, name: &str, found: Found<'_>, sink: &mut Sink<'_>) -> Result<Flow> {
+        let message = match found {
+            Ok(bytes) => Message::read(bytes).map(|message| (bytes, message)).map_err(|e| e.to_string()),
+            Err(why) => Err(why),
+        };
+        match message {
+            Err(why) => self.summary.unreadable(name, why),
+            Ok((bytes, message)) => match &mut self.spool {
+                Some(spool) => {
+                    let order = poll(name, &message, 0, self.now_micros, true).order(None);
+                    spool.push(order, Sha256::digest(bytes).into(), name, bytes)?;
+                }
+                None => self.message(name, &message, sink)?,
+            },
+        }
+        Ok(self.flow)
+    }
+
+    /// Reads what was put aside, and hands out what is left.
+    ///
+    /// # Errors
+    /// Those of the sink and of the scratch space.
+    pub fn finish(mut self, sink: &mut Sink<'_>) -> Result<Summary> {
+        if let Some(spool) = self.spool.take() {
+            spool.each(|name, bytes| match Message::read(bytes) {
+                Ok(message) => self.message(name, &message, sink),
+                Err(e) => {
+                    self.summary.unreadable(name, e.to_string());
+                    Ok(())
+                }
+            })?;
+        }
+        if !self.positions.rows.is_empty() {
+            sink(Dataset::VehiclePositions, self.positions.batch()?)?;
+        }
+        if self.trips.count() > 0 {
+            sink(Dataset::Trips, self.trips.batch(self.service.day, &self.positions.names)?)?;
+        }
+        self.summary.positions = self.positions.counts;
+        Ok(self.summary)
+    }
+
+    fn message(&mut self, name: &str, message: &Message<'_>, sink: &mut Sink<'_>) -> Result<()> {
+        let poll = poll(name, message, self.summary.recordings, self.now_micros, self.is_sorted);
+        self.summary.heard(&poll, message.entities);
+        let mut unreadable = None;
+        let mut failed = Ok(());
+        let walked = message.each(|entity| {
+            if self.flow == Flow::OutOfOrder || failed.is_err() {
+                return;
+            }
+            match entity.and_then(|entity| self.entity(&entity, &poll)) {
+                Ok(()) => {}
+                Err(e) => {
+                    self.summary.entities_unreadable += 1;
+                    unreadable = Some(e);
+                }
+            }
+            if self.positions.rows.len() >= BATCH_ROWS {
+                failed = self.positions.batch().and_then(|batch| sink(Dataset::VehiclePositions, batch));
+            }
+        });
+        failed?;
+        if let Some(e) = walked.err().or(unreadable) {
+            self.summary.damaged(name, e.to_string());
+        }
+        Ok(())
+    }
+
+    fn entity(&mut self, entity: &Entity<'_>, poll: &Poll) -> std::result::Result<(), Malformed> {
+        if entity.is_deleted {
+            self.summary.entities_deleted += 1;
+            return Ok(());
+        }
+        if let Some(bytes) = entity.vehicle {
+            let report = Report::read(bytes)?;
+            match self.positions.take(&report, entity.id, poll, &mut self.service) {
+                Taken::Row(row, run) => {
+                    let scheduled = run.map(|run| self.positions.names.number(run.start_time.as_bytes()));
+                    self.trips.take(&row, scheduled, &mut self.positions.names);
+                }
+                Taken::Nothing => {}
+                Taken::OutOfOrder => self.flow = Flow::OutOfOrder,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn poll(name: &str, message: &Message<'_>, number: u64, now_micros: i64, is_sorted: bool) -> Poll {
+    Poll {
+        number,
+        header_micros: message.header.timestamp.map(micros),
+        received_micros: received_micros(name),
+        now_micros,
+        is_sorted,
+    }
+}

@@ -1,0 +1,195 @@
+//! GTFS-Realtime messages as views into their bytes. Only the fields that we keep; all others, extensions among them, are
+//! skipped. A text without a character and a time of zero count as absent. A field of another type than the standard's is
+//! an unknown one, as Protocol Buffers say.
+
+use super::wire::{Fields, Malformed, Value};
+
+type Outcome = Result<(), Malformed>;
+
+/// The head of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Header {
+    /// When the producer made the message, in seconds since the epoch.
+    pub(super) timestamp: Option<u64>,
+}
+
+/// A message whose outer frame is whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Message<'a> {
+    pub(super) header: Header,
+    pub(super) entities: usize,
+    fields: Fields<'a>,
+}
+
+impl<'a> Message<'a> {
+    /// Looks over the outer frame, so that a message that is cut short gives nothing rather than a part.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (mut header, mut entities, mut fields) = (None::<Header>, 0, Fields::new(bytes));
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Value::Bytes(bytes)) => header.get_or_insert_default().read(bytes)?,
+                (2, Value::Bytes(_)) => entities += 1,
+                _ => {}
+            }
+        }
+        // The standard's only required field: bytes without it are some other message, or none.
+        let header = header.ok_or(Malformed::NoHeader)?;
+        Ok(Self { header, entities, fields: Fields::new(bytes) })
+    }
+
+    /// Hands each entity to `each`; what is unreadable in one does not stop the others.
+    pub(super) fn each(mut self, mut each: impl FnMut(Result<Entity<'a>, Malformed>)) -> Outcome {
+        while let Some(field) = self.fields.next()? {
+            if let (2, Value::Bytes(bytes)) = field {
+                each(Entity::read(bytes));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Header {
+    fn read(&mut self, bytes: &[u8]) -> Outcome {
+        let mut fields = Fields::new(bytes);
+        while let Some(field) = fields.next()? {
+            if let (3, Value::Varint(seconds)) = field {
+                self.timestamp = time(seconds);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One entity of a message; its parts are read by whoever needs them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Entity<'a> {
+    pub(super) id: &'a [u8],
+    pub(super) is_deleted: bool,
+    pub(super) vehicle: Option<&'a [u8]>,
+}
+
+impl<'a> Entity<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (mut entity, mut fields) = (Self::default(), Fields::new(bytes));
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Value::Bytes(id)) => entity.id = id,
+                (2, Value::Varint(flag)) => entity.is_deleted = flag != 0,
+                (4, Value::Bytes(part)) => entity.vehicle = Some(part),
+                _ => {}
+            }
+        }
+        Ok(entity)
+    }
+}
+
+/// Which run something is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Trip<'a> {
+    pub(super) id: &'a [u8],
+    pub(super) start_time: &'a [u8],
+    pub(super) start_date: &'a [u8],
+    pub(super) route_id: &'a [u8],
+    pub(super) direction_id: Option<i32>,
+}
+
+impl<'a> Trip<'a> {
+    fn read(&mut self, bytes: &'a [u8]) -> Outcome {
+        let mut fields = Fields::new(bytes);
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Value::Bytes(text)) => self.id = text,
+                (2, Value::Bytes(text)) => self.start_time = text,
+                (3, Value::Bytes(text)) => self.start_date = text,
+                (5, Value::Bytes(text)) => self.route_id = text,
+                (6, Value::Varint(number)) => self.direction_id = i32::try_from(number).ok(),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which vehicle something is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Vehicle<'a> {
+    pub(super) id: &'a [u8],
+    pub(super) label: &'a [u8],
+}
+
+impl<'a> Vehicle<'a> {
+    fn read(&mut self, bytes: &'a [u8]) -> Outcome {
+        let mut fields = Fields::new(bytes);
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Value::Bytes(text)) => self.id = text,
+                (2, Value::Bytes(text)) => self.label = text,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The vehicle's id, else its label: what is painted on it is a name as well.
+    pub(super) fn name(&self) -> &'a [u8] {
+        if self.id.is_empty() { self.label } else { self.id }
+    }
+}
+
+/// A vehicle's report of where it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Report<'a> {
+    pub(super) trip: Trip<'a>,
+    pub(super) vehicle: Vehicle<'a>,
+    pub(super) latitude: Option<f32>,
+    pub(super) longitude: Option<f32>,
+    pub(super) bearing: Option<f32>,
+    pub(super) odometer: Option<f64>,
+    pub(super) speed: Option<f32>,
+    pub(super) stop_sequence: Option<i32>,
+    pub(super) status: Option<u64>,
+    pub(super) timestamp: Option<u64>,
+    pub(super) stop_id: &'a [u8],
+    pub(super) occupancy: Option<u64>,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (mut report, mut fields) = (Self::default(), Fields::new(bytes));
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Value::Bytes(part)) => report.trip.read(part)?,
+                (2, Value::Bytes(part)) => report.position(part)?,
+                (3, Value::Varint(number)) => report.stop_sequence = i32::try_from(number).ok(),
+                (4, Value::Varint(number)) => report.status = Some(number),
+                (5, Value::Varint(seconds)) => report.timestamp = time(seconds),
+                (7, Value::Bytes(text)) => report.stop_id = text,
+                (8, Value::Bytes(part)) => report.vehicle.read(part)?,
+                (9, Value::Varint(number)) => report.occupancy = Some(number),
+                _ => {}
+            }
+        }
+        Ok(report)
+    }
+
+    fn position(&mut self, bytes: &'a [u8]) -> Outcome {
+        let mut fields = Fields::new(bytes);
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Value::Fixed32(bits)) => self.latitude = Some(f32::from_bits(bits)),
+                (2, Value::Fixed32(bits)) => self.longitude = Some(f32::from_bits(bits)),
+                (3, Value::Fixed32(bits)) => self.bearing = Some(f32::from_bits(bits)),
+                (4, Value::Fixed64(bits)) => self.odometer = Some(f64::from_bits(bits)),
+                (5, Value::Fixed32(bits)) => self.speed = Some(f32::from_bits(bits)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A time of zero, or beyond what microseconds can count, is none.
+fn time(seconds: u64) -> Option<u64> {
+    const LATEST: u64 = i64::MAX as u64 / 1_000_000;
+    (1..=LATEST).contains(&seconds).then_some(seconds)
+}

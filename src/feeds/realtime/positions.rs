@@ -1,0 +1,211 @@
+//! Positions: repeats of a vehicle's last report left out, dates resolved, rows made into batches.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use hashbrown::HashMap;
+
+use super::message::Report;
+use super::names::{NONE, Name, Names};
+use super::recording::Poll;
+use super::schedule::{Run, start_date};
+use super::service::Service;
+use super::words::{OCCUPANCY, VEHICLE_STOP_STATUS, word};
+use crate::error::Result;
+
+/// Rows of one batch.
+pub(super) const BATCH_ROWS: usize = 64 * 1024;
+/// A vehicle's clock may run ahead of its feed's by so much before its report is one from the future.
+const AHEAD_MICROS: i64 = 300 * 1_000_000;
+
+/// What a vehicle says; the poll that brought it plays no part.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Said {
+    pub(super) own_time: Option<u64>,
+    pub(super) trip: Name,
+    pub(super) start_time: Name,
+    pub(super) start_date: Name,
+    pub(super) route: Name,
+    pub(super) stop: Name,
+    pub(super) label: Name,
+    pub(super) direction: Option<i32>,
+    pub(super) sequence: Option<i32>,
+    pub(super) status: Option<&'static str>,
+    pub(super) occupancy: Option<&'static str>,
+    pub(super) latitude: Option<f32>,
+    pub(super) longitude: Option<f32>,
+    pub(super) bearing: Option<f32>,
+    pub(super) speed: Option<f32>,
+    pub(super) odometer: Option<f64>,
+}
+
+/// One row of the raw dataset.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub(super) said: Said,
+    pub(super) vehicle: Name,
+    pub(super) event_micros: Option<i64>,
+    pub(super) header_micros: Option<i64>,
+    pub(super) received_micros: Option<i64>,
+}
+
+/// A vehicle's last report.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    said: Said,
+    recording: u64,
+    order: i64,
+}
+
+/// Counts of reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PositionCounts {
+    /// Reports read.
+    pub reports: u64,
+    /// Reports that repeat the vehicle's last one.
+    pub repeated: u64,
+    /// Rows of the day.
+    pub written: u64,
+    /// Rows of other service dates, by date in days since the epoch.
+    pub other_days: BTreeMap<i32, u64>,
+    /// Reports with neither a time nor a date.
+    pub without_day: u64,
+    /// Rows that name no vehicle.
+    pub without_vehicle: u64,
+    /// Rows whose time lies ahead of their feed's by more than five minutes, or of the clock that read them.
+    pub in_the_future: u64,
+    /// Rows whose `start_date` is no date.
+    pub bad_start_dates: u64,
+}
+
+/// The positions of one day.
+#[derive(Default)]
+pub(super) struct Positions {
+    pub(super) counts: PositionCounts,
+    pub(super) names: Names,
+    pub(super) rows: Vec<Row>,
+    vehicles: HashMap<Box<[u8]>, usize>,
+    last: Vec<Last>,
+}
+
+/// What became of a report.
+pub(super) enum Taken<'a> {
+    /// A row of the day.
+    Row(Row, Option<&'a Run>),
+    /// Nothing to write.
+    Nothing,
+    /// It came before an earlier report of its vehicle: recordings are not in the order of time.
+    OutOfOrder,
+}
+
+impl Positions {
+    /// Takes a report in. `entity` names vehicles that have neither id nor label, for their repeats alone.
+    pub(super) fn take<'s>(
+        &mut self,
+        report: &Report<'_>,
+        entity: &[u8],
+        poll: &Poll,
+        service: &'s mut Service,
+    ) -> Taken<'s> {
+        self.counts.reports += 1;
+        let vehicle = self.vehicle(report, entity);
+        let (said, is_new) = self.said(report, vehicle);
+        let order = poll.order(report.timestamp);
+        let now = Last { said, recording: poll.number, order };
+        if !is_new {
+            let last = &self.last[vehicle];
+            let repeats = last.said == said;
+            let backwards = order < last.order || (order == last.order && last.recording != now.recording && !repeats);
+            if backwards && !poll.is_sorted {
+                return Taken::OutOfOrder;
+            }
+            if repeats {
+                self.last[vehicle] = now;
+                self.counts.repeated += 1;
+                return Taken::Nothing;
+            }
+        }
+        self.last[vehicle] = now;
+        self.row(report, said, poll, service)
+    }
+
+    /// The place of a report's vehicle among those that were seen; a new one gets the next.
+    fn vehicle(&mut self, report: &Report<'_>, entity: &[u8]) -> usize {
+        let name = report.vehicle.name();
+        let key = if name.is_empty() { entity } else { name };
+        let known = self.vehicles.get(key).copied();
+        let place = known.unwrap_or(self.last.len());
+        if known.is_none() {
+            self.vehicles.insert(key.into(), place);
+        }
+        place
+    }
+
+    /// What a report says, and whether its vehicle is new.
+    fn said(&mut self, report: &Report<'_>, vehicle: usize) -> (Said, bool) {
+        let is_new = vehicle == self.last.len();
+        if is_new {
+            self.last.push(Last { said: Said::default(), recording: 0, order: i64::MIN });
+        }
+        let (last, names) = (self.last[vehicle].said, &mut self.names);
+        let said = Said {
+            own_time: report.timestamp,
+            trip: names.number_like(last.trip, report.trip.id),
+            start_time: names.number_like(last.start_time, report.trip.start_time),
+            start_date: names.number_like(last.start_date, report.trip.start_date),
+            route: names.number_like(last.route, report.trip.route_id),
+            stop: names.number_like(last.stop, report.stop_id),
+            label: names.number_like(last.label, report.vehicle.label),
+            direction: report.trip.direction_id,
+            sequence: report.stop_sequence,
+            status: word(VEHICLE_STOP_STATUS, report.status),
+            occupancy: word(OCCUPANCY, report.occupancy),
+            latitude: report.latitude.filter(|n| !n.is_nan()),
+            longitude: report.longitude.filter(|n| !n.is_nan()),
+            bearing: report.bearing.filter(|n| !n.is_nan()),
+            speed: report.speed.filter(|n| !n.is_nan()),
+            odometer: report.odometer.filter(|n| !n.is_nan()),
+        };
+        (said, is_new)
+    }
+
+    fn row<'s>(&mut self, report: &Report<'_>, said: Said, poll: &Poll, service: &'s mut Service) -> Taken<'s> {
+        let event_micros = report.timestamp.map(micros).or(poll.header_micros);
+        let date = start_date(report.trip.start_date);
+        self.counts.bad_start_dates += u64::from(date.is_none() && said.start_date != NONE);
+        let Some(day) = service.day(&report.trip, date, event_micros) else {
+            self.counts.without_day += 1;
+            return Taken::Nothing;
+        };
+        if day != service.day {
+            *self.counts.other_days.entry(day).or_default() += 1;
+            return Taken::Nothing;
+        }
+        let vehicle = self.names.number(report.vehicle.name());
+        let limit = poll.header_micros.map_or(poll.now_micros, |header| (header + AHEAD_MICROS).min(poll.now_micros));
+        self.counts.in_the_future += u64::from(event_micros.is_some_and(|at| at > limit));
+        self.counts.without_vehicle += u64::from(vehicle == NONE);
+        self.counts.written += 1;
+        let row = Row {
+            said,
+            vehicle,
+            event_micros,
+            header_micros: poll.header_micros,
+            received_micros: poll.received_micros,
+        };
+        self.rows.push(row);
+        Taken::Row(row, service.run(&report.trip, event_micros))
+    }
+
+    /// The rows since the last time, as a batch.
+    pub(super) fn batch(&mut self) -> Result<RecordBatch> {
+        let batch = super::columns::positions(&self.rows, &self.names);
+        self.rows.clear();
+        batch
+    }
+}
+
+/// Microseconds of seconds since the epoch; [`super::message::time`] lets none pass that do not fit.
+pub(super) fn micros(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX / 1_000_000).saturating_mul(1_000_000)
+}

@@ -1,0 +1,136 @@
+//! Performed trips as positions show them: of each run and vehicle the first and last report, and the way between them.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use hashbrown::HashMap;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::columns::{batch, instants, schema};
+use super::names::{NONE, Name, Names};
+use super::positions::Row;
+use super::schedule::{date, start_time};
+use crate::error::Result;
+use crate::model::Kind;
+
+/// What stays as it is in a part of a trip's id: the unreserved characters of a URL.
+const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const EARTH_RADIUS_M: f64 = 6_371_008.8;
+
+/// A run as one vehicle performed it: feed's trip, start time, vehicle.
+type Key = (Name, Name, Name);
+
+#[derive(Clone, Copy, Debug)]
+struct Performed {
+    key: Key,
+    route: Name,
+    first_micros: i64,
+    last_micros: i64,
+    place: Option<(f64, f64)>,
+    distance_m: f64,
+}
+
+/// The performed trips of one day.
+#[derive(Default)]
+pub(super) struct Trips {
+    known: HashMap<Key, usize>,
+    all: Vec<Performed>,
+}
+
+impl Trips {
+    /// Takes in a row; `scheduled` is the start time of the run that it was matched to. A report without a time, or of a
+    /// time before the last one's, adds no way.
+    pub(super) fn take(&mut self, row: &Row, scheduled: Option<Name>, names: &mut Names) {
+        let (Some(at), trip) = (row.event_micros, row.said.trip) else { return };
+        if trip == NONE {
+            return;
+        }
+        let key = (trip, scheduled.unwrap_or_else(|| padded(row.said.start_time, names)), row.vehicle);
+        let place = place(row);
+        let next = self.all.len();
+        let index = *self.known.entry(key).or_insert(next);
+        if index == next {
+            let (first_micros, last_micros) = (at, at);
+            self.all.push(Performed { key, route: row.said.route, first_micros, last_micros, place, distance_m: 0.0 });
+            return;
+        }
+        let trip = &mut self.all[index];
+        trip.first_micros = trip.first_micros.min(at);
+        if row.said.route != NONE {
+            trip.route = row.said.route;
+        }
+        if at < trip.last_micros {
+            return;
+        }
+        trip.last_micros = at;
+        if let Some(to) = place {
+            trip.distance_m += trip.place.map_or(0.0, |from| metres(from, to));
+            trip.place = Some(to);
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The trips in the order of their first report's arrival.
+    pub(super) fn batch(&self, day: i32, names: &Names) -> Result<RecordBatch> {
+        const COLUMNS: [(&str, Kind); 8] = [
+            ("trip_id", Kind::Text),
+            ("route_id", Kind::Text),
+            ("vehicle_id", Kind::Text),
+            ("start_ts", Kind::Instant),
+            ("end_ts", Kind::Instant),
+            ("distance_m", Kind::Float),
+            ("scheduled_trip_id", Kind::Text),
+            ("scheduled_start_time", Kind::Text),
+        ];
+        let text = |of: fn(&Performed) -> Name| -> ArrayRef {
+            let texts = self.all.iter().map(|trip| Some(names.text(of(trip))).filter(|text| !text.is_empty()));
+            Arc::new(texts.collect::<StringArray>())
+        };
+        let ids = self.all.iter().map(|trip| Some(trip_id(day, trip.key, names)));
+        let distances = self.all.iter().map(|trip| Some(trip.distance_m));
+        let columns = vec![
+            Arc::new(ids.collect::<StringArray>()) as ArrayRef,
+            text(|trip| trip.route),
+            text(|trip| trip.key.2),
+            instants(self.all.iter().map(|trip| Some(trip.first_micros))),
+            instants(self.all.iter().map(|trip| Some(trip.last_micros))),
+            Arc::new(distances.collect::<Float64Array>()),
+            text(|trip| trip.key.0),
+            text(|trip| trip.key.1),
+        ];
+        batch(schema(&COLUMNS), columns)
+    }
+}
+
+/// `HH:MM:SS` of a report, padded.
+fn padded(name: Name, names: &mut Names) -> Name {
+    if name == NONE {
+        return NONE;
+    }
+    let text = start_time(names.text(name).as_bytes()).unwrap_or_default();
+    names.number_like(name, text.as_bytes())
+}
+
+/// `<date>/<trip>/<start time>/<vehicle>`, each part percent-encoded.
+fn trip_id(day: i32, (trip, start_time, vehicle): Key, names: &Names) -> String {
+    let part = |name: Name| utf8_percent_encode(names.text(name), &ENCODED).to_string();
+    format!("{}/{}/{}/{}", date(day), part(trip), part(start_time), part(vehicle))
+}
+
+/// Where a row lies, if that is a place on earth.
+fn place(row: &Row) -> Option<(f64, f64)> {
+    let (lat, lon) = (f64::from(row.said.latitude?), f64::from(row.said.longitude?));
+    ((-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon) && (lat, lon) != (0.0, 0.0)).then_some((lat, lon))
+}
+
+/// Metres along the great circle between two places.
+fn metres((lat_a, lon_a): (f64, f64), (lat_b, lon_b): (f64, f64)) -> f64 {
+    let (north, east) = ((lat_b - lat_a).to_radians(), (lon_b - lon_a).to_radians());
+    let a =
+        (north / 2.0).sin().powi(2) + lat_a.to_radians().cos() * lat_b.to_radians().cos() * (east / 2.0).sin().powi(2);
+    2.0 * EARTH_RADIUS_M * a.sqrt().min(1.0).asin()
+}

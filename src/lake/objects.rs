@@ -1,0 +1,173 @@
+//! Files of any format, named by path, folder, URL or glob, and read whole: small ones into memory, large ones as a file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use glob::Pattern;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::failure::file_error;
+use super::files::{GLOB, bad_glob, expand, is_glob, local_name};
+use super::open::{Lake, refuse_slashless, stoppable};
+use crate::config::Secret;
+use crate::control::Cancel;
+use crate::error::{Error, Result};
+
+/// One file, not opened yet.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// Its path or URL, without secrets.
+    pub name: String,
+    /// Size in bytes when it was listed.
+    pub size_bytes: u64,
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Local(PathBuf),
+    Remote(Lake, Arc<dyn ObjectStore>, Path),
+}
+
+/// What a file holds.
+#[derive(Debug)]
+pub enum Body {
+    /// All of it.
+    Bytes(Bytes),
+    /// A file of this machine, at its beginning; a spooled one goes with its handle.
+    File(File),
+}
+
+/// The files behind names: each a path, a folder, a URL or a glob of either. In the order of the names, and of the paths
+/// within each. Of a folder those that `accepts` takes by name; what a name or a glob says is taken as it is.
+///
+/// # Errors
+/// `NotFound` when a name stands for no file; `Config` for a malformed name.
+pub async fn objects(
+    names: &[String],
+    options: &BTreeMap<String, Secret>,
+    accepts: fn(&str) -> bool,
+    cancel: &Cancel,
+) -> Result<Vec<Object>> {
+    let mut found = Vec::new();
+    for name in names {
+        let before = found.len();
+        refuse_slashless("source", name)?;
+        match local_name(name) {
+            Some(path) => local(path, accepts, cancel, &mut found)?,
+            None => remote(name, options, accepts, cancel, &mut found).await?,
+        }
+        if found.len() == before {
+            return Err(Error::not_found(format!("{name} names no file that is read here")).with("source", name));
+        }
+    }
+    Ok(found)
+}
+
+fn local(name: &str, accepts: fn(&str) -> bool, cancel: &Cancel, found: &mut Vec<Object>) -> Result<()> {
+    let path = FilePath::new(name);
+    let mut paths = Vec::new();
+    if path.is_dir() {
+        expand(&format!("{}/**/*", Pattern::escape(name.trim_end_matches('/'))), &mut paths)?;
+        paths.retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(accepts));
+    } else if is_glob(name) && !path.exists() {
+        expand(name, &mut paths)?;
+    } else {
+        paths.push(path.to_path_buf());
+    }
+    for path in paths {
+        cancel.check()?;
+        let name = path.display().to_string();
+        let size_bytes = std::fs::metadata(&path).map_err(|e| file_error(e, "reading", &name))?.len();
+        found.push(Object { name, size_bytes, place: Place::Local(path) });
+    }
+    Ok(())
+}
+
+async fn remote(
+    name: &str,
+    options: &BTreeMap<String, Secret>,
+    accepts: fn(&str) -> bool,
+    cancel: &Cancel,
+    found: &mut Vec<Object>,
+) -> Result<()> {
+    // The part before the first segment with a wildcard is a place; the rest is matched below it.
+    let wild = name.find(['*', '?', '[']).map(|at| name[..at].rfind('/').map_or(0, |slash| slash + 1));
+    let (place, pattern) = name.split_at(wild.unwrap_or(name.len()));
+    let lake = Lake::open(place.trim_end_matches('/'), options)?;
+    let store = lake.store()?;
+    if pattern.is_empty() && !lake.root.is_root() {
+        match stoppable(cancel, store.head(&lake.root)).await? {
+            Ok(object) => {
+                let (size_bytes, location) = (object.size, object.location);
+                found.push(Object {
+                    name: lake.url().to_owned(),
+                    size_bytes,
+                    place: Place::Remote(lake, store, location),
+                });
+                return Ok(());
+            }
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(e) => return Err(lake.failed(e, "reading", name)),
+        }
+    }
+    let glob = (!pattern.is_empty()).then(|| Pattern::new(pattern).map_err(|e| bad_glob(name, &e))).transpose()?;
+    let listed = stoppable(cancel, store.list(Some(&lake.root)).try_collect::<Vec<_>>()).await?;
+    let mut listed = listed.map_err(|e| lake.failed(e, "listing", name))?;
+    listed.sort_by(|a, b| a.location.cmp(&b.location));
+    for object in listed {
+        let Some(parts) = object.location.prefix_match(&lake.root) else { continue };
+        let below = parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
+        let is_wanted = match &glob {
+            Some(glob) => glob.matches_with(&below, GLOB),
+            None => object.location.filename().is_some_and(accepts),
+        };
+        if is_wanted {
+            let name = format!("{}/{below}", lake.url());
+            let place = Place::Remote(lake.clone(), Arc::clone(&store), object.location);
+            found.push(Object { name, size_bytes: object.size, place });
+        }
+    }
+    Ok(())
+}
+
+impl Object {
+    /// Reads the file: into memory up to `in_memory_bytes`, else as a file of this machine (a remote one is spooled to
+    /// `spool`, the system's temporary folder when unset).
+    ///
+    /// # Errors
+    /// `Storage` and `NotFound` as the store says.
+    pub async fn body(&self, in_memory_bytes: u64, spool: Option<&FilePath>, cancel: &Cancel) -> Result<Body> {
+        let is_small = self.size_bytes <= in_memory_bytes;
+        match &self.place {
+            Place::Local(path) if is_small => {
+                let bytes = tokio::fs::read(path).await.map_err(|e| file_error(e, "reading", &self.name))?;
+                Ok(Body::Bytes(bytes.into()))
+            }
+            Place::Local(path) => File::open(path).map(Body::File).map_err(|e| file_error(e, "reading", &self.name)),
+            Place::Remote(lake, store, location) => {
+                let lost = |e| lake.failed(e, "reading", &self.name);
+                let object = stoppable(cancel, store.get(location)).await?.map_err(lost)?;
+                if is_small {
+                    return stoppable(cancel, object.bytes()).await?.map(Body::Bytes).map_err(lost);
+                }
+                let folder = spool.map_or_else(std::env::temp_dir, FilePath::to_path_buf);
+                let failed = |e| file_error(e, "spooling to", folder.display()).with("file", &self.name);
+                std::fs::create_dir_all(&folder).map_err(failed)?;
+                let mut file = tempfile::tempfile_in(&folder).map_err(failed)?;
+                let mut stream = object.into_stream();
+                while let Some(chunk) = stoppable(cancel, stream.next()).await? {
+                    file.write_all(&chunk.map_err(lost)?).map_err(failed)?;
+                }
+                file.seek(SeekFrom::Start(0)).map_err(failed)?;
+                Ok(Body::File(file))
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! GTFS-Realtime recordings into a raw day: files fetched ahead, decoded on a thread of their own, written as they come.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use arrow::array::RecordBatch;
+use chrono::{NaiveDate, Utc};
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::Pipeline;
+use super::outcome::Outcome;
+use super::realtime_outcome::{ScheduleUsed, of_summary};
+use super::report::{Report, TableReport};
+use crate::control::{Cancel, Progress};
+use crate::error::{Error, Result};
+use crate::feeds::realtime::{Collector, Flow, Schedule, Summary, is_recording, messages, position_schema};
+use crate::lake::{Body, FileWriter, ManifestFile, Object, PartitionWriter, objects};
+use crate::model::{Dataset, Zone, epoch_micros};
+
+/// How the origin of our files is told from that of others.
+const FORMAT: &str = "gtfs-rt";
+/// Recordings fetched ahead, and the size up to which they are held in memory.
+const AHEAD: usize = 4;
+const IN_MEMORY_BYTES: u64 = 4 << 20;
+
+/// What to ingest.
+#[derive(Clone, Debug)]
+pub struct Recordings {
+    /// Paths, folders, globs or URLs.
+    pub sources: Vec<String>,
+    /// The lake whose scheduled trips are used; the pipeline's own without it.
+    pub schedule: Option<String>,
+    /// Only report.
+    pub dry_run: bool,
+}
+
+/// What a pass over all recordings made.
+struct Collected {
+    summary: Summary,
+    files: BTreeMap<Dataset, FileWriter>,
+    rows: BTreeMap<Dataset, u64>,
+}
+
+impl Pipeline {
+    /// Writes what recordings of GTFS-Realtime say of one service date into its raw day.
+    pub async fn ingest_gtfs_rt(&self, dt: NaiveDate, recordings: &Recordings) -> Result<Report> {
+        let started = Instant::now();
+        let (lake, settings) = (self.lake()?, &self.settings);
+        let found = objects(&recordings.sources, &settings.lake_options, is_recording, &self.cancel).await?;
+        let (schedule, used) = self.schedule_around(dt, recordings.schedule.as_deref().unwrap_or(lake.url())).await?;
+        let writer = if recordings.dry_run { None } else { Some(lake.amend(dt, &self.cancel).await?) };
+        let collected = self.collect(dt, &found, &schedule, writer.as_ref()).await?;
+        refuse_if_nothing_was_read(&collected.summary)?;
+
+        let mut report = Report::new("ingest_gtfs_rt", Some(dt));
+        report.files = found.len() as u64;
+        report.bytes = found.iter().map(|object| object.size_bytes).sum();
+        for (dataset, table) in tables(&collected) {
+            report.tables.insert(dataset.name().to_owned(), table);
+        }
+        let summary = collected.summary.clone();
+        if let Some(writer) = writer {
+            let datasets = replaced(&summary, &writer);
+            report.tables.retain(|name, _| datasets.iter().any(|dataset| dataset.name() == name));
+            report.unchanged = !publish(writer, &datasets, collected, used.as_ref()).await?;
+        }
+        if report.unchanged {
+            report.tables.values_mut().for_each(|table| (table.rows_written, table.unchanged) = (0, true));
+        }
+        report.rows = report.tables.values().map(|table| table.rows_written).sum();
+        report.outcome = Outcome::IngestedRealtime(Box::new(of_summary(summary, used, recordings.dry_run)));
+        Ok(report.took(started))
+    }
+
+    /// Collects the day; recordings that turn out not to be in the order of time are read again, by way of a scratch file.
+    async fn collect(
+        &self,
+        dt: NaiveDate,
+        found: &[Object],
+        schedule: &Schedule,
+        writer: Option<&PartitionWriter>,
+    ) -> Result<Collected> {
+        let (zone, now) = (Zone(self.settings.zone()?), epoch_micros(Utc::now()));
+        let collector = Collector::new(dt, schedule.clone(), zone, now);
+        if let Some(collected) = self.pass(found, collector, writer).await? {
+            return Ok(collected);
+        }
+        let collector = Collector::sorted(dt, schedule.clone(), zone, now, self.settings.spool.as_deref())?;
+        let collected = self.pass(found, collector, writer).await?;
+        collected.ok_or_else(|| Error::internal("sorted recordings are out of order"))
+    }
+
+    /// Reads all recordings once; `None` when they are not in the order of time.
+    async fn pass(
+        &self,
+        found: &[Object],
+        collector: Collector,
+        writer: Option<&PartitionWriter>,
+    ) -> Result<Option<Collected>> {
+        self.progress.begin("ingest recordings", found.len() as u64);
+        let (bodies, inbox) = channel(AHEAD);
+        let (rows, batches) = channel(AHEAD);
+        let (cancel, progress) = (self.cancel.clone(), self.progress.clone());
+        let fetch = fetch(found.to_vec(), self.settings.spool.clone(), self.cancel.clone(), bodies);
+        let decode = tokio::task::spawn_blocking(move || decode(collector, inbox, &rows, &cancel, &progress));
+        let (fetched, written, decoded) = tokio::join!(fetch, write(batches, writer), decode);
+        let (files, rows) = written?;
+        let summary = decoded.map_err(|e| Error::internal("reading recordings broke off").because(e))??;
+        fetched?;
+        Ok(summary.map(|summary| Collected { summary, files, rows }))
+    }
+}
+
+/// Opens recordings ahead of who reads them, in their order.
+async fn fetch(
+    found: Vec<Object>,
+    spool: Option<PathBuf>,
+    cancel: Cancel,
+    bodies: Sender<(String, Body)>,
+) -> Result<()> {
+    let opened = stream::iter(found).map(move |object| {
+        let (spool, cancel) = (spool.clone(), cancel.clone());
+        async move {
+            let body = object.body(IN_MEMORY_BYTES, spool.as_deref(), &cancel).await?;
+            Ok::<_, Error>((object.name, body))
+        }
+    });
+    let mut opened = opened.buffered(AHEAD).boxed();
+    while let Some(body) = opened.next().await {
+        if bodies.send(body?).await.is_err() {
+            // Whoever reads has ended, and says why.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Decodes what comes in until there is no more; `None` when recordings are not in the order of time.
+fn decode(
+    mut collector: Collector,
+    mut inbox: Receiver<(String, Body)>,
+    rows: &Sender<(Dataset, RecordBatch)>,
+    cancel: &Cancel,
+    progress: &Progress,
+) -> Result<Option<Summary>> {
+    let mut sink = |dataset, batch| {
+        cancel.check()?;
+        rows.blocking_send((dataset, batch)).map_err(|_| Error::cancelled("nobody takes the rows of recordings"))
+    };
+    let mut flow = Flow::On;
+    while let Some((name, mut body)) = inbox.blocking_recv() {
+        let mut each = |name: &str, found: crate::feeds::realtime::Found<'_>| {
+            cancel.check()?;
+            if flow == Flow::On {
+                flow = collector.take(name, found, &mut sink)?;
+            }
+            Ok(())
+        };
+        match &mut body {
+            Body::Bytes(bytes) => messages(&name, &mut Cursor::new(bytes), &mut each)?,
+            Body::File(file) => messages(&name, file, &mut each)?,
+        }
+        if flow == Flow::OutOfOrder {
+            return Ok(None);
+        }
+        progress.add(1);
+    }
+    collector.finish(&mut sink).map(Some)
+}
+
+/// Writes batches as they come, each dataset into a file of its own; only counts them without a writer.
+async fn write(
+    mut batches: Receiver<(Dataset, RecordBatch)>,
+    writer: Option<&PartitionWriter>,
+) -> Result<(BTreeMap<Dataset, FileWriter>, BTreeMap<Dataset, u64>)> {
+    let (mut files, mut rows) = (BTreeMap::new(), BTreeMap::new());
+    while let Some((dataset, batch)) = batches.recv().await {
+        *rows.entry(dataset).or_default() += batch.num_rows() as u64;
+        let Some(writer) = writer else { continue };
+        let file = match files.entry(dataset) {
+            std::collections::btree_map::Entry::Occupied(begun) => begun.into_mut(),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                free.insert(writer.begin(dataset, None, &batch.schema())?)
+            }
+        };
+        file.write(&batch).await?;
+    }
+    Ok((files, rows))
+}
+
+fn refuse_if_nothing_was_read(summary: &Summary) -> Result<()> {
+    match summary.damaged.first() {
+        Some((file, why)) if summary.recordings == 0 => Err(Error::data(format!(
+            "none of {} recordings can be read; the first is {file}: {why}",
+            summary.recordings_unreadable
+        ))
+        .with("file", file)),
+        _ => Ok(()),
+    }
+}
+
+/// The datasets of which recordings said something, and so replace what the day has of them; with the reports that were read,
+/// and how many of these repeat another.
+fn told(summary: &Summary) -> Vec<(Dataset, u64, u64)> {
+    let (positions, mut told) = (&summary.positions, Vec::new());
+    if positions.reports > 0 {
+        told.push((Dataset::VehiclePositions, positions.reports, positions.repeated));
+        told.push((Dataset::Trips, 0, 0));
+    }
+    told
+}
+
+fn tables(collected: &Collected) -> Vec<(Dataset, TableReport)> {
+    let of = |(dataset, rows_read, rows_duplicate)| {
+        let rows_written = collected.rows.get(&dataset).copied().unwrap_or(0);
+        (dataset, TableReport { rows_read, rows_duplicate, rows_written, ..TableReport::default() })
+    };
+    told(&collected.summary).into_iter().map(of).collect()
+}
+
+/// The datasets that are put in the place of what the day has of them.
+fn replaced(summary: &Summary, writer: &PartitionWriter) -> Vec<Dataset> {
+    let has = |dataset: Dataset, is: fn(&ManifestFile) -> bool| {
+        writer.files().any(|file| file.path.split(['/', '.']).next() == Some(dataset.name()) && is(file))
+    };
+    let mut datasets: Vec<_> = told(summary).into_iter().map(|(dataset, ..)| dataset).collect();
+    if has(Dataset::Trips, |file| !is_ours(file)) {
+        // The agency delivers its trips itself.
+        datasets.retain(|dataset| ![Dataset::Trips].contains(dataset));
+    }
+    if datasets.is_empty() && !has(Dataset::VehiclePositions, |_| true) {
+        // Feeds without an entity: a day on which nothing was reported.
+        datasets.push(Dataset::VehiclePositions);
+    }
+    datasets
+}
+
+/// Writes the files of these datasets into the day. Says whether anything changed.
+async fn publish(
+    writer: PartitionWriter,
+    datasets: &[Dataset],
+    mut collected: Collected,
+    used: Option<&ScheduleUsed>,
+) -> Result<bool> {
+    collected.files.retain(|dataset, _| datasets.contains(dataset));
+    if datasets.contains(&Dataset::VehiclePositions) && !collected.files.contains_key(&Dataset::VehiclePositions) {
+        let empty = writer.begin(Dataset::VehiclePositions, None, &position_schema())?;
+        collected.files.insert(Dataset::VehiclePositions, empty);
+    }
+    let origin = origin(&collected.summary, used);
+    let mut sealed = Vec::new();
+    for mut file in collected.files.into_values() {
+        let mut entry = file.seal().await?;
+        entry.origin = Some(origin.clone());
+        sealed.push((file, entry));
+    }
+    writer.replace(datasets, sealed).await
+}
+
+fn is_ours(file: &ManifestFile) -> bool {
+    file.origin.as_ref().and_then(|origin| origin.get("format")).and_then(Value::as_str) == Some(FORMAT)
+}
+
+fn origin(summary: &Summary, used: Option<&ScheduleUsed>) -> Value {
+    json!({
+        "format": FORMAT,
+        "recordings": summary.recordings,
+        "recordings_unreadable": summary.recordings_unreadable,
+        "schedule": used,
+    })
+}
