@@ -256,6 +256,20 @@ def main() -> None:
         repeats=chosen.pick(5, 1),
         note="no report repeats another; ours also looks for repeats, resolves dates, adds up trips and hashes the files",
     )  # fmt: skip
+    polls = chosen.pick(20, 2_880)
+    recordings = chosen.data / f"realtime_updates_{polls}"
+    size = write(recordings, updates(polls, 2_000, 30))
+    measure(
+        "the last word of trip updates on each run and stop",
+        rows=sum(2_000 * (29 - poll % 5) for poll in range(polls)),
+        size_bytes=size,
+        ours=Arm("metropulse", "realtime:Ours",
+                 {"recordings": str(recordings), "lake": str(lake), "dataset": "trip_updates"}),
+        peer=Arm("gtfs-realtime-bindings", "realtime:BareLoop", {"recordings": str(recordings)}),
+        required=10.0,
+        repeats=chosen.pick(5, 1),
+        note="rows are updates of stops; the peer keeps arrival times alone in a dict, and writes nothing",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

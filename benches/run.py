@@ -20,7 +20,18 @@ from typing import Any
 from protocol import HERE, ROOT, say
 from report import table, write
 
-_ORDER = ("rollup", "copy_rows", "facts", "telemetry", "gtfs", "realtime", "merge_snapshot", "spark_day", "spark_rollup", "growth")
+_ORDER = (
+    "rollup",
+    "copy_rows",
+    "facts",
+    "telemetry",
+    "gtfs",
+    "realtime",
+    "merge_snapshot",
+    "spark_day",
+    "spark_rollup",
+    "growth",
+)
 SUITES = tuple(name for name in _ORDER if (HERE / f"{name}.py").exists())
 ENVIRONMENT = Path(os.environ.get("METROPULSE_BENCH_PEERS", ROOT / ".venv-bench"))
 

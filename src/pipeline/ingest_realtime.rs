@@ -211,6 +211,12 @@ fn told(summary: &Summary) -> Vec<(Dataset, u64, u64)> {
         told.push((Dataset::VehiclePositions, positions.reports, positions.repeated));
         told.push((Dataset::Trips, 0, 0));
     }
+    if summary.updates.updates > 0 {
+        told.push((Dataset::TripUpdates, summary.updates.stop_updates.max(summary.updates.updates), 0));
+    }
+    if summary.alerts.alerts > 0 {
+        told.push((Dataset::Alerts, summary.alerts.alerts, 0));
+    }
     told
 }
 

@@ -37,6 +37,10 @@ pub struct IngestedRealtime {
     pub entities_deleted: u64,
     /// Of vehicle positions.
     pub vehicle_positions: Positions,
+    /// Of trip updates.
+    pub trip_updates: TripUpdates,
+    /// Of alerts.
+    pub alerts: Alerts,
     /// The schedule that was used.
     pub schedule: Option<ScheduleUsed>,
     /// Whether nothing was written.
@@ -73,9 +77,35 @@ pub struct Positions {
     pub bad_start_dates: u64,
 }
 
+/// Counts of trip updates.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TripUpdates {
+    /// Updates of runs.
+    pub updates: u64,
+    /// Updates of stops.
+    pub stop_updates: u64,
+    /// Updates of runs of other service dates.
+    pub other_days: u64,
+    /// Updates with neither a time nor a date.
+    pub without_day: u64,
+    /// Updates that name no trip.
+    pub without_trip: u64,
+}
+
+/// Counts of alerts.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Alerts {
+    /// Alerts read, each poll anew.
+    pub alerts: u64,
+    /// Those of polls of other days.
+    pub other_days: u64,
+    /// Those of polls without a time.
+    pub without_day: u64,
+}
+
 /// The summary under the names that users read.
 pub(super) fn of_summary(summary: Summary, schedule: Option<ScheduleUsed>, dry_run: bool) -> IngestedRealtime {
-    let positions = summary.positions;
+    let Summary { positions, updates, alerts, .. } = summary;
     IngestedRealtime {
         recordings: summary.recordings,
         recordings_empty: summary.recordings_empty,
@@ -95,6 +125,14 @@ pub(super) fn of_summary(summary: Summary, schedule: Option<ScheduleUsed>, dry_r
             in_the_future: positions.in_the_future,
             bad_start_dates: positions.bad_start_dates,
         },
+        trip_updates: TripUpdates {
+            updates: updates.updates,
+            stop_updates: updates.stop_updates,
+            other_days: updates.other_days,
+            without_day: updates.without_day,
+            without_trip: updates.without_trip,
+        },
+        alerts: Alerts { alerts: alerts.alerts, other_days: alerts.other_days, without_day: alerts.without_day },
         schedule,
         dry_run,
     }

@@ -5,7 +5,8 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use sha2::{Digest, Sha256};
 
-use super::message::{Entity, Message, Report};
+use super::alerts::Alerts;
+use super::message::{Entity, Message, Report, Update};
 use super::positions::{BATCH_ROWS, Positions, Taken, micros};
 use super::recording::{Found, Poll, received_micros};
 use super::schedule::{Schedule, days};
@@ -13,6 +14,7 @@ use super::service::Service;
 use super::spool::Spool;
 use super::summary::Summary;
 use super::trips::Trips;
+use super::updates::Updates;
 use super::wire::Malformed;
 use crate::error::Result;
 use crate::model::{Dataset, Zone};
@@ -36,6 +38,8 @@ pub struct Collector {
     summary: Summary,
     positions: Positions,
     trips: Trips,
+    updates: Updates,
+    alerts: Alerts,
     spool: Option<Spool>,
     is_sorted: bool,
     flow: Flow,
@@ -50,6 +54,8 @@ impl Collector {
             summary: Summary::default(),
             positions: Positions::default(),
             trips: Trips::default(),
+            updates: Updates::default(),
+            alerts: Alerts::default(),
             spool: None,
             is_sorted: false,
             flow: Flow::On,
@@ -113,7 +119,15 @@ impl Collector {
         if self.trips.count() > 0 {
             sink(Dataset::Trips, self.trips.batch(self.service.day, &self.positions.names)?)?;
         }
+        if self.updates.counts.updates > 0 {
+            self.updates.batches(&mut |batch| sink(Dataset::TripUpdates, batch))?;
+        }
+        if self.alerts.counts.alerts > 0 {
+            sink(Dataset::Alerts, self.alerts.batch()?)?;
+        }
         self.summary.positions = self.positions.counts;
+        self.summary.updates = self.updates.counts;
+        self.summary.alerts = self.alerts.counts;
         Ok(self.summary)
     }
 
@@ -159,6 +173,12 @@ impl Collector {
                 Taken::Nothing => {}
                 Taken::OutOfOrder => self.flow = Flow::OutOfOrder,
             }
+        }
+        if let Some(bytes) = entity.trip_update {
+            self.updates.take(&Update::read(bytes)?, poll, &mut self.service)?;
+        }
+        if let Some(bytes) = entity.alert {
+            self.alerts.take(entity.id, bytes, poll, &mut self.service)?;
         }
         Ok(())
     }

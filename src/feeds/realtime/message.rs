@@ -65,7 +65,9 @@ impl Header {
 pub(super) struct Entity<'a> {
     pub(super) id: &'a [u8],
     pub(super) is_deleted: bool,
+    pub(super) trip_update: Option<&'a [u8]>,
     pub(super) vehicle: Option<&'a [u8]>,
+    pub(super) alert: Option<&'a [u8]>,
 }
 
 impl<'a> Entity<'a> {
@@ -75,7 +77,9 @@ impl<'a> Entity<'a> {
             match field {
                 (1, Value::Bytes(id)) => entity.id = id,
                 (2, Value::Varint(flag)) => entity.is_deleted = flag != 0,
+                (3, Value::Bytes(part)) => entity.trip_update = Some(part),
                 (4, Value::Bytes(part)) => entity.vehicle = Some(part),
+                (5, Value::Bytes(part)) => entity.alert = Some(part),
                 _ => {}
             }
         }
@@ -89,18 +93,20 @@ pub(super) struct Trip<'a> {
     pub(super) id: &'a [u8],
     pub(super) start_time: &'a [u8],
     pub(super) start_date: &'a [u8],
+    pub(super) relationship: Option<u64>,
     pub(super) route_id: &'a [u8],
     pub(super) direction_id: Option<i32>,
 }
 
 impl<'a> Trip<'a> {
-    fn read(&mut self, bytes: &'a [u8]) -> Outcome {
+    pub(super) fn read(&mut self, bytes: &'a [u8]) -> Outcome {
         let mut fields = Fields::new(bytes);
         while let Some(field) = fields.next()? {
             match field {
                 (1, Value::Bytes(text)) => self.id = text,
                 (2, Value::Bytes(text)) => self.start_time = text,
                 (3, Value::Bytes(text)) => self.start_date = text,
+                (4, Value::Varint(number)) => self.relationship = Some(number),
                 (5, Value::Bytes(text)) => self.route_id = text,
                 (6, Value::Varint(number)) => self.direction_id = i32::try_from(number).ok(),
                 _ => {}
@@ -188,8 +194,103 @@ impl<'a> Report<'a> {
     }
 }
 
+/// What is said of one run. Its stops are read by [`Self::each_stop`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Update<'a> {
+    pub(super) trip: Trip<'a>,
+    pub(super) vehicle: Vehicle<'a>,
+    pub(super) timestamp: Option<u64>,
+    pub(super) delay: Option<i32>,
+    pub(super) stops: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Update<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (mut update, mut fields) = (Self { bytes, ..Self::default() }, Fields::new(bytes));
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Value::Bytes(part)) => update.trip.read(part)?,
+                (2, Value::Bytes(_)) => update.stops += 1,
+                (3, Value::Bytes(part)) => update.vehicle.read(part)?,
+                (4, Value::Varint(seconds)) => update.timestamp = time(seconds),
+                (5, Value::Varint(number)) => update.delay = Some(int32(number)),
+                _ => {}
+            }
+        }
+        Ok(update)
+    }
+
+    /// Hands each stop to `each`, until one is unreadable.
+    #[inline]
+    pub(super) fn each_stop(&self, mut each: impl FnMut(Stop<'a>)) -> Outcome {
+        let mut fields = Fields::new(self.bytes);
+        while let Some(field) = fields.next()? {
+            if let (2, Value::Bytes(part)) = field {
+                each(Stop::read(part)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is said of one stop of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stop<'a> {
+    pub(super) sequence: Option<i32>,
+    pub(super) stop_id: &'a [u8],
+    pub(super) arrival: Event,
+    pub(super) departure: Event,
+    pub(super) relationship: Option<u64>,
+}
+
+/// An arrival or departure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Event {
+    pub(super) delay: Option<i32>,
+    pub(super) time: Option<u64>,
+}
+
+impl<'a> Stop<'a> {
+    #[inline]
+    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (mut stop, mut fields) = (Self::default(), Fields::new(bytes));
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Value::Varint(number)) => stop.sequence = i32::try_from(number).ok(),
+                (2, Value::Bytes(part)) => stop.arrival.read(part)?,
+                (3, Value::Bytes(part)) => stop.departure.read(part)?,
+                (4, Value::Bytes(text)) => stop.stop_id = text,
+                (5, Value::Varint(number)) => stop.relationship = Some(number),
+                _ => {}
+            }
+        }
+        Ok(stop)
+    }
+}
+
+impl Event {
+    #[inline]
+    fn read(&mut self, bytes: &[u8]) -> Outcome {
+        let mut fields = Fields::new(bytes);
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Value::Varint(number)) => self.delay = Some(int32(number)),
+                (2, Value::Varint(seconds)) => self.time = time(seconds),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A signed 32-bit number is sent as the lower half of what stands on the wire.
+fn int32(number: u64) -> i32 {
+    number as u32 as i32
+}
+
 /// A time of zero, or beyond what microseconds can count, is none.
-fn time(seconds: u64) -> Option<u64> {
+pub(super) fn time(seconds: u64) -> Option<u64> {
     const LATEST: u64 = i64::MAX as u64 / 1_000_000;
     (1..=LATEST).contains(&seconds).then_some(seconds)
 }

@@ -1,19 +1,20 @@
-//! GTFS-Realtime: recordings of vehicle positions into the rows of one raw day.
+//! GTFS-Realtime: recordings of vehicle positions, trip updates and alerts into the rows of one raw day.
 //!
 //! [`messages`] finds the messages in a file or archive; a [`Collector`] takes them in and hands out batches. Messages are
 //! read in place by a reader of the wire format of our own: decoding is what a fleet's day consists of, and a generic
 //! decoder would make an object of every report first.
 //!
 //! Rules: a report belongs to the service date that it names, else to that of the scheduled run nearest in time, else to
-//! its local date; a report that repeats its vehicle's last one is the same row.
+//! its local date; a report that repeats its vehicle's last one is the same row; the last word on a run and stop counts.
 //!
-//! Invariants: whatever the bytes, no panic, and no more memory than the bytes take; memory grows with vehicles and
-//! runs, never with the number of recordings. A recording that cannot be read is told of and stops nothing.
+//! Invariants: whatever the bytes, no panic, and no more memory than the bytes take; memory grows with vehicles, runs and
+//! stops, never with the number of recordings. A recording that cannot be read is told of and stops nothing.
 //!
 //! What it does not do: it opens no file and no store.
 //!
 //! Tests: `tests/python/feeds`.
 
+mod alerts;
 mod collect;
 mod columns;
 mod json;
@@ -26,15 +27,18 @@ mod service;
 mod spool;
 mod summary;
 mod trips;
+mod updates;
 mod wire;
 mod words;
 
+pub use alerts::AlertCounts;
 pub use collect::{Collector, Flow, Sink};
 pub use columns::position_schema;
 pub use positions::PositionCounts;
 pub use recording::{Found, is_recording, messages};
 pub use schedule::{Run, Schedule, date, days};
 pub use summary::Summary;
+pub use updates::UpdateCounts;
 
 #[cfg(test)]
 mod tests;

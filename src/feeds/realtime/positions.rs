@@ -132,13 +132,14 @@ impl Positions {
     /// The place of a report's vehicle among those that were seen; a new one gets the next.
     fn vehicle(&mut self, report: &Report<'_>, entity: &[u8]) -> usize {
         let name = report.vehicle.name();
-        let key = if name.is_empty() { entity } else { name };
-        let known = self.vehicles.get(key).copied();
-        let place = known.unwrap_or(self.last.len());
-        if known.is_none() {
-            self.vehicles.insert(key.into(), place);
+        let known = self.vehicles.get(name).copied();
+        if let (Some(place), false) = (known, name.is_empty()) {
+            return place;
         }
-        place
+        // Entities have names of their own, which are no vehicle's.
+        let key = if name.is_empty() { [b"\0", entity].concat() } else { name.to_vec() };
+        let next = self.last.len();
+        *self.vehicles.entry(key.into()).or_insert(next)
     }
 
     /// What a report says, and whether its vehicle is new.

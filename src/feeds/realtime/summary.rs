@@ -1,7 +1,9 @@
 //! What was found in recordings, in numbers, and what was wrong with which.
 
+use super::alerts::AlertCounts;
 use super::positions::PositionCounts;
 use super::recording::Poll;
+use super::updates::UpdateCounts;
 
 /// The most recordings that are named one by one.
 const NAMED: usize = 100;
@@ -27,6 +29,10 @@ pub struct Summary {
     pub entities_deleted: u64,
     /// Of vehicle positions.
     pub positions: PositionCounts,
+    /// Of trip updates.
+    pub updates: UpdateCounts,
+    /// Of alerts.
+    pub alerts: AlertCounts,
 }
 
 impl Summary {

@@ -64,6 +64,16 @@ fn message() -> Vec<u8> {
     [field(1, &field(1, b"2.0")), field(2, &entity)].concat()
 }
 
+/// A message with an update of one run and an alert.
+fn other_message() -> Vec<u8> {
+    let stop = [vec![0x08, 1], field(2, &[0x08, 5, 0x10, 0x80, 0xd2, 0xc8, 0xb1, 0x06]), field(4, b"S")].concat();
+    let update = [field(1, &field(1, b"t")), field(2, &stop)].concat();
+    let alert = [field(1, &[0x08, 1]), field(5, &field(2, b"R")), field(10, &field(1, &field(1, b"x")))].concat();
+    let entities = [field(1, b"e"), field(3, &update), field(5, &alert)].concat();
+    let header = [field(1, b"2.0"), vec![0x18, 0x80, 0xd2, 0xc8, 0xb1, 0x06]].concat();
+    [field(1, &header), field(2, &entities)].concat()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -76,15 +86,16 @@ proptest! {
     fn a_message_with_any_bytes_changed_is_read_or_refused(
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cut in any::<prop::sample::Index>(),
+        whole in prop::sample::select(vec![message(), other_message()]),
     ) {
-        let mut bytes = message();
+        let mut bytes = whole;
         for (at, byte) in changes {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
         bytes.truncate(1 + cut.index(bytes.len()));
         let (rows, summary) = collect(&[("x.pb", bytes)]);
-        prop_assert!(rows <= 2, "a position and a trip at most");
+        prop_assert!(rows <= 4, "a position and a trip, or an update and an alert");
         prop_assert_eq!(summary.recordings + summary.recordings_unreadable, 1);
     }
 
@@ -118,6 +129,13 @@ fn one_report_is_one_row() {
     // 2024-05-01T02:40:00Z
     let (rows, summary) = collect(&[("x.pb", message())]);
     assert_eq!((rows, summary.positions.reports, summary.positions.written), (1, 1, 1));
+}
+
+#[test]
+fn an_update_and_an_alert_are_a_row_each() {
+    let (rows, summary) = collect(&[("x.pb", other_message()), ("y.pb", other_message())]);
+    assert_eq!(rows, 2);
+    assert_eq!((summary.updates.updates, summary.updates.stop_updates, summary.alerts.alerts), (2, 2, 2));
 }
 
 #[test]

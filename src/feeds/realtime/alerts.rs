@@ -1,0 +1,254 @@
+//! Alerts: each content that an alert had, with the polls that showed it first and last.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use hashbrown::HashMap;
+use serde_json::{Map, Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use super::columns::{batch, instants, schema};
+use super::message::{Trip, time};
+use super::positions::micros;
+use super::recording::Poll;
+use super::service::Service;
+use super::wire::{Fields, Malformed, Value};
+use super::words::{CAUSE, EFFECT, SEVERITY, TRIP_RELATIONSHIP, word};
+use crate::error::Result;
+use crate::model::Kind;
+
+/// The digits of a content's digest that are kept: two contents of one alert do not meet in 128 bits.
+const CONTENT_DIGITS: usize = 32;
+
+type Outcome<T> = std::result::Result<T, Malformed>;
+
+/// What an alert says.
+#[derive(Clone, Debug, Default)]
+struct Content {
+    cause: Option<u64>,
+    effect: Option<u64>,
+    severity: Option<u64>,
+    periods: Vec<(Option<u64>, Option<u64>)>,
+    header: Vec<(String, String)>,
+    description: Vec<(String, String)>,
+    entities: Vec<Json>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    id: String,
+    digest: String,
+    content: Content,
+    first_micros: i64,
+    last_micros: i64,
+}
+
+/// Counts of alerts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertCounts {
+    /// Alerts read, each poll anew.
+    pub alerts: u64,
+    /// Those of polls of other days.
+    pub other_days: u64,
+    /// Those of polls without a time.
+    pub without_day: u64,
+}
+
+/// The alerts of one day.
+#[derive(Default)]
+pub(super) struct Alerts {
+    pub(super) counts: AlertCounts,
+    known: HashMap<(Box<[u8]>, [u8; 32]), usize>,
+    all: Vec<Shown>,
+}
+
+impl Alerts {
+    /// Takes an alert in; its day is the local date of the poll.
+    pub(super) fn take(&mut self, id: &[u8], bytes: &[u8], poll: &Poll, service: &mut Service) -> Outcome<()> {
+        self.counts.alerts += 1;
+        let Some(at) = poll.header_micros.or(poll.received_micros) else {
+            self.counts.without_day += 1;
+            return Ok(());
+        };
+        if service.local_day(at) != service.day {
+            self.counts.other_days += 1;
+            return Ok(());
+        }
+        let content = Content::read(bytes)?;
+        let digest: [u8; 32] = Sha256::digest(content.canonical().as_bytes()).into();
+        let next = self.all.len();
+        let index = *self.known.entry((id.into(), digest)).or_insert(next);
+        match self.all.get_mut(index) {
+            Some(shown) => {
+                shown.first_micros = shown.first_micros.min(at);
+                shown.last_micros = shown.last_micros.max(at);
+            }
+            None => self.all.push(Shown {
+                id: String::from_utf8_lossy(id).into_owned(),
+                digest: hex(&digest),
+                content,
+                first_micros: at,
+                last_micros: at,
+            }),
+        }
+        Ok(())
+    }
+
+    /// The contents in the order in which they were first shown.
+    pub(super) fn batch(&self) -> Result<RecordBatch> {
+        const COLUMNS: [(&str, Kind); 12] = [
+            ("alert_id", Kind::Text),
+            ("content", Kind::Text),
+            ("cause", Kind::Text),
+            ("effect", Kind::Text),
+            ("severity", Kind::Text),
+            ("active_from", Kind::Instant),
+            ("active_to", Kind::Instant),
+            ("header", Kind::Text),
+            ("description", Kind::Text),
+            ("informed_entities", Kind::Json),
+            ("first_seen", Kind::Instant),
+            ("last_seen", Kind::Instant),
+        ];
+        let text = |of: fn(&Shown) -> Option<String>| -> ArrayRef {
+            Arc::new(self.all.iter().map(of).collect::<StringArray>())
+        };
+        let instant = |of: fn(&Shown) -> Option<i64>| instants(self.all.iter().map(of));
+        let columns = vec![
+            text(|shown| Some(shown.id.clone())),
+            text(|shown| Some(shown.digest.clone())),
+            text(|shown| word(CAUSE, shown.content.cause).map(str::to_owned)),
+            text(|shown| word(EFFECT, shown.content.effect).map(str::to_owned)),
+            text(|shown| word(SEVERITY, shown.content.severity).map(str::to_owned)),
+            instant(|shown| shown.content.active().0),
+            instant(|shown| shown.content.active().1),
+            text(|shown| first_text(&shown.content.header)),
+            text(|shown| first_text(&shown.content.description)),
+            text(|shown| Some(Json::Array(shown.content.entities.clone()).to_string())),
+            instant(|shown| Some(shown.first_micros)),
+            instant(|shown| Some(shown.last_micros)),
+        ];
+        batch(schema(&COLUMNS), columns)
+    }
+}
+
+impl Content {
+    fn read(bytes: &[u8]) -> Outcome<Self> {
+        let (mut content, mut fields) = (Self::default(), Fields::new(bytes));
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Value::Bytes(part)) => content.periods.push(period(part)?),
+                (5, Value::Bytes(part)) => content.entities.push(selector(part)?),
+                (6, Value::Varint(number)) => content.cause = Some(number),
+                (7, Value::Varint(number)) => content.effect = Some(number),
+                (10, Value::Bytes(part)) => translations(part, &mut content.header)?,
+                (11, Value::Bytes(part)) => translations(part, &mut content.description)?,
+                (14, Value::Varint(number)) => content.severity = Some(number),
+                _ => {}
+            }
+        }
+        Ok(content)
+    }
+
+    /// All that is said, in one form whatever the message's.
+    fn canonical(&self) -> String {
+        let said = (self.cause, self.effect, self.severity);
+        json!([said, self.periods, self.header, self.description, self.entities]).to_string()
+    }
+
+    /// From the first period's beginning to the last one's end; a period without one is open there.
+    fn active(&self) -> (Option<i64>, Option<i64>) {
+        let from = self.periods.iter().map(|(from, _)| from.map(micros)).min().flatten();
+        let is_open = self.periods.iter().any(|(_, to)| to.is_none());
+        let to = self.periods.iter().filter_map(|(_, to)| to.map(micros)).max().filter(|_| !is_open);
+        (from, to)
+    }
+}
+
+/// The text without a language, else the first.
+fn first_text(texts: &[(String, String)]) -> Option<String> {
+    let plain = texts.iter().find(|(_, language)| language.is_empty()).or_else(|| texts.first());
+    plain.map(|(text, _)| text.clone())
+}
+
+fn period(bytes: &[u8]) -> Outcome<(Option<u64>, Option<u64>)> {
+    let (mut period, mut fields) = ((None, None), Fields::new(bytes));
+    while let Some(field) = fields.next()? {
+        match field {
+            (1, Value::Varint(seconds)) => period.0 = time(seconds),
+            (2, Value::Varint(seconds)) => period.1 = time(seconds),
+            _ => {}
+        }
+    }
+    Ok(period)
+}
+
+fn translations(bytes: &[u8], texts: &mut Vec<(String, String)>) -> Outcome<()> {
+    let mut fields = Fields::new(bytes);
+    while let Some(field) = fields.next()? {
+        let (1, Value::Bytes(part)) = field else { continue };
+        let (mut text, mut language, mut inner) = (String::new(), String::new(), Fields::new(part));
+        while let Some(field) = inner.next()? {
+            match field {
+                (1, Value::Bytes(part)) => text = lossy(part),
+                (2, Value::Bytes(part)) => language = lossy(part),
+                _ => {}
+            }
+        }
+        texts.push((text, language));
+    }
+    Ok(())
+}
+
+/// Whom an alert is about, under the standard's names.
+fn selector(bytes: &[u8]) -> Outcome<Json> {
+    let (mut named, mut fields) = (Map::new(), Fields::new(bytes));
+    while let Some(field) = fields.next()? {
+        let (name, value) = match field {
+            (1, Value::Bytes(text)) => ("agency_id", json!(lossy(text))),
+            (2, Value::Bytes(text)) => ("route_id", json!(lossy(text))),
+            (3, Value::Varint(number)) => ("route_type", json!(number as u32 as i32)),
+            (4, Value::Bytes(part)) => ("trip", trip(part)?),
+            (5, Value::Bytes(text)) => ("stop_id", json!(lossy(text))),
+            (6, Value::Varint(number)) => ("direction_id", json!(number as u32)),
+            _ => continue,
+        };
+        named.insert(name.to_owned(), value);
+    }
+    Ok(Json::Object(named))
+}
+
+fn trip(bytes: &[u8]) -> Outcome<Json> {
+    let mut trip = Trip::default();
+    trip.read(bytes)?;
+    let mut named = Map::new();
+    let texts = [
+        ("trip_id", trip.id),
+        ("start_time", trip.start_time),
+        ("start_date", trip.start_date),
+        ("route_id", trip.route_id),
+    ];
+    for (name, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        named.insert(name.to_owned(), json!(lossy(text)));
+    }
+    if let Some(direction) = trip.direction_id {
+        named.insert("direction_id".to_owned(), json!(direction));
+    }
+    if let Some(relationship) = word(TRIP_RELATIONSHIP, trip.relationship) {
+        named.insert("schedule_relationship".to_owned(), json!(relationship));
+    }
+    Ok(Json::Object(named))
+}
+
+fn lossy(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().take(CONTENT_DIGITS / 2).fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
