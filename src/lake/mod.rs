@@ -24,6 +24,7 @@ mod partition;
 mod ranges;
 mod read;
 mod ready;
+mod rejected;
 mod write;
 
 pub use fetch::LocalPart;
@@ -35,6 +36,7 @@ pub use open::Lake;
 pub use partition::{Folders, Part, Partition};
 pub use read::PartReader;
 pub use ready::{Differing, Readiness};
+pub use rejected::RejectedFile;
 pub use write::{FileWriter, PartitionWriter, Written};
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub struct Partition {
     pub has_manifest: bool,
     /// The parts of each dataset, bytewise by name; datasets without a file are absent.
     pub files: BTreeMap<Dataset, Vec<Part>>,
+    /// Files of rows that could not be used when the day was made of a feed, as the manifest lists them.
+    pub rejected: Vec<ManifestFile>,
     /// Files that are not read, as `dt=2024-05-01/notes.txt`; hidden names are left out.
     pub ignored: Vec<String>,
 }
@@ -149,6 +151,7 @@ impl Lake {
         let day = Self::day(dt);
         let mut listing = self.list(dt).await?;
         let has_manifest = listing.manifest.is_some();
+        let rejected = listing.manifest.as_ref().map(|manifest| manifest.rejected.clone()).unwrap_or_default();
         let mut ignored = std::mem::take(&mut listing.ignored);
         let parts = match listing.manifest.take() {
             None => listing.parts.into_values().collect(),
@@ -174,7 +177,7 @@ impl Lake {
             }
         }
         ignored.sort();
-        Ok(Partition { dt, has_manifest, files, ignored })
+        Ok(Partition { dt, has_manifest, files, rejected, ignored })
     }
 
     /// Lists a day's folder; a day that is not there is empty.

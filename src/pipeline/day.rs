@@ -68,6 +68,11 @@ impl Day {
         }
     }
 
+    /// The lake and what it holds of the day, once that is opened.
+    pub(super) fn listed(&self) -> Option<&(Lake, Partition)> {
+        self.listed.as_ref()
+    }
+
     /// Files that no dataset takes.
     pub(super) fn ignored(&self) -> &[String] {
         self.listed.as_ref().map_or(&[], |(_, partition)| &partition.ignored)

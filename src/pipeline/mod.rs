@@ -12,6 +12,7 @@ mod copy;
 mod day;
 mod dimensions;
 mod facts;
+mod feed_rejects;
 mod generate;
 mod ingest_gtfs;
 mod ingest_realtime;

@@ -46,6 +46,7 @@ impl Pipeline {
             let table = judged.dataset.staging_table();
             report.table(table, self.publish_stage(dt, judged, Vec::new()).await?);
         }
+        self.stage_feed_rejects(day, &mut report).await?;
         report.outcome = Outcome::Staged { ignored_files: day.ignored().to_vec() };
         report.nothing_is_unchanged();
         Ok(report.took(started))

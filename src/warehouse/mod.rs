@@ -38,7 +38,10 @@ pub use mart_source::{Build, MartSource, RouteName, mart_source};
 pub use migrate::{Migrated, Moved, mark_mart_dirty, migrate};
 pub use purge::{Purge, Purged, purge};
 pub use quality::{QualityRow, built_dates, loaded_days, numbers, record_quality};
-pub use rejected::{REJECT_COLUMNS, Rejected, RejectedFilter, rejected, rejected_days, repairs, repairs_of};
+pub use rejected::{
+    REJECT_COLUMNS, REJECTED, Rejected, RejectedFilter, rejected, rejected_days, repairs, repairs_of,
+    stage_feed_rejects,
+};
 pub use schema::{DDL, SCHEMA_VERSION};
 pub use stage::{StageLoad, stage};
 pub use status::{Built, Checked, Loaded, MissedDay, Status, status};

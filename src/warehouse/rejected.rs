@@ -1,15 +1,23 @@
 //! The quarantine: what `staging.rejected` holds, and the repairs that were made of it.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::context::Warehouse;
+use super::ledger;
+use super::lock::Lock;
+use super::stage::expect_rows;
 use crate::error::{Error, Result};
-use crate::load::Repair;
+use crate::load::{Feed, Line, Repair};
 use crate::model::Dataset;
 use crate::postgres::copy::PgType;
-use crate::postgres::{Session, get};
+use crate::postgres::{Session, Target, copy_here, get};
+
+/// The table, and its name in the ledger for rows that feeds brought.
+pub const REJECTED: &str = "staging.rejected";
 
 /// The columns of `staging.rejected` that a load brings, in the order of its rows.
 pub const REJECT_COLUMNS: [(&str, PgType); 7] = [
@@ -144,6 +152,46 @@ pub async fn repairs(warehouse: &Warehouse, dt: NaiveDate) -> Result<Vec<Repair>
         })
     };
     session.rows(sql, &[&dt]).await?.iter().map(repair).collect()
+}
+
+/// Replaces what the quarantine holds of a day's feeds. Their rows name files of the feed; those of a raw file its path,
+/// which begins with the day.
+pub async fn stage_feed_rejects(
+    warehouse: &Warehouse,
+    dt: NaiveDate,
+    lines: &[Line],
+    rows: Arc<dyn Feed>,
+) -> Result<()> {
+    let session = warehouse.locked(&[Lock::Staging(dt)]).await?;
+    session.run("BEGIN").await?;
+    let replaced = replace_feed_rejects(warehouse, &session, dt, lines, rows).await;
+    match &replaced {
+        Ok(()) => session.run("COMMIT").await?,
+        // Best effort after an error: closing the session rolls back as well.
+        Err(_) => drop(session.run("ROLLBACK").await),
+    }
+    replaced
+}
+
+async fn replace_feed_rejects(
+    warehouse: &Warehouse,
+    session: &Session,
+    dt: NaiveDate,
+    lines: &[Line],
+    rows: Arc<dyn Feed>,
+) -> Result<()> {
+    take_feed_rejects_out(session, dt).await?;
+    let expected = lines.iter().map(|line| line.rows_rejected).sum();
+    let columns = REJECT_COLUMNS.map(|(name, kind)| (name.to_owned(), kind)).to_vec();
+    let target = Target::new(REJECTED.to_owned(), columns);
+    let copied = copy_here(session, &target, rows, &warehouse.cancel, &warehouse.progress).await?;
+    expect_rows(copied, expected, REJECTED)?;
+    ledger::write(session, REJECTED, dt, lines, &warehouse.fingerprint(&[]), &warehouse.run_id).await
+}
+
+/// Takes what the quarantine holds of a day's feeds out, within a transaction; how many rows that was.
+pub(super) async fn take_feed_rejects_out(session: &Session, dt: NaiveDate) -> Result<u64> {
+    session.touch("DELETE FROM staging.rejected WHERE dt = $1 AND file NOT LIKE 'dt=%'", &[&dt]).await
 }
 
 /// Keeps repairs, within the publication of staging that uses them.

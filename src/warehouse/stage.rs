@@ -134,7 +134,10 @@ async fn fill_and_publish(warehouse: &Warehouse, session: &Session, side: &Side,
 
 async fn replace_rejects(warehouse: &Warehouse, session: &Session, load: &StageLoad) -> Result<()> {
     session
-        .touch("DELETE FROM staging.rejected WHERE dataset = $1 AND dt = $2", &[&load.dataset.name(), &load.dt])
+        .touch(
+            "DELETE FROM staging.rejected WHERE dataset = $1 AND dt = $2 AND file LIKE 'dt=%'",
+            &[&load.dataset.name(), &load.dt],
+        )
         .await?;
     let expected: u64 = load.lines.iter().map(|l| l.rows_rejected).sum();
     if expected == 0 {

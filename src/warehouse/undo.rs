@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::context::Warehouse;
 use super::lock::Lock;
 use super::partition::{current, patiently};
+use super::rejected::{REJECTED, take_feed_rejects_out};
 use super::{dimensions, facts, ledger, members, schema};
 use crate::error::{Error, Result};
 use crate::model::{Dataset, Dimension, Fact, Member};
@@ -182,6 +183,10 @@ async fn take_staging_out(
         table.rejects_removed = session.touch(sql, &[&dataset.name(), &dt]).await?;
         ledger::write(session, dataset.staging_table(), dt, &[], "", &warehouse.run_id).await?;
         warehouse.progress.add(1);
+    }
+    if let Some(table) = undone.tables.get_mut(REJECTED) {
+        table.rejects_removed = take_feed_rejects_out(session, dt).await?;
+        ledger::write(session, REJECTED, dt, &[], "", &warehouse.run_id).await?;
     }
     undone.repairs_removed = session.touch("DELETE FROM staging.repaired WHERE dt = $1", &[&dt]).await?;
     Ok(partitions)

@@ -35,6 +35,11 @@ impl Ids {
         Self { prefix: name.map(|name| format!("{name}:")).unwrap_or_default() }
     }
 
+    /// A file of the feed as the quarantine calls it.
+    fn file(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix.trim_end_matches(':')) }
+    }
+
     /// An id of the feed as the lake knows it.
     pub(super) fn of<'a>(&self, id: &'a str) -> Cow<'a, str> {
         if self.prefix.is_empty() { Cow::Borrowed(id) } else { Cow::Owned(format!("{}{id}", self.prefix)) }
@@ -206,6 +211,7 @@ impl Day<'_> {
     /// The bad rows of the day, as the quarantine takes them.
     pub fn rejects_batch(&self) -> Result<RecordBatch> {
         let rows = self.rejects.len();
+        let ids = &self.schedule.feed.ids;
         let text = |value: fn(&Reject) -> &str| StringArray::from_iter_values(self.rejects.iter().map(value));
         let mut numbers = Int64Builder::with_capacity(rows);
         let mut reasons = ListBuilder::new(StringBuilder::new());
@@ -217,7 +223,7 @@ impl Day<'_> {
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("dataset", Arc::new(text(|reject| reject.dataset.name()))),
             ("dt", Arc::new(Date32Array::from_value(Date32Type::from_naive_date(self.date), rows))),
-            ("file", Arc::new(text(|reject| reject.file))),
+            ("file", Arc::new(StringArray::from_iter_values(self.rejects.iter().map(|reject| ids.file(reject.file))))),
             ("row_number", Arc::new(numbers.finish())),
             ("reasons", Arc::new(reasons.finish())),
             ("row_json", Arc::new(text(|reject| &reject.row_json))),
