@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 
+use super::schedule::schedule_checks;
 use super::{Check, Expect, Scan, Severity};
 use crate::model::{Dataset, Dimension, Fact};
 
@@ -10,7 +11,7 @@ fn error(name: &'static str, table: &str, sql: String) -> Check {
 }
 
 /// A number over the rows `f` of one table and day.
-fn counted(name: &'static str, table: &str, dt: NaiveDate, number: String) -> Check {
+pub(super) fn counted(name: &'static str, table: &str, dt: NaiveDate, number: String) -> Check {
     let rows = format!("{table} f WHERE f.dt = '{dt}'");
     let sql = format!("SELECT {number} FROM {rows}");
     Check { scan: Some(Scan { rows, number }), ..error(name, table, sql) }
@@ -120,6 +121,7 @@ pub fn day_checks(dt: NaiveDate) -> Vec<Check> {
         }
     }
     checks.extend(value_checks(dt));
+    checks.extend(schedule_checks(dt));
     checks
 }
 
