@@ -232,3 +232,17 @@ def test_retention_takes_calls_predictions_and_alerts_and_a_corrected_file_comes
     pipeline.undo(FIRST)
     with pytest.raises(mp.ConfigError, match="what the mart is built from stays"):
         pipeline.purge(0, what=["scheduled_trips"])
+
+
+def test_a_dataset_that_is_gone_from_a_corrected_day_takes_its_rows_with_it(pipeline, database, lake):
+    feeds.write_day(lake, FIRST, feeds.schedule(1), feeds.realtime(1))
+    load(pipeline, FIRST)
+    for name in ("scheduled_stop_times", "trip_updates"):
+        (lake / f"dt={FIRST}" / f"{name}.parquet").unlink()
+    load(pipeline, FIRST)
+    for table in ("staging.scheduled_stop_times_raw", "staging.trip_updates_raw", "dwh.fact_scheduled_stop_time"):
+        assert ask(database, f"SELECT count(*) FROM {table}") == [(0,)]
+    assert feeds.state(database)["updates"] == []
+    assert ask(database, "SELECT count(*) FROM dwh.fact_scheduled_trip") == [(3,)]
+    # S9 was known from calls and updates alone.
+    assert ask(database, "SELECT stop_id FROM dwh.dim_stop WHERE stop_id IS NOT NULL") == [("S1",)]
