@@ -167,8 +167,14 @@ def test_a_day_with_too_many_rejects_leaves_the_mart_as_it_was(spark, pipeline_o
     assert shadows(p) == []
 
 
-def test_cleaned_days_and_rejects_are_those_of_staging(spark, pipeline_on):
-    p = pipeline_on(DATA / "prototype_raw")
+def test_cleaned_days_and_rejects_are_those_of_staging(spark, pipeline_on, tmp_path):
+    shutil.copytree(DATA / "prototype_raw", tmp_path / "raw")
+    impossible = {3: {"speed": 500.0}, 8: {"lat": None}}
+    change(
+        tmp_path / "raw", PROTOTYPE_DAYS[1], "vehicle_positions",
+        lambda rows: [{**row, **impossible.get(number, {})} for number, row in enumerate(rows)],
+    )  # fmt: skip
+    p = pipeline_on(tmp_path / "raw")
     for dt in PROTOTYPE_DAYS:
         p.stage(dt)
     days = clean(spark, p.settings.lake, PROTOTYPE_DAYS)
@@ -193,7 +199,7 @@ def test_cleaned_days_and_rejects_are_those_of_staging(spark, pipeline_on):
     )
     rejected = days.rejected.toArrow().to_pylist()
     assert sorted((r["dataset"], str(r["dt"]), r["file"], r["row_number"], r["reasons"]) for r in rejected) == wanted
-    assert len(wanted) > 0
+    assert [row[3:] for row in wanted] == [(4, ["speed"]), (9, ["coordinates"])]
 
 
 def test_what_cannot_be_asked_is_refused(spark):
