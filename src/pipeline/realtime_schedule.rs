@@ -10,7 +10,8 @@ use super::Pipeline;
 use super::realtime_outcome::ScheduleUsed;
 use crate::error::{Error, Result};
 use crate::feeds::realtime::{Run, Schedule, days};
-use crate::lake::{ParquetFile, parquet_files};
+use crate::lake::{Lake, ParquetFile, parquet_files};
+use crate::model::Dataset;
 
 /// Service dates before and after a day whose runs may be under way on it: one begins at most two days before.
 const DAYS_BEFORE: u64 = 2;
@@ -19,22 +20,25 @@ const COLUMNS: [&str; 4] = ["trip_id", "start_time", "start_ts", "end_ts"];
 const BATCH_ROWS: usize = 16_384;
 
 impl Pipeline {
-    /// The runs of the lake's days around `dt`, and which days had some.
+    /// The runs of the days around `dt` in a lake, and which days had some.
     pub(super) async fn schedule_around(&self, dt: NaiveDate, lake: &str) -> Result<(Schedule, Option<ScheduleUsed>)> {
         let (mut schedule, mut used) = (Schedule::default(), BTreeMap::new());
+        let lake = Lake::open(lake, &self.settings.lake_options)?;
         let first = dt.checked_sub_days(Days::new(DAYS_BEFORE)).unwrap_or(dt);
         for day in first.iter_days().take((DAYS_BEFORE + DAYS_AFTER + 1) as usize) {
-            let name = format!("{}/dt={day}/scheduled_trips.parquet", lake.trim_end_matches('/'));
-            let files = match parquet_files(&[name], &self.settings.lake_options, &self.cancel).await {
+            let partition = match lake.partition(day).await {
                 Err(Error::NotFound(_)) => continue,
-                files => files?,
+                found => found?,
             };
+            let Some(parts) = partition.files.get(&Dataset::ScheduledTrips) else { continue };
+            let names: Vec<_> = parts.iter().map(|part| format!("{}/{}", lake.url(), part.path)).collect();
+            let files = parquet_files(&names, &self.settings.lake_options, &self.cancel).await?;
             let before = schedule.len();
             let read = tokio::task::spawn_blocking(move || read(&files, day, &mut schedule).map(|()| schedule));
             schedule = read.await.map_err(|e| Error::internal("reading the schedule broke off").because(e))??;
             used.insert(day, schedule.len() - before);
         }
-        let used = (!used.is_empty()).then(|| ScheduleUsed { lake: lake.to_owned(), days: used });
+        let used = (!used.is_empty()).then(|| ScheduleUsed { lake: lake.url().to_owned(), days: used });
         Ok((schedule, used))
     }
 }

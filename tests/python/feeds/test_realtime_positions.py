@@ -380,13 +380,20 @@ def test_the_schedule_decides_where_a_report_names_no_date(tmp_path):
     assert (trip["trip_id"], trip["scheduled_start_time"]) == (f"{DAY}/night/25%3A00%3A00/under%20way", "25:00:00")
 
 
-def test_the_lakes_own_schedule_is_used_and_stays(tmp_path):
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_the_lakes_own_schedule_is_used_and_stays(tmp_path, is_folder):
     start = datetime(2024, 5, 2, 1, tzinfo=UTC)
     scheduled(tmp_path / "lake", {DAY: [("night", "25:00:00", start, start)]})
+    file = tmp_path / "lake" / f"dt={DAY}" / "scheduled_trips.parquet"
+    if is_folder:
+        (file.parent / "scheduled_trips").mkdir()
+        file = file.rename(file.parent / "scheduled_trips" / "tram.parquet")
     found = ingest(tmp_path, {"a.pb": message(int(start.timestamp()), [report("v1", trip={"trip_id": "night"})])})
     assert found.schedule.days == {DAY: 1}
     assert [r["vehicle_id"] for r in rows(tmp_path)] == ["v1"]
-    assert (tmp_path / "lake" / f"dt={DAY}" / "scheduled_trips.parquet").exists()
+    listed = {entry["path"] for entry in manifest(tmp_path)["files"]}
+    assert listed == {"trips.parquet", "vehicle_positions.parquet", str(file.relative_to(file.parents[is_folder]))}
+    assert file.exists()
 
 
 def polls_of_a_day():
