@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS dwh.load_ledger (
     run_id               text        NOT NULL,
     loaded_at            timestamptz NOT NULL DEFAULT now(),
     purged_at            timestamptz, -- when retention took the rows; the line stays, so that the file is still known
+    etag                 text,        -- what the object store said of the bytes: they are not read again while it says the same
     PRIMARY KEY (target, dt, file),
     CONSTRAINT load_ledger_conserves
         CHECK (rows_read = rows_loaded + rows_duplicate + rows_superseded + rows_rejected)

@@ -35,6 +35,17 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What it means that a day's folder holds Parquet that no dataset takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownFiles {
+    /// The day is not loaded: more likely a name is wrong than the file superfluous.
+    #[default]
+    Fail,
+    /// The report names them.
+    Allow,
+}
+
 /// Settings of one deployment. Unknown fields are an error, so that a typo does not pass silently.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -73,6 +84,8 @@ pub struct Settings {
     pub allow_vanishing: bool,
     /// Who works, as servers show it beside the run id: `application_name` of PostgreSQL, `log_comment` of ClickHouse.
     pub run_label: Option<String>,
+    /// What Parquet in a day's folder means that no dataset takes.
+    pub unknown_files: UnknownFiles,
     /// Folder for spooled remote files; the system's temporary folder when unset.
     pub spool: Option<PathBuf>,
 }
@@ -97,6 +110,7 @@ impl Default for Settings {
             absent: BTreeMap::new(),
             allow_vanishing: false,
             run_label: None,
+            unknown_files: UnknownFiles::Fail,
             spool: None,
         }
     }

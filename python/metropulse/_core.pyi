@@ -98,10 +98,18 @@ class Pipeline:
         truncate: bool,
         connections: int,
         *,
+        plain_files: bool = False,
+        folder_columns: bool = True,
         progress: Progress | None = None,
     ) -> str: ...
     def merge_snapshot(
-        self, source: Sequence[str] | _ArrowStream, spec_json: str, *, progress: Progress | None = None
+        self,
+        source: Sequence[str] | _ArrowStream,
+        spec_json: str,
+        *,
+        plain_files: bool = False,
+        folder_columns: bool = True,
+        progress: Progress | None = None,
     ) -> str: ...
     def rewind_snapshot(self, spec_json: str, *, progress: Progress | None = None) -> str: ...
     def rollup_hourly(
@@ -111,6 +119,8 @@ class Pipeline:
         partial: bool,
         output: str,
         *,
+        plain_files: bool = False,
+        folder_columns: bool = True,
         progress: Progress | None = None,
     ) -> str: ...
     def partition_ready(self, dt: str, required: Sequence[str]) -> str: ...
@@ -145,6 +155,8 @@ def rollup_hourly(
     spec_json: str,
     partial: bool,
     *,
+    plain_files: bool = False,
+    folder_columns: bool = True,
     progress: Progress | None = None,
 ) -> ArrowTable: ...
 def merge_rollups(settings_json: str, states: Sequence[Sequence[str] | _ArrowStream], partial: bool) -> ArrowTable: ...

@@ -44,6 +44,8 @@ def merge_snapshot(
     valid_from: str = "valid_from",
     valid_to: str = "valid_to",
     current: str | None = "is_current",
+    plain_files: bool = False,
+    folder_columns: bool = True,
     lake_options: Mapping[str, str] | None = None,
     time_zone: str | None = None,
     progress: Progress | None = None,
@@ -85,6 +87,8 @@ def merge_snapshot(
         valid_from: Name of the column with the first instant of a version.
         valid_to: Name of the column with the first instant after it.
         current: Name of the column that flags open versions; None for no such column.
+        plain_files: Read the files of a Delta Lake, Hudi or Iceberg table as they are, deleted rows included.
+        folder_columns: Make columns of ``key=value`` folders below the folder, or before the wildcard, that was named.
         lake_options: Options of the object store for URLs; else those of the environment.
         time_zone: The zone of dates and of times without one; else METROPULSE_TIME_ZONE, else UTC. The first merge
             makes it a rule of the table.
@@ -132,7 +136,9 @@ def merge_snapshot(
             "dry_run": dry_run,
             "names": {"surrogate": surrogate, "valid_from": valid_from, "valid_to": valid_to, "current": current},
         }
-        found = pipeline.core.merge_snapshot(given, json.dumps(spec), progress=progress)
+        found = pipeline.core.merge_snapshot(
+            given, json.dumps(spec), plain_files=plain_files, folder_columns=folder_columns, progress=progress
+        )
     return Report.from_json(found)
 
 

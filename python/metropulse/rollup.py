@@ -32,6 +32,8 @@ def rollup_hourly(
     measures: Mapping[str, Measure],
     time_zone: str = "UTC",
     partial: bool = False,
+    plain_files: bool = False,
+    folder_columns: bool = True,
     lake_options: Mapping[str, str] | None = None,
     threads: int | None = None,
     memory_bytes: int | None = None,
@@ -56,6 +58,8 @@ def rollup_hourly(
             ``avg``, ``min``, ``max``, ``count_distinct``.
         time_zone: IANA name of the zone on whose wall clock hours are cut. ``hour_bucket`` is their start in UTC.
         partial: Return a state for `merge_rollups` instead: of one shard, one day, one machine.
+        plain_files: Read the files of a Delta Lake, Hudi or Iceberg table as they are, deleted rows included.
+        folder_columns: Make columns of ``key=value`` folders below the folder, or before the wildcard, that was named.
         lake_options: Options of the object store; what is not given comes from the environment.
         threads: How many threads; all cores when None.
         memory_bytes: Bound on what is kept of distinct values; more goes to a scratch file.
@@ -74,7 +78,9 @@ def rollup_hourly(
 
     given, spec = stream_or_paths(source), spec_json(keys, time, measures)
     settings = _settings([given], time_zone, lake_options, threads, memory_bytes)
-    return _core.rollup_hourly(settings, given, spec, partial, progress=progress)
+    return _core.rollup_hourly(
+        settings, given, spec, partial, plain_files=plain_files, folder_columns=folder_columns, progress=progress
+    )
 
 
 def merge_rollups(
@@ -120,6 +126,8 @@ def rollup_into(
     measures: Mapping[str, Measure] | None = None,
     partial: bool = False,
     merge: bool = False,
+    plain_files: bool = False,
+    folder_columns: bool = True,
     progress: Progress | None = None,
 ) -> Report:
     """Write what `rollup_hourly`, or with `merge` what `merge_rollups` returns, to one Parquet file.
@@ -133,6 +141,8 @@ def rollup_into(
         measures: As for `rollup_hourly`.
         partial: Write a state for a later `merge` instead of the result.
         merge: The sources are such states: combine them; keys, time and measures are not given then.
+        plain_files: As for `rollup_hourly`.
+        folder_columns: As for `rollup_hourly`.
         progress: Told the rows done and the rows in all.
 
     Returns:
@@ -148,7 +158,15 @@ def rollup_into(
     spec = None if merge else spec_json(keys, time or "", measures or {})
     given = stream_or_paths(source)
     with pipeline.with_access_to(given, output) as reaching:
-        found = reaching.core.rollup_hourly(given, spec, partial, os.fspath(output), progress=progress)
+        found = reaching.core.rollup_hourly(
+            given,
+            spec,
+            partial,
+            os.fspath(output),
+            plain_files=plain_files,
+            folder_columns=folder_columns,
+            progress=progress,
+        )
     return Report.from_json(found)
 
 

@@ -33,6 +33,7 @@ TUNING: dict[str, tuple[type, ...]] = {
     "absent": (dict,),
     "allow_vanishing": (bool,),
     "run_label": (str,),
+    "unknown_files": (str,),
     "spool": (str, Path),
 }
 """Other settings of the core, and their types."""

@@ -14,10 +14,12 @@ use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 
 use super::failure::file_error;
+use super::find::MAGIC;
 use super::manifest::MANIFEST;
 use super::open::{Lake, stoppable};
 use super::partition::Part;
 use super::read::open_metadata;
+use super::unite::Completion;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::model::Dataset;
@@ -37,9 +39,12 @@ pub struct LocalPart {
     pub size_bytes: u64,
     /// SHA-256, in lower-case hexadecimal digits.
     pub sha256: String,
+    /// What the object store said of the bytes that were read.
+    pub etag: Option<String>,
     /// Rows by the footer.
     pub rows: u64,
     pub(super) metadata: ArrowReaderMetadata,
+    pub(super) completion: Arc<Completion>,
     modified: Option<SystemTime>,
     spooled: Option<Arc<TempPath>>,
 }
@@ -53,19 +58,19 @@ impl Lake {
     /// changes while it is hashed; `Storage` and `NotFound` as the store says.
     pub async fn fetch(&self, part: &Part, spool: Option<&FilePath>, cancel: &Cancel) -> Result<LocalPart> {
         let location = self.location(&part.path)?;
-        let (file, spooled, digest) = match self.local_file(&location)? {
+        let (file, spooled, known) = match self.local_file(&location)? {
             Some(file) => (file, None, None),
             None => {
-                let (temp, digest) = self.spool(part, spool, cancel).await?;
-                (temp.to_path_buf(), Some(Arc::new(temp)), Some(digest))
+                let (temp, known) = self.spool(part, spool, cancel).await?;
+                (temp.to_path_buf(), Some(Arc::new(temp)), Some(known))
             }
         };
         let (part, cancel) = (part.clone(), cancel.clone());
-        let work = move || inspect(&part, file, spooled, digest, &cancel);
+        let work = move || inspect(&part, file, spooled, known, &cancel);
         tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal("hashing a part broke off").because(e))?
     }
 
-    async fn spool(&self, part: &Part, spool: Option<&FilePath>, cancel: &Cancel) -> Result<(TempPath, (u64, String))> {
+    async fn spool(&self, part: &Part, spool: Option<&FilePath>, cancel: &Cancel) -> Result<(TempPath, Bytes)> {
         let folder = spool.map_or_else(std::env::temp_dir, FilePath::to_path_buf);
         let failed = |e| file_error(e, "spooling to", folder.display()).with("file", &part.path);
         std::fs::create_dir_all(&folder).map_err(failed)?;
@@ -75,7 +80,7 @@ impl Lake {
         let store = self.store()?;
         let location = self.location(&part.path)?;
         let object = stoppable(cancel, store.get(&location)).await?.map_err(lost)?;
-        let expected = object.meta.size;
+        let (expected, etag) = (object.meta.size, object.meta.e_tag.clone());
         let mut stream = object.into_stream();
         let mut digest = Sha256::new();
         let mut size = 0;
@@ -90,8 +95,15 @@ impl Lake {
             return Err(Error::storage(format!("{} broke off after {size} of {expected} bytes", part.path))
                 .with("file", &part.path));
         }
-        Ok((temp.into_temp_path(), (size, hex(&digest.finalize()))))
+        Ok((temp.into_temp_path(), Bytes { size, sha256: hex(&digest.finalize()), etag }))
     }
+}
+
+/// What is known of the bytes of a file.
+struct Bytes {
+    size: u64,
+    sha256: String,
+    etag: Option<String>,
 }
 
 /// Hashes (unless that is done) and opens a file, and holds it against the manifest.
@@ -99,12 +111,12 @@ fn inspect(
     part: &Part,
     file: PathBuf,
     spooled: Option<Arc<TempPath>>,
-    digest: Option<(u64, String)>,
+    known: Option<Bytes>,
     cancel: &Cancel,
 ) -> Result<LocalPart> {
     let failed = |e| file_error(e, "reading", &part.path);
     let before = state(&file).map_err(failed)?;
-    let (size_bytes, sha256) = match digest {
+    let Bytes { size: size_bytes, sha256, etag } = match known {
         Some(known) => known,
         None => {
             check_format(&file, part)?;
@@ -129,6 +141,7 @@ fn inspect(
         return Err(Error::data(format!("{} has {rows} rows, the manifest says {expected}", part.path))
             .with("file", &part.path));
     }
+    let completion = Completion::of_folders(&part.path, metadata.schema(), &part.folders)?;
     let modified = spooled.is_none().then_some(before.1);
     let local = LocalPart {
         path: part.path.clone(),
@@ -136,8 +149,10 @@ fn inspect(
         file,
         size_bytes,
         sha256,
+        etag,
         rows,
         metadata,
+        completion: Arc::new(completion),
         modified,
         spooled,
     };
@@ -150,7 +165,7 @@ fn state(file: &FilePath) -> std::io::Result<(u64, SystemTime)> {
     Ok((metadata.len(), metadata.modified()?))
 }
 
-fn hash(file: &FilePath, part: &Part, cancel: &Cancel) -> Result<(u64, String)> {
+fn hash(file: &FilePath, part: &Part, cancel: &Cancel) -> Result<Bytes> {
     let failed = |e| file_error(e, "reading", &part.path);
     let mut input = File::open(file).map_err(failed)?;
     let mut chunk = vec![0; CHUNK_BYTES];
@@ -160,7 +175,7 @@ fn hash(file: &FilePath, part: &Part, cancel: &Cancel) -> Result<(u64, String)> 
         cancel.check()?;
         let read = input.read(&mut chunk).map_err(failed)?;
         if read == 0 {
-            return Ok((size, hex(&digest.finalize())));
+            return Ok(Bytes { size, sha256: hex(&digest.finalize()), etag: None });
         }
         digest.update(&chunk[..read]);
         size += read as u64;
@@ -169,7 +184,6 @@ fn hash(file: &FilePath, part: &Part, cancel: &Cancel) -> Result<(u64, String)> 
 
 /// Says early and plainly what is wrong with a file that is no whole Parquet file.
 fn check_format(file: &FilePath, part: &Part) -> Result<()> {
-    const MAGIC: &[u8; 4] = b"PAR1";
     let failed = |e| file_error(e, "reading", &part.path);
     let bad = |what: String| Error::data(format!("{} {what}", part.path)).with("file", &part.path);
     let mut input = File::open(file).map_err(failed)?;

@@ -12,6 +12,7 @@ use object_store::{ClientOptions, Error as StoreError, GetResult, ObjectStore, O
 use tempfile::{TempDir, TempPath};
 use url::Url;
 
+use super::address::Address;
 use super::failure::{Scrub, file_error, store_error};
 use super::open::{Lake, stoppable};
 use crate::config::Secret;
@@ -46,11 +47,12 @@ pub async fn local_copy(
     spool: Option<&FilePath>,
     cancel: &Cancel,
 ) -> Result<LocalCopy> {
-    let path = match source.split_once("://") {
-        None => PathBuf::from(source),
-        Some(("file", path)) => PathBuf::from(path),
-        Some(("http" | "https", _)) => return from_web(source, spool, cancel).await,
-        Some(_) => return from_store(source, options, spool, cancel).await,
+    if let Some(("http" | "https", _)) = source.split_once("://") {
+        return from_web(source, spool, cancel).await;
+    }
+    let path = match Address::parse("source", source)? {
+        Address::Local { path, .. } => path,
+        Address::Remote { .. } => return from_store(source, options, spool, cancel).await,
     };
     let name = path.display().to_string();
     std::fs::metadata(&path).map_err(|e| file_error(e, "reading", &name))?;

@@ -4,7 +4,9 @@
 //! a day, [`Lake::fetch`] makes a part readable as a local file whose size and SHA-256 are known, [`LocalPart::read`]
 //! streams it, and [`Lake::write`] replaces a day and seals it with `_manifest.json`.
 //!
-//! [`parquet_files`] opens files outside of any layout, for the verbs that work on any table.
+//! [`parquet_table`] opens files outside of any layout, for the verbs that work on any table. What a name means
+//! (`address`), which names are data (`naming`), what lies below a place (`find`) and how columns unite (`unite`) is
+//! decided once, for both.
 //!
 //! Invariants: with a manifest exactly its files are read, each of its size and digest; a file is hashed before
 //! it is read and can be shown to be unchanged afterwards; a reader never sees half a file; no error names a secret.
@@ -13,26 +15,38 @@
 //!
 //! Tests: `tests/python/lake`.
 
+mod address;
+mod ahead;
 mod failure;
 mod fetch;
 mod files;
+mod find;
+mod kind;
 mod local_copy;
 mod manifest;
+mod naming;
 mod objects;
 mod open;
+mod output;
 mod partition;
+mod pattern;
 mod ranges;
 mod read;
 mod ready;
 mod rejected;
+mod tree;
+mod unite;
 mod write;
 
+pub use ahead::{TableReader, Units};
 pub use fetch::LocalPart;
-pub use files::{ParquetFile, parquet_files, write_parquet, write_parquet_file};
+pub use files::{ParquetFile, ParquetTable, Places, parquet_files, parquet_table};
 pub use local_copy::{LocalCopy, local_copy};
 pub use manifest::{MANIFEST, Manifest, ManifestFile, rejected_path};
+pub use naming::FolderValue;
 pub use objects::{Body, Object, objects};
 pub use open::Lake;
+pub use output::{write_parquet, write_parquet_file};
 pub use partition::{Folders, Part, Partition};
 pub use read::PartReader;
 pub use ready::{Differing, Readiness};

@@ -12,9 +12,10 @@ use glob::Pattern;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use super::address::Address;
 use super::failure::file_error;
-use super::files::{GLOB, bad_glob, expand, is_glob, local_name};
-use super::open::{Lake, refuse_slashless, stoppable};
+use super::open::{Lake, stoppable};
+use super::pattern::{Glob, is_glob, local_matches};
 use crate::config::Secret;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
@@ -58,10 +59,9 @@ pub async fn objects(
     let mut found = Vec::new();
     for name in names {
         let before = found.len();
-        refuse_slashless("source", name)?;
-        match local_name(name) {
-            Some(path) => local(path, accepts, cancel, &mut found)?,
-            None => remote(name, options, accepts, cancel, &mut found).await?,
+        match Address::parse("source", name)? {
+            Address::Local { path, pattern } => local(&path, &pattern, accepts, cancel, &mut found)?,
+            Address::Remote { .. } => remote(name, options, accepts, cancel, &mut found).await?,
         }
         if found.len() == before {
             return Err(Error::not_found(format!("{name} names no file that is read here")).with("source", name));
@@ -70,14 +70,22 @@ pub async fn objects(
     Ok(found)
 }
 
-fn local(name: &str, accepts: fn(&str) -> bool, cancel: &Cancel, found: &mut Vec<Object>) -> Result<()> {
-    let path = FilePath::new(name);
+fn local(
+    path: &FilePath,
+    pattern: &str,
+    accepts: fn(&str) -> bool,
+    cancel: &Cancel,
+    found: &mut Vec<Object>,
+) -> Result<()> {
+    let matches = |pattern: &str| -> Result<Vec<PathBuf>> {
+        Ok(local_matches(pattern)?.into_iter().map(|(_, path)| path).filter(|path| path.is_file()).collect())
+    };
     let mut paths = Vec::new();
     if path.is_dir() {
-        expand(&format!("{}/**/*", Pattern::escape(name.trim_end_matches('/'))), &mut paths)?;
+        paths = matches(&format!("{}/**/*", Pattern::escape(path.to_string_lossy().trim_end_matches('/'))))?;
         paths.retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(accepts));
-    } else if is_glob(name) && !path.exists() {
-        expand(name, &mut paths)?;
+    } else if is_glob(pattern) && !path.exists() {
+        paths = matches(pattern)?;
     } else {
         paths.push(path.to_path_buf());
     }
@@ -97,12 +105,10 @@ async fn remote(
     cancel: &Cancel,
     found: &mut Vec<Object>,
 ) -> Result<()> {
-    // The part before the first segment with a wildcard is a place; the rest is matched below it.
-    let wild = name.find(['*', '?', '[']).map(|at| name[..at].rfind('/').map_or(0, |slash| slash + 1));
-    let (place, pattern) = name.split_at(wild.unwrap_or(name.len()));
-    let lake = Lake::open(place.trim_end_matches('/'), options)?;
+    let glob = is_glob(name).then(|| Glob::new(name)).transpose()?;
+    let lake = Lake::open(glob.as_ref().map_or(name, |glob| glob.place), options)?;
     let store = lake.store()?;
-    if pattern.is_empty() && !lake.root.is_root() {
+    if glob.is_none() && !lake.root.is_root() {
         match stoppable(cancel, store.head(&lake.root)).await? {
             Ok(object) => {
                 let (size_bytes, location) = (object.size, object.location);
@@ -117,7 +123,6 @@ async fn remote(
             Err(e) => return Err(lake.failed(e, "reading", name)),
         }
     }
-    let glob = (!pattern.is_empty()).then(|| Pattern::new(pattern).map_err(|e| bad_glob(name, &e))).transpose()?;
     let listed = stoppable(cancel, store.list(Some(&lake.root)).try_collect::<Vec<_>>()).await?;
     let mut listed = listed.map_err(|e| lake.failed(e, "listing", name))?;
     listed.sort_by(|a, b| a.location.cmp(&b.location));
@@ -125,7 +130,7 @@ async fn remote(
         let Some(parts) = object.location.prefix_match(&lake.root) else { continue };
         let below = parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
         let is_wanted = match &glob {
-            Some(glob) => glob.matches_with(&below, GLOB),
+            Some(glob) => glob.matches(&below),
             None => object.location.filename().is_some_and(accepts),
         };
         if is_wanted {

@@ -14,8 +14,8 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{Certificate, ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
-use url::Url;
 
+use super::address::{Address, location};
 use super::failure::{Scrub, file_error, store_error};
 use crate::config::Secret;
 use crate::control::Cancel;
@@ -26,13 +26,13 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_RETRIES: usize = 4;
 /// The one option of ours: a file of certificate authorities, in PEM.
 const CA_BUNDLE: &str = "ca_bundle";
-/// What a URL of a lake, or of what is often taken for one, begins with.
-const SCHEMES: [&str; 11] = ["s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https", "file"];
 
 /// A raw lake: the place whose children are the `dt=` partitions.
 #[derive(Clone, Debug)]
 pub struct Lake {
     url: String,
+    /// What stands before the names of objects.
+    bucket: String,
     place: Place,
     pub(super) root: Path,
     pub(super) scrub: Scrub,
@@ -51,26 +51,18 @@ impl Lake {
     /// `options` are those of the object store in its own words (`aws_endpoint`, `aws_access_key_id`, ...). Nothing
     /// is contacted here, so a wrong address or a missing folder shows with the first use.
     pub fn open(url: &str, options: &BTreeMap<String, Secret>) -> Result<Self> {
-        if url.is_empty() {
-            return Err(Error::config("lake is empty, expected a folder or a URL such as s3://raw"));
-        }
-        if !url.contains("://") {
-            refuse_slashless("lake", url)?;
-            return Self::folder(PathBuf::from(url));
-        }
-        let parsed = Url::parse(url).map_err(|e| Error::config(format!("lake is no URL: {e}")))?;
-        if parsed.scheme() == "file" {
-            let path = parsed.to_file_path().map_err(|()| {
-                Error::config("lake is a file:// URL without an absolute path, expected file:///folder")
-            })?;
-            return Self::folder(path);
-        }
-        let shown = shown(&parsed);
+        Self::at(&Address::parse("lake", url)?, options)
+    }
+
+    /// Opens the place of an address as a lake.
+    pub(super) fn at(address: &Address, options: &BTreeMap<String, Secret>) -> Result<Self> {
+        let (parsed, scheme, key) = match address {
+            Address::Local { path, .. } => return Self::folder(path.clone()),
+            Address::Remote { bucket, scheme, key } => (bucket, scheme.clone(), key),
+        };
+        let (shown, root) = (address.shown(), location("lake", key)?);
         let scrub = Scrub::new(options.values().map(Secret::expose).chain(parsed.password()));
         let failed = |e| store_error(e, &scrub, "opening the lake", &shown);
-        let (scheme, root) = ObjectStoreScheme::parse(&parsed).map_err(|_| {
-            Error::config(format!("lake is {shown:?}, expected a folder, file://, s3://, gs:// or az:// URL"))
-        })?;
         // An az:// URL may name the container before the @; nobody looks for credentials there.
         let names_user = !parsed.username().is_empty() && scheme != ObjectStoreScheme::MicrosoftAzure;
         if names_user || parsed.password().is_some() {
@@ -111,13 +103,24 @@ impl Lake {
                 )));
             }
         };
-        Ok(Self { url: shown, place: Place::Remote(store), root, scrub })
+        Ok(Self { url: shown, bucket: address.shown_bucket(), place: Place::Remote(store), root, scrub })
     }
 
     fn folder(path: PathBuf) -> Result<Self> {
         let path = std::path::absolute(&path).map_err(|e| file_error(e, "opening the lake", path.display()))?;
         let url = path.display().to_string();
-        Ok(Self { url, place: Place::Folder(path), root: Path::default(), scrub: Scrub::default() })
+        Ok(Self {
+            bucket: url.clone(),
+            url,
+            place: Place::Folder(path),
+            root: Path::default(),
+            scrub: Scrub::default(),
+        })
+    }
+
+    /// How messages call an object of the store.
+    pub(super) fn name_of(&self, object: &Path) -> String {
+        format!("{}/{object}", self.bucket)
     }
 
     /// The lake's address, without secrets.
@@ -142,7 +145,7 @@ impl Lake {
     }
 
     /// Whether the lake is a folder of this machine.
-    pub(super) fn is_folder(&self) -> bool {
+    pub fn is_folder(&self) -> bool {
         matches!(self.place, Place::Folder(_))
     }
 
@@ -183,17 +186,6 @@ impl Lake {
     /// Our error for one of the store's.
     pub(super) fn failed(&self, error: object_store::Error, doing: &str, path: &str) -> Error {
         store_error(error, &self.scrub, doing, path).with("lake", &self.url)
-    }
-}
-
-/// Refuses a URL that would be taken for a folder for want of its slashes. What follows may be a password, and is not shown.
-pub(super) fn refuse_slashless(what: &str, name: &str) -> Result<()> {
-    match name.split_once(':') {
-        Some((scheme, rest)) if SCHEMES.contains(&scheme) && !rest.starts_with("//") => Err(Error::config(format!(
-            "{what} begins with {scheme}: and lacks the slashes of a URL, expected {scheme}://... \
-             (a path that begins so is ./{scheme}:...)"
-        ))),
-        _ => Ok(()),
     }
 }
 
@@ -250,14 +242,4 @@ fn s3_options(options: &BTreeMap<String, Secret>) -> Vec<(String, String)> {
         all.push(("allow_http".into(), "true".into()));
     }
     all
-}
-
-fn shown(url: &Url) -> String {
-    let mut plain = url.clone();
-    // A URL that cannot have a user keeps none.
-    let _ = plain.set_username("");
-    let _ = plain.set_password(None);
-    plain.set_query(None);
-    plain.set_fragment(None);
-    plain.to_string().trim_end_matches('/').to_owned()
 }

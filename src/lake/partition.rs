@@ -1,16 +1,20 @@
 //! The files of one day.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
 use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 
 use super::failure::readable;
 use super::manifest::{MANIFEST, Manifest, ManifestFile};
+use super::naming::{FolderValue, OtherTable, Promise, folder_value, folder_values, is_hidden, promise, stem};
 use super::open::Lake;
+use super::tree::{Found, Tree};
+use crate::config::UnknownFiles;
+use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::model::Dataset;
 
@@ -40,6 +44,10 @@ pub struct Part {
     pub size_bytes: u64,
     /// Last change, in milliseconds since the epoch.
     pub modified_millis: i64,
+    /// What the object store says of its bytes: another text may mean other bytes. None on this machine.
+    pub etag: Option<String>,
+    /// The `key=value` folders that it lies in, below the dataset's.
+    pub folders: Vec<FolderValue>,
     /// Rows by the manifest.
     pub manifest_rows: Option<u64>,
     /// SHA-256 by the manifest, in lower-case hexadecimal digits.
@@ -59,8 +67,10 @@ pub struct Folders {
 pub(super) enum FileName {
     /// A file of a dataset.
     Data(Dataset),
-    /// A hidden name or a nested folder of a dataset, or a path that leaves the partition: never read.
+    /// A hidden name, or a path that leaves the partition: never read.
     Never,
+    /// A file in a folder of a dataset's folder whose name is not `key=value`.
+    Nested,
     /// Anything else.
     Unknown,
 }
@@ -68,18 +78,19 @@ pub(super) enum FileName {
 /// Judges a path relative to its `dt=` folder.
 pub(super) fn file_name(path: &str) -> FileName {
     let segments: Vec<&str> = path.split('/').collect();
-    if segments.iter().any(|s| s.is_empty() || s.starts_with(['.', '_'])) {
+    if segments.iter().any(|s| s.is_empty() || is_hidden(s)) {
         return FileName::Never;
     }
     match segments.as_slice() {
-        [file] => match file.strip_suffix(".parquet").map(Dataset::from_str) {
+        [file] => match stem(file).map(Dataset::from_str) {
             Some(Ok(dataset)) => FileName::Data(dataset),
             _ => FileName::Unknown,
         },
-        [folder, rest @ ..] => match (Dataset::from_str(folder), rest.len()) {
-            (Ok(dataset), 1) => FileName::Data(dataset),
-            (Ok(_), _) => FileName::Never,
-            _ => FileName::Unknown,
+        [folder, nested @ .., file] => match Dataset::from_str(stem(folder).unwrap_or(folder)) {
+            Ok(_) if promise(file) == Promise::Other => FileName::Unknown,
+            Ok(dataset) if nested.iter().all(|folder| folder_value(folder).is_some()) => FileName::Data(dataset),
+            Ok(_) => FileName::Nested,
+            Err(_) => FileName::Unknown,
         },
         [] => FileName::Never,
     }
@@ -90,7 +101,12 @@ pub(super) struct Listing {
     pub(super) manifest: Option<Manifest>,
     /// Data files by path below the lake, with all their bytes named.
     pub(super) parts: BTreeMap<String, Part>,
-    pub(super) ignored: Vec<String>,
+    pub(super) ignored: BTreeSet<String>,
+    /// Parquet files that no dataset takes.
+    unknown: Vec<String>,
+    /// The first file in a folder that no dataset's folder may have.
+    nested: Option<String>,
+    tables: BTreeSet<OtherTable>,
 }
 
 impl Lake {
@@ -142,19 +158,22 @@ impl Lake {
         Ok(listed.common_prefixes.iter().filter_map(Path::filename).map(str::to_owned).collect())
     }
 
-    /// The files of one day.
+    /// The files of one day. Parquet that no dataset takes is what `unknown_files` says.
     ///
     /// # Errors
-    /// `NotFound` when the day has no data file at all; `Data` when `x.parquet` lies beside `x/`, or when a file of
-    /// the manifest is missing or of another size.
-    pub async fn partition(&self, dt: NaiveDate) -> Result<Partition> {
+    /// `NotFound` when the day has no data file at all; `Data` when `x.parquet` lies beside `x/`, when a folder of a dataset
+    /// holds data in a folder that is not `key=value`, or when a file of the manifest is missing or of another size.
+    pub async fn partition(&self, dt: NaiveDate, unknown_files: UnknownFiles) -> Result<Partition> {
         let day = Self::day(dt);
         let mut listing = self.list(dt).await?;
         let has_manifest = listing.manifest.is_some();
         let rejected = listing.manifest.as_ref().map(|manifest| manifest.rejected.clone()).unwrap_or_default();
         let mut ignored = std::mem::take(&mut listing.ignored);
         let parts = match listing.manifest.take() {
-            None => listing.parts.into_values().collect(),
+            None => {
+                listing.check(&day, unknown_files).map_err(|e| e.with("dt", dt))?;
+                listing.parts.into_values().collect()
+            }
             Some(manifest) => listed_parts(&day, &manifest, listing.parts, &mut ignored)?,
         };
         let mut files: BTreeMap<Dataset, Vec<Part>> = BTreeMap::new();
@@ -165,19 +184,11 @@ impl Lake {
             let what = if has_manifest || !ignored.is_empty() { "holds no data file" } else { "is not there" };
             return Err(Error::not_found(format!("partition {day} {what} in {}", self.url())).with("dt", dt));
         }
-        for (dataset, parts) in &mut files {
+        for parts in files.values_mut() {
             parts.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
-            let single = format!("{day}/{dataset}.parquet");
-            if parts.len() > 1 && parts.iter().any(|p| p.path == single) {
-                return Err(Error::data(format!(
-                    "{single} lies beside the folder {day}/{dataset}/; keep one of the two"
-                ))
-                .with("file", single)
-                .with("dt", dt));
-            }
+            one_place(&day, parts).map_err(|e| e.with("dt", dt))?;
         }
-        ignored.sort();
-        Ok(Partition { dt, has_manifest, files, rejected, ignored })
+        Ok(Partition { dt, has_manifest, files, rejected, ignored: ignored.into_iter().collect() })
     }
 
     /// Lists a day's folder; a day that is not there is empty.
@@ -185,37 +196,41 @@ impl Lake {
         let day = Self::day(dt);
         let store = self.store()?;
         let prefix = self.location(&day)?;
-        let mut listing = Listing { manifest: None, parts: BTreeMap::new(), ignored: Vec::new() };
-        let failed = |e| self.failed(e, "listing", &day);
-        let top = match store.list_with_delimiter(Some(&prefix)).await {
-            Err(StoreError::NotFound { .. }) if self.is_folder() => return Ok(listing),
-            other => other.map_err(failed)?,
+        // What stops the work drops this call.
+        let never = Cancel::default();
+        let tree = match self.local_file(&prefix)? {
+            None => Tree::remote(self, &prefix, &never).await?,
+            Some(folder) if folder.is_dir() => {
+                let list = move || Tree::local(&folder, &never);
+                tokio::task::spawn_blocking(list)
+                    .await
+                    .map_err(|e| Error::internal("listing a day broke off").because(e))??
+            }
+            Some(_) => Tree::default(),
         };
-        let mut objects = top.objects;
-        for folder in top.common_prefixes {
-            let name = folder.filename().unwrap_or_default().to_owned();
-            if Dataset::from_str(&name).is_err() {
-                if !name.starts_with(['.', '_']) {
-                    listing.ignored.push(format!("{day}/{name}/"));
-                }
-                continue;
+        let manifest = match tree.has_manifest() {
+            true => self.read_manifest(store.as_ref(), &self.location(&format!("{day}/{MANIFEST}"))?, &day).await?,
+            false => None,
+        };
+        let manifest = manifest.map(|bytes| Manifest::parse(&bytes, &day)).transpose()?;
+        let mut listing = Listing {
+            manifest,
+            parts: BTreeMap::new(),
+            ignored: tree.loops.iter().map(|folder| format!("{day}/{folder}")).collect(),
+            unknown: Vec::new(),
+            nested: None,
+            tables: tree.tables,
+        };
+        for (below, file) in tree.files {
+            if file.is_misspelt || Path::parse(&below).is_err() {
+                let path = readable(&format!("{day}/{below}"));
+                return Err(Error::data(format!(
+                    "{path} has a name that no object can have; rename it or take it away"
+                ))
+                .with("file", path)
+                .with("dt", dt));
             }
-            let inner = store.list_with_delimiter(Some(&folder)).await.map_err(failed)?;
-            objects.extend(inner.objects.into_iter().filter(|o| o.location != folder));
-            listing.ignored.extend(inner.common_prefixes.iter().filter_map(|nested| {
-                let nested = nested.filename().filter(|n| !n.starts_with(['.', '_']))?;
-                Some(format!("{day}/{name}/{nested}/"))
-            }));
-        }
-        let manifest = self.location(&format!("{day}/{MANIFEST}"))?;
-        for object in objects {
-            if object.location == manifest {
-                let bytes = self.read_manifest(store.as_ref(), &manifest, &day).await?;
-                listing.manifest = bytes.map(|b| Manifest::parse(&b, &day)).transpose()?;
-            } else if let Some(parts) = object.location.prefix_match(&prefix) {
-                let below = parts.map(|p| p.as_ref().to_owned()).collect::<Vec<_>>().join("/");
-                listing.add(&day, &below, &object);
-            }
+            listing.add(&day, &below, file);
         }
         Ok(listing)
     }
@@ -231,26 +246,93 @@ impl Lake {
 }
 
 impl Listing {
-    fn add(&mut self, day: &str, below: &str, object: &ObjectMeta) {
+    fn add(&mut self, day: &str, below: &str, file: Found) {
         let path = format!("{day}/{below}");
         match file_name(below) {
-            // Markers of folders, as some tools leave them in object stores, have no bytes and no suffix.
-            _ if below.is_empty() => {}
             FileName::Never => {}
-            FileName::Unknown if object.size == 0 && Dataset::from_str(below).is_ok() => {}
-            FileName::Unknown => self.ignored.push(path),
+            FileName::Nested => {
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                self.ignored.insert(format!("{folder}/"));
+                self.nested.get_or_insert(path);
+            }
+            FileName::Unknown => {
+                let folder = below.split_once('/').map(|(folder, _)| folder);
+                let folder = folder.filter(|folder| Dataset::from_str(stem(folder).unwrap_or(folder)).is_err());
+                // Of a folder that is not read its name is enough.
+                self.ignored.insert(folder.map_or_else(|| path.clone(), |folder| format!("{day}/{folder}/")));
+                if promise(below) == Promise::Parquet {
+                    self.unknown.push(path);
+                }
+            }
             FileName::Data(dataset) => {
                 let part = Part {
                     dataset,
                     path: path.clone(),
-                    size_bytes: object.size,
-                    modified_millis: object.last_modified.timestamp_millis(),
+                    size_bytes: file.size_bytes,
+                    modified_millis: file.modified_millis,
+                    etag: file.etag,
+                    folders: folder_values(below),
                     manifest_rows: None,
                     manifest_sha256: None,
                 };
                 self.parts.insert(path, part);
             }
         }
+    }
+
+    /// Refuses what would be left out without a word, or read as what it is not.
+    fn check(&self, day: &str, unknown_files: UnknownFiles) -> Result<()> {
+        let below = |path: &str| path.strip_prefix(day).and_then(|p| p.strip_prefix('/')).unwrap_or(path).to_owned();
+        if let Some(path) = &self.nested {
+            return Err(Error::data(format!(
+                "{path} lies in a folder that no dataset has, expected the file in the dataset's folder itself or in folders \
+                 such as hour=08/; move it, or begin the folder's name with _"
+            ))
+            .with("file", path));
+        }
+        if let Some(table) = self.tables.iter().find(|table| self.parts.keys().any(|path| table.holds(&below(path)))) {
+            let folder = format!("{day}/{}", table.folder);
+            return Err(Error::data(format!(
+                "{folder} is a table of {}, whose log alone knows which of its rows are valid; write its rows as Parquet, or \
+                 name the valid files in {day}/{MANIFEST}",
+                table.format
+            ))
+            .with("file", folder));
+        }
+        match (unknown_files, self.unknown.first()) {
+            (UnknownFiles::Allow, _) | (_, None) => Ok(()),
+            (UnknownFiles::Fail, Some(first)) => {
+                let names: Vec<&str> = Dataset::ALL.iter().map(|dataset| dataset.name()).collect();
+                let more = match self.unknown.len() - 1 {
+                    0 => String::new(),
+                    more => format!(" (and {more} more)"),
+                };
+                Err(Error::data(format!(
+                    "{first}{more} is Parquet that no dataset takes, expected {}; rename it, begin its name with _, or allow \
+                     such files (unknown_files = \"allow\")",
+                    names.join(", ")
+                ))
+                .with("file", first))
+            }
+        }
+    }
+}
+
+/// Refuses a dataset that is in two places: which of them is right nobody knows.
+fn one_place(day: &str, parts: &[Part]) -> Result<()> {
+    let place = |part: &Part| {
+        let below = part.path.strip_prefix(day).and_then(|path| path.strip_prefix('/')).unwrap_or(&part.path);
+        below.split_once('/').map_or_else(|| below.to_owned(), |(folder, _)| format!("{folder}/"))
+    };
+    let places: BTreeSet<String> = parts.iter().map(place).collect();
+    let mut places = places.iter();
+    match (places.next(), places.next()) {
+        (Some(one), Some(other)) => {
+            let (folder, single) = if one.ends_with('/') { (one, other) } else { (other, one) };
+            Err(Error::data(format!("{day}/{single} lies beside {day}/{folder}; keep one of the two"))
+                .with("file", format!("{day}/{single}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -259,7 +341,7 @@ fn listed_parts(
     day: &str,
     manifest: &Manifest,
     mut parts: BTreeMap<String, Part>,
-    ignored: &mut Vec<String>,
+    ignored: &mut BTreeSet<String>,
 ) -> Result<Vec<Part>> {
     let mut listed = Vec::with_capacity(manifest.files.len());
     for entry in &manifest.files {

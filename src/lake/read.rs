@@ -20,6 +20,7 @@ use parquet::errors::ParquetError;
 use super::failure::file_error;
 use super::fetch::LocalPart;
 use super::partition::Part;
+use super::unite::Completion;
 use crate::error::{Error, Result};
 use crate::model::Dataset;
 
@@ -31,13 +32,18 @@ pub struct PartReader {
     /// The rows of each row group still to come, with its number; the last one first.
     ahead: Vec<(usize, u64)>,
     failed: bool,
+    completion: Arc<Completion>,
+    /// The columns that were asked for.
+    asked: Vec<String>,
+    /// The number of the next row in the file, from 1.
+    next_row: u64,
 }
 
 impl LocalPart {
     /// The schema as batches will have it: the file's own types, except that repeating text comes as a dictionary
-    /// and INT96 as microseconds.
+    /// and INT96 as microseconds. Columns of its folders that the file lacks come last, as text.
     pub fn schema(&self) -> SchemaRef {
-        self.metadata.schema().clone()
+        self.completion.schema(self.metadata.schema())
     }
 
     /// The number of row groups: the unit by which several threads may share a file.
@@ -75,11 +81,11 @@ impl LocalPart {
         let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots);
         let inner = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
             .with_projection(mask)
-            .with_row_groups(groups.collect())
+            .with_row_groups(groups.clone().collect())
             .with_batch_size(batch_rows.max(1))
             .build()
             .map_err(|e| corrupt(&self.path, None, &e))?;
-        Ok(PartReader::new(inner, &self.path, ahead))
+        Ok(PartReader::new(inner, &self.path, ahead).completed(&self.completion, columns, self.first_row(groups.start)))
     }
 }
 
@@ -99,8 +105,12 @@ impl Iterator for PartReader {
         let result = match step {
             Ok(None) => return None,
             Ok(Some(Ok(batch))) => {
-                self.pass(batch.num_rows() as u64);
-                return Some(Ok(batch));
+                let (rows, first_row) = (batch.num_rows() as u64, self.next_row);
+                self.pass(rows);
+                self.next_row += rows;
+                let completed = self.completion.complete(batch, &self.asked, &self.path, first_row);
+                self.failed = completed.is_err();
+                return Some(completed);
             }
             Ok(Some(Err(error))) => Err(failed(&self.path, group, error)),
             Err(_) => Err(corrupt(&self.path, group, &"the pages are damaged")),
@@ -113,7 +123,16 @@ impl Iterator for PartReader {
 impl PartReader {
     /// `ahead`: the row groups to come with their rows, the last one first.
     pub(super) fn new(inner: ParquetRecordBatchReader, path: &str, ahead: Vec<(usize, u64)>) -> Self {
-        Self { inner, path: path.to_owned(), ahead, failed: false }
+        let (completion, asked) = (Arc::default(), Vec::new());
+        Self { inner, path: path.to_owned(), ahead, failed: false, completion, asked, next_row: 1 }
+    }
+
+    /// Completes the batches, of which the first begins with this row of the file.
+    pub(super) fn completed(mut self, completion: &Arc<Completion>, asked: &[&str], first_row: u64) -> Self {
+        self.completion = Arc::clone(completion);
+        self.asked = asked.iter().map(|&name| name.to_owned()).collect();
+        self.next_row = first_row;
+        self
     }
 
     fn pass(&mut self, mut rows: u64) {

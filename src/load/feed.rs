@@ -1,9 +1,9 @@
 //! Rows on their way into a table.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A piece of work that one connection does by itself.
 pub type Unit = usize;
@@ -50,4 +50,27 @@ pub struct Origin {
     pub name: String,
     /// The schema of its batches.
     pub schema: SchemaRef,
+    /// Columns of the batches that the file itself lacks: they are NULL.
+    pub lacks: Vec<String>,
+}
+
+/// What every source must keep, whoever reads it: it has columns, and no two of one name. `name` is what messages call it.
+///
+/// # Errors
+/// `Schema`, naming source and column.
+pub fn check_columns(name: &str, schema: &Schema) -> Result<()> {
+    let mut names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    if names.is_empty() {
+        return Err(Error::schema(format!("{name} has no columns")).with("file", name));
+    }
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => Err(Error::schema(format!(
+            "{name} has two columns {:?}, expected one of each name; rename one or leave it out",
+            pair[0]
+        ))
+        .with("file", name)
+        .with("column", pair[0])),
+    }
 }

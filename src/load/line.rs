@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// Identity of one raw file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+/// Identity of one raw file: path, size and digest.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Part {
     /// Path below the lake.
     pub file: String,
@@ -14,7 +14,19 @@ pub struct Part {
     pub size_bytes: u64,
     /// SHA-256, hexadecimal.
     pub sha256: String,
+    /// What the object store said of the bytes with this digest. Another text need not mean other bytes, so it is no part of
+    /// the identity.
+    #[serde(skip)]
+    pub etag: Option<String>,
 }
+
+impl PartialEq for Part {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.file, self.size_bytes, &self.sha256) == (&other.file, other.size_bytes, &other.sha256)
+    }
+}
+
+impl Eq for Part {}
 
 /// One line: what one file brought to one table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

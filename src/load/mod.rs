@@ -5,9 +5,11 @@
 //! the ledger. This room knows neither a store nor a server.
 
 mod feed;
+mod import;
 mod line;
 mod repair;
 
-pub use feed::{Feed, Origin, Rows, Unit};
+pub use feed::{Feed, Origin, Rows, Unit, check_columns};
+pub use import::ImportedStream;
 pub use line::{Line, Part, fingerprint};
 pub use repair::Repair;

@@ -27,7 +27,7 @@ impl Pipeline {
         let started = Instant::now();
         let address = self.warehouse()?.address.clone();
         let mut report = Report::new("copy_parquet", None);
-        let (feed, origins, rows) = self.open(source, options.connections, &mut report).await?;
+        let (feed, origins, rows) = self.feed(source, options.connections, &mut report).await?;
         self.progress.begin(&format!("copy {table}"), rows);
         let CopyOptions { create, truncate, connections } = options;
         let run_id = self.run_id.clone();

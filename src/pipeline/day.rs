@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use futures::{StreamExt, TryStreamExt};
 
 use super::Pipeline;
 use super::input::{Input, Judged};
 use crate::error::{Error, Result};
-use crate::lake::{Lake, LocalPart, Partition};
+use crate::lake::{self, Lake, LocalPart, Partition};
 use crate::load::{Part, Repair};
 use crate::model::Dataset;
 use crate::warehouse;
@@ -20,10 +21,20 @@ pub(super) struct Day {
     /// The producer's day.
     pub(super) dt: NaiveDate,
     listed: Option<(Lake, Partition)>,
-    parts: BTreeMap<Dataset, Vec<LocalPart>>,
+    parts: BTreeMap<Dataset, Vec<Seen>>,
     repairs: Vec<Repair>,
     judged: BTreeMap<Dataset, Arc<Judged>>,
 }
+
+/// A file of the day: which one it is, and, once somebody needs them, its bytes.
+struct Seen {
+    listed: lake::Part,
+    identity: Part,
+    local: Option<LocalPart>,
+}
+
+/// Files of this machine are read by as many threads as there are, those of a store by so many requests.
+const REQUESTS: usize = 32;
 
 impl Day {
     /// A day of which nothing is known yet.
@@ -31,30 +42,35 @@ impl Day {
         Self { dt, listed: None, parts: BTreeMap::new(), repairs: Vec::new(), judged: BTreeMap::new() }
     }
 
-    /// Makes the files of some datasets readable, those that are not yet, and looks up which rows are repaired by now.
-    /// A dataset without files has none.
+    /// Finds out which files some datasets have, and looks up which rows are repaired by now. A file is read for that, unless
+    /// the ledger knows its bytes by what the object store says of them. A dataset without files has none.
     ///
     /// # Errors
     /// `NotFound` when the day has no file at all; else what listing and fetching say.
     pub(super) async fn open(&mut self, pipeline: &Pipeline, datasets: &[Dataset]) -> Result<()> {
         if self.listed.is_none() {
             let lake = pipeline.lake()?;
-            let partition = lake.partition(self.dt).await?;
+            let partition = lake.partition(self.dt, pipeline.settings.unknown_files).await?;
             self.listed = Some((lake, partition));
         }
         let Some((lake, partition)) = &self.listed else { return Ok(()) };
+        let mut known = Vec::new();
         if pipeline.settings.warehouse.is_some() {
-            self.repairs = warehouse::repairs(pipeline.warehouse()?, self.dt).await?;
+            let warehouse = pipeline.warehouse()?;
+            self.repairs = warehouse::repairs(warehouse, self.dt).await?;
+            if !lake.is_folder() {
+                known = warehouse.known_parts(self.dt).await?;
+            }
         }
-        for dataset in datasets {
-            if self.parts.contains_key(dataset) {
-                continue;
-            }
-            let mut parts = Vec::new();
-            for part in partition.files.get(dataset).into_iter().flatten() {
-                parts.push(lake.fetch(part, pipeline.settings.spool.as_deref(), &pipeline.cancel).await?);
-            }
-            self.parts.insert(*dataset, parts);
+        let new = datasets.iter().filter(|dataset| !self.parts.contains_key(dataset));
+        let listed = new.map(|dataset| (*dataset, partition.files.get(dataset).cloned().unwrap_or_default()));
+        let listed: Vec<(Dataset, Vec<lake::Part>)> = listed.collect();
+        let all: Vec<lake::Part> = listed.iter().flat_map(|(_, parts)| parts).cloned().collect();
+        let seen =
+            fetched(pipeline, lake, all, |part| known.iter().find(|known| is_same(part, known)).cloned()).await?;
+        let mut seen = seen.into_iter();
+        for (dataset, parts) in listed {
+            self.parts.insert(dataset, seen.by_ref().take(parts.len()).collect());
         }
         Ok(())
     }
@@ -80,17 +96,35 @@ impl Day {
 
     /// The identity of every file of an opened dataset, in order.
     pub(super) fn identities(&self, dataset: Dataset) -> Vec<Part> {
-        let parts = self.parts.get(&dataset).into_iter().flatten();
-        parts.map(|p| Part { file: p.path.clone(), size_bytes: p.size_bytes, sha256: p.sha256.clone() }).collect()
+        self.parts.get(&dataset).into_iter().flatten().map(|seen| seen.identity.clone()).collect()
     }
 
     /// The files of an opened dataset with the repairs of their rows, ready to be judged.
-    pub(super) fn input(&self, dataset: Dataset) -> Input {
-        Input {
-            dataset,
-            parts: self.parts.get(&dataset).cloned().unwrap_or_default(),
-            repairs: self.repairs.iter().filter(|repair| repair.dataset == dataset).cloned().collect(),
+    ///
+    /// # Errors
+    /// What fetching says; `Conflict` when a file is no longer the one that it was.
+    pub(super) async fn input(&mut self, pipeline: &Pipeline, dataset: Dataset) -> Result<Input> {
+        let seen = self.parts.remove(&dataset).unwrap_or_default();
+        let identities: Vec<Part> = seen.iter().map(|seen| seen.identity.clone()).collect();
+        let lacking = seen.iter().filter(|seen| seen.local.is_none()).map(|seen| seen.listed.clone()).collect();
+        let mut fresh = match &self.listed {
+            Some((lake, _)) => fetched(pipeline, lake, lacking, |_| None).await?.into_iter(),
+            None => Vec::new().into_iter(),
+        };
+        let seen: Vec<Seen> =
+            seen.into_iter().filter_map(|seen| if seen.local.is_some() { Some(seen) } else { fresh.next() }).collect();
+        if let Some(changed) = seen.iter().zip(&identities).find(|(seen, before)| seen.identity != **before) {
+            let file = &changed.1.file;
+            return Err(Error::conflict(format!("{file} changed while its day was open; run again")).with("file", file));
         }
+        let parts = seen.iter().filter_map(|seen| seen.local.clone()).collect();
+        self.parts.insert(dataset, seen);
+        let repairs = self.repairs_of(dataset);
+        Ok(Input { dataset, parts, repairs })
+    }
+
+    fn repairs_of(&self, dataset: Dataset) -> Vec<Repair> {
+        self.repairs.iter().filter(|repair| repair.dataset == dataset).cloned().collect()
     }
 
     /// An opened dataset whose every row has its fate. It is judged again only when a row was repaired since.
@@ -98,16 +132,51 @@ impl Day {
     /// # Errors
     /// `Data` when too many rows are rejected, or a file cannot be read.
     pub(super) async fn judged(&mut self, pipeline: &Pipeline, dataset: Dataset) -> Result<Arc<Judged>> {
-        let input = self.input(dataset);
         if let Some(known) = self.judged.get(&dataset)
-            && known.repairs == input.repairs
+            && known.repairs == self.repairs_of(dataset)
         {
             return Ok(Arc::clone(known));
         }
+        let input = self.input(pipeline, dataset).await?;
         let judged = Arc::new(pipeline.judge(input).await?);
         self.judged.insert(dataset, Arc::clone(&judged));
         Ok(judged)
     }
+}
+
+/// Whether the ledger knows the bytes of a listed file.
+fn is_same(listed: &lake::Part, known: &Part) -> bool {
+    let is_listed_so = listed.manifest_sha256.as_ref().is_none_or(|sha256| *sha256 == known.sha256);
+    let is_unchanged = listed.size_bytes == known.size_bytes && listed.etag.is_some() && listed.etag == known.etag;
+    listed.path == known.file && is_unchanged && is_listed_so
+}
+
+/// Files in their order, each with its identity: as it is known, or by its bytes.
+async fn fetched(
+    pipeline: &Pipeline,
+    lake: &Lake,
+    parts: Vec<lake::Part>,
+    known: impl Fn(&lake::Part) -> Option<Part>,
+) -> Result<Vec<Seen>> {
+    let most = if lake.is_folder() { pipeline.settings.threads() } else { REQUESTS };
+    let work = parts.into_iter().map(|listed| {
+        let known = known(&listed);
+        async move {
+            if let Some(identity) = known {
+                return Ok::<_, Error>(Seen { listed, identity, local: None });
+            }
+            let local = lake.fetch(&listed, pipeline.settings.spool.as_deref(), &pipeline.cancel).await?;
+            let identity = Part {
+                file: local.path.clone(),
+                size_bytes: local.size_bytes,
+                sha256: local.sha256.clone(),
+                etag: local.etag.clone(),
+            };
+            Ok(Seen { listed, identity, local: Some(local) })
+        }
+    });
+    let work: Vec<_> = work.collect();
+    futures::stream::iter(work).buffered(most.max(1)).try_collect().await
 }
 
 #[cfg(test)]

@@ -44,8 +44,12 @@ impl Pipeline {
                 files.push(lake.rejected(day.dt, listed, &self.cancel).await?);
             }
         }
-        let identity =
-            |f: &RejectedFile| Part { file: f.path.clone(), size_bytes: f.size_bytes, sha256: f.sha256.clone() };
+        let identity = |f: &RejectedFile| Part {
+            file: f.path.clone(),
+            size_bytes: f.size_bytes,
+            sha256: f.sha256.clone(),
+            etag: None,
+        };
         let parts: Vec<Part> = files.iter().map(identity).collect();
         match warehouse.unchanged(REJECTED, day.dt, &parts).await? {
             Some(lines) if lines.is_empty() => return Ok(()),

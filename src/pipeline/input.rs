@@ -222,7 +222,12 @@ impl Judged {
                 let counts = self.verdict.counts(number).cloned().unwrap_or_default();
                 let superseded = if audience == Audience::Staging { 0 } else { counts.superseded };
                 Line {
-                    part: Part { file: part.path.clone(), size_bytes: part.size_bytes, sha256: part.sha256.clone() },
+                    part: Part {
+                        file: part.path.clone(),
+                        size_bytes: part.size_bytes,
+                        sha256: part.sha256.clone(),
+                        etag: part.etag.clone(),
+                    },
                     rows_read: counts.rows_read,
                     rows_loaded: counts.rows_read - counts.duplicate - superseded - counts.rejected,
                     rows_duplicate: counts.duplicate,

@@ -15,7 +15,7 @@ impl Pipeline {
     pub async fn merge_snapshot(&self, source: Source, spec: &MergeSpec) -> Result<Report> {
         let started = Instant::now();
         let mut report = Report::new("merge_snapshot", None);
-        let (feed, ..) = self.open(source, self.settings.threads(), &mut report).await?;
+        let (feed, ..) = self.feed(source, self.settings.threads(), &mut report).await?;
         let merged = postgres::merge(self.warehouse()?, spec, feed).await?;
         tell(&mut report, merged);
         Ok(report.took(started))

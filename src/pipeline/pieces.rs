@@ -7,7 +7,7 @@ use super::Pipeline;
 use super::Table;
 use super::input::on_thread;
 use crate::error::{Error, Result};
-use crate::lake::{ParquetFile, parquet_files};
+use crate::lake::{ParquetFile, ParquetTable, Places, parquet_files};
 use crate::rollup::Spec;
 
 /// One file of a rollup's source.
@@ -41,14 +41,15 @@ impl Pipeline {
     /// # Errors
     /// As [`Self::rollup_hourly`]: what a footer can tell is told here, by file.
     pub async fn parquet_layout(&self, names: &[String], spec: Spec) -> Result<Vec<Layout>> {
-        let files = parquet_files(names, &self.settings.lake_options, &self.cancel).await?;
-        self.work(spec).check(&files)?;
+        let files = self.each_by_itself(names.to_vec()).await?;
+        let table = table_of(files)?;
+        self.work(spec).check(&table)?;
         let layout = |file: &ParquetFile| Layout {
             file: file.name.clone(),
             size_bytes: file.size_bytes,
             rows: (0..file.row_groups()).map(|group| file.rows(group)).collect(),
         };
-        Ok(files.iter().map(layout).collect())
+        Ok(table.files.iter().map(layout).collect())
     }
 
     /// The common state of some pieces.
@@ -69,19 +70,29 @@ impl Pipeline {
             units.extend((piece.first..piece.end).map(|group| (number, group)));
         }
         let work = self.work(spec);
-        let found = on_thread(move || work.files(&files, &units, true)).await?;
+        let found = on_thread(move || work.files(table_of(files)?, Some(units), true)).await?;
         Ok((found.schema(), vec![found]))
     }
 
+    /// Files as they are: a worker that has some of them does not know the others' columns.
+    async fn each_by_itself(&self, names: Vec<String>) -> Result<Vec<ParquetFile>> {
+        let places = Places { names, plain_files: false, folder_columns: false };
+        parquet_files(&places, &self.settings.lake_options, &self.cancel).await
+    }
+
     async fn open_listed(&self, piece: &Piece) -> Result<ParquetFile> {
-        let named = std::slice::from_ref(&piece.file);
-        let mut found = parquet_files(named, &self.settings.lake_options, &self.cancel).await?;
+        let mut found = self.each_by_itself(vec![piece.file.clone()]).await?;
         match found.pop() {
             Some(file) if found.is_empty() && file.size_bytes == piece.size_bytes => Ok(file),
             Some(file) => Err(changed(piece, &format!("it has {} bytes", file.size_bytes))),
             None => Err(Error::not_found(format!("{} is gone", piece.file)).with("file", &piece.file)),
         }
     }
+}
+
+fn table_of(files: Vec<ParquetFile>) -> Result<ParquetTable> {
+    let first = files.first().ok_or_else(|| Error::config("no source is given, expected at least one file"))?;
+    Ok(ParquetTable { schema: first.schema().clone(), files })
 }
 
 fn changed(piece: &Piece, what: &str) -> Error {

@@ -10,7 +10,7 @@ use super::Pipeline;
 use super::realtime_outcome::ScheduleUsed;
 use crate::error::{Error, Result};
 use crate::feeds::realtime::{Run, Schedule, days};
-use crate::lake::{Lake, ParquetFile, parquet_files};
+use crate::lake::{Lake, ParquetFile, Places, parquet_files};
 use crate::model::Dataset;
 
 /// Service dates before and after a day whose runs may be under way on it: one begins at most two days before.
@@ -26,13 +26,14 @@ impl Pipeline {
         let lake = Lake::open(lake, &self.settings.lake_options)?;
         let first = dt.checked_sub_days(Days::new(DAYS_BEFORE)).unwrap_or(dt);
         for day in first.iter_days().take((DAYS_BEFORE + DAYS_AFTER + 1) as usize) {
-            let partition = match lake.partition(day).await {
+            let partition = match lake.partition(day, self.settings.unknown_files).await {
                 Err(Error::NotFound(_)) => continue,
                 found => found?,
             };
             let Some(parts) = partition.files.get(&Dataset::ScheduledTrips) else { continue };
             let names: Vec<_> = parts.iter().map(|part| format!("{}/{}", lake.url(), part.path)).collect();
-            let files = parquet_files(&names, &self.settings.lake_options, &self.cancel).await?;
+            let places = Places { names, plain_files: true, folder_columns: false };
+            let files = parquet_files(&places, &self.settings.lake_options, &self.cancel).await?;
             let before = schedule.len();
             let read = tokio::task::spawn_blocking(move || read(&files, day, &mut schedule).map(|()| schedule));
             schedule = read.await.map_err(|e| Error::internal("reading the schedule broke off").because(e))??;

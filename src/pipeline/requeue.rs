@@ -99,7 +99,7 @@ impl Pipeline {
             .with("dt", dt)
             .retryable(false));
         }
-        let mut input = day.input(dataset);
+        let mut input = day.input(self, dataset).await?;
         input.repairs.retain(|kept| !repairs.iter().any(|r| (&r.file, r.row_number) == (&kept.file, kept.row_number)));
         input.repairs.extend(repairs.iter().cloned());
         let judged = Arc::new(self.judge(input).await?);

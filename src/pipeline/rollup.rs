@@ -11,10 +11,11 @@ use super::Table;
 use super::input::on_thread;
 use super::outcome::Outcome;
 use super::report::Report;
-use super::source::{Source, broken};
+use super::source::{Opened, STREAM, Source, broken};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
-use crate::lake::{ParquetFile, parquet_files, write_parquet};
+use crate::lake::{ParquetFile, ParquetTable, TableReader, Units, parquet_files, write_parquet};
+use crate::load::check_columns;
 use crate::queue::Queue;
 use crate::rollup::{Hourly, Spec};
 
@@ -25,12 +26,9 @@ impl Pipeline {
     /// Groups a table by keys and hour. With `partial` the result is a state for [`Self::merge_rollups`] instead.
     pub async fn rollup_hourly(&self, source: Source, spec: Spec, partial: bool) -> Result<Table> {
         let work = self.work(spec);
-        let found = match source {
-            Source::Paths(names) => {
-                let files = parquet_files(&names, &self.settings.lake_options, &self.cancel).await?;
-                on_thread(move || work.files(&files, &all_units(&files), partial)).await?
-            }
-            Source::Stream(stream) => on_thread(move || work.stream(stream, partial)).await?,
+        let found = match self.open(source).await? {
+            Opened::Files(table) => on_thread(move || work.files(table, None, partial)).await?,
+            Opened::Stream(stream) => on_thread(move || work.stream(stream, partial)).await?,
         };
         Ok((found.schema(), vec![found]))
     }
@@ -68,9 +66,13 @@ impl Pipeline {
         let mut sources: Vec<Batches> = Vec::new();
         for state in states {
             match state {
-                Source::Stream(stream) => sources.push(batches_of(stream)),
-                Source::Paths(names) => {
-                    let files = parquet_files(&names, &self.settings.lake_options, &self.cancel).await?;
+                Source::Stream(stream) => {
+                    check_columns(STREAM, &stream.schema())?;
+                    sources.push(batches_of(stream));
+                }
+                // Each state is a table of its own.
+                Source::Files(places) => {
+                    let files = parquet_files(&places, &self.settings.lake_options, &self.cancel).await?;
                     sources.extend(files.into_iter().map(batches_of_file));
                 }
             }
@@ -121,12 +123,6 @@ fn batches_of_file(file: ParquetFile) -> Batches {
     (schema, Box::new(groups))
 }
 
-/// Every row group of some files: the number of the file, and that of the row group.
-fn all_units(files: &[ParquetFile]) -> Vec<(usize, usize)> {
-    let all = files.iter().enumerate();
-    all.flat_map(|(number, file)| (0..file.row_groups()).map(move |group| (number, group))).collect()
-}
-
 /// One rollup over threads.
 pub(super) struct Work {
     spec: Spec,
@@ -144,30 +140,29 @@ impl Work {
         Ok(Hourly::new(self.spec.clone(), schema)?.bounded(self.share).on_threads(self.threads))
     }
 
-    /// Whether each file can be rolled up, and with the others; the first of them.
-    pub(super) fn check<'a>(&self, files: &'a [ParquetFile]) -> Result<&'a ParquetFile> {
-        let first = files.first().ok_or_else(|| Error::config("no source is given, expected at least one file"))?;
-        for file in files {
+    /// Whether each file can be rolled up, and with the others.
+    pub(super) fn check(&self, table: &ParquetTable) -> Result<()> {
+        for file in &table.files {
             let rollup = self.begin(file.schema()).map_err(|e| e.with("file", &file.name))?;
             // The types need not be the same, only of one kind.
-            self.begin(first.schema())?.merge(rollup).map_err(|e| e.with("file", &file.name))?;
+            self.begin(&table.schema)?.merge(rollup).map_err(|e| e.with("file", &file.name))?;
         }
-        Ok(first)
+        Ok(())
     }
 
-    /// Rolls up some row groups of the files, each named by the number of its file and its own.
-    pub(super) fn files(&self, files: &[ParquetFile], units: &[(usize, usize)], partial: bool) -> Result<RecordBatch> {
-        let first = self.check(files)?;
-        let rows = units.iter().map(|(number, group)| files[*number].rows(*group)).sum();
-        self.progress.begin("roll up", rows);
-        let columns = self.spec.columns();
-        let queue = Queue::new(units.len());
-        self.on_threads(units.len(), || {
-            let mut rollup = self.begin(first.schema())?;
+    /// Rolls up the files, or some row groups of them, each named by the number of its file and its own.
+    pub(super) fn files(&self, table: ParquetTable, units: Option<Units>, partial: bool) -> Result<RecordBatch> {
+        self.check(&table)?;
+        let schema = table.schema.clone();
+        let columns = self.spec.columns().into_iter().map(str::to_owned).collect();
+        let reader = TableReader::new(table, units, Some(columns));
+        self.progress.begin("roll up", reader.rows());
+        let queue = Queue::new(reader.units());
+        self.on_threads(reader.units(), || {
+            let mut rollup = self.begin(&schema)?;
             while let Some(unit) = queue.take() {
-                let (number, group) = units[unit];
-                let file = &files[number];
-                for batch in file.read(group, &columns, BATCH_ROWS)? {
+                let (file, _) = reader.unit(unit);
+                for batch in reader.read(unit, BATCH_ROWS)? {
                     self.add(&mut rollup, &batch?).map_err(|e| e.with("file", &file.name))?;
                 }
             }

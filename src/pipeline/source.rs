@@ -3,74 +3,69 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{RecordBatch, RecordBatchReader};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
 use super::Pipeline;
 use super::report::Report;
 use crate::error::{Error, Result};
-use crate::lake::{ParquetFile, parquet_files};
-use crate::load::{Feed, Origin, Unit};
+use crate::lake::{ParquetFile, ParquetTable, Places, TableReader, parquet_table};
+use crate::load::{Feed, Origin, Unit, check_columns};
 
 /// How messages call a stream.
-const STREAM: &str = "the Arrow stream";
+pub(super) const STREAM: &str = "the Arrow stream";
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 16_384;
 
 /// Where rows come from.
 pub enum Source {
-    /// Paths, folders, globs or URLs of Parquet files.
-    Paths(Vec<String>),
+    /// Parquet files.
+    Files(Places),
     /// A stream, read once.
     Stream(Box<dyn RecordBatchReader + Send>),
 }
 
-/// The rows of files, in units of row groups.
-pub(super) struct FileRows {
-    files: Vec<ParquetFile>,
-    units: Vec<(usize, usize)>,
+/// A source that keeps what every source must.
+pub(super) enum Opened {
+    Files(ParquetTable),
+    Stream(Box<dyn RecordBatchReader + Send>),
 }
 
-impl FileRows {
-    pub(super) fn new(files: Vec<ParquetFile>) -> Self {
-        let all = files.iter().enumerate();
-        let units = all.flat_map(|(file, f)| (0..f.row_groups()).map(move |group| (file, group))).collect();
-        Self { files, units }
-    }
+/// The rows of files, in units of row groups.
+pub(super) struct FileRows(TableReader);
 
+impl FileRows {
     pub(super) fn origins(&self) -> Vec<Origin> {
-        self.files.iter().map(|f| Origin { name: f.name.clone(), schema: f.schema().clone() }).collect()
+        let origin = |f: &ParquetFile| Origin { name: f.name.clone(), schema: f.schema().clone(), lacks: f.lacks() };
+        self.0.files().iter().map(origin).collect()
     }
 }
 
 impl Feed for FileRows {
     fn schema(&self) -> SchemaRef {
-        self.files.first().map_or_else(|| SchemaRef::new(Schema::empty()), |file| file.schema().clone())
+        self.0.schema()
     }
 
     fn units(&self) -> usize {
-        self.units.len()
+        self.0.units()
     }
 
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        let (file, group) = self.units[unit];
-        let file = &self.files[file];
-        let names: Vec<&str> = file.schema().fields().iter().map(|field| field.name().as_str()).collect();
-        for batch in file.read(group, &names, BATCH_ROWS)? {
+        let (file, _) = self.0.unit(unit);
+        for batch in self.0.read(unit, BATCH_ROWS)? {
             sink(batch?).map_err(|e| e.with("file", &file.name))?;
         }
         Ok(())
     }
 
     fn origin(&self, unit: Unit) -> Option<(SchemaRef, u64)> {
-        let (file, group) = self.units[unit];
-        let file = &self.files[file];
+        let (file, group) = self.0.unit(unit);
         Some((file.schema().clone(), file.first_row(group) - 1))
     }
 
     fn name(&self, unit: Unit) -> Option<&str> {
-        Some(&self.files[self.units[unit].0].name)
+        Some(&self.0.unit(unit).0.name)
     }
 }
 
@@ -87,7 +82,7 @@ impl StreamRows {
     }
 
     pub(super) fn origin(&self) -> Origin {
-        Origin { name: STREAM.into(), schema: self.schema.clone() }
+        Origin { name: STREAM.into(), schema: self.schema.clone(), lacks: Vec::new() }
     }
 }
 
@@ -123,25 +118,37 @@ pub(super) fn broken(error: ArrowError) -> Error {
 }
 
 impl Pipeline {
+    /// Opens a source: the one way to the rows of files and streams, whatever is done with them.
+    pub(super) async fn open(&self, source: Source) -> Result<Opened> {
+        match source {
+            Source::Files(places) => {
+                Ok(Opened::Files(parquet_table(&places, &self.settings.lake_options, &self.cancel).await?))
+            }
+            Source::Stream(stream) => {
+                check_columns(STREAM, &stream.schema())?;
+                Ok(Opened::Stream(stream))
+            }
+        }
+    }
+
     /// Opens a source for at most `readers` threads: its rows, where they come from, and how many there are (0: unknown).
-    pub(super) async fn open(
+    pub(super) async fn feed(
         &self,
         source: Source,
         readers: usize,
         report: &mut Report,
     ) -> Result<(Arc<dyn Feed>, Vec<Origin>, u64)> {
-        match source {
-            Source::Paths(paths) => {
-                let files = parquet_files(&paths, &self.settings.lake_options, &self.cancel).await?;
-                report.files = files.len() as u64;
-                report.bytes = files.iter().map(|f| f.size_bytes).sum();
-                let rows = files.iter().map(ParquetFile::total_rows).sum();
-                let feed = FileRows::new(files);
+        match self.open(source).await? {
+            Opened::Files(table) => {
+                report.files = table.files.len() as u64;
+                report.bytes = table.files.iter().map(|f| f.size_bytes).sum();
+                let rows = table.files.iter().map(ParquetFile::total_rows).sum();
+                let feed = FileRows(TableReader::new(table, None, None));
                 let origins = feed.origins();
                 Ok((Arc::new(feed), origins, rows))
             }
-            Source::Stream(reader) => {
-                let feed = StreamRows::new(reader, readers);
+            Opened::Stream(stream) => {
+                let feed = StreamRows::new(stream, readers);
                 let origins = vec![feed.origin()];
                 Ok((Arc::new(feed), origins, 0))
             }

@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use super::Pipeline;
+use crate::config::UnknownFiles;
 use crate::error::{Error, Result};
 use crate::lake::{Folders, Lake, Part, Partition};
 use crate::model::{Dataset, Dimension, Fact, Zone};
@@ -125,7 +126,7 @@ impl Pipeline {
         let within = |dt: &NaiveDate| from.is_none_or(|from| *dt >= from) && to.is_none_or(|to| *dt < to);
         let lake = self.settings.lake.is_some().then(|| self.lake()).transpose()?;
         let (in_lake, misnamed_folders) = match &lake {
-            Some(lake) => listed(lake, &within).await?,
+            Some(lake) => listed(lake, self.settings.unknown_files, &within).await?,
             None => Default::default(),
         };
         let mut loaded: BTreeMap<(NaiveDate, &str), &Loaded> = BTreeMap::new();
@@ -246,6 +247,7 @@ fn table_status(state: State, why: Option<String>, files: usize, loaded: Option<
 /// What the lake has of each day, and its folders that name no day.
 async fn listed(
     lake: &Lake,
+    unknown_files: UnknownFiles,
     within: &impl Fn(&NaiveDate) -> bool,
 ) -> Result<(BTreeMap<NaiveDate, InLake>, Vec<String>)> {
     let folders = match lake.folders().await {
@@ -257,7 +259,7 @@ async fn listed(
     let in_lake = futures::stream::iter(days.map(|dt| async move {
         Ok::<_, Error>((
             dt,
-            match lake.partition(dt).await {
+            match lake.partition(dt, unknown_files).await {
                 Ok(Partition { files, .. }) => Some(InLake { files, problem: None }),
                 Err(Error::NotFound(_)) => None,
                 Err(e @ (Error::Data(_) | Error::Schema(_))) => {

@@ -165,7 +165,9 @@ impl Pipeline {
         self.call(py, progress.as_ref(), |core| async move { json(&core.load_telemetry(dt).await?) })
     }
 
-    #[pyo3(signature = (source, table, create, truncate, connections, *, progress = None))]
+    #[pyo3(signature = (
+        source, table, create, truncate, connections, *, plain_files = false, folder_columns = true, progress = None
+    ))]
     #[allow(clippy::too_many_arguments)]
     fn copy_parquet(
         &self,
@@ -175,22 +177,27 @@ impl Pipeline {
         create: bool,
         truncate: bool,
         connections: usize,
+        plain_files: bool,
+        folder_columns: bool,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<String> {
-        let (source, options) = (rows_of(source)?, CopyOptions { create, truncate, connections });
+        let (source, options) =
+            (rows_of(source, plain_files, folder_columns)?, CopyOptions { create, truncate, connections });
         self.call(py, progress.as_ref(), |core| async move { json(&core.copy_parquet(source, &table, options).await?) })
     }
 
-    #[pyo3(signature = (source, spec_json, *, progress = None))]
+    #[pyo3(signature = (source, spec_json, *, plain_files = false, folder_columns = true, progress = None))]
     fn merge_snapshot(
         &self,
         py: Python<'_>,
         source: &Bound<'_, PyAny>,
         spec_json: &str,
+        plain_files: bool,
+        folder_columns: bool,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<String> {
         let spec = MergeSpec::from_json(spec_json).map_err(|e| raise(py, &e))?;
-        let source = rows_of(source)?;
+        let source = rows_of(source, plain_files, folder_columns)?;
         self.call(py, progress.as_ref(), |core| async move { json(&core.merge_snapshot(source, &spec).await?) })
     }
 
@@ -200,7 +207,10 @@ impl Pipeline {
         self.call(py, progress.as_ref(), |core| async move { json(&core.rewind_snapshot(&spec).await?) })
     }
 
-    #[pyo3(signature = (source, spec_json, partial, output, *, progress = None))]
+    #[pyo3(signature = (
+        source, spec_json, partial, output, *, plain_files = false, folder_columns = true, progress = None
+    ))]
+    #[allow(clippy::too_many_arguments)]
     fn rollup_hourly(
         &self,
         py: Python<'_>,
@@ -208,10 +218,12 @@ impl Pipeline {
         spec_json: Option<&str>,
         partial: bool,
         output: &str,
+        plain_files: bool,
+        folder_columns: bool,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<String> {
         let spec = spec_json.map(|json| rollup_spec(&self.settings, json)).transpose().map_err(|e| raise(py, &e))?;
-        let source = rows_of(source)?;
+        let source = rows_of(source, plain_files, folder_columns)?;
         self.call(py, progress.as_ref(), |core| async move {
             json(&core.write_rollup(source, spec, partial, output).await?)
         })

@@ -27,18 +27,21 @@ struct Asked {
 
 /// Groups a table by keys and hour.
 #[pyfunction]
-#[pyo3(signature = (settings_json, source, spec_json, partial, *, progress = None))]
+#[pyo3(signature = (settings_json, source, spec_json, partial, *, plain_files = false, folder_columns = true, progress = None))]
+#[allow(clippy::too_many_arguments)]
 pub(super) fn rollup_hourly(
     py: Python<'_>,
     settings_json: &str,
     source: &Bound<'_, PyAny>,
     spec_json: &str,
     partial: bool,
+    plain_files: bool,
+    folder_columns: bool,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<ArrowTable> {
     let settings = Settings::from_json(settings_json).map_err(|e| raise(py, &e))?;
     let spec = spec(&settings, spec_json).map_err(|e| raise(py, &e))?;
-    let source = source_of(source)?;
+    let source = source_of(source, plain_files, folder_columns)?;
     let core = Core::new(Arc::new(settings), Cancel::default(), Progress::default());
     let (schema, batches) = block_on(py, &core, progress.as_ref(), core.rollup_hourly(source, spec, partial))?;
     Ok(ArrowTable::new(schema, batches))
@@ -54,7 +57,7 @@ pub(super) fn merge_rollups(
     partial: bool,
 ) -> PyResult<ArrowTable> {
     let settings = Settings::from_json(settings_json).map_err(|e| raise(py, &e))?;
-    let states = states.iter().map(source_of).collect::<PyResult<_>>()?;
+    let states = states.iter().map(|state| source_of(state, false, false)).collect::<PyResult<_>>()?;
     let core = Core::new(Arc::new(settings), Cancel::default(), Progress::default());
     let (schema, batches) = block_on(py, &core, None, core.merge_rollups(states, partial))?;
     Ok(ArrowTable::new(schema, batches))

@@ -87,6 +87,14 @@ impl Warehouse {
         Ok(ledger::read(&session, target, dt).await?.0)
     }
 
+    /// The files of a day, of any table, whose bytes are known by what the object store says of them.
+    pub async fn known_parts(&self, dt: NaiveDate) -> Result<Vec<Part>> {
+        let session = self.session().await?;
+        let parts = ledger::known(&session, dt).await?;
+        session.release().await;
+        Ok(parts)
+    }
+
     /// The ledger lines of a table and day, when exactly these files are loaded under these settings.
     pub async fn unchanged(&self, target: &str, dt: NaiveDate, parts: &[Part]) -> Result<Option<Vec<Line>>> {
         let session = self.session().await?;

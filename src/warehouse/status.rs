@@ -144,7 +144,7 @@ async fn loaded(warehouse: &Warehouse, session: &Session) -> Result<Vec<Loaded>>
     for row in session.rows(sql, &[]).await? {
         let (target, dt): (String, NaiveDate) = (get(&row, 0)?, get(&row, 1)?);
         let size_bytes = get::<i64>(&row, 3)?.unsigned_abs();
-        let part = Part { file: get(&row, 2)?, size_bytes, sha256: get(&row, 4)? };
+        let part = Part { file: get(&row, 2)?, size_bytes, sha256: get(&row, 4)?, etag: None };
         if loaded.last().is_none_or(|last| last.target != target || last.dt != dt) {
             let settings_differ = get::<String>(&row, 10)? != expected_fingerprint(warehouse, &target);
             loaded.push(Loaded {

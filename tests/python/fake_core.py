@@ -85,11 +85,11 @@ class Pipeline:
         return self._verb("load_telemetry", dt, dt=dt)
 
     def copy_parquet(
-        self, source: Any, table: str, create: bool, truncate: bool, connections: int, *, progress: Any = None
+        self, source: Any, table: str, create: bool, truncate: bool, connections: int, **_reading: Any
     ) -> str:
         return self._verb("copy_parquet", source, table, create, truncate, connections)
 
-    def merge_snapshot(self, source: Any, spec_json: str, *, progress: Any = None) -> str:
+    def merge_snapshot(self, source: Any, spec_json: str, **_reading: Any) -> str:
         return self._verb("merge_snapshot", source, json.loads(spec_json))
 
     def rewind_snapshot(self, spec_json: str, *, progress: Any = None) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from metropulse.cli.options import examples, option, options
+from metropulse.cli.options import examples, option, options, reading
 from metropulse.cli.output import print_report
 from metropulse.cli.progress import progress
 from metropulse.cli.target import Target, target_options
@@ -45,6 +45,7 @@ __all__ = ["COMMANDS"]
     option(
         merge, "current", metavar="NAME", help="Name of the column that flags open versions; empty for no such column."
     ),
+    reading(merge),
 )
 @target_options(skip=("mart",))
 def merge_snapshot(target: Target, sources: tuple[str, ...], **chosen: Any) -> None:

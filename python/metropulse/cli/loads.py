@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from metropulse.cli.options import examples, option, options
+from metropulse.cli.options import examples, option, options, reading
 from metropulse.cli.output import print_report
 from metropulse.cli.progress import progress
 from metropulse.cli.target import Target, target_options
@@ -29,6 +29,7 @@ __all__ = ["COMMANDS"]
     option(copy, "create"),
     option(copy, "truncate"),
     option(copy, "connections", type=click.IntRange(min=1)),
+    reading(copy),
 )
 @target_options(skip=("mart",))
 def copy_parquet(target: Target, sources: tuple[str, ...], **chosen: Any) -> None:

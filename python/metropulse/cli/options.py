@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-__all__ = ["examples", "option", "options", "row_limit"]
+__all__ = ["examples", "option", "options", "reading", "row_limit"]
 
 row_limit = click.option(
     "--limit",
@@ -53,6 +53,19 @@ def option(function: Callable[..., Any], name: str, *declarations: str, **more: 
     elif default is not None and default != ():
         told |= {"default": default, "show_default": True}
     return click.option(*(declarations or (f"--{name.replace('_', '-')}",)), **{**told, **more})
+
+
+def reading(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Make the options that say how the files of a source are read.
+
+    Args:
+        function: The function; its docstring describes them.
+
+    Returns:
+        A decorator.
+    """
+    switch = "--folder-columns/--no-folder-columns"
+    return options(option(function, "plain_files"), option(function, "folder_columns", switch, default=True))
 
 
 def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:

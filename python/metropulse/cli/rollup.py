@@ -6,7 +6,7 @@ import json
 
 import click
 
-from metropulse.cli.options import examples, option, row_limit
+from metropulse.cli.options import examples, option, reading, row_limit
 from metropulse.cli.output import print_rows
 from metropulse.cli.progress import progress
 from metropulse.pipeline import Pipeline
@@ -54,6 +54,7 @@ def _measures(texts: tuple[str, ...]) -> dict[str, Measure]:
 @option(roll_up, "time_zone", metavar="NAME")
 @option(rollup_into, "partial")
 @option(rollup_into, "merge")
+@reading(roll_up)
 @click.option("--output", metavar="PATH", help="Write Parquet to a path or URL instead of printing.")
 @row_limit
 @click.option("--json", "as_json", is_flag=True, help="Print each row as a JSON document.")
@@ -66,6 +67,8 @@ def rollup_hourly(
     time_zone: str,
     partial: bool,
     merge: bool,
+    plain_files: bool,
+    folder_columns: bool,
     output: str | None,
     limit: int,
     as_json: bool,
@@ -92,6 +95,8 @@ def rollup_hourly(
                 measures=asked,
                 partial=partial,
                 merge=merge,
+                plain_files=plain_files,
+                folder_columns=folder_columns,
                 progress=show,
             )
         elif merge:
@@ -104,6 +109,8 @@ def rollup_hourly(
                 measures=asked,
                 time_zone=time_zone,
                 partial=partial,
+                plain_files=plain_files,
+                folder_columns=folder_columns,
                 progress=show,
             )
     if output is not None:

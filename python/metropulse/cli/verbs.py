@@ -37,6 +37,11 @@ _ALLOW_VANISHING = click.option(
     default=None,
     help="Accept a file that is empty, or lacks more than 30 % of a dimension's keys (and at least 10).",
 )
+_UNKNOWN_FILES = click.option(
+    "--unknown-files",
+    type=click.Choice(["fail", "allow"]),
+    help="What Parquet in a day's folder means that no dataset takes. Default: fail.",
+)
 
 
 def _days(dates: tuple[str, ...], date_from: str | None, date_to: str | None) -> list[str]:
@@ -203,7 +208,7 @@ COMMANDS: tuple[click.Command, ...] = (
         "stage --date 2024-05-01",
         "stage --date-from 2024-05-01 --date-to 2024-05-04",
         "stage --date 2024-05-01 --reject-limit 0.2",
-        limits=(_REJECT_LIMIT,),
+        limits=(_REJECT_LIMIT, _UNKNOWN_FILES),
     ),
     _day_verb(
         "load-dimensions",
@@ -211,13 +216,14 @@ COMMANDS: tuple[click.Command, ...] = (
         Pipeline.load_dimensions,
         "load-dimensions --date 2024-05-01",
         "load-dimensions --date 2024-05-01 --allow-vanishing",
-        limits=(_ALLOW_VANISHING,),
+        limits=(_ALLOW_VANISHING, _UNKNOWN_FILES),
     ),
     _day_verb(
         "load-facts",
         "Load trips, payments and positions of raw days.",
         Pipeline.load_facts,
         "load-facts --date 2024-05-01",
+        limits=(_UNKNOWN_FILES,),
     ),
     build_route_hourly,
     _day_verb(
@@ -225,6 +231,7 @@ COMMANDS: tuple[click.Command, ...] = (
         "Load positions of raw days straight into ClickHouse.",
         Pipeline.load_telemetry,
         "load-telemetry --date 2024-05-01",
+        limits=(_UNKNOWN_FILES,),
     ),
     check_quality,
     _day_verb(
@@ -234,7 +241,7 @@ COMMANDS: tuple[click.Command, ...] = (
         "run --date 2024-05-01",
         "run --date 2024-05-01 --date 2024-05-03",
         "run --date-from 2024-05-01 --date-to 2024-05-04 --json",
-        limits=(_REJECT_LIMIT, _ALLOW_VANISHING),
+        limits=(_REJECT_LIMIT, _ALLOW_VANISHING, _UNKNOWN_FILES),
     ),
     query,
 )

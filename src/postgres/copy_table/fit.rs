@@ -13,7 +13,7 @@ use crate::load::Origin;
 /// So many misfits are told; the rest is counted.
 const TOLD: usize = 20;
 
-/// The columns of the COPY, in the order of the first file.
+/// The columns of the COPY, in the order of the first file. Every file has them all.
 ///
 /// # Errors
 /// `Schema` with every column of every file that does not fit: file, column, both types, what to do.
@@ -22,39 +22,23 @@ pub(super) fn columns(table: &Table, origins: &[Origin]) -> Result<Vec<(String, 
     let by_name: BTreeMap<&str, &Column> = table.columns.iter().map(|c| (c.name.as_str(), c)).collect();
     let mut misfits = Vec::new();
     for origin in origins {
-        let mut names: Vec<&str> = origin.schema.fields().iter().map(|f| f.name().as_str()).collect();
-        for field in origin.schema.fields() {
+        for field in origin.schema.fields().iter().filter(|field| !origin.lacks.contains(field.name())) {
             let (name, arrow) = (field.name().as_str(), field.data_type());
             if let Some(why) = misfit(by_name.get(name).copied(), name, arrow) {
                 misfits.push(format!("{}: {why}", origin.name));
             }
-            if first.schema.column_with_name(name).is_none() {
-                misfits.push(format!("{}: column {name:?} is not in {}: write both alike", origin.name, first.name));
-            }
-        }
-        for field in first.schema.fields().iter().filter(|f| origin.schema.column_with_name(f.name()).is_none()) {
-            misfits.push(format!(
-                "{}: has no column {:?}, {} has: write both alike",
-                origin.name,
-                field.name(),
-                first.name
-            ));
-        }
-        names.sort_unstable();
-        for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
-            misfits.push(format!("{}: has two columns {:?}: rename one", origin.name, pair[0]));
         }
     }
     for column in table.columns.iter().filter(|c| c.is_required) {
-        if first.schema.column_with_name(&column.name).is_none() {
-            misfits.push(format!(
+        let lacking = origins.iter().filter(|origin| {
+            origin.lacks.contains(&column.name) || origin.schema.column_with_name(&column.name).is_none()
+        });
+        misfits.extend(lacking.map(|origin| {
+            format!(
                 "{}: has no column {:?} ({}), which is NOT NULL without a default: add it, or give it a default",
-                first.name, column.name, column.sql
-            ));
-        }
-    }
-    if first.schema.fields().is_empty() {
-        misfits.push(format!("{}: has no columns", first.name));
+                origin.name, column.name, column.sql
+            )
+        }));
     }
     if misfits.is_empty() {
         let typed =

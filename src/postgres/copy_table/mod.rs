@@ -29,7 +29,7 @@ use catalog::Table;
 pub struct CopyTable {
     /// The table as SQL names it: `trips`, `public.trips`, `"Trips"`; without a schema by the server's search path.
     pub table: String,
-    /// The files, the first of which a new table is made after.
+    /// The files; a new table gets the columns of all of them.
     pub origins: Vec<Origin>,
     /// Their rows.
     pub feed: Arc<dyn Feed>,
@@ -84,7 +84,10 @@ impl CopyTable {
         let first = self.origins.first().ok_or_else(|| Error::config("there is nothing to copy"))?;
         let table = match Table::read(&session, &self.table).await? {
             Some(table) => table,
-            None if self.create => Table::made_after(&session, &self.table, first).await?,
+            None if self.create => {
+                let all = Origin { schema: self.feed.schema(), ..first.clone() };
+                Table::made_after(&session, &self.table, &all).await?
+            }
             None => {
                 return Err(Error::not_found(format!(
                     "table {} is not there; create it, or ask for it to be made (create)",

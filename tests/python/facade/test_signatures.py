@@ -96,7 +96,7 @@ def test_cancelling_a_pipeline_stops_the_load_that_it_lent_itself_to(core, monke
     own = mp.Pipeline(warehouse="postgresql://h/db", lake="/lake")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
 
-    def copy(self, *_arguments, progress=None):
+    def copy(self, *_arguments, progress=None, **_reading):
         own.cancel()
         assert self.cancelled
         return '{"step": "copy_parquet"}'

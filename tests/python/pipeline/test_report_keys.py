@@ -44,7 +44,7 @@ def p(pipeline_on, tmp_path):
         "speed": [1.0] * 48 + [2.0, 1.0],
     }
     pq.write_table(pa.table(rows), lake / f"dt={DT}" / "vehicle_positions.parquet")
-    (lake / f"dt={DT}" / "notes.parquet").write_bytes(b"x")
+    (lake / f"dt={DT}" / "notes.csv").write_bytes(b"x")
     return pipeline
 
 
@@ -58,7 +58,7 @@ def test_the_reports_of_a_day(p):
     ]  # fmt: skip
     _, stage, dimensions, facts, mart, quality = run.steps
     assert names(stage) == REPORT | {"ignored_files"}
-    assert stage.ignored_files == (f"dt={DT}/notes.parquet",)
+    assert stage.ignored_files == (f"dt={DT}/notes.csv",)
     assert set(stage.tables["staging.trips_raw"]) == TABLE
     positions = {"rejected_by_reason", "rows_sharing_vehicle_and_time"}
     assert set(stage.tables["staging.vehicle_positions_raw"]) == TABLE | positions

@@ -41,16 +41,16 @@ def version(url: str) -> str:
 
 def test_an_empty_database_becomes_the_current_version_and_a_second_run_does_nothing(pipeline, database):
     dry = pipeline.migrate(dry_run=True)
-    assert (dry.from_version, dry.to_version, dry.dry_run) == ("empty", 4, True)
+    assert (dry.from_version, dry.to_version, dry.dry_run) == ("empty", 5, True)
     assert ask(database, "SELECT to_regclass('dwh.deployment')") == [(None,)]
     assert pipeline.migrate().from_version == "empty"
-    assert version(database) == "4"
+    assert version(database) == "5"
     again = pipeline.migrate()
     assert again.unchanged
-    assert again.from_version == "4"
+    assert again.from_version == "5"
 
 
-@pytest.mark.parametrize(("found", "steps"), [("1", (2, 3, 4)), ("2", (3, 4)), ("3", (4,))])
+@pytest.mark.parametrize(("found", "steps"), [("1", (2, 3, 4, 5)), ("2", (3, 4, 5)), ("3", (4, 5)), ("4", (5,))])
 def test_an_earlier_version_becomes_what_an_empty_database_becomes(pipeline, database, other_database, found, steps):
     run_script(database, f"schema_{found}.sql")
     ask(database, f"INSERT INTO dwh.deployment VALUES ('schema_version', '{found}')")
@@ -69,7 +69,7 @@ def test_an_earlier_version_becomes_what_an_empty_database_becomes(pipeline, dat
 def test_verbs_upgrade_the_last_version_on_demand(pipeline, database):
     run_script(database, "schema_1.sql")
     load(pipeline, DAYS[0])
-    assert version(database) == "4"
+    assert version(database) == "5"
 
 
 _KEYS = """
@@ -84,7 +84,7 @@ def loaded_state(url: str) -> dict[str, list[str]]:
     return {name: rows for name, rows in state(url).items() if name != "ledger"}
 
 
-@pytest.mark.parametrize(("found", "steps"), [("loaded_2.sql", (3, 4)), ("loaded_3.sql", (4,))])
+@pytest.mark.parametrize(("found", "steps"), [("loaded_2.sql", (3, 4, 5)), ("loaded_3.sql", (4, 5))])
 def test_a_loaded_warehouse_of_an_earlier_version_keeps_its_keys_and_goes_on_as_one_loaded_anew(
     pipeline, database, other_database, found, steps
 ):

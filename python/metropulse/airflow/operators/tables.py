@@ -47,6 +47,8 @@ class CopyParquetOperator(MetropulseOperator):
         create: Make the table after the first file when it is not there.
         truncate: Empty the table in the same transaction.
         connections: How many connections may share the work.
+        plain_files: Read the files of a Delta Lake, Hudi or Iceberg table as they are.
+        folder_columns: Make columns of ``key=value`` folders.
         **kwargs: Those of `MetropulseOperator`.
     """
 
@@ -60,6 +62,8 @@ class CopyParquetOperator(MetropulseOperator):
         create: bool = False,
         truncate: bool = False,
         connections: int = 1,
+        plain_files: bool = False,
+        folder_columns: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -68,6 +72,8 @@ class CopyParquetOperator(MetropulseOperator):
         self.create = create
         self.truncate = truncate
         self.connections = connections
+        self.plain_files = plain_files
+        self.folder_columns = folder_columns
         self.declare(_files(source), _table(table, self.places))
 
     def trace(self, namespaces: Namespaces) -> Trace:
@@ -85,6 +91,8 @@ class CopyParquetOperator(MetropulseOperator):
             create=self.create,
             truncate=self.truncate,
             connections=self.connections,
+            plain_files=self.plain_files,
+            folder_columns=self.folder_columns,
             progress=self.progress,
         )
 
@@ -110,6 +118,8 @@ class MergeSnapshotOperator(MetropulseOperator):
         valid_from: Name of the column with the first instant of a version.
         valid_to: Name of the column with the first instant after it.
         current: Name of the column that flags open versions; None for no such column.
+        plain_files: Read the files of a Delta Lake, Hudi or Iceberg table as they are.
+        folder_columns: Make columns of ``key=value`` folders.
         **kwargs: Those of `MetropulseOperator`.
     """
 
@@ -135,6 +145,8 @@ class MergeSnapshotOperator(MetropulseOperator):
         valid_from: str = "valid_from",
         valid_to: str = "valid_to",
         current: str | None = "is_current",
+        plain_files: bool = False,
+        folder_columns: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -156,6 +168,8 @@ class MergeSnapshotOperator(MetropulseOperator):
             "valid_from": valid_from,
             "valid_to": valid_to,
             "current": current,
+            "plain_files": plain_files,
+            "folder_columns": folder_columns,
         }
         self.declare(_files(snapshot), _table(table, self.places))
 
@@ -188,6 +202,8 @@ class RollupHourlyOperator(MetropulseOperator):
         measures: By name of the result: ``"count"``, or a pair of operation and column.
         partial: Write a state for a later `merge`.
         merge: The sources are such states; neither keys, time nor measures are given then.
+        plain_files: Read the files of a Delta Lake, Hudi or Iceberg table as they are.
+        folder_columns: Make columns of ``key=value`` folders.
         **kwargs: Those of `MetropulseOperator`.
     """
 
@@ -203,6 +219,8 @@ class RollupHourlyOperator(MetropulseOperator):
         measures: Mapping[str, Measure] | None = None,
         partial: bool = False,
         merge: bool = False,
+        plain_files: bool = False,
+        folder_columns: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -213,6 +231,8 @@ class RollupHourlyOperator(MetropulseOperator):
         self.measures = measures
         self.partial_state = partial
         self.merge = merge
+        self.plain_files = plain_files
+        self.folder_columns = folder_columns
         self.declare(_files(source), _files(target))
 
     def trace(self, namespaces: Namespaces) -> Trace:
@@ -232,5 +252,7 @@ class RollupHourlyOperator(MetropulseOperator):
             measures=self.measures or {},
             partial=self.partial_state,
             merge=self.merge,
+            plain_files=self.plain_files,
+            folder_columns=self.folder_columns,
             progress=self.progress,
         )

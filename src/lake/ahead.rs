@@ -1,0 +1,125 @@
+//! Reads row groups of files in their order. While some are decoded, the next remote ones are fetched: a bounded number of
+//! requests and bytes at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::files::{ParquetFile, ParquetTable};
+use super::find::REQUESTS;
+use super::ranges::Fetched;
+use super::read::PartReader;
+use crate::error::{Error, Result};
+
+/// Row groups: the number of each one's file, and its own.
+pub type Units = Vec<(usize, usize)>;
+
+/// Bytes that may be fetched before they are asked for.
+const AHEAD_BYTES: u64 = 64 << 20;
+
+/// The row groups of a table's files as units that threads may share.
+#[derive(Debug)]
+pub struct TableReader {
+    table: ParquetTable,
+    /// File and row group.
+    units: Units,
+    columns: Vec<String>,
+    runtime: Option<Handle>,
+    ahead: Mutex<Ahead>,
+}
+
+/// What is being fetched.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// The first unit that nothing was done for yet.
+    next: usize,
+    /// By unit: bytes and work.
+    under_way: HashMap<usize, (u64, JoinHandle<Result<Fetched>>)>,
+    bytes: u64,
+}
+
+impl TableReader {
+    /// A reader of these row groups and columns, or of all. What is fetched ahead is fetched on the runtime of the caller.
+    pub fn new(table: ParquetTable, units: Option<Units>, columns: Option<Vec<String>>) -> Self {
+        let files = table.files.iter().enumerate();
+        let groups = files.flat_map(|(number, file)| (0..file.row_groups()).map(move |group| (number, group)));
+        let units = units.unwrap_or_else(|| groups.collect());
+        let all = || table.schema.fields().iter().map(|field| field.name().clone()).collect();
+        let columns = columns.unwrap_or_else(all);
+        Self { columns, table, units, runtime: Handle::try_current().ok(), ahead: Mutex::default() }
+    }
+
+    /// The files.
+    pub fn files(&self) -> &[ParquetFile] {
+        &self.table.files
+    }
+
+    /// The columns of all files together.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.table.schema)
+    }
+
+    /// How many row groups there are.
+    pub fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    /// Rows of all units.
+    pub fn rows(&self) -> u64 {
+        self.units.iter().map(|(file, group)| self.table.files[*file].rows(*group)).sum()
+    }
+
+    /// The file and the row group of a unit.
+    pub fn unit(&self, unit: usize) -> (&ParquetFile, usize) {
+        let (file, group) = self.units[unit];
+        (&self.table.files[file], group)
+    }
+
+    /// Streams a unit. Blocking; not to be called from a thread that drives the runtime.
+    pub fn read(&self, unit: usize, batch_rows: usize) -> Result<PartReader> {
+        let (file, group) = self.unit(unit);
+        let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
+        let fetched = self.fetched(unit, &columns)?;
+        file.read_fetched(group, &columns, batch_rows, fetched)
+    }
+
+    fn fetched(&self, unit: usize, columns: &[&str]) -> Result<Fetched> {
+        let Some(runtime) = &self.runtime else { return Ok(Fetched::default()) };
+        let work = {
+            let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+            // Units that others take in the meantime begin their own.
+            ahead.next = ahead.next.max(unit);
+            while ahead.next < self.units.len() && ahead.under_way.len() < REQUESTS {
+                let (file, group) = self.unit(ahead.next);
+                if let Some((bytes, work)) = file.fetch(group, columns) {
+                    if ahead.bytes > 0 && ahead.bytes + bytes > AHEAD_BYTES {
+                        break;
+                    }
+                    let number = ahead.next;
+                    ahead.bytes += bytes;
+                    ahead.under_way.insert(number, (bytes, runtime.spawn(work)));
+                }
+                ahead.next += 1;
+            }
+            let work = ahead.under_way.remove(&unit);
+            ahead.bytes -= work.as_ref().map_or(0, |(bytes, _)| *bytes);
+            work
+        };
+        match work {
+            None => Ok(Fetched::default()),
+            Some((_, work)) => {
+                runtime.block_on(work).map_err(|e| Error::internal("fetching ahead broke off").because(e))?
+            }
+        }
+    }
+}
+
+impl Drop for TableReader {
+    fn drop(&mut self) {
+        let ahead = self.ahead.get_mut().unwrap_or_else(PoisonError::into_inner);
+        ahead.under_way.values().for_each(|(_, work)| work.abort());
+    }
+}
