@@ -113,3 +113,39 @@ def test_a_lake_that_refuses_ends_the_wait_with_its_error(tmp_path):
 
     with pytest.raises(mp.ConfigError, match="ftp"):
         asyncio.run(asyncio.wait_for(wait(), 5))
+
+
+def test_who_watches_hears_each_change_in_the_loop_of_the_caller(tmp_path):
+    """What is missing, which file is not as the manifest says, and what keeps the lake from answering."""
+    seen: list[mp.Report] = []
+
+    def watch(found: mp.Report) -> None:
+        assert asyncio.get_running_loop() is not None
+        seen.append(found)
+
+    async def wait() -> mp.Report:
+        p = mp.Pipeline(lake=tmp_path / "raw")
+        waiting = asyncio.create_task(
+            p.wait_for_partition(DT, required=["routes", "trips"], poll_seconds=0.02, stable_seconds=None, watch=watch)
+        )
+        steps = [
+            lambda: put(tmp_path / "raw", "routes"),
+            lambda: put(tmp_path / "raw", "trips"),
+            lambda: (manifest(tmp_path / "raw", "routes", "trips"), (trips.write_bytes(trips.read_bytes()[:100]))),
+            lambda: put(tmp_path / "raw", "trips"),
+        ]
+        trips = tmp_path / "raw" / f"dt={DT}" / "trips.parquet"
+        for step in steps:
+            await asyncio.sleep(0.3)
+            step()
+        return await waiting
+
+    assert asyncio.run(asyncio.wait_for(wait(), 20)).has_manifest
+    assert "does not exist" in seen[0]["error"], "the lake itself was not there"
+    assert next(found.missing for found in seen[1:] if found.get("missing")) == ("trips",)
+    [cut] = [found for found in seen if found.get("differing")]
+    size = (DATA / f"dt={DT}" / "trips.parquet").stat().st_size
+    assert cut.differing == (mp.Report({"path": f"dt={DT}/trips.parquet", "bytes": 100, "manifest_bytes": size}),)
+    assert cut.missing == ()
+    assert cut.last_change.startswith(time.strftime("%Y-", time.gmtime()))
+    assert len(seen) < 12, "only changes are told"
