@@ -30,6 +30,7 @@ __all__ = [
     "concrete",
     "facts_asset",
     "file_asset",
+    "files_of",
     "mart_asset",
     "raw_asset",
     "table_asset",
@@ -142,6 +143,20 @@ def file_asset(place: str) -> Asset | None:
     if "{{" in place or any(sign in place for sign in "*?["):
         return None
     return Asset(uri=_lake_base(place), group=GROUP)
+
+
+def files_of(source: Any) -> list[Asset]:
+    """Return the assets of the files that an author named.
+
+    Args:
+        source: A path or URL, or a list of them; of a template, or of what another task returns, nothing is known yet.
+
+    Returns:
+        The assets.
+    """
+    places = [source] if isinstance(source, str) else source if isinstance(source, (list, tuple)) else []
+    found = [file_asset(place) for place in places if isinstance(place, str)]
+    return [asset for asset in found if asset is not None]
 
 
 def assets_of(kinds: Iterable[str], places: Places) -> list[Asset | AssetAlias]:

@@ -87,6 +87,10 @@ class Columns:
         """Return the raw dataset that feeds a table."""
         return (self._known.get(table) or {}).get("dataset") or None
 
+    def is_raw(self, name: str) -> bool:
+        """Return whether this is the name of a raw dataset."""
+        return name in self._datasets
+
     def raw(self, dataset: str) -> list[tuple[str, str]]:
         """Return names and types of the columns of a raw dataset."""
         return [(column["name"], column["type"]) for column in self._datasets[dataset]["columns"]]

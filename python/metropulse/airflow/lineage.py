@@ -17,7 +17,13 @@ from metropulse.airflow.column_lineage import Columns
 if TYPE_CHECKING:
     from metropulse.settings import Settings
 
-__all__ = ["Namespaces", "Trace", "facets_of"]
+__all__ = ["Namespaces", "Trace", "facets_of", "names_of"]
+
+# The raw datasets that an agency's feeds become.
+_FEEDS = {
+    "ingest_gtfs": ("routes", "stops", "shapes", "scheduled_trips", "scheduled_stop_times"),
+    "ingest_gtfs_rt": ("trips", "vehicle_positions", "trip_updates", "alerts"),
+}
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,15 @@ def facets_of(trace: Trace | None) -> Any:
         facets.add(step)
     facets.add_files()
     errors = {"metropulse_error": _error_facet(trace.error)} if trace.error else {}
-    inputs, outputs = list(facets.inputs.values()), list(facets.outputs.values())
+    inputs = list(facets.inputs.values())
+    outputs = [] if trace.report.get("dry_run") else list(facets.outputs.values())
     return operator_lineage(inputs=inputs, outputs=outputs, run_facets=errors)
+
+
+def names_of(source: Any) -> list[str]:
+    """Return the paths and URLs that an author named; of anything else nothing is known."""
+    given = source if isinstance(source, (list, tuple)) else [source]
+    return [name for name in given if isinstance(name, str)]
 
 
 class _Facets:
@@ -99,11 +112,13 @@ class _Facets:
         if step == "load_calendar":
             self._write("dwh.dim_date", {}, dt)
             self._write("dwh.dim_time", {}, dt)
+        for dataset in _FEEDS.get(step, ()):
+            self._write_raw(dataset, {})
         if step == "wait":
             for dataset in report.get("datasets", ()):
                 self._read_raw(dataset, {}, dt)
         for name, counts in (report.get("tables") or {}).items():
-            if step == "generate":
+            if self._columns.is_raw(name):
                 self._write_raw(name, counts)
                 continue
             self._write(name, counts, dt, from_lake=report.get("source") == "lake")

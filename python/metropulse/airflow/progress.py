@@ -184,7 +184,7 @@ def _line(label: str, done: int, total: int, more: int, since_seconds: float, ph
 
 
 def _dates(dates: Sequence[Any]) -> str:
-    named = ", ".join(map(str, dates[:_MOST_DATES]))
+    named = ", ".join(str(date["dt"] if isinstance(date, Mapping) else date) for date in dates[:_MOST_DATES])
     return named + (f" and {len(dates) - _MOST_DATES} more" if len(dates) > _MOST_DATES else "")
 
 

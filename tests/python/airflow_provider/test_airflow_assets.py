@@ -64,6 +64,8 @@ RAW, FACTS = "s3://transport/dt=", f"{WAREHOUSE}/dwh/facts"
     ("operator", "arguments", "inlets", "outlets"),
     [
         ("GenerateRawOperator", {}, [], [RAW]),
+        ("IngestGtfsOperator", {"source": "s3://feeds/gtfs.zip"}, ["s3://feeds/gtfs.zip"], [RAW]),
+        ("IngestGtfsRtOperator", {"sources": "/recordings"}, ["file:///recordings"], [RAW]),
         ("LoadCalendarOperator", {}, [], [f"{WAREHOUSE}/dwh/dim_date", f"{WAREHOUSE}/dwh/dim_time"]),
         ("StageRawOperator", {}, [RAW], STAGING),
         ("LoadDimensionsOperator", {}, [RAW], DIMENSIONS),

@@ -69,14 +69,14 @@ def test_every_operator_sensor_trigger_and_hook_is_described():
     info = get_provider_info()
     described = {kind: {m for entry in info[kind] for m in entry["python-modules"]} for kind in kinds}
     assert described == found
-    assert len(found["operators"]) == 4
+    assert len(found["operators"]) == 5
 
 
 def test_operators_can_be_imported_from_one_place():
     from metropulse.airflow import operators
-    from metropulse.airflow.operators import arrivals, day, operations, tables
+    from metropulse.airflow.operators import arrivals, day, feeds, operations, tables
 
-    modules = (arrivals, day, operations, tables)
+    modules = (arrivals, day, feeds, operations, tables)
     assert sorted(operators.__all__) == sorted(name for module in modules for name in module.__all__)
 
 

@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("airflow.providers.openlineage")
 
+from test_airflow_tasks import NEEDED
+
 from answers import DATA
 from metropulse.airflow import operators as ops
 from metropulse.airflow.column_lineage import MART_SOURCES
@@ -122,6 +124,15 @@ def test_files_and_tables_of_ones_own_are_told():
     assert outputs["dwh.public.t"].outputFacets["outputStatistics"].rowCount == 7
 
 
+def test_a_feed_becomes_raw_datasets():
+    _, inputs, outputs = told(
+        {"step": "ingest_gtfs", "days": [{"dt": "2024-05-01"}]}, files_read=["s3://feeds/gtfs.zip"]
+    )
+    assert [(d.namespace, d.name) for d in inputs.values()] == [("s3://feeds", "gtfs.zip")]
+    assert "dt=*/scheduled_trips" in outputs
+    assert told({"step": "ingest_gtfs", "days": [], "dry_run": True})[2] == {}
+
+
 def test_an_error_is_told_with_its_kind_place_and_remedy():
     error = {"error": "data", "message": "found 3", "retryable": False, "context": {"file": "x.parquet"}}
     facet = told({}, error=error)[0].run_facets["metropulse_error"]
@@ -135,13 +146,7 @@ def test_an_error_is_told_with_its_kind_place_and_remedy():
 
 @pytest.mark.parametrize("operator", [*OPERATORS, RawPartitionSensor])
 def test_every_operator_and_the_sensor_answer_also_when_they_did_not_come_far(operator):
-    needed = {
-        "CopyParquetOperator": {"source": "a.parquet", "table": "t"},
-        "MergeSnapshotOperator": {"snapshot": "a.parquet", "table": "t", "key": "k"},
-        "RewindOperator": {"to": "2024-05-01"},
-        "RollupHourlyOperator": {"source": "a.parquet", "target": "b.parquet"},
-    }
-    made = operator(task_id="t", **needed.get(operator.__name__, {}))
+    made = operator(task_id="t", **NEEDED.get(operator.__name__, {}))
     assert made.get_openlineage_facets_on_complete(None).outputs == []
 
 

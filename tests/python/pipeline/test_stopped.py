@@ -65,7 +65,7 @@ def test_a_step_that_published_nothing_says_so(pipeline_on):
     p.apply_schema()
     with holding(p, "staging.routes_raw"):
         threading.Timer(1.5, p.cancel).start()
-        with pytest.raises(mp.CancelledError, match="stopped by the caller; .*nothing was published"):
+        with pytest.raises(mp.CancelledError, match=r"stopped by the caller; .*nothing was published"):
             p.stage(DT)
     assert p.warehouse.query(STAGED).to_pylist() == [{"routes": 0, "trips": 0}]
 

@@ -184,7 +184,8 @@ class MetropulseOperator(BaseOperator):
     def _days(self, context: Context, report: Report) -> list[str]:
         """Return the raw days that the events are partitions of; none where nothing names one."""
         if report.get("days"):
-            return list(report["days"])
+            # A feed tells more of each of its days than which it is.
+            return [str(day["dt"] if isinstance(day, Mapping) else day) for day in report["days"]]
         try:
             return [report.get("dt") or resolve_partition(context, getattr(self, "dt", None))]
         except ConfigError:

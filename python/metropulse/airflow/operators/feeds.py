@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from metropulse.airflow.assets import files_of
+from metropulse.airflow.lineage import Namespaces, Trace, names_of
 from metropulse.airflow.operators.base import COMMON_FIELDS, PartitionOperator
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ class IngestGtfsOperator(PartitionOperator):
         **kwargs: Those of `PartitionOperator`.
     """
 
+    writes = ("raw",)
+
     template_fields: Sequence[str] = ("source", "dt", "days", "feed", "folder", *COMMON_FIELDS)
 
     def __init__(
@@ -48,6 +52,7 @@ class IngestGtfsOperator(PartitionOperator):
         self.feed = feed
         self.folder = folder
         self.only_report = dry_run
+        self.declare(files_of(source), ())
 
     def open(self) -> AbstractContextManager[Pipeline]:
         """Open the lake alone."""
@@ -62,7 +67,12 @@ class IngestGtfsOperator(PartitionOperator):
             feed=self.feed,
             folder=self.folder,
             dry_run=self.only_report,
+            progress=self.progress,
         )
+
+    def trace(self, namespaces: Namespaces) -> Trace:
+        """Return what is kept of the task for its lineage."""
+        return Trace(namespaces, files_read=names_of(self.source))
 
 
 class IngestGtfsRtOperator(PartitionOperator):
@@ -75,6 +85,8 @@ class IngestGtfsRtOperator(PartitionOperator):
         dt: The service date; the run's own when None.
         **kwargs: Those of `PartitionOperator`.
     """
+
+    writes = ("raw",)
 
     template_fields: Sequence[str] = ("sources", "schedule", "dt", *COMMON_FIELDS)
 
@@ -91,6 +103,7 @@ class IngestGtfsRtOperator(PartitionOperator):
         self.sources = sources
         self.schedule = schedule
         self.only_report = dry_run
+        self.declare(files_of(sources), ())
 
     def open(self) -> AbstractContextManager[Pipeline]:
         """Open the lake alone."""
@@ -100,4 +113,10 @@ class IngestGtfsRtOperator(PartitionOperator):
         """Ingest the recordings."""
         dt = self.partition(context)
         with pipeline.with_access_to(self.sources) as lent:
-            return lent.ingest_gtfs_rt(self.sources, dt, schedule=self.schedule, dry_run=self.only_report)
+            return lent.ingest_gtfs_rt(
+                self.sources, dt, schedule=self.schedule, dry_run=self.only_report, progress=self.progress
+            )
+
+    def trace(self, namespaces: Namespaces) -> Trace:
+        """Return what is kept of the task for its lineage."""
+        return Trace(namespaces, files_read=names_of(self.sources))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from metropulse.airflow.assets import Places, file_asset, table_asset
-from metropulse.airflow.lineage import Namespaces, Trace
+from metropulse.airflow.assets import Places, files_of, table_asset
+from metropulse.airflow.lineage import Namespaces, Trace, names_of
 from metropulse.airflow.operators.base import COMMON_FIELDS, MetropulseOperator
 from metropulse.airflow.partitions import resolve_partition
 
@@ -22,20 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["CopyParquetOperator", "MergeSnapshotOperator", "RollupHourlyOperator"]
 
 
-def _files(source: Any) -> list[Any]:
-    """Return the assets of files; of a template, or of what another task returns, nothing is known yet."""
-    places = [source] if isinstance(source, str) else source if isinstance(source, (list, tuple)) else []
-    return [file_asset(place) for place in places if isinstance(place, str)]
-
-
 def _table(table: Any, places: Places) -> list[Any]:
     known = isinstance(table, str) and "{{" not in table and places.known("warehouse")
     return [table_asset(table, **vars(places))] if known else []
-
-
-def _names(source: Any) -> list[str]:
-    given = source if isinstance(source, (list, tuple)) else [source]
-    return [name for name in given if isinstance(name, str)]
 
 
 class CopyParquetOperator(MetropulseOperator):
@@ -74,11 +63,11 @@ class CopyParquetOperator(MetropulseOperator):
         self.connections = connections
         self.plain_files = plain_files
         self.folder_columns = folder_columns
-        self.declare(_files(source), _table(table, self.places))
+        self.declare(files_of(source), _table(table, self.places))
 
     def trace(self, namespaces: Namespaces) -> Trace:
         """Return what is kept of the task for its lineage."""
-        return Trace(namespaces, files_read=_names(self.source), table_written=self.table)
+        return Trace(namespaces, files_read=names_of(self.source), table_written=self.table)
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Copy the files."""
@@ -171,11 +160,11 @@ class MergeSnapshotOperator(MetropulseOperator):
             "plain_files": plain_files,
             "folder_columns": folder_columns,
         }
-        self.declare(_files(snapshot), _table(table, self.places))
+        self.declare(files_of(snapshot), _table(table, self.places))
 
     def trace(self, namespaces: Namespaces) -> Trace:
         """Return what is kept of the task for its lineage."""
-        return Trace(namespaces, files_read=_names(self.snapshot), table_written=self.table)
+        return Trace(namespaces, files_read=names_of(self.snapshot), table_written=self.table)
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Merge the files."""
@@ -233,11 +222,11 @@ class RollupHourlyOperator(MetropulseOperator):
         self.merge = merge
         self.plain_files = plain_files
         self.folder_columns = folder_columns
-        self.declare(_files(source), _files(target))
+        self.declare(files_of(source), files_of(target))
 
     def trace(self, namespaces: Namespaces) -> Trace:
         """Return what is kept of the task for its lineage."""
-        return Trace(namespaces, files_read=_names(self.source), file_written=self.target)
+        return Trace(namespaces, files_read=names_of(self.source), file_written=self.target)
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Write the rollup."""
