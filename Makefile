@@ -20,13 +20,14 @@ export PATH := $(BIN):$(PATH)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The environment follows pyproject.toml, the native module its sources: each is made anew only when they change.
+# The environment follows pyproject.toml (all extras but the clouds' providers, which no test imports), the native module its sources: each is made anew only when they change.
 $(VENV)/.ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "metropulse needs Python 3.11 or later; none was found, set PYTHON=" >&2; exit 1; }
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "metropulse needs Python 3.11 or later, found " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	  print(*p["dependencies"], *sum(p["optional-dependencies"].values(), []), sep="\n")' > $(VENV)/requirements.txt
+	  extras = p["optional-dependencies"]; \
+	  print(*p["dependencies"], *(line for name in ("embedded", "airflow", "spark", "dev") for line in extras[name]), sep="\n")' > $(VENV)/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/requirements.txt
 	touch $@
 
