@@ -71,19 +71,21 @@ impl Names {
 
     /// A column of numbers as a dictionary of the texts that stand in it.
     pub(super) fn column(&self, numbers: impl ExactSizeIterator<Item = Name>) -> Result<ArrayRef> {
-        let mut places: hashbrown::HashMap<Name, i32> = hashbrown::HashMap::new();
-        let (mut last, mut place) = (NONE, None);
+        // Where each text stands in this column's dictionary, by number.
+        let mut places = vec![-1; self.ends.len()];
+        let (mut last, mut place, mut count) = (NONE, None, 0);
         let mut texts = StringBuilder::new();
         let keys: Int32Array = numbers
             .map(|name| {
                 if name != last {
                     last = name;
-                    let next = places.len() as i32;
-                    place = (name != NONE).then(|| {
-                        *places.entry(name).or_insert_with(|| {
+                    place = places.get_mut(name as usize).filter(|_| name != NONE).map(|place| {
+                        if *place < 0 {
                             texts.append_value(self.text(name));
-                            next
-                        })
+                            *place = count;
+                            count += 1;
+                        }
+                        *place
                     });
                 }
                 place

@@ -53,6 +53,7 @@ pub(super) struct Row {
 #[derive(Clone, Copy, Debug)]
 struct Last {
     said: Said,
+    vehicle: Name,
     recording: u64,
     order: i64,
 }
@@ -111,7 +112,7 @@ impl Positions {
         let vehicle = self.vehicle(report, entity);
         let (said, is_new) = self.said(report, vehicle);
         let order = poll.order(report.timestamp);
-        let now = Last { said, recording: poll.number, order };
+        let now = Last { said, vehicle: self.last[vehicle].vehicle, recording: poll.number, order };
         if !is_new {
             let last = &self.last[vehicle];
             let repeats = last.said == said;
@@ -126,7 +127,7 @@ impl Positions {
             }
         }
         self.last[vehicle] = now;
-        self.row(report, said, poll, service)
+        self.row(report, &now, poll, service)
     }
 
     /// The place of a report's vehicle among those that were seen; a new one gets the next.
@@ -146,7 +147,8 @@ impl Positions {
     fn said(&mut self, report: &Report<'_>, vehicle: usize) -> (Said, bool) {
         let is_new = vehicle == self.last.len();
         if is_new {
-            self.last.push(Last { said: Said::default(), recording: 0, order: i64::MIN });
+            let name = self.names.number(report.vehicle.name());
+            self.last.push(Last { said: Said::default(), vehicle: name, recording: 0, order: i64::MIN });
         }
         let (last, names) = (self.last[vehicle].said, &mut self.names);
         let said = Said {
@@ -170,7 +172,8 @@ impl Positions {
         (said, is_new)
     }
 
-    fn row<'s>(&mut self, report: &Report<'_>, said: Said, poll: &Poll, service: &'s mut Service) -> Taken<'s> {
+    fn row<'s>(&mut self, report: &Report<'_>, now: &Last, poll: &Poll, service: &'s mut Service) -> Taken<'s> {
+        let (said, vehicle) = (now.said, now.vehicle);
         let event_micros = report.timestamp.map(micros).or(poll.header_micros);
         let date = start_date(report.trip.start_date);
         self.counts.bad_start_dates += u64::from(date.is_none() && said.start_date != NONE);
@@ -182,7 +185,6 @@ impl Positions {
             *self.counts.other_days.entry(day).or_default() += 1;
             return Taken::Nothing;
         }
-        let vehicle = self.names.number(report.vehicle.name());
         let limit = poll.header_micros.map_or(poll.now_micros, |header| (header + AHEAD_MICROS).min(poll.now_micros));
         self.counts.in_the_future += u64::from(event_micros.is_some_and(|at| at > limit));
         self.counts.without_vehicle += u64::from(vehicle == NONE);

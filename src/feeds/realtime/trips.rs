@@ -35,6 +35,8 @@ struct Performed {
 pub(super) struct Trips {
     known: HashMap<Key, usize>,
     all: Vec<Performed>,
+    /// Which trip each vehicle was on in its last report, by the vehicle's number.
+    latest: Vec<usize>,
 }
 
 impl Trips {
@@ -48,7 +50,14 @@ impl Trips {
         let key = (trip, scheduled.unwrap_or_else(|| padded(row.said.start_time, names)), row.vehicle);
         let place = place(row);
         let next = self.all.len();
-        let index = *self.known.entry(key).or_insert(next);
+        let index = match self.latest.get(row.vehicle as usize) {
+            Some(latest) if self.all.get(*latest).is_some_and(|trip| trip.key == key) => *latest,
+            Some(_) | None => *self.known.entry(key).or_insert(next),
+        };
+        if self.latest.len() <= row.vehicle as usize {
+            self.latest.resize(row.vehicle as usize + 1, 0);
+        }
+        self.latest[row.vehicle as usize] = index;
         if index == next {
             let (first_micros, last_micros) = (at, at);
             self.all.push(Performed { key, route: row.said.route, first_micros, last_micros, place, distance_m: 0.0 });
