@@ -11,7 +11,6 @@ from protocol import Arm, Trial, measure, options
 from rollup import COLUMNS, POSITIONS, TRIPS, made
 
 CORES = 2
-BOUND = "each call plans two jobs and moves its states from Python to the driver, which takes about half a second whatever the rows"
 
 
 def session() -> Any:
@@ -108,7 +107,6 @@ def main() -> None:
             ours=Arm("metropulse", "spark_rollup:Kernels", arguments),
             peer=Arm("pyspark", "spark_rollup:SparkSql", arguments),
             required=4.0,
-            bounded_by=BOUND,
         )
 
 
