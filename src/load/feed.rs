@@ -54,15 +54,12 @@ pub struct Origin {
     pub lacks: Vec<String>,
 }
 
-/// What every source must keep, whoever reads it: it has columns, and no two of one name. `name` is what messages call it.
+/// What every source must keep, whoever reads it: no two columns of one name. `name` is what messages call it.
 ///
 /// # Errors
 /// `Schema`, naming source and column.
 pub fn check_columns(name: &str, schema: &Schema) -> Result<()> {
     let mut names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    if names.is_empty() {
-        return Err(Error::schema(format!("{name} has no columns")).with("file", name));
-    }
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(()),

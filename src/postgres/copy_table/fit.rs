@@ -40,6 +40,9 @@ pub(super) fn columns(table: &Table, origins: &[Origin]) -> Result<Vec<(String, 
             )
         }));
     }
+    if first.schema.fields().is_empty() {
+        misfits.push(format!("{}: has no columns", first.name));
+    }
     if misfits.is_empty() {
         let typed =
             first.schema.fields().iter().filter_map(|f| Some((f.name().clone(), by_name.get(f.name().as_str())?.pg?)));
