@@ -27,6 +27,11 @@ _BUSIEST = """
     select route_id, name, transport_type, toString(hour_bucket) as hour, trip_cnt, round(avg_speed, 1) as avg_speed
     from mart_route_hourly order by trip_cnt desc, hour_bucket, route_id limit 8
 """
+_BUSIEST_SCHEDULE = """
+    select route_id, name, transport_type, toString(hour_bucket) as hour, trip_cnt, scheduled_trip_cnt,
+        round(avg_speed, 1) as avg_speed
+    from mart_route_hourly order by scheduled_trip_cnt desc, hour_bucket, route_id limit 8
+"""
 _BUSIEST_TELEMETRY = """
     select route_id, name, transport_type, toString(hour_bucket) as hour, trip_cnt, round(avg_speed, 1) as avg_speed
     from mart_route_hourly where avg_speed is not null order by avg_speed desc, hour_bucket, route_id limit 8
@@ -39,6 +44,8 @@ class Plan:
 
     state: str
     raw: str | None = None
+    gtfs: str | None = None
+    gtfs_rt: tuple[str, ...] = ()
     start: str = "2024-05-01"
     days: int = 3
     seed: int = 7
@@ -104,6 +111,7 @@ def run_demo(plan: Plan, *, quiet: bool = False) -> Outcome:
     Raises:
         ConfigError: Airflow or the embedded engines are not installed.
         NotFoundError: The raw folder holds no day.
+        MetropulseError: The agency's feed or recordings cannot be read.
     """
     from metropulse.airflow import local
 
@@ -125,14 +133,32 @@ def run_demo(plan: Plan, *, quiet: bool = False) -> Outcome:
         say.line("starting PostgreSQL and ClickHouse under " + plan.state)
         with Pipeline.embedded(state, lake=lake, time_zone=plan.time_zone or None) as pipeline:
             generated = None
-            if not plan.raw:
+            if plan.gtfs:
+                generated = _ingest(pipeline, plan, days, say)
+            elif not plan.raw:
                 say.line(f"generating {plan.days} days of raw data, seed {plan.seed}")
                 generated = pipeline.generate(plan.start, plan.days, seed=plan.seed, scale=plan.scale).to_dict()
             say.line("preparing Airflow's metadata")
             local.prepare()
-            runs = _runs(days, say, extra)
-            busiest = _busiest(pipeline) if all(_succeeded(run) for run in runs) else []
+            # Recordings need not cover every day that the timetable has.
+            expected = days if plan.gtfs else days[:1]
+            runs = _runs(days, say, _required([lake / f"dt={day}" for day in expected]))
+            busiest = (
+                _busiest(pipeline, _BUSIEST_SCHEDULE if plan.gtfs else _BUSIEST)
+                if all(_succeeded(run) for run in runs)
+                else []
+            )
     return Outcome(plan, str(lake), str(log), generated, tuple(runs), tuple(busiest), time.monotonic() - started)
+
+
+def _ingest(pipeline: Pipeline, plan: Plan, days: Sequence[str], say: _Teller) -> dict[str, Any]:
+    """Write the feed's days, and what recordings say of each, into the lake."""
+    say.line(f"reading the timetable of {len(days)} day{'s' * (len(days) != 1)} from {plan.gtfs}")
+    reports = [pipeline.ingest_gtfs(str(plan.gtfs), days[0], days=len(days))]
+    for day in days if plan.gtfs_rt else ():
+        say.line(f"reading what the recordings say of {day}")
+        reports.append(pipeline.ingest_gtfs_rt(list(plan.gtfs_rt), day))
+    return {name: sum(report[name] for report in reports) for name in ("rows", "bytes", "seconds")}
 
 
 class _Teller:
@@ -150,11 +176,11 @@ class _Teller:
             print(text, end=" ", file=self._screen, flush=True)
 
 
-def _runs(days: Sequence[str], say: _Teller, extra: dict[str, str]) -> list[RunResult]:
+def _runs(days: Sequence[str], say: _Teller, required: str) -> list[RunResult]:
     from metropulse.airflow import local
 
     # The files lie still: a folder without a manifest need not be watched for changes.
-    conf = {"stable_seconds": 0, "required": _required(Path(extra["lake"], f"dt={days[0]}"))}
+    conf = {"stable_seconds": 0, "required": required}
     runs: list[RunResult] = []
     for day in days:
         say.step(f"{local.DAG_ID} {day}:")
@@ -169,15 +195,17 @@ def _succeeded(run: RunResult) -> bool:
     return run.state == "success" and bool(run.tasks) and all(task.state == "success" for task in run.tasks)
 
 
-def _required(folder: Path) -> str:
-    """Name the datasets of the first day, so that a later day that lacks one of them is noticed."""
-    present = {entry.name.removesuffix(".parquet") for entry in folder.iterdir()} if folder.is_dir() else set()
-    return ",".join(name for name in DATASETS if name in present)
+def _required(folders: Sequence[Path]) -> str:
+    """Name the datasets that all these days have, so that a day which lacks one of them is noticed."""
+    present = [
+        {entry.name.removesuffix(".parquet") for entry in folder.iterdir()} for folder in folders if folder.is_dir()
+    ]
+    return ",".join(name for name in DATASETS if present and all(name in day for day in present))
 
 
-def _busiest(pipeline: Pipeline) -> list[dict[str, Any]]:
-    rows = pipeline.mart.query(_BUSIEST).to_pylist()
-    if rows and not rows[0]["trip_cnt"]:
+def _busiest(pipeline: Pipeline, query: str) -> list[dict[str, Any]]:
+    rows = pipeline.mart.query(query).to_pylist()
+    if rows and not (rows[0]["trip_cnt"] or rows[0].get("scheduled_trip_cnt")):
         rows = pipeline.mart.query(_BUSIEST_TELEMETRY).to_pylist()
     return rows
 

@@ -30,6 +30,7 @@ __all__ = ["COMMANDS"]
         "demo",
         "demo --days 1 --scale 0.2",
         "demo --raw /data/raw --time-zone America/Chicago    your own dt= folders",
+        "demo --gtfs gtfs.zip --gtfs-rt recordings/ --start 2024-05-01 --days 1 --time-zone America/Chicago",
     ),
 )
 @click.option(
@@ -38,20 +39,46 @@ __all__ = ["COMMANDS"]
     type=click.Path(exists=True, file_okay=False),
     help="Load the dt= folders in this folder instead of generated days. Nothing is written into it.",
 )
-@click.option("--days", type=click.IntRange(min=1), default=3, show_default=True, help="How many days to generate.")
-@click.option("--start", metavar="YYYY-MM-DD", default="2024-05-01", show_default=True, help="First generated day.")
+@click.option(
+    "--gtfs", metavar="FEED", help="Load days of this GTFS Schedule feed instead: a zip or folder, path or URL."
+)
+@click.option(
+    "--gtfs-rt",
+    metavar="RECORDINGS",
+    multiple=True,
+    help="With --gtfs: recordings of GTFS-Realtime, as file, folder, glob or URL. May be given several times.",
+)
+@click.option("--days", type=click.IntRange(min=1), default=3, show_default=True, help="How many days.")
+@click.option("--start", metavar="YYYY-MM-DD", help="First day. Default: 2024-05-01; with --gtfs it must be named.")
 @option(Pipeline.generate, "seed")
 @option(Pipeline.generate, "scale", type=click.FloatRange(min=0, min_open=True))
 @target_options(skip=("lake", "warehouse", "mart"))
-def demo(target: Target, raw: str | None, days: int, start: str, seed: int, scale: float) -> int:
-    """Run the Airflow DAG over generated days.
+def demo(
+    target: Target,
+    raw: str | None,
+    gtfs: str | None,
+    gtfs_rt: tuple[str, ...],
+    days: int,
+    start: str | None,
+    seed: int,
+    scale: float,
+) -> int:
+    """Run the Airflow DAG over generated days, or over an agency's own.
 
     The DAG itself runs in this process, on the embedded engines, over three days unless --days says otherwise.
     """
+    if raw and gtfs:
+        raise click.UsageError("--raw and --gtfs exclude each other: name the one that the days come from.")
+    if gtfs_rt and not gtfs:
+        raise click.UsageError("--gtfs-rt needs the timetable: name the agency's feed by --gtfs.")
+    if gtfs and not start:
+        raise click.UsageError("--gtfs needs --start: a service date within the feed's dates.")
     plan = Plan(
         state=target.own_state(),
         raw=raw,
-        start=start,
+        gtfs=gtfs,
+        gtfs_rt=gtfs_rt,
+        start=start or Plan.start,
         days=days,
         seed=seed,
         scale=scale,

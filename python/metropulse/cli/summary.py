@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from metropulse.cli.output import console, quality_table, size, table
@@ -31,12 +31,11 @@ def print_summary(outcome: Outcome) -> None:
     out.print(_steps(outcome.runs))
     if outcome.generated:
         rows, written = outcome.generated.get("rows", 0), outcome.generated.get("bytes", 0)
-        out.print(
-            f"Generated: {rows:,} rows, {size(written)} of Parquet, in {outcome.generated.get('seconds', 0):.1f} s"
-        )
+        verb = "Read from the feeds" if outcome.plan.gtfs else "Generated"
+        out.print(f"{verb}: {rows:,} rows, {size(written)} of Parquet, in {outcome.generated.get('seconds', 0):.1f} s")
     _print_quality(out, outcome.runs)
     if outcome.busiest:
-        by = "trips" if any(row["trip_cnt"] for row in outcome.busiest) else "mean speed"
+        by = _rank(outcome.busiest)
         out.print(f"[bold]Busiest route-hours of the mart[/], by {by}")
         out.print(_route_hours(outcome.busiest))
     for run in outcome.runs:
@@ -73,8 +72,8 @@ def _cell(task: TaskResult) -> tuple[str, str]:
         return f"[red]{task.state}[/]" if task.state == "failed" else f"[dim]{task.state}[/]", seconds
     report = task.report
     if report.get("checks") is not None:
-        passed = sum(bool(check.get("passed")) for check in report["checks"])
-        return f"{passed} of {len(report['checks'])} passed", seconds
+        failed = sum(not check.get("passed") for check in report["checks"])
+        return f"{_checked(report) - failed} of {_checked(report)} passed", seconds
     if report.get("unchanged"):
         return "unchanged", seconds
     rows = report.get("rows")
@@ -83,36 +82,54 @@ def _cell(task: TaskResult) -> tuple[str, str]:
 
 def _print_quality(out: Console, runs: Iterable[RunResult]) -> None:
     checks: dict[tuple[Any, Any], dict[str, Any]] = {}
+    checked = 0
     for run in runs:
         for task in run.tasks:
             report = task.report if task.report.get("checks") is not None else task.error.get("report") or {}
+            checked = max(checked, _checked(report))
             for check in report.get("checks", ()):
                 key = (check.get("table"), check.get("name"))
                 # Of the days' results for one check, a failure is what must be seen.
                 if key not in checks or not check.get("passed"):
                     checks[key] = check
     bad = [check for check in checks.values() if not check.get("passed")]
-    if checks:
+    if checked:
         said = "all passed" if not bad else f"{len(bad)} did not pass"
-        out.print(f"[bold]Quality[/]: {len(checks)} check{'s' * (len(checks) != 1)}, {said}")
+        out.print(f"[bold]Quality[/]: {checked} check{'s' * (checked != 1)}, {said}")
     if bad:
         out.print(quality_table(bad))
 
 
+def _checked(report: Mapping[str, Any]) -> int:
+    """Count the checks of a report, of which a task leaves only those that failed."""
+    return int(report.get("checked", len(report.get("checks", ()))))
+
+
+def _rank(rows: Iterable[dict[str, Any]]) -> str:
+    """Say what the route-hours are ordered by."""
+    rows = list(rows)
+    if any(row.get("scheduled_trip_cnt") for row in rows):
+        return "planned runs"
+    return "trips" if any(row["trip_cnt"] for row in rows) else "mean speed"
+
+
 def _route_hours(rows: Iterable[dict[str, Any]]) -> Any:
-    heads = ("route", "name", "type", "hour (UTC)", "trips", "km/h")
+    rows = list(rows)
+    planned = any("scheduled_trip_cnt" in row for row in rows)
+    heads = ("route", "name", "type", "hour (UTC)", *(("planned",) * planned), "trips", "km/h")
     cells = [
         (
             str(row["route_id"]),
             str(row["name"]),
             str(row["transport_type"]),
             str(row["hour"])[:16],
+            *((str(row.get("scheduled_trip_cnt")),) * planned),
             str(row["trip_cnt"]),
             "-" if row["avg_speed"] is None else str(row["avg_speed"]),
         )
         for row in rows
     ]
-    return table(heads, cells, right=("trips", "km/h"))
+    return table(heads, cells, right=("planned", "trips", "km/h"))
 
 
 def _print_places(out: Console, outcome: Outcome) -> None:

@@ -248,3 +248,25 @@ def test_execution_timeout_stops_a_native_step(pipeline_on, tmp_path):
     assert tasks["facts"]["state"] == "failed"
     assert 2 <= tasks["facts"]["seconds"] < 3.2, tasks
     assert "AirflowTaskTimeout" in printed
+
+
+@needs_real_data
+def test_an_agencys_feed_and_recordings_through_the_dag(state_dir):
+    feeds = REAL_DATA / "gtfs"
+    outcome = demo(
+        state_dir, "--gtfs", str(feeds / "ct.zip"), "--gtfs-rt", str(feeds / "ct-vehicle-positions.pb"),
+        "--start", "2023-11-07", "--days", "2", "--time-zone", "America/Los_Angeles",
+    )  # fmt: skip
+    assert [(run["dt"], run["state"]) for run in outcome["runs"]] == [
+        ("2023-11-07", "success"),
+        ("2023-11-08", "success"),
+    ]
+    assert outcome["busiest"][0]["scheduled_trip_cnt"] == 4
+    with mp.Pipeline.embedded(state_dir, time_zone="America/Los_Angeles") as p:
+        counts = "SELECT dt::text, count(*) FROM dwh.{} GROUP BY 1 ORDER BY 1"
+        planned = p.warehouse.query(counts.format("fact_scheduled_trip")).to_pylist()
+        assert [tuple(row.values()) for row in planned] == [("2023-11-07", 104), ("2023-11-08", 104)]
+        seen = p.warehouse.query(counts.format("fact_vehicle_position")).to_pylist()
+        assert [tuple(row.values()) for row in seen] == [("2023-11-07", 14)]
+        mart = p.mart.query("SELECT sum(scheduled_trip_cnt) n FROM mart_route_hourly").to_pylist()
+        assert mart == [{"n": 208}]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from click.testing import CliRunner
 
 from metropulse.airflow.local import RunResult, TaskResult, to_file
 from metropulse.cli.demo import Outcome, Plan, raw_days
+from metropulse.cli.engines import demo
 from metropulse.cli.summary import print_summary
 from metropulse.exceptions import ConfigError, NotFoundError
 
@@ -39,13 +43,14 @@ def test_days_are_found_in_order_and_odd_folders_are_named(tmp_path):
 def test_the_summary_shows_rows_quality_hours_places_and_what_is_next(capsys):
     stage = TaskResult("stage", "success", 1.5, {"rows": 34567})
     mart = TaskResult("mart", "success", 0.2, {"rows": 0, "unchanged": True})
-    quality = TaskResult("quality", "success", 0.3, {"checks": [CHECK]})
+    quality = TaskResult("quality", "success", 0.3, {"checks": [], "checked": 55})
     print_summary(outcome(stage, mart, quality))
     shown = capsys.readouterr().out
     for words in (
         "34,567",
         "unchanged",
-        "1 of 1 passed",
+        "55 of 55 passed",
+        "55 checks, all passed",
         "Ring [1]",
         "2024-05-01 08:00",
         "/lake/dt=*/",
@@ -88,3 +93,27 @@ def test_everything_but_the_screen_goes_to_the_file(capfd, tmp_path):
     print("after")
     assert capfd.readouterr().out == "progress\nafter\n"
     assert set((tmp_path / "logs" / "demo.log").read_text().splitlines()) == {"noise", "noise of a library"}
+
+
+def test_the_summary_of_a_timetable_ranks_by_planned_runs(capsys):
+    done = outcome(TaskResult("mart", "success", 0.2, {"rows": 1}))
+    planned = replace(done, busiest=({**ROUTE_HOUR, "trip_cnt": 0, "scheduled_trip_cnt": 12},))
+    print_summary(planned)
+    shown = capsys.readouterr().out
+    assert "by planned runs" in shown
+    assert "planned" in shown
+    assert "12" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--gtfs", "feed.zip"], "--gtfs needs --start"),
+        (["--gtfs-rt", "recordings"], "--gtfs-rt needs the timetable"),
+        (["--gtfs", "feed.zip", "--raw", "."], "exclude each other"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments, said):
+    result = CliRunner().invoke(demo, arguments)
+    assert result.exit_code == 2
+    assert said in result.output
