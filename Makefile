@@ -47,7 +47,7 @@ test: build ## Every test, Rust and Python
 	$(BIN)/python -m pytest -m alone
 
 test-rust: build ## The Rust tests, with the servers that they need
-	$(BIN)/python tests/services.py cargo test $(CARGO_FLAGS) --no-default-features --quiet
+	MAKEFLAGS= $(BIN)/python tests/services.py cargo test $(CARGO_FLAGS) --no-default-features --quiet
 
 test-python: build ## The Python tests that do not measure time, by TEST_WORKERS processes
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile -m "not alone"

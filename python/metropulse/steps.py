@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING
@@ -148,6 +147,8 @@ class Steps:
         stable = _NEVER_SECONDS if stable_seconds is None else stable_seconds
         told = None
         if watch is not None:
+            import asyncio
+
             loop, context = asyncio.get_running_loop(), copy_context()
 
             def told(found: str) -> None:
