@@ -268,3 +268,66 @@ def test_changes_in_any_order_give_the_history_of_the_model(connection, running_
             if is_repeated:
                 assert dim.load(given_rows).unchanged
         check(dim, model)
+
+
+def a_history(connection, changes) -> list:
+    """Write versions as another tool may keep them, and give them: (key, first day, day after the last, row)."""
+    drawn = FeedModel()
+    drawn.load([(key, day, None if gone else row) for (key, day), (row, gone) in changes.items()])
+    connection.execute(
+        "CREATE TABLE random.dim (part text, number bigint, colour text, size float8, valid_from timestamptz, valid_to timestamptz)"
+    )
+    versions = [(key, *version) for key, found in drawn.versions().items() for version in found]
+    for key, first, end, row in versions:
+        values = (*key, row.get("colour"), row.get("size"), start(first), start(end))
+        connection.execute("INSERT INTO random.dim VALUES (%s, %s, %s, %s, %s, %s)", values)
+    return versions
+
+
+histories = st.dictionaries(change, said_or_gone, min_size=1, max_size=8)
+
+
+@settings(RUN, max_examples=EXAMPLES // 4)
+@given(changes=histories, steps=snapshot_steps, absent=st.sampled_from(["close", "ignore"]))
+def test_an_adopted_history_goes_on_as_if_its_bounds_were_loaded_snapshots(
+    connection, running_engines, changes, steps, absent
+):
+    dim = fresh(connection, running_engines.warehouse_url, absent=absent, allow_vanishing=True, adopt=True)
+    versions, model = a_history(connection, changes), SnapshotModel("close")
+    for day in {bound for _, first, end, _ in versions for bound in (first, end) if bound}:
+        model.load(day, {k: dict(row) for k, first, end, row in versions if first <= day and (end is None or day < end)})
+    model.columns, model.absent = set(COLUMNS), absent
+    for step in [(3, COLUMNS, {KEYS[0]: {"colour": "red", "size": 1.5}}, False), *steps]:
+        if isinstance(step, int):
+            model.rewind(step)
+            dim.rewind(step)
+        else:
+            day, stated, said, _ = step
+            if not said and absent == "ignore":
+                continue
+            said = {key: {c: row[c] for c in stated} for key, row in said.items()}
+            dim.load(table([{"part": k[0], "number": k[1], **row} for k, row in said.items()], stated), day)
+            model.load(day, said)
+        check(dim, model)
+
+
+@settings(RUN, max_examples=EXAMPLES // 4)
+@given(changes=histories, steps=feed_steps)
+def test_an_adopted_history_goes_on_as_if_its_versions_were_rows_of_the_feed(connection, running_engines, changes, steps):
+    dim = fresh(connection, running_engines.warehouse_url, effective_column="at", adopt=True)
+    versions, model = a_history(connection, changes), FeedModel()
+    starts = {(key, first) for key, first, *_ in versions}
+    model.load([(key, end, None) for key, _, end, _ in versions if end and (key, end) not in starts])
+    model.load([(key, first, {c: row.get(c) for c in COLUMNS}) for key, first, _, row in versions])
+    model.columns = set(COLUMNS)
+    for step in [(COLUMNS, {(KEYS[0], 3): {"colour": "red", "size": None}}, False), *steps]:
+        if isinstance(step, int):
+            model.rewind(step)
+            dim.rewind(step)
+        else:
+            stated, said, _ = step
+            changed = [(key, day, {c: row[c] for c in stated}) for (key, day), row in said.items()]
+            rows = [{"part": k[0], "number": k[1], "at": start(day), **row} for k, day, row in changed]
+            dim.load(table(rows, stated, at=pa.timestamp("us", "UTC")))
+            model.load(changed)
+        check(dim, model)
