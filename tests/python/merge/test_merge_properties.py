@@ -295,7 +295,9 @@ def test_an_adopted_history_goes_on_as_if_its_bounds_were_loaded_snapshots(
     dim = fresh(connection, running_engines.warehouse_url, absent=absent, allow_vanishing=True, adopt=True)
     versions, model = a_history(connection, changes), SnapshotModel("close")
     for day in {bound for _, first, end, _ in versions for bound in (first, end) if bound}:
-        model.load(day, {k: dict(row) for k, first, end, row in versions if first <= day and (end is None or day < end)})
+        model.load(
+            day, {k: dict(row) for k, first, end, row in versions if first <= day and (end is None or day < end)}
+        )
     model.columns, model.absent = set(COLUMNS), absent
     for step in [(3, COLUMNS, {KEYS[0]: {"colour": "red", "size": 1.5}}, False), *steps]:
         if isinstance(step, int):
@@ -313,7 +315,9 @@ def test_an_adopted_history_goes_on_as_if_its_bounds_were_loaded_snapshots(
 
 @settings(RUN, max_examples=EXAMPLES // 4)
 @given(changes=histories, steps=feed_steps)
-def test_an_adopted_history_goes_on_as_if_its_versions_were_rows_of_the_feed(connection, running_engines, changes, steps):
+def test_an_adopted_history_goes_on_as_if_its_versions_were_rows_of_the_feed(
+    connection, running_engines, changes, steps
+):
     dim = fresh(connection, running_engines.warehouse_url, effective_column="at", adopt=True)
     versions, model = a_history(connection, changes), FeedModel()
     starts = {(key, first) for key, first, *_ in versions}
