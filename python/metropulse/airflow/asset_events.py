@@ -45,17 +45,21 @@ def announce(
     if events is None or not task.outlets:
         return
     sure = int(getattr(context.get("ti"), "try_number", 1) or 1) > 1
+
+    def tells(asset: Asset) -> bool:
+        return not report.get("dry_run") and (sure or _changed(asset, report))
+
     kept = []
     for outlet in task.outlets:
         if isinstance(outlet, AssetAlias):
             kept.append(outlet)
             kind = outlet.name.removeprefix("metropulse_")
             for asset in concrete(kind, places) if kind in writes and places else ():
-                if sure or _changed(asset, report):
+                if tells(asset):
                     events[outlet].add(asset, extra=_extra(asset, report, days))
         elif getattr(outlet, "group", None) != GROUP:
             kept.append(outlet)
-        elif (sure or _changed(outlet, report)) and not report.get("dry_run"):
+        elif tells(outlet):
             kept.append(outlet)
             accessor = events[outlet]
             accessor.extra = _extra(outlet, report, days)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote
 
 from metropulse.airflow._compat import AirflowNotFoundException, Asset, AssetAlias, BaseHook
+from metropulse.airflow.addresses import lake_address, mart_address, warehouse_address
 from metropulse.airflow.connections import Sources
 from metropulse.airflow.hooks import DEFAULT_CONN_ID, LAKE_CONN_ID, MART_CONN_ID, WAREHOUSE_CONN_ID
 from metropulse.days import DATASETS, FEED_DATASETS
@@ -32,6 +33,7 @@ __all__ = [
     "file_asset",
     "files_of",
     "mart_asset",
+    "names_of",
     "raw_asset",
     "table_asset",
 ]
@@ -154,9 +156,20 @@ def files_of(source: Any) -> list[Asset]:
     Returns:
         The assets.
     """
-    places = [source] if isinstance(source, str) else source if isinstance(source, (list, tuple)) else []
-    found = [file_asset(place) for place in places if isinstance(place, str)]
-    return [asset for asset in found if asset is not None]
+    return [asset for asset in map(file_asset, names_of(source)) if asset is not None]
+
+
+def names_of(source: Any) -> list[str]:
+    """Return the paths and URLs that an author named.
+
+    Args:
+        source: A path or URL, or a list of them; of anything else nothing is known yet.
+
+    Returns:
+        The names.
+    """
+    given = source if isinstance(source, (list, tuple)) else [source]
+    return [name for name in given if isinstance(name, str)]
 
 
 def assets_of(kinds: Iterable[str], places: Places) -> list[Asset | AssetAlias]:
@@ -216,11 +229,12 @@ def _bases(base_id: str, lake_id: str, warehouse_id: str, mart_id: str, lake: st
     if settings.lake:
         bases["lake"] = _lake_base(settings.lake)
     if settings.warehouse:
-        bases["warehouse"] = _warehouse_base(settings.warehouse, warehouse_id)
+        found = warehouse_address(settings.warehouse)
+        # A socket's host is this machine's, which says nothing elsewhere.
+        bases["warehouse"] = f"postgres://{found.host or f'{warehouse_id}:5432'}/{found.path}"
     if settings.mart:
-        parts = urlsplit(settings.mart)
-        host = parts.netloc.rpartition("@")[2]
-        bases["mart"] = f"clickhouse://{host}/{parts.path.strip('/') or 'default'}"
+        found = mart_address(settings.mart)
+        bases["mart"] = f"clickhouse://{found.host}/{found.path}"
     return bases
 
 
@@ -232,23 +246,7 @@ def _find(conn_id: str) -> Any:
 
 
 def _lake_base(place: str) -> str:
-    if "://" in place:
-        scheme, _, rest = place.partition("://")
-        return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2].rstrip('/')}"
-    return Path(place).absolute().as_uri().rstrip("/")
-
-
-def _warehouse_base(url: str, conn_id: str) -> str:
-    """Return the URI of a database, by Airflow's convention for PostgreSQL; it holds no user and no password."""
-    if "://" in url:
-        parts = urlsplit(url)
-        hosts, path = parts.netloc.rpartition("@")[2], parts.path.strip("/")
-        options = dict(parse_qsl(parts.query))
-    else:
-        options = dict(word.split("=", 1) for word in url.split() if "=" in word)
-        hosts, path = "", options.get("dbname", "")
-    host = hosts.partition(",")[0] or options.get("host", "")
-    if not host or host.startswith("/"):  # a unix socket: the host is this machine's, which says nothing elsewhere
-        host = conn_id
-    port = "" if ":" in host.rpartition("]")[2] else f":{options.get('port', '5432')}"
-    return f"postgres://{host}{port}/{path or 'postgres'}"
+    found = lake_address(place)
+    if not found.host:
+        return Path(found.path).as_uri()
+    return "/".join(part for part in (f"{found.scheme}://{found.host}", found.container, found.path) if part)

@@ -5,25 +5,18 @@ OpenLineage is imported where its provider asks for the facets, and nowhere else
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
 from metropulse.airflow._compat import operator_lineage
+from metropulse.airflow.addresses import lake_address, mart_address, warehouse_address
 from metropulse.airflow.column_lineage import Columns
 
 if TYPE_CHECKING:
     from metropulse.settings import Settings
 
-__all__ = ["Namespaces", "Trace", "facets_of", "names_of"]
-
-# The raw datasets that an agency's feeds become.
-_FEEDS = {
-    "ingest_gtfs": ("routes", "stops", "shapes", "scheduled_trips", "scheduled_stop_times"),
-    "ingest_gtfs_rt": ("trips", "vehicle_positions", "trip_updates", "alerts"),
-}
+__all__ = ["Namespaces", "Trace", "facets_of"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +31,7 @@ class Namespaces:
     def of(cls, settings: Settings) -> Namespaces:
         """Return the places that settings name."""
         given = {
-            "lake": _lake(settings.lake) if settings.lake else None,
+            "lake": _file(settings.lake) if settings.lake else None,
             "warehouse": _warehouse(settings.warehouse) if settings.warehouse else None,
             "mart": _mart(settings.mart) if settings.mart else None,
         }
@@ -88,12 +81,6 @@ def facets_of(trace: Trace | None) -> Any:
     return operator_lineage(inputs=inputs, outputs=outputs, run_facets=errors)
 
 
-def names_of(source: Any) -> list[str]:
-    """Return the paths and URLs that an author named; of anything else nothing is known."""
-    given = source if isinstance(source, (list, tuple)) else [source]
-    return [name for name in given if isinstance(name, str)]
-
-
 class _Facets:
     """The datasets of one task, by namespace and name."""
 
@@ -112,8 +99,6 @@ class _Facets:
         if step == "load_calendar":
             self._write("dwh.dim_date", {}, dt)
             self._write("dwh.dim_time", {}, dt)
-        for dataset in _FEEDS.get(step, ()):
-            self._write_raw(dataset, {})
         if step == "wait":
             for dataset in report.get("datasets", ()):
                 self._read_raw(dataset, {}, dt)
@@ -260,37 +245,19 @@ def _error_facet(error: Mapping[str, Any]) -> Any:
     )
 
 
-def _lake(url: str) -> tuple[str, str]:
-    if "://" not in url or url.startswith("file://"):
-        return "file", url.removeprefix("file://").rstrip("/")
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.path.strip("/")
+def _file(place: str) -> tuple[str, str]:
+    found = lake_address(place)
+    if not found.host:
+        return "file", found.path
+    container = f"{found.container}@" if found.container else ""
+    return f"{found.scheme}://{container}{found.host}", found.path
 
 
 def _warehouse(text: str) -> tuple[str, str]:
-    if "://" in text:
-        parts = urlsplit(text)
-        hosts, database = parts.netloc.rpartition("@")[2], parts.path.lstrip("/")
-        host = hosts.split(",")[0] or parse_qs(parts.query).get("host", [""])[0]
-    else:
-        words = dict(_words(text))
-        host, database = words.get("host", "").split(",")[0], words.get("dbname", "")
-        host += f":{words['port'].split(',')[0]}" if words.get("port") and not host.startswith("/") else ""
-    host = "localhost" if not host or host.startswith("/") else host
-    return f"postgres://{host}" + ("" if ":" in host else ":5432"), database
-
-
-def _words(text: str) -> Iterator[tuple[str, str]]:
-    for word in shlex.split(text):
-        name, _, value = word.partition("=")
-        yield name, value
+    found = warehouse_address(text)
+    return f"postgres://{found.host or 'localhost:5432'}", found.path
 
 
 def _mart(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    database = parse_qs(parts.query).get("database", [parts.path.strip("/") or "default"])[0]
-    return f"clickhouse://{parts.netloc.rpartition('@')[2]}", database
-
-
-def _file(place: str) -> tuple[str, str]:
-    return _lake(place)
+    found = mart_address(url)
+    return f"clickhouse://{found.host}", found.path

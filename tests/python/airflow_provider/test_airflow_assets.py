@@ -213,6 +213,17 @@ def test_an_alias_takes_up_the_asset_that_the_run_named(core, monkeypatch, uncha
     assert [event.dest_asset_key.uri for event in events] == wanted
 
 
+@pytest.mark.parametrize("connection", ["metropulse_warehouse_default", "{{ params.city }}"])
+def test_a_dry_run_tells_nothing(core, monkeypatch, connection):
+    monkeypatch.setenv("AIRFLOW_CONN_AUSTIN", '{"conn_type": "postgres", "host": "austin", "schema": "dwh"}')
+    told = Told(partition_key="2024-05-01")
+    made = operators.UndoOperator(task_id="t", warehouse_conn_id=connection, dry_run=True)
+    made.render_template_fields({"params": {"city": "austin"}})
+    made.execute(told.context)
+    assert all(isinstance(outlet, AssetAlias) for outlet in made.outlets)
+    assert not [event for outlet in made.outlets for event in told.events[outlet].asset_alias_events]
+
+
 def test_the_tables_are_those_of_the_schema():
     schema = (ROOT / "ddl" / "dwh_schema.sql").read_text()
     made = set(re.findall(r"CREATE TABLE IF NOT EXISTS ((?:staging|dwh)\.\w+)", schema))

@@ -126,7 +126,8 @@ def test_files_and_tables_of_ones_own_are_told():
 
 def test_a_feed_becomes_raw_datasets():
     _, inputs, outputs = told(
-        {"step": "ingest_gtfs", "days": [{"dt": "2024-05-01"}]}, files_read=["s3://feeds/gtfs.zip"]
+        {"step": "ingest_gtfs", "days": [{"dt": "2024-05-01"}], "tables": {"scheduled_trips": {"rows_written": 1}}},
+        files_read=["s3://feeds/gtfs.zip"],
     )
     assert [(d.namespace, d.name) for d in inputs.values()] == [("s3://feeds", "gtfs.zip")]
     assert "dt=*/scheduled_trips" in outputs

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from metropulse.airflow.assets import Places, files_of, table_asset
-from metropulse.airflow.lineage import Namespaces, Trace, names_of
+from metropulse.airflow.assets import Places, files_of, names_of, table_asset
+from metropulse.airflow.lineage import Namespaces, Trace
 from metropulse.airflow.operators.base import COMMON_FIELDS, MetropulseOperator
 from metropulse.airflow.partitions import resolve_partition
 
