@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from metropulse.exceptions import ConfigError
 from metropulse.settings import TUNING
 
-__all__ = ["FIELDS", "AirflowConnection", "Field", "checked_extra", "typed"]
+__all__ = ["FIELDS", "AirflowConnection", "Field", "checked_extra", "kind_of", "typed"]
 
 
 class AirflowConnection(Protocol):
@@ -200,6 +200,18 @@ _ALSO_EXTRA = {("aws", "host")}
 _STANDARD = ("host", "port", "schema", "login", "password")
 
 
+def kind_of(connection: AirflowConnection) -> str:
+    """Return the type of which a connection's fields are.
+
+    Args:
+        connection: The connection.
+
+    Returns:
+        A key of `FIELDS` where its type, or what that is another name of, is one.
+    """
+    return _ALIASES.get(connection.conn_type, connection.conn_type)
+
+
 def checked_extra(connection: AirflowConnection | None) -> dict[str, Any]:
     """Return the extra fields of a connection that ask for something.
 
@@ -214,7 +226,7 @@ def checked_extra(connection: AirflowConnection | None) -> dict[str, Any]:
     """
     if connection is None:
         return {}
-    kind = _ALIASES.get(connection.conn_type, connection.conn_type)
+    kind = kind_of(connection)
     known = FIELDS.get(kind)
     prefix = f"extra__{connection.conn_type}__"
     extra = {name.removeprefix(prefix): value for name, value in (connection.extra_dejson or {}).items()}

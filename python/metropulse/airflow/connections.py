@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from metropulse.airflow.connection_fields import FIELDS, AirflowConnection, checked_extra, typed
+from metropulse.airflow.connection_fields import FIELDS, AirflowConnection, checked_extra, kind_of, typed
 from metropulse.airflow.lake_connections import lake_arguments
 from metropulse.exceptions import ConfigError
 from metropulse.settings import TUNING
@@ -118,7 +118,7 @@ def warehouse_arguments(connection: AirflowConnection) -> dict[str, Any]:
                 "expected that in the URL"
             )
         return {"warehouse": postgres_url(host, connection.login, connection.password)}
-    if connection.conn_type not in {"postgres", "postgresql", "greenplum"} or not host:
+    if kind_of(connection) != "postgres" or not host:
         raise ConfigError(
             f"connection {connection.conn_id} is of type {connection.conn_type} on host {host or 'none'}, "
             "expected postgres with a host"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from metropulse.airflow.connection_fields import AirflowConnection, checked_extra, typed
+from metropulse.airflow.connection_fields import AirflowConnection, checked_extra, kind_of, typed
 from metropulse.exceptions import ConfigError
 from metropulse.stores import s3_options
 
@@ -32,7 +32,7 @@ def lake_arguments(connection: AirflowConnection) -> dict[str, Any]:
     Raises:
         ConfigError: The type is none of these, a field is refused, or the connection names no place.
     """
-    read = _READERS.get(connection.conn_type)
+    read = _READERS.get(kind_of(connection))
     if read is None:
         raise ConfigError(
             f"connection {connection.conn_id} is of type {connection.conn_type}, "
@@ -201,10 +201,7 @@ def _unsupported(connection: AirflowConnection, found: str, expected: str) -> Co
 _Reader = Callable[[AirflowConnection, Mapping[str, Any]], tuple[str | None, dict[str, str]]]
 _READERS: dict[str, _Reader] = {
     "aws": _aws,
-    "s3": _aws,
-    "minio": _aws,
     "fs": _folder,
-    "file": _folder,
     "google_cloud_platform": _google,
     "wasb": _wasb,
     "adls": _adls,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -169,6 +170,7 @@ class MetropulseOperator(BaseOperator):
         """
         return self.hook.pipeline()
 
+    @abstractmethod
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Call the operator's verb.
 
@@ -179,7 +181,6 @@ class MetropulseOperator(BaseOperator):
         Returns:
             The verb's report.
         """
-        raise NotImplementedError
 
     def _days(self, context: Context, report: Report) -> list[str]:
         """Return the raw days that the events are partitions of; none where nothing names one."""
