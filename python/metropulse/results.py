@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from typing import Any, NoReturn, TypeAlias
 
-__all__ = ["Progress", "Report"]
+__all__ = ["Progress", "Report", "size"]
 
 Progress: TypeAlias = Callable[[str, int, int], object]
 """Told the phase's label, the rows done, and the rows in all (0: unknown)."""
@@ -135,3 +135,20 @@ def _table(value: Any) -> str:
 
 def _cell(value: Any) -> str:
     return escape(_inline(value))
+
+
+def size(count_bytes: int) -> str:
+    """Return a number of bytes in a unit for the eye.
+
+    Args:
+        count_bytes: The number.
+
+    Returns:
+        Such as ``12.3 MB``.
+    """
+    amount, unit = float(count_bytes), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if amount < 1000 or unit == "TB":
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from metropulse.results import size
+
 __all__ = ["ProgressLog", "failed_checks", "headline", "summary"]
 
 _EVERY_SECONDS = 5.0
@@ -100,7 +102,7 @@ def headline(report: Mapping[str, Any]) -> str:
         parts.append(f"{report['rows']:,} rows written")
     if report.get("files"):
         files = "1 file" if report["files"] == 1 else f"{report['files']:,} files"
-        parts.append(f"from {files} of {_size(report.get('bytes', 0))}")
+        parts.append(f"from {files} of {size(report.get('bytes', 0))}")
     for name, label in (("service_dates_rebuilt", "rebuilt"), ("service_dates_lost", "lost before"), ("days", "days")):
         if dates := report.get(name):
             parts.append(f"{label} {_dates(dates)}")
@@ -186,12 +188,3 @@ def _line(label: str, done: int, total: int, more: int, since_seconds: float, ph
 def _dates(dates: Sequence[Any]) -> str:
     named = ", ".join(str(date["dt"] if isinstance(date, Mapping) else date) for date in dates[:_MOST_DATES])
     return named + (f" and {len(dates) - _MOST_DATES} more" if len(dates) > _MOST_DATES else "")
-
-
-def _size(count_bytes: int) -> str:
-    value = float(count_bytes)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
-        value /= 1000
-    return f"{value:,.1f} GB"

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from metropulse.results import size
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["console", "headline", "print_report", "print_rows", "quality_table", "size", "table"]
+__all__ = ["console", "headline", "print_report", "print_rows", "quality_table", "table"]
 
 _COUNTS = {
     "rows_read": "read",
@@ -159,23 +161,6 @@ def print_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, lim
     out.print(
         f"[dim]{len(rows):,} rows" + (f", {left_out:,} not shown (--limit 0 shows all)" if left_out else "") + "[/]"
     )
-
-
-def size(count_bytes: int) -> str:
-    """Return a number of bytes in a unit for the eye.
-
-    Args:
-        count_bytes: The number.
-
-    Returns:
-        Such as ``12.3 MB``.
-    """
-    amount, unit = float(count_bytes), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if amount < 1000 or unit == "TB":
-            break
-        amount /= 1000
-    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
 
 
 def _rows_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:

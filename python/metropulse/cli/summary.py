@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from metropulse.cli.output import console, quality_table, size, table
+from metropulse.cli.output import console, quality_table, table
+from metropulse.results import size
 
 if TYPE_CHECKING:
     from rich.console import Console
