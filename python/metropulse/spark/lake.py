@@ -12,12 +12,12 @@ import pyarrow as pa
 from metropulse.days import DATASETS, FEED_DATASETS, Day, iso_day
 from metropulse.exceptions import ConfigError
 from metropulse.settings import Settings, resolve
-from metropulse.spark.workers import Cargo, access, numbers, schema_of, task_threads
+from metropulse.spark.workers import Cargo, access, numbered, numbers, schema_of, task_threads
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["CleanDays", "DayTask", "clean", "lake_settings", "worker_schema"]
+__all__ = ["CleanDays", "clean", "lake_settings", "worker_schema"]
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,7 @@ def lake_settings(
     """
     given = {"threads": task_threads(spark), **tuning}
     found = resolve(lake=lake, lake_options=lake_options, **places, **given)
-    options = access(spark, found.lake, lake_options)
-    return found if options is lake_options else resolve(lake=found.lake, lake_options=options, **places, **given)
+    return found.with_access_to(found.lake, access(spark, found.lake, lake_options))
 
 
 def worker_schema(name: str) -> pa.Schema:
@@ -118,33 +117,18 @@ def worker_schema(name: str) -> pa.Schema:
     return pa.table(_core.worker_schema(name)).schema
 
 
-class DayTask:
-    """Streams datasets of raw days, whose numbers come in."""
-
-    def __init__(self, work: list[tuple[str, str]]) -> None:
-        """Keep the days and datasets."""
-        self._work = work
-
-    def days(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, str]]:
-        """Give the days and datasets behind the numbers."""
-        for batch in batches:
-            for number in batch.column("id").to_pylist():
-                yield self._work[number]
-
-
-class CleanTask(DayTask):
+class CleanTask:
     """Gives the cleaned rows, or the rejects, of datasets and days."""
 
     def __init__(self, settings: Cargo, work: list[tuple[str, str]], *, rejects: bool) -> None:
         """Keep what the tasks share."""
-        super().__init__(work)
-        self._settings, self._rejects = settings, rejects
+        self._settings, self._work, self._rejects = settings, work, rejects
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give the rows."""
         from metropulse import _core
 
         core = _core.Pipeline(self._settings.value)
-        for day, dataset in self.days(batches):
+        for day, dataset in numbered(batches, self._work):
             found = core.clean_rejects(day, dataset) if self._rejects else core.clean(day, dataset)
             yield from pa.RecordBatchReader.from_stream(found)

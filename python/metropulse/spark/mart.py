@@ -17,8 +17,8 @@ from metropulse import states
 from metropulse.days import Day, iso_day
 from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.results import Report
-from metropulse.spark.lake import DayTask, lake_settings, worker_schema
-from metropulse.spark.workers import Cargo, numbers, schema_of, told
+from metropulse.spark.lake import lake_settings, worker_schema
+from metropulse.spark.workers import Cargo, numbered, numbers, schema_of, told
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -137,13 +137,12 @@ def _filled(spark: SparkSession, shared: Cargo, days: list[str], bounds: list[st
     return [date for row in done for date in json.loads(row["filled"])]
 
 
-class SharesTask(DayTask):
+class SharesTask:
     """Gives the mart's shares of datasets and days."""
 
     def __init__(self, shared: Cargo, work: list[tuple[str, str]]) -> None:
         """Keep what the tasks share."""
-        super().__init__(work)
-        self._shared = shared
+        self._shared, self._work = shared, work
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give the shares; what no retry can mend goes on as a row."""
@@ -151,7 +150,7 @@ class SharesTask(DayTask):
 
         own = self._shared.value
         core = _core.Pipeline(own["settings"])
-        for day, dataset in self.days(batches):
+        for day, dataset in numbered(batches, self._work):
             try:
                 yield from pa.RecordBatchReader.from_stream(core.mart_shares(day, dataset, own["build"]))
             except MetropulseError as error:

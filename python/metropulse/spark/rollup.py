@@ -14,7 +14,17 @@ from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.rollup import Measure, merge_rollups, spec_json
 from metropulse.settings import resolve
 from metropulse.sources import ArrowStream, Name, first_url, stream_or_paths
-from metropulse.spark.workers import Cargo, access, context_of, numbers, plain_table, schema_of, task_threads, told
+from metropulse.spark.workers import (
+    Cargo,
+    access,
+    context_of,
+    numbered,
+    numbers,
+    plain_table,
+    schema_of,
+    task_threads,
+    told,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -139,9 +149,9 @@ class FilesTask:
         from metropulse import _core
 
         own = self._cargo.value
-        for number in (number for batch in batches for number in batch.column("id").to_pylist()):
+        for share in numbered(batches, own["shares"]):
             try:
-                pieces = json.dumps(own["shares"][number])
+                pieces = json.dumps(share)
                 state = states.described(_core.rollup_pieces(own["settings"], pieces, own["spec"]))
             except MetropulseError as error:
                 if error.retryable:

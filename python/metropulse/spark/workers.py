@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["Cargo", "access", "context_of", "numbers", "plain_table", "schema_of", "task_threads", "told"]
+__all__ = ["Cargo", "access", "context_of", "numbered", "numbers", "plain_table", "schema_of", "task_threads", "told"]
+
+T = TypeVar("T")
 
 _RAISED = re.compile(r"metropulse\.exceptions\.(\w+Error): (.*)")
 
@@ -126,6 +128,21 @@ def numbers(spark: SparkSession, count: int) -> DataFrame:
         A frame with column ``id``.
     """
     return spark.range(0, count, 1, max(count, 1))
+
+
+def numbered(batches: Iterator[pa.RecordBatch], work: Sequence[T]) -> Iterator[T]:
+    """Give the pieces of work whose numbers come in.
+
+    Args:
+        batches: Batches of a frame of `numbers`.
+        work: All pieces.
+
+    Yields:
+        The pieces.
+    """
+    for batch in batches:
+        for number in batch.column("id").to_pylist():
+            yield work[number]
 
 
 def plain_table(table: Any) -> Any:
