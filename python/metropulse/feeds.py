@@ -11,7 +11,6 @@ from metropulse.days import Day, iso_day
 from metropulse.exceptions import ConfigError
 from metropulse.results import Progress, Report
 from metropulse.sources import Name, Source, first_url, stream_or_paths
-from metropulse.stores import store_kind, store_options
 
 if TYPE_CHECKING:
     from metropulse import _core
@@ -60,7 +59,7 @@ class Feeds:
             raise ConfigError(f"days is {days!r}, expected 1 or more")
         asked = {
             "sources": sources,
-            "source_options": _source_options(self._settings, sources, source_options),
+            "source_options": self._source_options(sources, source_options),
             "date": iso_day(dt),
             "days": days,
             "feed": feed,
@@ -76,6 +75,7 @@ class Feeds:
         *,
         schedule: Name | None = None,
         dry_run: bool = False,
+        source_options: Mapping[str, str] | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """Write what recordings of GTFS-Realtime say of one service date; see `metropulse.ingest_gtfs_rt`.
@@ -85,29 +85,25 @@ class Feeds:
             dt: The service date.
             schedule: Another lake than the pipeline's, whose scheduled trips are used.
             dry_run: Report what would be written, and write nothing.
+            source_options: Options of the recordings' object store.
             progress: Told about recordings done.
 
         Returns:
             The report.
         """
-        found = self._core.ingest_gtfs_rt(
-            recording_paths(sources),
-            iso_day(dt),
-            None if schedule is None else os.fspath(schedule),
-            dry_run,
-            progress=progress,
-        )
-        return Report.from_json(found)
+        paths = recording_paths(sources)
+        asked = {
+            "sources": paths,
+            "source_options": self._source_options(paths, source_options),
+            "schedule": None if schedule is None else os.fspath(schedule),
+            "dry_run": dry_run,
+        }
+        return Report.from_json(self._core.ingest_gtfs_rt(iso_day(dt), json.dumps(asked), progress=progress))
 
-
-def _source_options(settings: Settings, sources: list[str], given: Mapping[str, str] | None) -> dict[str, str] | None:
-    """Return the options that reach the sources; None where the lake's own do."""
-    if given is not None:
-        return {key: str(value) for key, value in given.items()}
-    url = first_url(sources)
-    if store_kind(url) is None or (settings.lake_options and store_kind(settings.lake) in {None, store_kind(url)}):
-        return None
-    return store_options(url, os.environ)
+    def _source_options(self, sources: list[str], given: Mapping[str, str] | None) -> dict[str, str] | None:
+        """Return the options that reach the sources; None where the lake's own do."""
+        reaching = self._settings.with_access_to(first_url(sources), given)
+        return None if reaching is self._settings else dict(reaching.lake_options)
 
 
 def recording_paths(sources: Source) -> list[str]:

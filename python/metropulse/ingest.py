@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from metropulse.exceptions import ConfigError
-from metropulse.feeds import recording_paths
 from metropulse.pipeline import Pipeline
 from metropulse.settings import resolve
 from metropulse.sources import Name
@@ -64,11 +62,7 @@ def ingest_gtfs(
         DataError: A source is no feed, is cut short, or too many of its rows cannot be used.
         NotFoundError: A source is not there, or no version claims a date.
     """
-    if isinstance(lake, Pipeline):
-        pipeline = lake
-    else:
-        pipeline = Pipeline.from_settings(resolve(lake=lake, lake_options=lake_options, time_zone=time_zone))
-    return pipeline.ingest_gtfs(
+    return _opened(lake, lake_options, time_zone).ingest_gtfs(
         source,
         dt,
         days=days,
@@ -87,8 +81,9 @@ def ingest_gtfs_rt(
     *,
     schedule: Name | None = None,
     dry_run: bool = False,
-    lake_options: Mapping[str, str] | None = None,
     time_zone: str | None = None,
+    lake_options: Mapping[str, str] | None = None,
+    source_options: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Write what recordings of GTFS-Realtime say of one service date into its raw day.
@@ -104,8 +99,10 @@ def ingest_gtfs_rt(
         dt: The service date.
         schedule: Another lake than `lake`, whose scheduled trips are used.
         dry_run: Report what would be written, and write nothing.
-        lake_options: Options of the object store for URLs; else those of the environment.
-        time_zone: IANA name of the service zone; else that of the environment.
+        time_zone: Service zone of a lake that is named by a URL; else that of the environment.
+        lake_options: Options of the lake's object store; else those of the environment.
+        source_options: Options of the recordings' object store; else the lake's where it is of the same kind, else
+            those of the environment.
         progress: Told about recordings done.
 
     Returns:
@@ -117,22 +114,17 @@ def ingest_gtfs_rt(
         DataError: Not one recording can be read.
         ConfigError: A source or the day has the wrong form.
     """
-    given = recording_paths(sources)
-    with _opened(lake, given, lake_options, time_zone) as pipeline:
-        return pipeline.ingest_gtfs_rt(given, dt, schedule=schedule, dry_run=dry_run, progress=progress)
+    pipeline = _opened(lake, lake_options, time_zone)
+    return pipeline.ingest_gtfs_rt(
+        sources, dt, schedule=schedule, dry_run=dry_run, source_options=source_options, progress=progress
+    )
 
 
-@contextmanager
-def _opened(
-    lake: Name | Pipeline, sources: list[str], lake_options: Mapping[str, str] | None, time_zone: str | None
-) -> Iterator[Pipeline]:
-    """Open a lake that is named, or lend what is open."""
-    if isinstance(lake, Pipeline):
-        if time_zone is not None:
-            raise ConfigError("the time zone is the open pipeline's, expected no time_zone beside it")
-        with lake.with_access_to(sources, lake_options=lake_options) as pipeline:
-            yield pipeline
-        return
-    opened = Pipeline(lake=lake, lake_options=lake_options, time_zone=time_zone)
-    with opened.with_access_to(sources, lake_options=lake_options) as pipeline:
-        yield pipeline
+def _opened(lake: Name | Pipeline, lake_options: Mapping[str, str] | None, time_zone: str | None) -> Pipeline:
+    """Open a lake that is named; one that is open keeps its own options and zone."""
+    if not isinstance(lake, Pipeline):
+        return Pipeline.from_settings(resolve(lake=lake, lake_options=lake_options, time_zone=time_zone))
+    for name, value in (("lake_options", lake_options), ("time_zone", time_zone)):
+        if value is not None:
+            raise ConfigError(f"the open pipeline has {name} of its own, expected none beside it")
+    return lake

@@ -8,6 +8,7 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use chrono::{NaiveDate, Utc};
 use futures::{StreamExt, stream};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -15,9 +16,10 @@ use super::Pipeline;
 use super::outcome::Outcome;
 use super::realtime_outcome::{ScheduleUsed, of_summary};
 use super::report::{Report, TableReport};
+use crate::config::Secret;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
-use crate::feeds::realtime::{Collector, Flow, Schedule, Summary, is_recording, messages, position_schema};
+use crate::feeds::realtime::{Collector, Flow, Schedule, Summary, is_recording, messages};
 use crate::lake::{Body, FileWriter, ManifestFile, Object, PartitionWriter, objects};
 use crate::model::{Dataset, Zone, epoch_micros};
 
@@ -28,10 +30,13 @@ const AHEAD: usize = 4;
 const IN_MEMORY_BYTES: u64 = 4 << 20;
 
 /// What to ingest.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Recordings {
     /// Paths, folders, globs or URLs.
     pub sources: Vec<String>,
+    /// Options of their object store; those of the lake when unset.
+    pub source_options: Option<BTreeMap<String, Secret>>,
     /// The lake whose scheduled trips are used; the pipeline's own without it.
     pub schedule: Option<String>,
     /// Only report.
@@ -50,7 +55,8 @@ impl Pipeline {
     pub async fn ingest_gtfs_rt(&self, dt: NaiveDate, recordings: &Recordings) -> Result<Report> {
         let started = Instant::now();
         let (lake, settings) = (self.lake()?, &self.settings);
-        let found = objects(&recordings.sources, &settings.lake_options, is_recording, &self.cancel).await?;
+        let options = recordings.source_options.as_ref().unwrap_or(&settings.lake_options);
+        let found = objects(&recordings.sources, options, is_recording, &self.cancel).await?;
         let (schedule, used) = self.schedule_around(dt, recordings.schedule.as_deref().unwrap_or(lake.url())).await?;
         let writer = if recordings.dry_run { None } else { Some(lake.amend(dt, &self.cancel).await?) };
         let collected = self.collect(dt, &found, &schedule, writer.as_ref()).await?;
@@ -254,15 +260,13 @@ async fn publish(
 ) -> Result<bool> {
     collected.files.retain(|dataset, _| datasets.contains(dataset));
     if datasets.contains(&Dataset::VehiclePositions) && !collected.files.contains_key(&Dataset::VehiclePositions) {
-        let empty = writer.begin(Dataset::VehiclePositions, None, &position_schema())?;
+        let empty = writer.begin(Dataset::VehiclePositions, None, &Dataset::VehiclePositions.schema())?;
         collected.files.insert(Dataset::VehiclePositions, empty);
     }
     let origin = origin(&collected.summary, used);
     let mut sealed = Vec::new();
-    for mut file in collected.files.into_values() {
-        let mut entry = file.seal().await?;
-        entry.origin = Some(origin.clone());
-        sealed.push((file, entry));
+    for file in collected.files.into_values() {
+        sealed.push(file.seal_as(&origin).await?);
     }
     writer.replace(datasets, sealed).await
 }

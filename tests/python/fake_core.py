@@ -50,10 +50,9 @@ class Pipeline:
             progress("generate trips", 1, 2)
         return self._verb("generate", start, days, seed, scale, bytes=5_000_000)
 
-    def ingest_gtfs_rt(
-        self, sources: Any, dt: str, schedule: str | None, dry_run: bool, *, progress: Any = None
-    ) -> str:
-        return self._verb("ingest_gtfs_rt", sources, dt, schedule, dry_run)
+    def ingest_gtfs_rt(self, dt: str, spec_json: str, *, progress: Any = None) -> str:
+        asked = json.loads(spec_json)
+        return self._verb("ingest_gtfs_rt", asked["sources"], dt, asked["schedule"], asked["dry_run"])
 
     def load_calendar(self, start: str, end: str, *, progress: Any = None) -> str:
         return self._verb("load_calendar", start, end)

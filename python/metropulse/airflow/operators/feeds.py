@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from metropulse.airflow.assets import files_of
-from metropulse.airflow.lineage import Namespaces, Trace, names_of
+from metropulse.airflow.assets import files_of, names_of
+from metropulse.airflow.lineage import Namespaces, Trace
 from metropulse.airflow.operators.base import COMMON_FIELDS, PartitionOperator
 
 if TYPE_CHECKING:
@@ -111,11 +111,13 @@ class IngestGtfsRtOperator(PartitionOperator):
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Ingest the recordings."""
-        dt = self.partition(context)
-        with pipeline.with_access_to(self.sources) as lent:
-            return lent.ingest_gtfs_rt(
-                self.sources, dt, schedule=self.schedule, dry_run=self.only_report, progress=self.progress
-            )
+        return pipeline.ingest_gtfs_rt(
+            self.sources,
+            self.partition(context),
+            schedule=self.schedule,
+            dry_run=self.only_report,
+            progress=self.progress,
+        )
 
     def trace(self, namespaces: Namespaces) -> Trace:
         """Return what is kept of the task for its lineage."""
