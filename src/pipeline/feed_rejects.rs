@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, SchemaRef};
 
 use super::Pipeline;
 use super::day::Day;
 use super::report::{Report, TableReport};
+use super::stage::Rejects;
 use crate::error::{Error, Result};
 use crate::lake::RejectedFile;
 use crate::load::{Feed, Line, Part, Unit};
-use crate::warehouse::{self, REJECT_COLUMNS, REJECTED, Warehouse};
+use crate::warehouse::{self, REJECTED, Warehouse};
 
 /// Rows in memory, as `staging.rejected` takes them.
 struct Ready {
@@ -59,8 +60,7 @@ impl Pipeline {
             }
             None => {}
         }
-        let schema =
-            Arc::new(Schema::new(REJECT_COLUMNS.map(|(name, kind)| Field::new(name, kind.arrow(), true)).to_vec()));
+        let schema = Rejects::columns();
         let load_id = Warehouse::load_id(day.dt);
         let (mut batches, mut lines) = (Vec::new(), Vec::new());
         for (file, part) in files.iter().zip(parts) {
@@ -73,6 +73,7 @@ impl Pipeline {
             lines.push(none);
         }
         warehouse::stage_feed_rejects(warehouse, day.dt, &lines, Arc::new(Ready { schema, batches })).await?;
+        self.progress.publish(format!("{REJECTED} of the feeds of dt={}", day.dt));
         let table = TableReport::of(&lines);
         report.table(REJECTED, TableReport { rows_written: table.rows_rejected, ..table });
         Ok(())

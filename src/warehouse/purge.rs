@@ -52,7 +52,7 @@ impl FromStr for Purge {
 }
 
 /// The tables of staging, as a pattern of the ledger's targets.
-const STAGING: &str = "staging.%";
+const STAGING: &str = r"staging.%\_raw";
 
 /// What went, or would go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

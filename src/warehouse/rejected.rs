@@ -163,13 +163,8 @@ pub async fn stage_feed_rejects(
     rows: Arc<dyn Feed>,
 ) -> Result<()> {
     let session = warehouse.locked(&[Lock::Staging(dt)]).await?;
-    session.run("BEGIN").await?;
     let replaced = replace_feed_rejects(warehouse, &session, dt, lines, rows).await;
-    match &replaced {
-        Ok(()) => session.run("COMMIT").await?,
-        // Best effort after an error: closing the session rolls back as well.
-        Err(_) => drop(session.run("ROLLBACK").await),
-    }
+    session.end(replaced.is_ok(), "ROLLBACK").await;
     replaced
 }
 
@@ -180,13 +175,25 @@ async fn replace_feed_rejects(
     lines: &[Line],
     rows: Arc<dyn Feed>,
 ) -> Result<()> {
+    session.run("BEGIN").await?;
     take_feed_rejects_out(session, dt).await?;
     let expected = lines.iter().map(|line| line.rows_rejected).sum();
+    copy(warehouse, session, rows, expected).await?;
+    ledger::write(session, REJECTED, dt, lines, &warehouse.fingerprint(&[]), &warehouse.run_id).await?;
+    session.run("COMMIT").await
+}
+
+/// Copies rejects into the quarantine, within a transaction.
+pub(super) async fn copy(
+    warehouse: &Warehouse,
+    session: &Session,
+    rejects: Arc<dyn Feed>,
+    expected: u64,
+) -> Result<()> {
     let columns = REJECT_COLUMNS.map(|(name, kind)| (name.to_owned(), kind)).to_vec();
     let target = Target::new(REJECTED.to_owned(), columns);
-    let copied = copy_here(session, &target, rows, &warehouse.cancel, &warehouse.progress).await?;
-    expect_rows(copied, expected, REJECTED)?;
-    ledger::write(session, REJECTED, dt, lines, &warehouse.fingerprint(&[]), &warehouse.run_id).await
+    let copied = copy_here(session, &target, rejects, &warehouse.cancel, &warehouse.progress).await?;
+    expect_rows(copied, expected, REJECTED)
 }
 
 /// Takes what the quarantine holds of a day's feeds out, within a transaction; how many rows that was.

@@ -10,13 +10,13 @@ use super::context::Warehouse;
 use super::ledger;
 use super::lock::Lock;
 use super::partition::{Built, Side, current};
-use super::rejected::{self, REJECT_COLUMNS};
+use super::rejected;
 use super::schema;
 use crate::error::{Error, Result};
 use crate::load::{Feed, Line, Repair, Rows, Unit};
 use crate::model::{Dataset, Kind};
+use crate::postgres::Session;
 use crate::postgres::copy::PgType;
-use crate::postgres::{Session, Target, copy_here};
 
 /// One dataset of one day, judged and ready to load.
 pub struct StageLoad {
@@ -28,7 +28,7 @@ pub struct StageLoad {
     pub lines: Vec<Line>,
     /// The rows that stay, with the columns of [`Dataset::schema`].
     pub rows: Arc<dyn Rows>,
-    /// The rejects, with the columns of [`REJECT_COLUMNS`].
+    /// The rejects, with the columns of [`REJECT_COLUMNS`](rejected::REJECT_COLUMNS).
     pub rejects: Arc<dyn Feed>,
     /// New repairs that these rows rest on.
     pub repairs: Vec<Repair>,
@@ -143,11 +143,8 @@ async fn replace_rejects(warehouse: &Warehouse, session: &Session, load: &StageL
     if expected == 0 {
         return Ok(());
     }
-    let target =
-        Target::new("staging.rejected".to_owned(), REJECT_COLUMNS.map(|(name, kind)| (name.to_owned(), kind)).to_vec());
     warehouse.progress.begin(&format!("reject {}", load.dataset), expected);
-    let copied = copy_here(session, &target, Arc::clone(&load.rejects), &warehouse.cancel, &warehouse.progress).await?;
-    expect_rows(copied, expected, "staging.rejected")
+    rejected::copy(warehouse, session, Arc::clone(&load.rejects), expected).await
 }
 
 /// The last line of defence: what went over the wire is what the ledger will say.

@@ -179,7 +179,7 @@ async fn take_staging_out(
     for dataset in Dataset::ALL {
         let Some(table) = undone.tables.get_mut(dataset.staging_table()) else { continue };
         partitions.extend(current(session, dataset.staging_table(), dt).await?);
-        let sql = "DELETE FROM staging.rejected WHERE dataset = $1 AND dt = $2";
+        let sql = "DELETE FROM staging.rejected WHERE dataset = $1 AND dt = $2 AND file LIKE 'dt=%'";
         table.rejects_removed = session.touch(sql, &[&dataset.name(), &dt]).await?;
         ledger::write(session, dataset.staging_table(), dt, &[], "", &warehouse.run_id).await?;
         warehouse.progress.add(1);

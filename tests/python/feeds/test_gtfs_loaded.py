@@ -41,7 +41,12 @@ def test_a_feeds_bad_rows_are_in_the_quarantine_as_long_as_the_day_has_them(pipe
     p.ingest_gtfs(write_zip(tmp_path / "good.zip", {**bad, "stops.txt": FEED["stops.txt"]}), DAY)
     p.stage(DAY)
     assert [row[1] for row in rows(p, QUARANTINE)] == ["stop_times.txt"]
-    p.undo(DAY)
+    purged = p.purge(0)
+    assert "staging.rejected" not in purged.tables
+    assert len(rows(p, QUARANTINE)) == 1
+    undone = p.undo(DAY)
+    written = {name: table.rows_written for name, table in undone.tables.items()}
+    assert (written["staging.rejected"], written["staging.scheduled_stop_times_raw"]) == (1, 0)
     assert rows(p, QUARANTINE) == []
     assert rows(p, "SELECT count(*) FROM dwh.load_ledger") == [(0,)]
 
