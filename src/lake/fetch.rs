@@ -116,16 +116,11 @@ fn inspect(
 ) -> Result<LocalPart> {
     let failed = |e| file_error(e, "reading", &part.path);
     let before = state(&file).map_err(failed)?;
+    check_format(&file, part)?;
     let Bytes { size: size_bytes, sha256, etag } = match known {
         Some(known) => known,
-        None => {
-            check_format(&file, part)?;
-            hash(&file, part, cancel)?
-        }
+        None => hash(&file, part, cancel)?,
     };
-    if spooled.is_some() {
-        check_format(&file, part)?;
-    }
     if let Some(expected) = part.manifest_sha256.as_ref().filter(|expected| **expected != sha256) {
         let day = part.path.split('/').next().unwrap_or_default();
         return Err(Error::data(format!(

@@ -140,12 +140,13 @@ impl ParquetFile {
             (At::Local(path), _) => {
                 let file = File::open(&path).map_err(|e| file_error(e, "reading", &name))?;
                 let size_bytes = file.metadata().map_err(|e| file_error(e, "reading", &name))?.len();
+                not_empty(&name, size_bytes)?;
                 let load = || ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
-                (Place::Local(path), size_bytes, load_metadata(&name, not_empty(&name, size_bytes, load)?)?)
+                (Place::Local(path), size_bytes, load_metadata(&name, load)?)
             }
             (At::Remote(location), Some(lake)) => {
                 let size_bytes = found.size_bytes;
-                not_empty(&name, size_bytes, ())?;
+                not_empty(&name, size_bytes)?;
                 let mut remote =
                     Remote::new(lake.clone(), lake.store()?, location, size_bytes, name.clone(), cancel.clone());
                 let footer = read_footer(&mut remote, room).await?;
@@ -257,10 +258,9 @@ impl ParquetFile {
     }
 }
 
-/// Refuses a file without bytes; hands on what comes next.
-fn not_empty<T>(name: &str, size_bytes: u64, next: T) -> Result<T> {
+fn not_empty(name: &str, size_bytes: u64) -> Result<()> {
     if size_bytes > 0 {
-        return Ok(next);
+        return Ok(());
     }
     Err(Error::data(format!("{name} is empty (0 bytes), expected a Parquet file; write it again or take it away"))
         .with("file", name))

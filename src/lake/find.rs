@@ -19,7 +19,7 @@ use crate::control::Cancel;
 use crate::error::{Error, Result};
 
 /// Requests to an object store that are under way at once.
-pub(super) const REQUESTS: usize = 32;
+pub const REQUESTS: usize = 32;
 /// What a Parquet file begins with.
 pub(super) const MAGIC: &[u8; 4] = b"PAR1";
 
@@ -189,7 +189,7 @@ impl Search {
 }
 
 /// The object that a lake's own name is, if it is one.
-async fn object(lake: &Lake, cancel: &Cancel) -> Result<Option<Found>> {
+pub(super) async fn object(lake: &Lake, cancel: &Cancel) -> Result<Option<Found>> {
     if lake.root.is_root() {
         return Ok(None);
     }

@@ -109,6 +109,7 @@ async fn copy_folder(
     }
     let parent = spool.map_or_else(std::env::temp_dir, FilePath::to_path_buf);
     let spooling = |e: std::io::Error| file_error(e, "spooling to", parent.display());
+    std::fs::create_dir_all(&parent).map_err(spooling)?;
     let folder = tempfile::Builder::new().prefix("metropulse-").tempdir_in(&parent).map_err(spooling)?;
     for object in listing.objects {
         let Some(file) = object.location.filename() else { continue };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::partition::{FileName, Part, file_name};
+use super::partition::{FileName, Part, below_day, file_name};
 use crate::error::{Error, Result};
 
 /// The manifest's name within a partition. It is written last and removed first.
@@ -58,8 +58,13 @@ pub struct ManifestFile {
 impl ManifestFile {
     /// A file that lies in a day (`dt=2024-05-01`) without a manifest.
     pub(super) fn found(day: &str, part: &Part) -> Self {
-        let below = part.path.strip_prefix(day).and_then(|path| path.strip_prefix('/')).unwrap_or(&part.path);
-        Self { path: below.to_owned(), rows: None, bytes: Some(part.size_bytes), sha256: None, origin: None }
+        Self {
+            path: below_day(day, &part.path).to_owned(),
+            rows: None,
+            bytes: Some(part.size_bytes),
+            sha256: None,
+            origin: None,
+        }
     }
 }
 
@@ -81,7 +86,7 @@ impl Manifest {
         let mut seen = BTreeSet::new();
         for entry in &mut manifest.files {
             let path = entry.path.strip_prefix("./").unwrap_or(&entry.path);
-            let path = path.strip_prefix(day).and_then(|p| p.strip_prefix('/')).unwrap_or(path).to_owned();
+            let path = below_day(day, path).to_owned();
             if let FileName::Never = file_name(&path) {
                 return Err(bad(format!("lists {path:?}, which is no place of a data file")));
             }

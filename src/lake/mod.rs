@@ -41,6 +41,7 @@ mod write;
 pub use ahead::{TableReader, Units};
 pub use fetch::LocalPart;
 pub use files::{ParquetFile, ParquetTable, Places, parquet_files, parquet_table};
+pub use find::REQUESTS;
 pub use local_copy::{LocalCopy, local_copy};
 pub use manifest::{MANIFEST, Manifest, ManifestFile, rejected_path};
 pub use naming::FolderValue;

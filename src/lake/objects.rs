@@ -7,15 +7,17 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use glob::Pattern;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::address::Address;
+use super::address::{Address, location};
 use super::failure::file_error;
+use super::find::object;
 use super::open::{Lake, stoppable};
 use super::pattern::{Glob, is_glob, local_matches};
+use super::tree::{At, Found, Tree};
 use crate::config::Secret;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
@@ -59,12 +61,16 @@ pub async fn objects(
     let mut found = Vec::new();
     for name in names {
         let before = found.len();
-        match Address::parse("source", name)? {
-            Address::Local { path, pattern } => local(&path, &pattern, accepts, cancel, &mut found)?,
-            Address::Remote { .. } => remote(name, options, accepts, cancel, &mut found).await?,
+        let address = Address::parse("source", name)?;
+        match &address {
+            Address::Local { path, pattern } => local(path, pattern, accepts, cancel, &mut found)?,
+            Address::Remote { key, .. } => {
+                remote(&Lake::at(&address, options)?, key, accepts, cancel, &mut found).await?;
+            }
         }
         if found.len() == before {
-            return Err(Error::not_found(format!("{name} names no file that is read here")).with("source", name));
+            let shown = address.shown();
+            return Err(Error::not_found(format!("{shown} names no file that is read here")).with("source", shown));
         }
     }
     Ok(found)
@@ -99,46 +105,34 @@ fn local(
 }
 
 async fn remote(
-    name: &str,
-    options: &BTreeMap<String, Secret>,
+    lake: &Lake,
+    key: &str,
     accepts: fn(&str) -> bool,
     cancel: &Cancel,
     found: &mut Vec<Object>,
 ) -> Result<()> {
-    let glob = is_glob(name).then(|| Glob::new(name)).transpose()?;
-    let lake = Lake::open(glob.as_ref().map_or(name, |glob| glob.place), options)?;
     let store = lake.store()?;
-    if glob.is_none() && !lake.root.is_root() {
-        match stoppable(cancel, store.head(&lake.root)).await? {
-            Ok(object) => {
-                let (size_bytes, location) = (object.size, object.location);
-                found.push(Object {
-                    name: lake.url().to_owned(),
-                    size_bytes,
-                    place: Place::Remote(lake, store, location),
-                });
-                return Ok(());
-            }
-            Err(object_store::Error::NotFound { .. }) => {}
-            Err(e) => return Err(lake.failed(e, "reading", name)),
+    let mut take = |file: Found| {
+        if let At::Remote(location) = file.at {
+            let name = lake.name_of(&location);
+            let place = Place::Remote(lake.clone(), Arc::clone(&store), location);
+            found.push(Object { name, size_bytes: file.size_bytes, place });
         }
+    };
+    if let Some(single) = object(lake, cancel).await? {
+        take(single);
+        return Ok(());
     }
-    let listed = stoppable(cancel, store.list(Some(&lake.root)).try_collect::<Vec<_>>()).await?;
-    let mut listed = listed.map_err(|e| lake.failed(e, "listing", name))?;
-    listed.sort_by(|a, b| a.location.cmp(&b.location));
-    for object in listed {
-        let Some(parts) = object.location.prefix_match(&lake.root) else { continue };
-        let below = parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
-        let is_wanted = match &glob {
-            Some(glob) => glob.matches(&below),
-            None => object.location.filename().is_some_and(accepts),
-        };
-        if is_wanted {
-            let name = format!("{}/{below}", lake.url());
-            let place = Place::Remote(lake.clone(), Arc::clone(&store), object.location);
-            found.push(Object { name, size_bytes: object.size, place });
-        }
+    if is_glob(key) {
+        let glob = Glob::new(key)?;
+        let tree = Tree::remote(lake, &location("source", glob.place)?, cancel).await?;
+        let matched = tree.files.into_iter().chain(tree.hidden).filter(|(below, _)| glob.matches(below));
+        matched.for_each(|(_, file)| take(file));
+        return Ok(());
     }
+    let tree = Tree::remote(lake, &lake.root, cancel).await?;
+    let accepted = tree.files.into_iter().filter(|(below, _)| accepts(below.rsplit('/').next().unwrap_or(below)));
+    accepted.for_each(|(_, file)| take(file));
     Ok(())
 }
 

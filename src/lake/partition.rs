@@ -282,7 +282,6 @@ impl Listing {
 
     /// Refuses what would be left out without a word, or read as what it is not.
     fn check(&self, day: &str, unknown_files: UnknownFiles) -> Result<()> {
-        let below = |path: &str| path.strip_prefix(day).and_then(|p| p.strip_prefix('/')).unwrap_or(path).to_owned();
         if let Some(path) = &self.nested {
             return Err(Error::data(format!(
                 "{path} lies in a folder that no dataset has, expected the file in the dataset's folder itself or in folders \
@@ -290,7 +289,9 @@ impl Listing {
             ))
             .with("file", path));
         }
-        if let Some(table) = self.tables.iter().find(|table| self.parts.keys().any(|path| table.holds(&below(path)))) {
+        if let Some(table) =
+            self.tables.iter().find(|table| self.parts.keys().any(|path| table.holds(below_day(day, path))))
+        {
             let folder = format!("{day}/{}", table.folder);
             return Err(Error::data(format!(
                 "{folder} is a table of {}, whose log alone knows which of its rows are valid; write its rows as Parquet, or \
@@ -318,10 +319,15 @@ impl Listing {
     }
 }
 
+/// A path below the lake as one below its day (`dt=2024-05-01`); another path as it is.
+pub(super) fn below_day<'a>(day: &str, path: &'a str) -> &'a str {
+    path.strip_prefix(day).and_then(|path| path.strip_prefix('/')).unwrap_or(path)
+}
+
 /// Refuses a dataset that is in two places: which of them is right nobody knows.
 fn one_place(day: &str, parts: &[Part]) -> Result<()> {
     let place = |part: &Part| {
-        let below = part.path.strip_prefix(day).and_then(|path| path.strip_prefix('/')).unwrap_or(&part.path);
+        let below = below_day(day, &part.path);
         below.split_once('/').map_or_else(|| below.to_owned(), |(folder, _)| format!("{folder}/"))
     };
     let places: BTreeSet<String> = parts.iter().map(place).collect();

@@ -1,6 +1,6 @@
 //! Globs over paths. A hidden name is matched only by a pattern that begins as it does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
@@ -59,14 +59,16 @@ impl<'a> Glob<'a> {
 /// What a pattern matches on this machine, files and folders, each with its path below the place before the first wildcard.
 pub(super) fn local_matches(pattern: &str) -> Result<Vec<(String, PathBuf)>> {
     let glob = Glob::new(pattern)?;
-    let place = PathBuf::from(if glob.place.is_empty() && pattern.starts_with('/') { "/" } else { glob.place });
+    let place = if glob.place.is_empty() && pattern.starts_with('/') { "/" } else { glob.place };
+    // The glob crate leaves a leading "./" out of what it finds.
+    let place = Path::new(place).strip_prefix(".").unwrap_or(Path::new(place));
     let found = glob::glob_with(pattern, OPTIONS)
         .map_err(|e| Error::config(format!("{pattern} is no glob: {e}")).with("source", pattern))?;
     let mut matches = Vec::new();
     for path in found {
         let path =
             path.map_err(|e| file_error(std::io::Error::new(e.error().kind(), e.to_string()), "listing", pattern))?;
-        let below = path.strip_prefix(&place).unwrap_or(&path).to_string_lossy().into_owned();
+        let below = path.strip_prefix(place).unwrap_or(&path).to_string_lossy().into_owned();
         if glob.shows(&below) {
             matches.push((below, path));
         }

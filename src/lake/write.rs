@@ -20,7 +20,7 @@ use tokio::io::AsyncWriteExt;
 use super::fetch::hex;
 use super::manifest::{MANIFEST, Manifest, ManifestFile, is_rejected, rejected_path};
 use super::open::{Lake, stoppable};
-use super::partition::{FileName, file_name};
+use super::partition::{FileName, below_day, file_name};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::model::{Dataset, Kind};
@@ -101,7 +101,7 @@ impl Lake {
     /// The files of a complete day and those of its rejected rows, as its manifest lists them; `None` for a day without a
     /// manifest or with a file that is not there in its size.
     pub async fn sealed_files(&self, dt: NaiveDate) -> Result<Option<(Vec<ManifestFile>, Vec<ManifestFile>)>> {
-        if self.is_folder() && self.folder_names().is_err() {
+        if self.is_folder() && self.store().is_err() {
             return Ok(None); // a lake that is still to be made
         }
         let day = Self::day(dt);
@@ -224,8 +224,7 @@ impl PartitionWriter {
             .map_err(|e| self.lake.failed(e, "writing", &path))?;
         let listing = self.lake.list(self.dt).await?;
         for stale in listing.parts.keys() {
-            let below = stale.strip_prefix(&day).and_then(|p| p.strip_prefix('/')).unwrap_or(stale);
-            if !self.files.contains_key(below) {
+            if !self.files.contains_key(below_day(&day, stale)) {
                 self.remove(stale).await?;
             }
         }

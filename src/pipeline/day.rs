@@ -33,9 +33,6 @@ struct Seen {
     local: Option<LocalPart>,
 }
 
-/// Files of this machine are read by as many threads as there are, those of a store by so many requests.
-const REQUESTS: usize = 32;
-
 impl Day {
     /// A day of which nothing is known yet.
     pub(super) fn new(dt: NaiveDate) -> Self {
@@ -54,23 +51,21 @@ impl Day {
             self.listed = Some((lake, partition));
         }
         let Some((lake, partition)) = &self.listed else { return Ok(()) };
+        let new: Vec<Dataset> = datasets.iter().copied().filter(|dataset| !self.parts.contains_key(dataset)).collect();
         let mut known = Vec::new();
         if pipeline.settings.warehouse.is_some() {
             let warehouse = pipeline.warehouse()?;
             self.repairs = warehouse::repairs(warehouse, self.dt).await?;
-            if !lake.is_folder() {
+            if !lake.is_folder() && !new.is_empty() {
                 known = warehouse.known_parts(self.dt).await?;
             }
         }
-        let new = datasets.iter().filter(|dataset| !self.parts.contains_key(dataset));
-        let listed = new.map(|dataset| (*dataset, partition.files.get(dataset).cloned().unwrap_or_default()));
-        let listed: Vec<(Dataset, Vec<lake::Part>)> = listed.collect();
-        let all: Vec<lake::Part> = listed.iter().flat_map(|(_, parts)| parts).cloned().collect();
-        let seen =
-            fetched(pipeline, lake, all, |part| known.iter().find(|known| is_same(part, known)).cloned()).await?;
-        let mut seen = seen.into_iter();
-        for (dataset, parts) in listed {
-            self.parts.insert(dataset, seen.by_ref().take(parts.len()).collect());
+        let listed = new.iter().filter_map(|dataset| partition.files.get(dataset)).flatten().cloned().collect();
+        let is_known = |part: &lake::Part| known.iter().find(|known| is_same(part, known)).cloned();
+        let seen = fetched(pipeline, lake, listed, is_known).await?;
+        self.parts.extend(new.into_iter().map(|dataset| (dataset, Vec::new())));
+        for seen in seen {
+            self.parts.entry(seen.listed.dataset).or_default().push(seen);
         }
         Ok(())
     }
@@ -158,7 +153,8 @@ async fn fetched(
     parts: Vec<lake::Part>,
     known: impl Fn(&lake::Part) -> Option<Part>,
 ) -> Result<Vec<Seen>> {
-    let most = if lake.is_folder() { pipeline.settings.threads() } else { REQUESTS };
+    // Files of this machine are read by as many threads as there are.
+    let most = if lake.is_folder() { pipeline.settings.threads() } else { lake::REQUESTS };
     let work = parts.into_iter().map(|listed| {
         let known = known(&listed);
         async move {

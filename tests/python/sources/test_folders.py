@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 import metropulse as mp
-from sources.reading import DAY, Readers, rows
+from sources.reading import DAY, Readers, local_store, rows
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
 
@@ -106,6 +106,17 @@ def test_each_match_of_a_glob_is_read_as_if_it_was_named(reader, store, readers)
     )
     for glob, expected in (("raw/*/v.parquet", ["a", "b"]), ("raw/dt=[12]/*", ["a", "b"]), ("raw/_o*/*", ["gone"])):
         assert readers.read(reader, f"{store.begin}{glob}", store) == expected, glob
+
+
+@pytest.mark.parametrize("begin", ["./", ""])
+@pytest.mark.parametrize("reader", ["copy", "merge", "rollup"])
+def test_a_glob_below_the_working_folder_means_the_same_with_and_without_its_dot(
+    reader, begin, tmp_path, readers, monkeypatch
+):
+    store = local_store(tmp_path)
+    store.fill({"_data/a.parquet": A, "_data/_b.parquet": GONE})
+    monkeypatch.chdir(store.begin)
+    assert readers.read(reader, f"{begin}_data/*.parquet", store) == ["a"]
 
 
 def test_folders_become_typed_columns(store, readers):
