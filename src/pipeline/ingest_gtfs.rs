@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Pipeline;
+use super::input::on_thread;
 use super::outcome::Outcome;
 use super::report::{Report, TableReport};
 use crate::config::Secret;
@@ -135,7 +136,7 @@ impl Pipeline {
                 let options = OpenOptions { folder: folder.as_deref(), prefix: prefix.as_deref(), spool };
                 Feed::open(&path, &name, options, &cancel)
             };
-            feeds.push(Arc::new(blocking(open).await?));
+            feeds.push(Arc::new(on_thread(open).await?));
             copies.push(copy);
         }
         Ok((copies, feeds))
@@ -175,7 +176,7 @@ impl Pipeline {
         self.progress.begin(&format!("read {}", work.feed.source), 0);
         let (feed, cancel, progress) = (Arc::clone(work.feed), self.cancel.clone(), self.progress.clone());
         let asked = ahead.clone();
-        let schedule = blocking(move || feed.read(&asked, &cancel, &progress)).await?;
+        let schedule = on_thread(move || feed.read(&asked, &cancel, &progress)).await?;
         schedule.tally.judge(self.settings.reject_limit)?;
         let mut rejected = BTreeSet::new();
         for date in ahead {
@@ -220,7 +221,8 @@ impl Pipeline {
         }
         let files: Vec<ManifestFile> = sealed.iter().map(|(_, file)| file.clone()).collect();
         made.unchanged = !writer.replace_files(|path| work.is_ours(path), sealed).await?;
-        for (table, file) in Table::ALL.into_iter().filter_map(|t| Some((t, files.iter().find(|f| is_of(&f.path, t))?)))
+        for (table, file) in
+            Table::ALL.into_iter().filter_map(|t| Some((t, files.iter().find(|f| f.path == work.path(t))?)))
         {
             let counts = report.tables.entry(table.name().to_owned()).or_default();
             counts.files += 1;
@@ -365,13 +367,4 @@ impl FeedReport {
             *table.rejected_by_reason.entry(reason.code()).or_default() += 1;
         }
     }
-}
-
-fn is_of(path: &str, table: Table) -> bool {
-    path.strip_prefix(table.name()).is_some_and(|rest| rest.starts_with(['/', '.']))
-}
-
-/// Work of the processor, off the threads that drive the connections.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal("reading a feed broke off").because(e))?
 }

@@ -34,8 +34,8 @@ pub(super) struct LakeMart {
     zone: Zone,
     routes: RouteVersions,
     days: Vec<Surveyed>,
-    trips: Claims,
-    payments: Claims,
+    /// Of the datasets of which the newest day of a key counts.
+    claims: BTreeMap<Dataset, Claims>,
     cancel: Cancel,
 }
 
@@ -57,8 +57,7 @@ impl Pipeline {
             zone: Zone(self.settings.zone()?),
             routes: self.mart_routes(source, &days).await?,
             days: Vec::new(),
-            trips: Claims::default(),
-            payments: Claims::default(),
+            claims: BTreeMap::new(),
             cancel: self.cancel.clone(),
         };
         let in_mart = Fact::ALL.into_iter().filter(|fact| fact.kind.is_in_mart());
@@ -194,19 +193,10 @@ impl LakeMart {
 
     /// The rows that no newer day has.
     fn claimed(&mut self, day: u32, dataset: Dataset, kept: &RecordBatch) -> Result<RecordBatch> {
-        let claims = match Fact::of(dataset).map(|fact| fact.kind) {
-            Some(FactKind::Trip) => &mut self.trips,
-            Some(FactKind::Payment) => &mut self.payments,
-            Some(
-                FactKind::VehiclePosition
-                | FactKind::ScheduledTrip
-                | FactKind::ScheduledStopTime
-                | FactKind::TripUpdate
-                | FactKind::Alert,
-            )
-            | None => return Ok(kept.clone()),
-        };
-        let mask = claims.claim(dataset.key(), kept.column(0), day)?;
+        if Fact::of(dataset).is_none_or(|fact| fact.registry.is_none()) {
+            return Ok(kept.clone());
+        }
+        let mask = self.claims.entry(dataset).or_default().claim(dataset.key(), kept.column(0), day)?;
         filtered(kept, &mask)
     }
 }

@@ -64,7 +64,7 @@ pub use mart::MartFrom;
 pub use mart_shares::MartBuild;
 pub use outcome::{AsOfMisses, Outcome, TableOutcome};
 pub use pieces::{Layout, Piece};
-pub use realtime_outcome::{Alerts, Damaged, IngestedRealtime, Positions, ScheduleUsed, TripUpdates};
+pub use realtime_outcome::{Damaged, IngestedRealtime, Positions, ScheduleUsed};
 pub use report::{Report, TableReport};
 pub use requeue::RepairedRow;
 pub use source::Source;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use crate::feeds::realtime::{Summary, date};
+use crate::feeds::realtime::{AlertCounts, Summary, UpdateCounts, date};
 
 /// The schedule that reports were held against.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,9 +38,9 @@ pub struct IngestedRealtime {
     /// Of vehicle positions.
     pub vehicle_positions: Positions,
     /// Of trip updates.
-    pub trip_updates: TripUpdates,
+    pub trip_updates: UpdateCounts,
     /// Of alerts.
-    pub alerts: Alerts,
+    pub alerts: AlertCounts,
     /// The schedule that was used.
     pub schedule: Option<ScheduleUsed>,
     /// Whether nothing was written.
@@ -77,32 +77,6 @@ pub struct Positions {
     pub bad_start_dates: u64,
 }
 
-/// Counts of trip updates.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct TripUpdates {
-    /// Updates of runs.
-    pub updates: u64,
-    /// Updates of stops.
-    pub stop_updates: u64,
-    /// Updates of runs of other service dates.
-    pub other_days: u64,
-    /// Updates with neither a time nor a date.
-    pub without_day: u64,
-    /// Updates that name no trip.
-    pub without_trip: u64,
-}
-
-/// Counts of alerts.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Alerts {
-    /// Alerts read, each poll anew.
-    pub alerts: u64,
-    /// Those of polls of other days.
-    pub other_days: u64,
-    /// Those of polls without a time.
-    pub without_day: u64,
-}
-
 /// The summary under the names that users read.
 pub(super) fn of_summary(summary: Summary, schedule: Option<ScheduleUsed>, dry_run: bool) -> IngestedRealtime {
     let Summary { positions, updates, alerts, .. } = summary;
@@ -125,14 +99,8 @@ pub(super) fn of_summary(summary: Summary, schedule: Option<ScheduleUsed>, dry_r
             in_the_future: positions.in_the_future,
             bad_start_dates: positions.bad_start_dates,
         },
-        trip_updates: TripUpdates {
-            updates: updates.updates,
-            stop_updates: updates.stop_updates,
-            other_days: updates.other_days,
-            without_day: updates.without_day,
-            without_trip: updates.without_trip,
-        },
-        alerts: Alerts { alerts: alerts.alerts, other_days: alerts.other_days, without_day: alerts.without_day },
+        trip_updates: updates,
+        alerts,
         schedule,
         dry_run,
     }

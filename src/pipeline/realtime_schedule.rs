@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use chrono::{Days, NaiveDate};
 
 use super::Pipeline;
+use super::input::on_thread;
 use super::realtime_outcome::ScheduleUsed;
 use crate::error::{Error, Result};
 use crate::feeds::realtime::{Run, Schedule, days};
@@ -35,8 +36,7 @@ impl Pipeline {
             let places = Places { names, plain_files: true, folder_columns: false };
             let files = parquet_files(&places, &self.settings.lake_options, &self.cancel).await?;
             let before = schedule.len();
-            let read = tokio::task::spawn_blocking(move || read(&files, day, &mut schedule).map(|()| schedule));
-            schedule = read.await.map_err(|e| Error::internal("reading the schedule broke off").because(e))??;
+            schedule = on_thread(move || read(&files, day, &mut schedule).map(|()| schedule)).await?;
             used.insert(day, schedule.len() - before);
         }
         let used = (!used.is_empty()).then(|| ScheduleUsed { lake: lake.url().to_owned(), days: used });

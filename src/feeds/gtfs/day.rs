@@ -11,7 +11,7 @@ use arrow::datatypes::{Date32Type, SchemaRef};
 use chrono::NaiveDate;
 
 use super::feed::Schedule;
-use super::reject::Reject;
+use super::reject::{Reject, keep_last};
 use super::stop_times::Call;
 use super::tables::Table;
 use super::trips::{TRIPS, Trip};
@@ -68,8 +68,6 @@ pub struct Day<'a> {
     runs: Vec<Run>,
     /// The bad rows that concern this day.
     pub rejects: Vec<Reject>,
-    /// Runs that another of the same trip and time replaced.
-    pub runs_duplicate: u64,
 }
 
 impl Schedule {
@@ -83,7 +81,7 @@ impl Schedule {
         let is_of_day = |number: u32| trip(number).is_some_and(|trip| trip.runs(calendar, date));
         let rejects = self.tally.rejects.iter().filter(|reject| reject.trip.is_none_or(is_of_day)).cloned().collect();
         let start_micros = Zone(self.feed.zone).timetable_start_micros(date);
-        let mut day = Day { date, schedule: self, start_micros, runs: Vec::new(), rejects, runs_duplicate: 0 };
+        let mut day = Day { date, schedule: self, start_micros, runs: Vec::new(), rejects };
         for (number, trip) in self.trips.all.iter().enumerate().filter(|(_, trip)| trip.runs(calendar, date)) {
             day.add(number as u32, trip)?;
         }
@@ -127,15 +125,7 @@ impl Day<'_> {
     fn in_order_of_start(&mut self, first: usize) {
         let mut of_trip = self.runs.split_off(first);
         of_trip.sort_by_key(|run| run.start);
-        let made = of_trip.len();
-        of_trip.dedup_by(|later, kept| {
-            let is_same = later.start == kept.start;
-            if is_same {
-                *kept = *later;
-            }
-            is_same
-        });
-        self.runs_duplicate += (made - of_trip.len()) as u64;
+        keep_last(&mut of_trip, |run| run.start);
         self.runs.append(&mut of_trip);
     }
 

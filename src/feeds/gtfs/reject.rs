@@ -14,6 +14,20 @@ const MOST_REJECTS: usize = 100_000;
 /// A share is judged from so many bad rows on: in a small file one row is a large share.
 const FEWEST_FOR_SHARE: u64 = 10;
 
+/// Of neighbours with one key the last stays; how many went.
+pub(super) fn keep_last<T: Copy, K: PartialEq>(all: &mut Vec<T>, key: impl Fn(&T) -> K) -> usize {
+    let before = all.len();
+    // Of equal neighbours `dedup_by` keeps the first: it takes over the later one's values.
+    all.dedup_by(|later, kept| {
+        let is_same = key(later) == key(kept);
+        if is_same {
+            *kept = *later;
+        }
+        is_same
+    });
+    before - all.len()
+}
+
 /// Why a row is of no use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bad {

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 
 use super::archive::Archive;
 use super::day::{Ids, batch};
-use super::reject::{Bad, Tally};
+use super::reject::{Bad, Tally, keep_last};
 use super::rows::{Row, Source, read};
 use super::tables::Table;
 use super::value::{self, Unreadable};
@@ -54,15 +54,7 @@ pub(super) fn shapes(archive: &Archive, ids: &Ids, tally: &mut Tally, cancel: &C
     if !points.all.is_sorted_by_key(place) {
         points.all.sort_by_key(place);
     }
-    let before = points.all.len();
-    points.all.dedup_by(|later, kept| {
-        let is_same = place(later) == place(kept);
-        if is_same {
-            *kept = *later;
-        }
-        is_same
-    });
-    for _ in points.all.len()..before {
+    for _ in 0..keep_last(&mut points.all, place) {
         tally.duplicate(&SHAPES);
     }
     points.batches(&words, ids)

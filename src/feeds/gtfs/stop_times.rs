@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::archive::Archive;
-use super::reject::{Bad, Tally};
+use super::reject::{Bad, Tally, keep_last};
 use super::rows::{Row, Source, read};
 use super::trips::Trips;
 use super::value::{self, Unreadable};
@@ -148,16 +148,7 @@ impl Calls {
         if !self.all.is_sorted_by_key(place) {
             self.all.sort_by_key(place);
         }
-        let before = self.all.len();
-        // Of equal neighbours `dedup_by` keeps the first: it takes over the later one's values.
-        self.all.dedup_by(|later, kept| {
-            let is_same = place(later) == place(kept);
-            if is_same {
-                *kept = *later;
-            }
-            is_same
-        });
-        for _ in self.all.len()..before {
+        for _ in 0..keep_last(&mut self.all, place) {
             tally.duplicate(&STOP_TIMES);
         }
         self.ranges = vec![0..0; trips];

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use hashbrown::HashMap;
+use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 
-use super::columns::{batch, instants, schema};
+use super::columns::{batch, instants};
 use super::message::{Trip, time};
 use super::positions::micros;
 use super::recording::Poll;
@@ -16,7 +17,7 @@ use super::service::Service;
 use super::wire::{Fields, Malformed, Value};
 use super::words::{CAUSE, EFFECT, SEVERITY, TRIP_RELATIONSHIP, word};
 use crate::error::Result;
-use crate::model::Kind;
+use crate::model::Dataset;
 
 /// The digits of a content's digest that are kept: two contents of one alert do not meet in 128 bits.
 const CONTENT_DIGITS: usize = 32;
@@ -45,7 +46,7 @@ struct Shown {
 }
 
 /// Counts of alerts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AlertCounts {
     /// Alerts read, each poll anew.
     pub alerts: u64,
@@ -97,20 +98,6 @@ impl Alerts {
 
     /// The contents in the order in which they were first shown.
     pub(super) fn batch(&self) -> Result<RecordBatch> {
-        const COLUMNS: [(&str, Kind); 12] = [
-            ("alert_id", Kind::Text),
-            ("content", Kind::Text),
-            ("cause", Kind::Text),
-            ("effect", Kind::Text),
-            ("severity", Kind::Text),
-            ("active_from", Kind::Instant),
-            ("active_to", Kind::Instant),
-            ("header", Kind::Text),
-            ("description", Kind::Text),
-            ("informed_entities", Kind::Json),
-            ("first_seen", Kind::Instant),
-            ("last_seen", Kind::Instant),
-        ];
         let text = |of: fn(&Shown) -> Option<String>| -> ArrayRef {
             Arc::new(self.all.iter().map(of).collect::<StringArray>())
         };
@@ -129,7 +116,7 @@ impl Alerts {
             instant(|shown| Some(shown.first_micros)),
             instant(|shown| Some(shown.last_micros)),
         ];
-        batch(schema(&COLUMNS), columns)
+        batch(Dataset::Alerts.schema(), columns)
     }
 }
 

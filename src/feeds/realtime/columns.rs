@@ -11,35 +11,10 @@ use super::names::{Name, Names};
 use super::positions::Row;
 use super::schedule::start_date;
 use crate::error::{Error, Result};
-use crate::model::Kind;
+use crate::model::{Dataset, Kind};
 
 /// Kilometres an hour of a metre a second.
 const KMH: f64 = 3.6;
-
-/// The columns of positions that feeds can fill.
-pub fn position_schema() -> SchemaRef {
-    const COLUMNS: [(&str, Kind); 18] = [
-        ("event_ts", Kind::Instant),
-        ("vehicle_id", Kind::Code),
-        ("route_id", Kind::Code),
-        ("lat", Kind::Float),
-        ("lon", Kind::Float),
-        ("speed", Kind::Float),
-        ("heading", Kind::Float),
-        ("provider_ts", Kind::Instant),
-        ("trip_id", Kind::Code),
-        ("start_date", Kind::Date),
-        ("direction_id", Kind::Integer),
-        ("stop_id", Kind::Code),
-        ("current_stop_sequence", Kind::Integer),
-        ("current_status", Kind::Code),
-        ("occupancy_status", Kind::Code),
-        ("odometer_m", Kind::Float),
-        ("vehicle_label", Kind::Code),
-        ("received_at", Kind::Instant),
-    ];
-    schema(&COLUMNS)
-}
 
 pub(super) fn schema(columns: &[(&str, Kind)]) -> SchemaRef {
     Arc::new(Schema::new(columns.iter().map(|(name, kind)| Field::new(*name, kind.arrow(), true)).collect::<Vec<_>>()))
@@ -75,7 +50,7 @@ pub(super) fn positions(rows: &[Row], names: &Names) -> Result<RecordBatch> {
         texts(|row| row.said.label)?,
         instants(|row| row.received_micros),
     ];
-    batch(position_schema(), columns)
+    batch(Dataset::VehiclePositions.schema(), columns)
 }
 
 /// The date of the last text that was one, as most rows share theirs.

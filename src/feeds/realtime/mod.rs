@@ -33,7 +33,6 @@ mod words;
 
 pub use alerts::AlertCounts;
 pub use collect::{Collector, Flow, Sink};
-pub use columns::position_schema;
 pub use positions::PositionCounts;
 pub use recording::{Found, is_recording, messages};
 pub use schedule::{Run, Schedule, date, days};

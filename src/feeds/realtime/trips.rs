@@ -10,6 +10,7 @@ use super::columns::{batch, instants, schema};
 use super::names::{NONE, Name, Names};
 use super::positions::Row;
 use super::schedule::{date, start_time};
+use crate::clean::wrong_place;
 use crate::error::Result;
 use crate::model::Kind;
 
@@ -133,7 +134,7 @@ fn trip_id(day: i32, (trip, start_time, vehicle): Key, names: &Names) -> String 
 /// Where a row lies, if that is a place on earth.
 fn place(row: &Row) -> Option<(f64, f64)> {
     let (lat, lon) = (f64::from(row.said.latitude?), f64::from(row.said.longitude?));
-    ((-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon) && (lat, lon) != (0.0, 0.0)).then_some((lat, lon))
+    (!wrong_place(lat, lon)).then_some((lat, lon))
 }
 
 /// Metres along the great circle between two places.

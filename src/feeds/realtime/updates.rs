@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use hashbrown::HashMap;
+use serde::Serialize;
 
-use super::columns::{batch, instants, schema, words};
+use super::columns::{batch, instants, words};
 use super::message::{Event, Stop, Update};
 use super::names::{NONE, Name, Names};
 use super::positions::{BATCH_ROWS, micros};
@@ -15,7 +16,7 @@ use super::service::Service;
 use super::wire::Malformed;
 use super::words::{STOP_RELATIONSHIP, TRIP_RELATIONSHIP, word};
 use crate::error::Result;
-use crate::model::Kind;
+use crate::model::Dataset;
 
 /// When something was said: the update's time, then the poll's.
 type Moment = (i64, i64);
@@ -58,7 +59,7 @@ struct Row<'a> {
 }
 
 /// Counts of trip updates.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct UpdateCounts {
     /// Updates of runs.
     pub updates: u64,
@@ -143,21 +144,6 @@ impl Updates {
     }
 
     fn batch(&self, rows: &[Row<'_>]) -> Result<RecordBatch> {
-        const COLUMNS: [(&str, Kind); 13] = [
-            ("trip_id", Kind::Text),
-            ("start_time", Kind::Text),
-            ("stop_sequence", Kind::Integer),
-            ("stop_id", Kind::Text),
-            ("route_id", Kind::Text),
-            ("vehicle_id", Kind::Text),
-            ("schedule_relationship", Kind::Text),
-            ("stop_schedule_relationship", Kind::Text),
-            ("arrival_ts", Kind::Instant),
-            ("arrival_delay_sec", Kind::Integer),
-            ("departure_ts", Kind::Instant),
-            ("departure_delay_sec", Kind::Integer),
-            ("updated_at", Kind::Instant),
-        ];
         let text = |of: fn(&Row<'_>) -> Name| self.names.column(rows.iter().map(of));
         let head = |row: &Row<'_>| row.head.copied().unwrap_or_default();
         let number = |of: fn(&Word) -> Option<i32>| -> ArrayRef {
@@ -179,7 +165,7 @@ impl Updates {
             number(|word| word.departure.delay),
             instants(rows.iter().map(|row| Some(row.word.said.0).filter(|at| *at != i64::MIN))),
         ];
-        batch(schema(&COLUMNS), columns)
+        batch(Dataset::TripUpdates.schema(), columns)
     }
 }
 

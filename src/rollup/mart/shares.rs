@@ -61,17 +61,7 @@ impl Sharer {
 
     /// Whether the newest day of a key counts, so that shares of all dates are needed.
     pub fn is_keyed(&self) -> bool {
-        match Fact::of(self.dataset).map(|fact| fact.kind) {
-            Some(FactKind::Trip | FactKind::Payment) => true,
-            Some(
-                FactKind::VehiclePosition
-                | FactKind::ScheduledTrip
-                | FactKind::ScheduledStopTime
-                | FactKind::TripUpdate
-                | FactKind::Alert,
-            )
-            | None => false,
-        }
+        Fact::of(self.dataset).is_some_and(|fact| fact.registry.is_some())
     }
 
     /// Takes in cleaned rows, and gives out what they make by themselves.
