@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::client::{Mart, unique};
-use super::load::{Shadow, drop_tables};
+use super::load::{Shadow, drop_tables, shadow_numbers};
 use super::rows::Digest;
 use super::schema::TABLE;
 use crate::error::{Error, Result};
@@ -78,9 +78,8 @@ impl Mart {
 }
 
 fn is_of(build: u64, name: &str) -> bool {
-    let made = name.strip_prefix(TABLE).and_then(|rest| rest.strip_prefix("_shadow_"));
-    let made = made.filter(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'_'));
-    made.and_then(|rest| rest.split('_').nth(1)).is_some_and(|number| number == build.to_string())
+    let number = shadow_numbers(TABLE, name).and_then(|mut numbers| numbers.nth(1));
+    number.is_some_and(|number| number == build.to_string())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Replacing whole service dates.
 
 use std::collections::BTreeMap;
+use std::str::Split;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
@@ -212,11 +213,15 @@ pub(super) async fn drop_tables(mart: &Mart, goes: impl Fn(&str) -> bool) -> Res
     Ok(())
 }
 
+/// The numbers in the name of a shadow table of ours: when it was made, then what else tells it from others.
+pub(super) fn shadow_numbers<'a>(table: &str, name: &'a str) -> Option<Split<'a, char>> {
+    let made = name.strip_prefix(table)?.strip_prefix("_shadow_")?;
+    made.bytes().all(|b| b.is_ascii_digit() || b == b'_').then(|| made.split('_'))
+}
+
 fn is_orphan(table: &str, name: &str, now: u64) -> bool {
-    let made = name.strip_prefix(table).and_then(|rest| rest.strip_prefix("_shadow_"));
-    let ours = made.filter(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'_'));
-    let seconds = ours.and_then(|rest| rest.split('_').next()).and_then(|seconds| seconds.parse::<u64>().ok());
-    seconds.is_some_and(|seconds| seconds + ORPHAN_SECONDS < now)
+    let made = shadow_numbers(table, name).and_then(|mut numbers| numbers.next()?.parse::<u64>().ok());
+    made.is_some_and(|seconds| seconds + ORPHAN_SECONDS < now)
 }
 
 #[cfg(test)]
