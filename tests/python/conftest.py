@@ -234,6 +234,21 @@ def minio_variables(minio_server: tuple[str, Path], monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
+def minio_bucket(minio_server: tuple[str, Path]) -> tuple[str, dict[str, str]]:
+    """A bucket of a test's own, and the options that reach it."""
+    endpoint, folder = minio_server
+    name = f"b{os.urandom(6).hex()}"
+    (folder / name).mkdir()
+    return name, {
+        "aws_endpoint": endpoint,
+        "aws_allow_http": "true",
+        "aws_access_key_id": "metropulse",
+        "aws_secret_access_key": "s3-secret-key",
+        "aws_region": "us-east-1",
+    }
+
+
+@pytest.fixture
 def minio_put(minio_server: tuple[str, Path]) -> Callable[[str, str, bytes], None]:
     """Put an object into a bucket, as another program would."""
     from pyarrow import fs

@@ -58,20 +58,14 @@ def postgres(debian_postgres):
 
 
 @pytest.fixture
-def s3(minio_server, minio_put):
+def s3(minio_bucket, minio_put):
     """The prototype's days in a bucket, the options that reach it through a proxy, and the proxy."""
-    endpoint, folder = minio_server
-    bucket = f"b{os.urandom(6).hex()}"
-    (folder / bucket).mkdir()
+    bucket, options = minio_bucket
     for path in sorted((RAW / f"dt={DT}").glob("*.parquet")):
         minio_put(bucket, f"dt={DT}/{path.name}", path.read_bytes())
-    parts = urlsplit(endpoint)
+    parts = urlsplit(options["aws_endpoint"])
     with proxy_before(parts.hostname, parts.port) as proxy:
-        options = {
-            "aws_endpoint": f"http://127.0.0.1:{proxy.port}", "aws_allow_http": "true", "aws_region": "us-east-1",
-            "aws_access_key_id": "metropulse", "aws_secret_access_key": "s3-secret-key",
-        }  # fmt: skip
-        yield f"s3://{bucket}", options, proxy
+        yield f"s3://{bucket}", {**options, "aws_endpoint": f"http://127.0.0.1:{proxy.port}"}, proxy
 
 
 BUSY = b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"

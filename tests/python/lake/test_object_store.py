@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 import metropulse as mp
@@ -12,24 +10,8 @@ from answers import DATA, check_prototype
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
 
 
-@pytest.fixture
-def bucket(minio_server):
-    """A bucket of its own, and the options that reach it."""
-    endpoint, folder = minio_server
-    name = f"b{os.urandom(6).hex()}"
-    (folder / name).mkdir()
-    options = {
-        "aws_endpoint": endpoint,
-        "aws_allow_http": "true",
-        "aws_access_key_id": "metropulse",
-        "aws_secret_access_key": "s3-secret-key",
-        "aws_region": "us-east-1",
-    }
-    return name, options
-
-
-def test_days_are_generated_into_and_loaded_from_a_bucket(bucket, pipeline_on):
-    name, options = bucket
+def test_days_are_generated_into_and_loaded_from_a_bucket(minio_bucket, pipeline_on):
+    name, options = minio_bucket
     p = pipeline_on(f"s3://{name}/raw", lake_options=options)
     p.generate("2024-05-01", days=1, scale=0.2)
     ready = p.partition_ready("2024-05-01")
@@ -40,8 +22,8 @@ def test_days_are_generated_into_and_loaded_from_a_bucket(bucket, pipeline_on):
     assert "s3-secret-key" not in repr(p) + str(report)
 
 
-def test_the_prototypes_days_from_a_bucket_give_their_answers(bucket, pipeline_on, minio_put):
-    name, options = bucket
+def test_the_prototypes_days_from_a_bucket_give_their_answers(minio_bucket, pipeline_on, minio_put):
+    name, options = minio_bucket
     for path in sorted((DATA / "prototype_raw").rglob("*.parquet")):
         minio_put(name, f"{path.parent.name}/{path.name}", path.read_bytes())
     p = pipeline_on(f"s3://{name}", lake_options=options)
@@ -65,8 +47,8 @@ def test_the_prototypes_variables_name_the_bucket(minio_variables):
         ({"aws_endpoint": "http://127.0.0.1:9"}, True, "127.0.0.1"),
     ],
 )
-def test_what_the_store_refuses_is_clear_and_shows_no_secret(bucket, change, retryable, word):
-    name, options = bucket
+def test_what_the_store_refuses_is_clear_and_shows_no_secret(minio_bucket, change, retryable, word):
+    name, options = minio_bucket
     p = mp.Pipeline(lake=f"s3://{name}", lake_options={**options, **change})
     with pytest.raises(mp.StorageError) as caught:
         p.partition_ready("2024-05-01")
@@ -76,8 +58,8 @@ def test_what_the_store_refuses_is_clear_and_shows_no_secret(bucket, change, ret
     assert "s3-secret-key" not in text
 
 
-def test_a_bucket_that_is_not_there_is_named(bucket):
-    _, options = bucket
+def test_a_bucket_that_is_not_there_is_named(minio_bucket):
+    _, options = minio_bucket
     p = mp.Pipeline(lake="s3://nowhere-at-all", lake_options=options, warehouse="postgresql:///x")
     with pytest.raises(mp.NotFoundError, match="NoSuchBucket"):
         p.stage("2024-05-01")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -19,26 +18,18 @@ FOOTER_BYTES = 64 * 1024
 
 
 @pytest.fixture
-def store(minio_server, minio_put, tmp_path):
+def store(minio_bucket, minio_put, tmp_path):
     """A bucket with one generated day behind a counting proxy: settings, proxy, and the sizes of its objects by path."""
-    endpoint, folder = minio_server
-    bucket = f"b{os.urandom(6).hex()}"
-    (folder / bucket).mkdir()
+    bucket, options = minio_bucket
     raw = tmp_path / "raw"
     mp.Pipeline(lake=raw).generate("2024-05-01", days=1, scale=0.05)
     sizes = {}
     for path in sorted((raw / "dt=2024-05-01").iterdir()):
         minio_put(bucket, f"dt=2024-05-01/{path.name}", path.read_bytes())
         sizes[f"/{bucket}/dt=2024-05-01/{path.name}"] = path.stat().st_size
-    proxy = CountingProxy(endpoint)
+    proxy = CountingProxy(options["aws_endpoint"])
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    options = {
-        "aws_endpoint": proxy.url,
-        "aws_allow_http": "true",
-        "aws_access_key_id": "metropulse",
-        "aws_secret_access_key": "s3-secret-key",
-        "aws_region": "us-east-1",
-    }
+    options = {**options, "aws_endpoint": proxy.url}
     settings = {"lake_options": options, "spool": tmp_path / "spool"}
     yield f"s3://{bucket}", settings, proxy, sizes
     proxy.shutdown()

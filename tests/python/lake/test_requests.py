@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from datetime import UTC, datetime
 
@@ -25,11 +24,9 @@ AT_ONCE = 32
 
 
 @pytest.fixture
-def store(minio_server, minio_put):
+def store(minio_bucket, minio_put):
     """A bucket with a day of small files behind a proxy that delays every request: the lake, its options, the proxy."""
-    endpoint, folder = minio_server
-    bucket = f"b{os.urandom(6).hex()}"
-    (folder / bucket).mkdir()
+    bucket, options = minio_bucket
     noon = datetime(2024, 5, 1, 12, tzinfo=UTC)
     for number in range(FILES):
         rows = pa.table(
@@ -43,15 +40,9 @@ def store(minio_server, minio_put):
         sink = pa.BufferOutputStream()
         pq.write_table(rows, sink)
         minio_put(bucket, f"dt={DAY}/vehicle_positions/part-{number:03}.parquet", sink.getvalue().to_pybytes())
-    proxy = CountingProxy(endpoint, delay_seconds=0.05)
+    proxy = CountingProxy(options["aws_endpoint"], delay_seconds=0.05)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    options = {
-        "aws_endpoint": proxy.url,
-        "aws_allow_http": "true",
-        "aws_access_key_id": "metropulse",
-        "aws_secret_access_key": "s3-secret-key",
-        "aws_region": "us-east-1",
-    }
+    options = {**options, "aws_endpoint": proxy.url}
     yield f"s3://{bucket}", options, proxy
     proxy.shutdown()
     proxy.server_close()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from sources.reading import Readers, local_store
+from sources.reading import Readers, Store, local_store
 
 
 @pytest.fixture
@@ -15,20 +13,9 @@ def readers(pipeline_on):
 
 
 @pytest.fixture
-def bucket(minio_server, minio_put):
+def bucket(minio_bucket, minio_put):
     """A bucket of its own as a store."""
-    from sources.reading import Store
-
-    endpoint, folder = minio_server
-    name = f"b{os.urandom(6).hex()}"
-    (folder / name).mkdir()
-    options = {
-        "aws_endpoint": endpoint,
-        "aws_allow_http": "true",
-        "aws_access_key_id": "metropulse",
-        "aws_secret_access_key": "s3-secret-key",
-        "aws_region": "us-east-1",
-    }
+    name, options = minio_bucket
     return Store("minio", f"s3://{name}/", lambda key, data: minio_put(name, key, data), options)
 
 
