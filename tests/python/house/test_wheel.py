@@ -1,4 +1,4 @@
-"""The wheel that `make wheel` built, in an environment that holds nothing else. METROPULSE_WHEEL names its folder."""
+"""The wheel that `make wheel` built and tries here, in an environment that holds nothing else. METROPULSE_WHEEL names its folder."""
 
 from __future__ import annotations
 
@@ -60,9 +60,11 @@ def run(*command: object) -> str:
     return done.stdout
 
 
-def test_it_is_one_wheel_for_every_python(wheel):
+def test_it_is_one_wheel_for_every_python_and_linux(wheel):
     """Its tag is checked against the symbols it needs when it is built."""
     assert "-cp311-abi3-" in wheel.name
+    if sys.platform == "linux":
+        assert "-manylinux_2_28_" in wheel.name
 
 
 def test_without_extras_it_brings_the_command_line_and_no_more(programs):
