@@ -19,7 +19,7 @@ use super::report::{Report, TableReport};
 use crate::config::Secret;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
-use crate::feeds::realtime::{Collector, Flow, Schedule, Summary, is_recording, messages};
+use crate::feeds::realtime::{Collector, Flow, Schedule, Summary, is_recording, message_in, messages};
 use crate::lake::{Body, FileWriter, ManifestFile, Object, PartitionWriter, objects};
 use crate::model::{Dataset, Zone, epoch_micros};
 
@@ -111,12 +111,13 @@ impl Pipeline {
         let (bodies, inbox) = channel(AHEAD);
         let (rows, batches) = channel(AHEAD);
         let (cancel, progress) = (self.cancel.clone(), self.progress.clone());
-        let fetch = fetch(found.to_vec(), self.settings.spool.clone(), self.cancel.clone(), bodies);
+        // A task of its own: encoding holds up whatever shares its thread.
+        let fetch = tokio::spawn(fetch(found.to_vec(), self.settings.spool.clone(), self.cancel.clone(), bodies));
         let decode = tokio::task::spawn_blocking(move || decode(collector, inbox, &rows, &cancel, &progress));
         let (fetched, written, decoded) = tokio::join!(fetch, write(batches, writer), decode);
         let (files, rows) = written?;
         let summary = decoded.map_err(|e| Error::internal("reading recordings broke off").because(e))??;
-        fetched?;
+        fetched.map_err(|e| Error::internal("fetching recordings broke off").because(e))??;
         Ok(summary.map(|summary| Collected { summary, files, rows }))
     }
 }
@@ -167,7 +168,10 @@ fn decode(
             Ok(())
         };
         match &mut body {
-            Body::Bytes(bytes) => messages(&name, &mut Cursor::new(bytes), &mut each)?,
+            Body::Bytes(bytes) => match message_in(&name, bytes) {
+                Some(message) => each(&name, Ok(message))?,
+                None => messages(&name, &mut Cursor::new(bytes), &mut each)?,
+            },
             Body::File(file) => messages(&name, file, &mut each)?,
         }
         if flow == Flow::OutOfOrder {

@@ -166,9 +166,11 @@ impl Collector {
         if let Some(bytes) = entity.vehicle {
             let report = Report::read(bytes)?;
             match self.positions.take(&report, entity.id, poll, &mut self.service) {
-                Taken::Row(row, run) => {
+                Taken::Row(run) => {
                     let scheduled = run.map(|run| self.positions.names.number(run.start_time.as_bytes()));
-                    self.trips.take(&row, scheduled, &mut self.positions.names);
+                    if let Some(row) = self.positions.rows.last() {
+                        self.trips.take(row, scheduled, &mut self.positions.names);
+                    }
                 }
                 Taken::Nothing => {}
                 Taken::OutOfOrder => self.flow = Flow::OutOfOrder,

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Date32Array, Float64Array, Int32Array, RecordBatch, StringDictionaryBuilder, TimestampMicrosecondArray,
+    ArrayRef, DictionaryArray, Int32Array, PrimitiveArray, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Field, Float64Type, Int32Type, Schema, SchemaRef,
+    TimestampMicrosecondType,
+};
 
 use super::names::{Name, Names};
 use super::positions::Row;
 use super::schedule::start_date;
+use super::words::{Code, OCCUPANCY, VEHICLE_STOP_STATUS, Words};
 use crate::error::{Error, Result};
 use crate::model::{Dataset, Kind};
 
@@ -21,47 +26,61 @@ pub(super) fn schema(columns: &[(&str, Kind)]) -> SchemaRef {
 }
 
 pub(super) fn positions(rows: &[Row], names: &Names) -> Result<RecordBatch> {
-    let instants = |of: fn(&Row) -> Option<i64>| instants(rows.iter().map(of));
-    let texts = |of: fn(&Row) -> Name| names.column(rows.iter().map(of));
-    let floats = |of: fn(&Row) -> Option<f64>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Float64Array>()) };
-    let wide = |of: fn(&Row) -> Option<f32>| -> ArrayRef {
-        Arc::new(rows.iter().map(|row| of(row).map(f64::from)).collect::<Float64Array>())
-    };
-    let numbers = |of: fn(&Row) -> Option<i32>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Int32Array>()) };
     let mut dates = Dates::default();
-    let start_dates: Date32Array = rows.iter().map(|row| dates.of(row.said.start_date, names)).collect();
+    let start_dates: Vec<_> = rows.iter().map(|row| dates.of(row.said.start_date, names)).collect();
     let columns = vec![
-        instants(|row| row.event_micros),
-        texts(|row| row.vehicle)?,
-        texts(|row| row.said.route)?,
-        wide(|row| row.said.latitude),
-        wide(|row| row.said.longitude),
-        floats(|row| row.said.speed.map(|speed| f64::from(speed) * KMH)),
-        wide(|row| row.said.bearing),
-        instants(|row| row.header_micros),
-        texts(|row| row.said.trip)?,
-        Arc::new(start_dates) as ArrayRef,
-        numbers(|row| row.said.direction),
-        texts(|row| row.said.stop)?,
-        numbers(|row| row.said.sequence),
-        words(rows.iter().map(|row| row.said.status)),
-        words(rows.iter().map(|row| row.said.occupancy)),
-        floats(|row| row.said.odometer),
-        texts(|row| row.said.label)?,
-        instants(|row| row.received_micros),
+        micros(rows, |row| row.event_micros),
+        names.column(rows.iter().map(|row| row.vehicle))?,
+        names.column(rows.iter().map(|row| row.said.route))?,
+        floats(rows, |row| row.said.latitude.map(f64::from)),
+        floats(rows, |row| row.said.longitude.map(f64::from)),
+        floats(rows, |row| row.said.speed.map(|speed| f64::from(speed) * KMH)),
+        floats(rows, |row| row.said.bearing.map(f64::from)),
+        micros(rows, |row| row.header_micros),
+        names.column(rows.iter().map(|row| row.said.trip))?,
+        Arc::new(filled::<_, Date32Type>(&start_dates, |date| *date)) as ArrayRef,
+        numbers(rows, |row| row.said.direction),
+        names.column(rows.iter().map(|row| row.said.stop))?,
+        numbers(rows, |row| row.said.sequence),
+        words(VEHICLE_STOP_STATUS, rows.iter().map(|row| row.said.status))?,
+        words(OCCUPANCY, rows.iter().map(|row| row.said.occupancy))?,
+        floats(rows, |row| row.said.odometer),
+        names.column(rows.iter().map(|row| row.said.label))?,
+        micros(rows, |row| row.received_micros),
     ];
     batch(Dataset::VehiclePositions.schema(), columns)
 }
 
+/// A column of what `of` says of each row. Values and their presence are walked apart, so that neither walk branches.
+fn filled<R, T: ArrowPrimitiveType>(rows: &[R], of: impl Fn(&R) -> Option<T::Native>) -> PrimitiveArray<T> {
+    let values: Vec<_> = rows.iter().map(|row| of(row).unwrap_or_default()).collect();
+    let present = BooleanBuffer::collect_bool(rows.len(), |at| rows.get(at).and_then(&of).is_some());
+    let nulls = Some(NullBuffer::new(present)).filter(|nulls| nulls.null_count() > 0);
+    PrimitiveArray::new(values.into(), nulls)
+}
+
+fn floats(rows: &[Row], of: impl Fn(&Row) -> Option<f64>) -> ArrayRef {
+    Arc::new(filled::<_, Float64Type>(rows, of))
+}
+
+fn numbers(rows: &[Row], of: impl Fn(&Row) -> Option<i32>) -> ArrayRef {
+    Arc::new(filled::<_, Int32Type>(rows, of))
+}
+
+fn micros(rows: &[Row], of: impl Fn(&Row) -> Option<i64>) -> ArrayRef {
+    Arc::new(filled::<_, TimestampMicrosecondType>(rows, of).with_timezone("UTC"))
+}
+
 /// The date of the last text that was one, as most rows share theirs.
 #[derive(Default)]
-struct Dates {
+pub(super) struct Dates {
     last: Name,
     date: Option<i32>,
 }
 
 impl Dates {
-    fn of(&mut self, name: Name, names: &Names) -> Option<i32> {
+    #[inline]
+    pub(super) fn of(&mut self, name: Name, names: &Names) -> Option<i32> {
         if name != self.last {
             (self.last, self.date) = (name, start_date(names.text(name).as_bytes()));
         }
@@ -73,10 +92,12 @@ pub(super) fn instants(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(values.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
 }
 
-pub(super) fn words(values: impl Iterator<Item = Option<&'static str>>) -> ArrayRef {
-    let mut column = StringDictionaryBuilder::<Int32Type>::new();
-    column.extend(values);
-    Arc::new(column.finish())
+pub(super) fn words(table: Words, codes: impl ExactSizeIterator<Item = Code>) -> Result<ArrayRef> {
+    let keys: Int32Array = codes.map(|code| code.checked_sub(1).map(i32::from)).collect();
+    let names = StringArray::from_iter_values(table.iter().map(|(_, name)| name));
+    let column = DictionaryArray::<Int32Type>::try_new(keys, Arc::new(names))
+        .map_err(|e| Error::internal(format!("a column of names cannot be made: {e}")).because(e))?;
+    Ok(Arc::new(column))
 }
 
 pub(super) fn batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {

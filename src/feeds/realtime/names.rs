@@ -1,11 +1,11 @@
 //! Texts that repeat much, each kept once and known by a number.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringBuilder};
 use arrow::datatypes::Int32Type;
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::error::{Error, Result};
 
@@ -17,7 +17,7 @@ pub(super) const NONE: Name = 0;
 
 /// Texts by number, from 1.
 pub(super) struct Names {
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     numbers: HashTable<Name>,
     texts: Vec<u8>,
     ends: Vec<usize>,
@@ -26,7 +26,7 @@ pub(super) struct Names {
 impl Default for Names {
     fn default() -> Self {
         // Number 0 is an empty text, which counts as absent.
-        Self { hasher: RandomState::new(), numbers: HashTable::new(), texts: Vec::new(), ends: vec![0] }
+        Self { hasher: DefaultHashBuilder::default(), numbers: HashTable::new(), texts: Vec::new(), ends: vec![0] }
     }
 }
 

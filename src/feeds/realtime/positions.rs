@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use hashbrown::HashMap;
 
+use super::columns::Dates;
 use super::message::Report;
 use super::names::{NONE, Name, Names};
 use super::recording::Poll;
-use super::schedule::{Run, start_date};
+use super::schedule::Run;
 use super::service::Service;
-use super::words::{OCCUPANCY, VEHICLE_STOP_STATUS, word};
+use super::words::{Code, OCCUPANCY, VEHICLE_STOP_STATUS, code};
 use crate::error::Result;
 
-/// Rows of one batch.
-pub(super) const BATCH_ROWS: usize = 64 * 1024;
+/// Rows of one batch: as many as stay in the cache of a core while they are made into columns.
+pub(super) const BATCH_ROWS: usize = 8 * 1024;
 /// A vehicle's clock may run ahead of its feed's by so much before its report is one from the future.
 const AHEAD_MICROS: i64 = 300 * 1_000_000;
 
@@ -30,8 +31,8 @@ pub(super) struct Said {
     pub(super) label: Name,
     pub(super) direction: Option<i32>,
     pub(super) sequence: Option<i32>,
-    pub(super) status: Option<&'static str>,
-    pub(super) occupancy: Option<&'static str>,
+    pub(super) status: Code,
+    pub(super) occupancy: Code,
     pub(super) latitude: Option<f32>,
     pub(super) longitude: Option<f32>,
     pub(super) bearing: Option<f32>,
@@ -87,12 +88,13 @@ pub(super) struct Positions {
     pub(super) rows: Vec<Row>,
     vehicles: HashMap<Box<[u8]>, usize>,
     last: Vec<Last>,
+    dates: Dates,
 }
 
 /// What became of a report.
 pub(super) enum Taken<'a> {
-    /// A row of the day.
-    Row(Row, Option<&'a Run>),
+    /// The last of the rows, one of the day, and the scheduled run that it was matched to.
+    Row(Option<&'a Run>),
     /// Nothing to write.
     Nothing,
     /// It came before an earlier report of its vehicle: recordings are not in the order of time.
@@ -150,7 +152,7 @@ impl Positions {
             let name = self.names.number(report.vehicle.name());
             self.last.push(Last { said: Said::default(), vehicle: name, recording: 0, order: i64::MIN });
         }
-        let (last, names) = (self.last[vehicle].said, &mut self.names);
+        let (last, names) = (&self.last[vehicle].said, &mut self.names);
         let said = Said {
             own_time: report.timestamp,
             trip: names.number_like(last.trip, report.trip.id),
@@ -161,8 +163,8 @@ impl Positions {
             label: names.number_like(last.label, report.vehicle.label),
             direction: report.trip.direction_id,
             sequence: report.stop_sequence,
-            status: word(VEHICLE_STOP_STATUS, report.status),
-            occupancy: word(OCCUPANCY, report.occupancy),
+            status: code(VEHICLE_STOP_STATUS, report.status),
+            occupancy: code(OCCUPANCY, report.occupancy),
             latitude: report.latitude.filter(|n| !n.is_nan()),
             longitude: report.longitude.filter(|n| !n.is_nan()),
             bearing: report.bearing.filter(|n| !n.is_nan()),
@@ -175,7 +177,7 @@ impl Positions {
     fn row<'s>(&mut self, report: &Report<'_>, now: &Last, poll: &Poll, service: &'s mut Service) -> Taken<'s> {
         let (said, vehicle) = (now.said, now.vehicle);
         let event_micros = report.timestamp.map(micros).or(poll.header_micros);
-        let date = start_date(report.trip.start_date);
+        let date = self.dates.of(said.start_date, &self.names);
         self.counts.bad_start_dates += u64::from(date.is_none() && said.start_date != NONE);
         let Some(day) = service.day(&report.trip, date, event_micros) else {
             self.counts.without_day += 1;
@@ -189,15 +191,9 @@ impl Positions {
         self.counts.in_the_future += u64::from(event_micros.is_some_and(|at| at > limit));
         self.counts.without_vehicle += u64::from(vehicle == NONE);
         self.counts.written += 1;
-        let row = Row {
-            said,
-            vehicle,
-            event_micros,
-            header_micros: poll.header_micros,
-            received_micros: poll.received_micros,
-        };
-        self.rows.push(row);
-        Taken::Row(row, service.run(&report.trip, event_micros))
+        let (header_micros, received_micros) = (poll.header_micros, poll.received_micros);
+        self.rows.push(Row { said, vehicle, event_micros, header_micros, received_micros });
+        Taken::Row(service.run(&report.trip, event_micros))
     }
 
     /// The rows since the last time, as a batch.

@@ -51,6 +51,21 @@ fn is_archive(name: &str) -> bool {
 /// A message, or why there is none.
 pub type Found<'a> = std::result::Result<&'a [u8], String>;
 
+/// The message in a file that lies in memory as it was sent: not packed, in the form of Protocol Buffers.
+pub fn message_in<'a>(name: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace())?;
+    let is_whole = !is_archive(name) && !is_gzip(bytes) && !is_zstd(bytes) && bytes.len() as u64 <= LARGEST_BYTES;
+    (is_whole && *first != b'{').then_some(bytes)
+}
+
+fn is_gzip(head: &[u8]) -> bool {
+    head.starts_with(&[0x1f, 0x8b])
+}
+
+fn is_zstd(head: &[u8]) -> bool {
+    head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
+}
+
 /// Hands each message of a file to `each`, with the name to call it by. What cannot be read is told to `each` and
 /// stops nothing.
 ///
@@ -99,7 +114,7 @@ fn read(packed: &mut dyn Read) -> std::result::Result<Vec<u8>, String> {
 fn unpacked<'a>(mut packed: Box<dyn Read + 'a>) -> io::Result<Box<dyn Read + 'a>> {
     let mut head = Vec::with_capacity(4);
     packed.by_ref().take(4).read_to_end(&mut head)?;
-    let (is_gzip, is_zstd) = (head.starts_with(&[0x1f, 0x8b]), head == [0x28, 0xb5, 0x2f, 0xfd]);
+    let (is_gzip, is_zstd) = (is_gzip(&head), is_zstd(&head));
     let whole = Cursor::new(head).chain(packed);
     if is_gzip {
         Ok(Box::new(flate2::read::MultiGzDecoder::new(whole)))

@@ -27,8 +27,17 @@ struct Performed {
     route: Name,
     first_micros: i64,
     last_micros: i64,
-    place: Option<(f64, f64)>,
+    place: Option<Place>,
     distance_m: f64,
+}
+
+/// A place on earth.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    lat: f64,
+    lon: f64,
+    /// Cosine of the latitude: each place begins one stretch and ends another.
+    cos_lat: f64,
 }
 
 /// The performed trips of one day.
@@ -132,15 +141,14 @@ fn trip_id(day: i32, (trip, start_time, vehicle): Key, names: &Names) -> String 
 }
 
 /// Where a row lies, if that is a place on earth.
-fn place(row: &Row) -> Option<(f64, f64)> {
+fn place(row: &Row) -> Option<Place> {
     let (lat, lon) = (f64::from(row.said.latitude?), f64::from(row.said.longitude?));
-    (!wrong_place(lat, lon)).then_some((lat, lon))
+    (!wrong_place(lat, lon)).then(|| Place { lat, lon, cos_lat: lat.to_radians().cos() })
 }
 
 /// Metres along the great circle between two places.
-fn metres((lat_a, lon_a): (f64, f64), (lat_b, lon_b): (f64, f64)) -> f64 {
-    let (north, east) = ((lat_b - lat_a).to_radians(), (lon_b - lon_a).to_radians());
-    let a =
-        (north / 2.0).sin().powi(2) + lat_a.to_radians().cos() * lat_b.to_radians().cos() * (east / 2.0).sin().powi(2);
+fn metres(from: Place, to: Place) -> f64 {
+    let (north, east) = ((to.lat - from.lat).to_radians(), (to.lon - from.lon).to_radians());
+    let a = (north / 2.0).sin().powi(2) + from.cos_lat * to.cos_lat * (east / 2.0).sin().powi(2);
     2.0 * EARTH_RADIUS_M * a.sqrt().min(1.0).asin()
 }

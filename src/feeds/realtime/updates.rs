@@ -14,7 +14,7 @@ use super::recording::Poll;
 use super::schedule::{start_date, start_time};
 use super::service::Service;
 use super::wire::Malformed;
-use super::words::{STOP_RELATIONSHIP, TRIP_RELATIONSHIP, word};
+use super::words::{Code, STOP_RELATIONSHIP, TRIP_RELATIONSHIP, code};
 use crate::error::Result;
 use crate::model::Dataset;
 
@@ -28,7 +28,7 @@ struct Word {
     stop: Name,
     arrival: Event,
     departure: Event,
-    relationship: Option<&'static str>,
+    relationship: Code,
     /// Which of the run's heads it came with.
     head: u32,
     said: Moment,
@@ -39,7 +39,7 @@ struct Word {
 struct Head {
     route: Name,
     vehicle: Name,
-    relationship: Option<&'static str>,
+    relationship: Code,
 }
 
 /// The last words on one run.
@@ -121,7 +121,7 @@ impl Updates {
         let head = Head {
             route: names.number(trip.route_id),
             vehicle: names.number(update.vehicle.name()),
-            relationship: word(TRIP_RELATIONSHIP, trip.relationship),
+            relationship: code(TRIP_RELATIONSHIP, trip.relationship),
         };
         let said = (at.unwrap_or(i64::MIN), poll.order(update.timestamp));
         self.runs[place].1.hear(update, head, said, names)
@@ -157,8 +157,8 @@ impl Updates {
             text(|row| row.word.stop)?,
             self.names.column(rows.iter().map(|row| head(row).route))?,
             self.names.column(rows.iter().map(|row| head(row).vehicle))?,
-            words(rows.iter().map(|row| head(row).relationship)),
-            words(rows.iter().map(|row| row.word.relationship)),
+            words(TRIP_RELATIONSHIP, rows.iter().map(|row| head(row).relationship))?,
+            words(STOP_RELATIONSHIP, rows.iter().map(|row| row.word.relationship))?,
             instant(|word| word.arrival.time),
             number(|word| word.arrival.delay),
             instant(|word| word.departure.time),
@@ -210,7 +210,7 @@ impl Run {
             stop: stop_name,
             arrival: stop.arrival,
             departure: stop.departure,
-            relationship: word(STOP_RELATIONSHIP, stop.relationship),
+            relationship: code(STOP_RELATIONSHIP, stop.relationship),
             head,
             said,
         };

@@ -63,6 +63,19 @@ pub(super) const SEVERITY: Words = &[(1, "UNKNOWN_SEVERITY"), (2, "INFO"), (3, "
 
 pub(super) const INCREMENTALITY: Words = &[(0, "FULL_DATASET"), (1, "DIFFERENTIAL")];
 
+/// A name by its place in its table, from 1; [`ABSENT`] is that of no name. Quicker to compare than the name.
+pub(super) type Code = u8;
+
+/// The code of what is absent.
+pub(super) const ABSENT: Code = 0;
+
+/// The code of a number's name.
+#[inline]
+pub(super) fn code(words: Words, number: Option<u64>) -> Code {
+    let place = number.and_then(|number| words.iter().position(|(known, _)| *known == number));
+    place.map_or(ABSENT, |place| place as Code + 1)
+}
+
 /// The name of a number.
 pub(super) fn word(words: Words, number: Option<u64>) -> Option<&'static str> {
     let number = number?;
