@@ -8,8 +8,19 @@ from urllib.parse import urlsplit
 from metropulse.exceptions import ConfigError
 from metropulse.redaction import redact
 
-__all__ = ["s3_options", "store_kind", "store_options", "variable"]
+__all__ = ["role_options", "s3_options", "store_kind", "store_options", "variable"]
 
+# The role of a machine, a pod or a container, from which the object store fetches keys and renews them by itself.
+_ROLE = (
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_METADATA_ENDPOINT",
+)
 # Object-store options that well-known environment variables carry, by the scheme of the lake.
 _CLOUD_OPTIONS = {
     "s3": (
@@ -20,9 +31,7 @@ _CLOUD_OPTIONS = {
         "AWS_DEFAULT_REGION",
         "AWS_ENDPOINT",
         "AWS_ALLOW_HTTP",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_ROLE_ARN",
+        *_ROLE,
     ),
     "gs": ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_KEY", "GOOGLE_APPLICATION_CREDENTIALS"),
     "az": (
@@ -83,6 +92,18 @@ def s3_options(
     if secret_key:
         options["aws_secret_access_key"] = secret_key
     return options
+
+
+def role_options(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the S3 options by which an environment names the role of the machine, pod or container; no keys.
+
+    Args:
+        env: The environment.
+
+    Returns:
+        Options in the words of the object store.
+    """
+    return {name.lower(): value for name in _ROLE if (value := variable(env, name))}
 
 
 def store_kind(place: str | None) -> str | None:

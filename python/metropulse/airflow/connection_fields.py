@@ -77,7 +77,9 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         "aws_access_key_id": _honoured("where `login` is empty"),
         "aws_secret_access_key": _honoured("where `password` is empty"),
         "aws_session_token": _honoured(),
-        "service_config": _honoured("`s3.bucket_name` and `s3.endpoint_url`; other services' parts mean nothing here"),
+        "service_config": _honoured(
+            "`s3.bucket_name` and `s3.endpoint_url`; `sts.endpoint_url` of a role; other parts mean nothing here"
+        ),
         "verify": _honoured("true, false, or a file of authorities in PEM"),
         "role_arn": _honoured("with web identity from a file; assuming a role by keys is refused"),
         "assume_role_method": _honoured("`assume_role_with_web_identity` alone"),

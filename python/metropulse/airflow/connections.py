@@ -13,6 +13,7 @@ from metropulse.airflow.connection_fields import FIELDS, AirflowConnection, chec
 from metropulse.airflow.lake_connections import lake_arguments
 from metropulse.exceptions import ConfigError
 from metropulse.settings import TUNING
+from metropulse.stores import role_options
 from metropulse.urls import postgres_url
 
 __all__ = ["Sources", "lake_arguments", "mart_arguments", "warehouse_arguments"]
@@ -89,12 +90,19 @@ class Sources:
         explicit = self.lake or extra.get("lake") or None
         if self.lake_connection:
             found = lake_arguments(self.lake_connection)
+            if kind_of(self.lake_connection) == "aws" and not _has_keys(found["lake_options"]):
+                found["lake_options"] = {**role_options(self.environ), **found["lake_options"]}
             return {**found, "lake": explicit} if explicit else found
         if explicit:
             return {"lake": explicit}
         if (folder := self.state_folder()) and not self.environ.get("METROPULSE_LAKE"):
             return {"lake": os.fspath(Path(folder, "lake", "raw")), "lake_options": {}}
         return {}
+
+
+def _has_keys(options: Mapping[str, str]) -> bool:
+    """Whether access is by keys, or by none at all, and not by a role."""
+    return "aws_access_key_id" in options or "aws_skip_signature" in options
 
 
 def warehouse_arguments(connection: AirflowConnection) -> dict[str, Any]:

@@ -45,7 +45,8 @@ def lake_arguments(connection: AirflowConnection) -> dict[str, Any]:
 
 
 def _aws(connection: AirflowConnection, extra: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    service = _part(connection, extra, "service_config").get("s3") or {}
+    services = _part(connection, extra, "service_config")
+    service, tokens = services.get("s3") or {}, services.get("sts") or {}
     if unknown := sorted(service.keys() - {"bucket_name", "endpoint_url"}):
         raise _unsupported(connection, f"service_config.s3.{unknown[0]}", "bucket_name and endpoint_url")
     bucket = extra.get("bucket") or service.get("bucket_name")
@@ -62,6 +63,8 @@ def _aws(connection: AirflowConnection, extra: Mapping[str, Any]) -> tuple[str, 
     if token := extra.get("aws_session_token"):
         options["aws_session_token"] = token
     options |= _aws_role(connection, extra) | _aws_client(connection, extra)
+    if "aws_role_arn" in options and tokens.get("endpoint_url"):
+        options["aws_endpoint_url_sts"] = tokens["endpoint_url"]
     verify = typed(extra.get("verify", True))
     if verify is False:
         options["allow_invalid_certificates"] = "true"

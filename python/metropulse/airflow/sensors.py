@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from metropulse.airflow.rendering import ShowsDay
 from metropulse.airflow.triggers import RawPartitionTrigger
 from metropulse.airflow.waiting import why_waiting
 from metropulse.days import REQUIRED_DATASETS, dataset_names
-from metropulse.exceptions import ConfigError, InternalError
+from metropulse.exceptions import ConfigError, InternalError, MetropulseError
 
 if TYPE_CHECKING:
     from metropulse.airflow._compat import Context
@@ -133,12 +135,12 @@ class RawPartitionSensor(ShowsDay, BaseSensorOperator):
             MetropulseError: A retry may help.
         """
         event = event or {}
-        if why := event.get("timeout"):
-            raise AirflowSensorTimeout(f"Sensor has timed out after {self.timeout:g} seconds. {self._still(why)}")
         with airflow_errors(context):
             if lake := event.get("lake"):
-                day = {"step": "wait", "dt": self.dt, "datasets": dataset_names(self.required)}
-                self._trace = Trace(Namespaces(lake=(lake[0], lake[1])), day)
+                self._trace = self._waited_for(Namespaces(lake=(lake[0], lake[1])), self.dt)
+        if why := event.get("timeout"):
+            raise AirflowSensorTimeout(f"Sensor has timed out after {self.timeout:g} seconds. {self._still(why)}")
+        with airflow_errors(context), self._tracing_errors():
             if error := event.get("error"):
                 raise error_from_dict(error)
             if "partition" not in event:
@@ -159,11 +161,10 @@ class RawPartitionSensor(ShowsDay, BaseSensorOperator):
             MetropulseError: The lake cannot be read now; a retry may help.
         """
         hook = MetropulseHook(self.metropulse_conn_id, lake_conn_id=self.lake_conn_id, lake=self.lake)
-        with airflow_errors(context), hook.lake_pipeline() as pipeline:
+        with airflow_errors(context), self._tracing_errors(), hook.lake_pipeline() as pipeline:
             dt = resolve_partition(context, self.dt)
-            required = dataset_names(self.required)
-            found = pipeline.partition_ready(dt, required=required)
-            self._trace = Trace(Namespaces.of(pipeline.settings), {"step": "wait", "dt": dt, "datasets": required})
+            self._trace = self._waited_for(Namespaces.of(pipeline.settings), dt)
+            found = pipeline.partition_ready(dt, required=dataset_names(self.required))
             done = self._complete(found)
             self._why = why_waiting(found, self._stable_seconds())
         if done:
@@ -175,6 +176,21 @@ class RawPartitionSensor(ShowsDay, BaseSensorOperator):
     def get_openlineage_facets_on_complete(self, _task_instance: Any) -> Any:
         """Return the raw datasets that were waited for, for Airflow's OpenLineage provider."""
         return facets_of(self._trace)
+
+    def get_openlineage_facets_on_failure(self, _task_instance: Any) -> Any:
+        """Return the raw datasets that were waited for and the error, for Airflow's OpenLineage provider."""
+        return facets_of(self._trace)
+
+    def _waited_for(self, namespaces: Namespaces, dt: str | None) -> Trace:
+        return Trace(namespaces, {"step": "wait", "dt": dt, "datasets": dataset_names(self.required)})
+
+    @contextmanager
+    def _tracing_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except MetropulseError as error:
+            self._trace = replace(self._trace or Trace(Namespaces()), error=error.to_dict())
+            raise
 
     def _still(self, why: str) -> str:
         return f"The raw day {self.dt or ''} is not complete: {why}".replace("  ", " ")

@@ -92,8 +92,10 @@ class RawPartitionTrigger(BaseTrigger):
                 self.log.info("waiting for %s: %s", self.dt, why)
 
         hook = MetropulseHook(self.metropulse_conn_id, lake_conn_id=self.lake_conn_id, lake=self.lake)
+        place: dict[str, Any] = {}
         try:
             pipeline = await hook.alake_pipeline()
+            place = {"lake": list(Namespaces.of(pipeline.settings).lake)}
             waiting = pipeline.wait_for_partition(
                 self.dt,
                 required=self.required,
@@ -105,8 +107,8 @@ class RawPartitionTrigger(BaseTrigger):
             left = None if self.deadline is None else max(self.deadline - time.time(), 0.0)
             found = await asyncio.wait_for(waiting, left)
         except TimeoutError:
-            yield TriggerEvent({"timeout": why})
+            yield TriggerEvent({"timeout": why, **place})
         except MetropulseError as error:
-            yield TriggerEvent({"error": error.to_dict()})
+            yield TriggerEvent({"error": error.to_dict(), **place})
         else:
-            yield TriggerEvent({"partition": found.to_dict(), "lake": list(Namespaces.of(pipeline.settings).lake)})
+            yield TriggerEvent({"partition": found.to_dict(), **place})

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("airflow.providers.openlineage")
 
+from lineage_schemas import problems
 from test_airflow_tasks import NEEDED
 
 from answers import DATA
@@ -149,6 +150,7 @@ def test_an_error_is_told_with_its_kind_place_and_remedy():
 def test_every_operator_and_the_sensor_answer_also_when_they_did_not_come_far(operator):
     made = operator(task_id="t", **NEEDED.get(operator.__name__, {}))
     assert made.get_openlineage_facets_on_complete(None).outputs == []
+    assert made.get_openlineage_facets_on_failure(None).outputs == []
 
 
 def test_nothing_of_openlineage_is_imported_before_it_is_asked():
@@ -213,4 +215,5 @@ def test_the_daily_dag_tells_airflows_own_provider(state_dir, tmp_path, monkeypa
     failed = of("stage", "FAIL")["run"]["facets"]
     assert "trips.parquet" in failed["errorMessage"]["message"]
     assert (failed["metropulse_error"]["kind"], failed["metropulse_error"]["retryable"]) == ("data", False)
-    assert all(event["producer"] and event["schemaURL"] for event in found)
+    assert [problem for event in found for problem in problems(event)] == []
+    assert {event["eventType"] for event in found} >= {"START", "COMPLETE", "FAIL"}
