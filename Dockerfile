@@ -24,6 +24,6 @@ COPY --from=wheel /wheels /tmp/wheels
 # Airflow stays the version of its image, whatever our requirements would allow.
 RUN pip install --no-cache-dir "apache-airflow==${AIRFLOW_VERSION}" \
       "$(find /tmp/wheels -name 'metropulse-*.whl')[airflow]" \
-      "apache-airflow-providers-amazon" "apache-airflow-providers-http" "apache-airflow-providers-postgres"
+      "apache-airflow-providers-amazon>=9" "apache-airflow-providers-http>=5" "apache-airflow-providers-postgres>=6"
 COPY airflow_dags/*.py /opt/airflow/dags/
 HEALTHCHECK NONE

@@ -62,6 +62,7 @@ check: build ## What must be clean: format, lints, types, stub, docs, spelling, 
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest metropulse._core
 	$(BIN)/typos --format brief
+	$(BIN)/hadolint Dockerfile
 	$(MAKE) --no-print-directory dependencies
 
 dependencies: $(VENV)/.ready ## Every dependency is used, every file belongs to a module, every licence may be linked

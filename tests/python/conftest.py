@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -217,6 +218,12 @@ def pools(debian_postgres: str) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture(scope="session")
+def mc() -> str:
+    """The program of MinIO's client."""
+    return _program("mc")
+
+
+@pytest.fixture(scope="session")
 def minio_server() -> Iterator[tuple[str, Path]]:
     """MinIO over a folder whose children are its buckets."""
     with _service("minio", "MinIO is not installed (tests/services.py says where it is looked for)") as found:
@@ -251,15 +258,7 @@ def minio_bucket(minio_server: tuple[str, Path]) -> tuple[str, dict[str, str]]:
 @pytest.fixture
 def minio_put(minio_server: tuple[str, Path]) -> Callable[[str, str, bytes], None]:
     """Put an object into a bucket, as another program would."""
-    from pyarrow import fs
-
-    store = fs.S3FileSystem(
-        endpoint_override=minio_server[0].removeprefix("http://"),
-        scheme="http",
-        access_key="metropulse",
-        secret_key="s3-secret-key",
-        region="us-east-1",
-    )
+    store = minio_files(minio_server[0])
 
     def put(bucket: str, key: str, data: bytes) -> None:
         with store.open_output_stream(f"{bucket}/{key}") as file:
@@ -268,14 +267,42 @@ def minio_put(minio_server: tuple[str, Path]) -> Callable[[str, str, bytes], Non
     return put
 
 
-@contextmanager
-def _service(name: str, missing: str, *behind: str) -> Iterator[tuple[str, Path]]:
-    """Run a server of tests/services.py, which the Rust tests use too; gives its URL and its folder."""
+def minio_files(endpoint: str) -> Any:
+    """The objects of MinIO as files, by another program's client: `bucket/key`."""
+    from pyarrow import fs
+
+    return fs.S3FileSystem(
+        endpoint_override=endpoint.removeprefix("http://"),
+        scheme="http",
+        access_key="metropulse",
+        secret_key="s3-secret-key",
+        region="us-east-1",
+    )
+
+
+def _services() -> ModuleType:
     sys.path.insert(0, str(ROOT / "tests"))
     import services
 
+    return services
+
+
+def _program(name: str) -> str:
+    services = _services()
+    found = shutil.which(name, path=f"{services.TOOLS}:{os.environ.get('PATH', '')}")
+    if found is None:
+        missing = f"{name} is neither on the PATH nor in {services.TOOLS}; .ci/run says where it comes from"
+        if services.required():
+            pytest.fail(f"{missing} (METROPULSE_REQUIRE_SERVICES=1)")
+        pytest.skip(missing)
+    return found
+
+
+@contextmanager
+def _service(name: str, missing: str, *behind: str) -> Iterator[tuple[str, Path]]:
+    """Run a server of tests/services.py, which the Rust tests use too; gives its URL and its folder."""
     folder = _reachable_folder()
-    with getattr(services, name)(folder / name, *behind) as url:
+    with getattr(_services(), name)(folder / name, *behind) as url:
         if url is None:
             pytest.skip(missing)
         yield url, folder / name
