@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from metropulse.ingest import ingest_gtfs, ingest_gtfs_rt
     from metropulse.merge import merge_snapshot, rewind_snapshot
     from metropulse.pipeline import Pipeline
+    from metropulse.recorder import collect, collect_status
     from metropulse.results import Report
     from metropulse.rollup import merge_rollups, rollup_hourly
 
@@ -51,6 +52,8 @@ __all__ = [
     "SchemaError",
     "StorageError",
     "__version__",
+    "collect",
+    "collect_status",
     "copy_parquet",
     "ingest_gtfs",
     "ingest_gtfs_rt",
@@ -67,6 +70,8 @@ _HOMES = {
     "merge_snapshot": "metropulse.merge",
     "rewind_snapshot": "metropulse.merge",
     "rollup_hourly": "metropulse.rollup",
+    "collect": "metropulse.recorder",
+    "collect_status": "metropulse.recorder",
     "copy_parquet": "metropulse.copy",
     "ingest_gtfs": "metropulse.ingest",
     "ingest_gtfs_rt": "metropulse.ingest",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metropulse.days import Day, iso_day
+from metropulse.durations import Duration, seconds
 from metropulse.exceptions import ConfigError
 from metropulse.results import Progress, Report
 from metropulse.sources import Name, Source, first_url, stream_or_paths
@@ -16,7 +18,20 @@ if TYPE_CHECKING:
     from metropulse import _core
     from metropulse.settings import Settings
 
-__all__ = ["Feeds", "recording_paths"]
+__all__ = ["SPOOL_LIMIT_BYTES", "Feeds", "default_spool", "recording_paths"]
+
+SPOOL_LIMIT_BYTES = 20_000_000_000
+"""How much a recorder keeps for its upload when nobody says otherwise."""
+
+
+def default_spool() -> Path:
+    """Return the folder in which recordings wait when nobody names one; it outlives a restart of the machine.
+
+    Returns:
+        ``$XDG_STATE_HOME/metropulse/recorder``, by default below ``~/.local/state``.
+    """
+    home = os.environ.get("XDG_STATE_HOME", "").strip() or Path.home() / ".local" / "state"
+    return Path(home) / "metropulse" / "recorder"
 
 
 class Feeds:
@@ -70,7 +85,7 @@ class Feeds:
 
     def ingest_gtfs_rt(
         self,
-        sources: Source,
+        sources: Source | None,
         dt: Day,
         *,
         schedule: Name | None = None,
@@ -81,7 +96,7 @@ class Feeds:
         """Write what recordings of GTFS-Realtime say of one service date; see `metropulse.ingest_gtfs_rt`.
 
         Args:
-            sources: Recordings, as paths, folders, globs or URLs.
+            sources: Recordings, as paths, folders, globs or URLs; None for those that `collect` brought into the lake.
             dt: The service date.
             schedule: Another lake than the pipeline's, whose scheduled trips are used.
             dry_run: Report what would be written, and write nothing.
@@ -91,14 +106,77 @@ class Feeds:
         Returns:
             The report.
         """
-        paths = recording_paths(sources)
+        paths = [] if sources is None else recording_paths(sources)
         asked = {
             "sources": paths,
-            "source_options": self._source_options(paths, source_options),
+            "source_options": self._source_options(paths, source_options) if paths else None,
             "schedule": None if schedule is None else os.fspath(schedule),
             "dry_run": dry_run,
         }
         return Report.from_json(self._core.ingest_gtfs_rt(iso_day(dt), json.dumps(asked), progress=progress))
+
+    def collect(
+        self,
+        *,
+        vehicle_positions: str | None = None,
+        trip_updates: str | None = None,
+        alerts: str | None = None,
+        every: Duration = "10s",
+        headers: Mapping[str, str] | None = None,
+        secrets: Name | None = None,
+        spool: Name | None = None,
+        spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
+        archive_every: Duration = "1h",
+        timeout: Duration = "30s",
+        duration: Duration | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Record GTFS-Realtime feeds into the lake until it is stopped; see `metropulse.collect`.
+
+        Args:
+            vehicle_positions: URL of the vehicle positions.
+            trip_updates: URL of the trip updates.
+            alerts: URL of the alerts.
+            every: Time between two polls of a feed.
+            headers: Headers of each request.
+            secrets: File of NAME=value lines, read anew for each request.
+            spool: Folder in which recordings wait for their upload.
+            spool_limit_bytes: How many bytes may wait there.
+            archive_every: Time that goes into one archive.
+            timeout: Time until a request is given up.
+            duration: Time after which the call ends by itself.
+            progress: Told what happens.
+
+        Returns:
+            The report.
+        """
+        feeds = {"vehicle_positions": vehicle_positions, "trip_updates": trip_updates, "alerts": alerts}
+        asked = {
+            "feeds": {name: url for name, url in feeds.items() if url},
+            "headers": dict(headers or {}),
+            "secrets": None if secrets is None else os.fspath(secrets),
+            "every_seconds": seconds(every, "every"),
+            "timeout_seconds": seconds(timeout, "timeout"),
+            "archive_seconds": round(seconds(archive_every, "archive_every")),
+            "spool": os.fspath(spool or default_spool()),
+            "spool_limit_bytes": spool_limit_bytes,
+            "duration_seconds": None if duration is None else seconds(duration, "duration"),
+        }
+        return Report.from_json(self._core.collect(json.dumps(asked), progress=progress))
+
+    def recordings(self, dt: Day, *, hours_past: float | None = None) -> Report:
+        """Look how far the lake's recordings of a service date have come.
+
+        Args:
+            dt: The service date.
+            hours_past: Hours past its end in which its last runs are still reported; the 12 that `ingest_gtfs_rt` reads
+                when None.
+
+        Returns:
+            ``complete``: whether all that was recorded up to then has been uploaded; ``archives`` and ``bytes`` of that
+            time, ``until`` and ``recorded_until``.
+        """
+        return Report.from_json(self._core.recordings(iso_day(dt), hours_past))
 
     def _source_options(self, sources: list[str], given: Mapping[str, str] | None) -> dict[str, str] | None:
         """Return the options that reach the sources; None where the lake's own do."""

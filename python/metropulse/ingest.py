@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from metropulse.results import Progress, Report
     from metropulse.sources import Source
 
-__all__ = ["ingest_gtfs", "ingest_gtfs_rt"]
+__all__ = ["ingest_gtfs", "ingest_gtfs_rt", "opened"]
 
 
 def ingest_gtfs(
@@ -62,7 +62,7 @@ def ingest_gtfs(
         DataError: A source is no feed, is cut short, or too many of its rows cannot be used.
         NotFoundError: A source is not there, or no version claims a date.
     """
-    return _opened(lake, lake_options, time_zone).ingest_gtfs(
+    return opened(lake, lake_options, time_zone).ingest_gtfs(
         source,
         dt,
         days=days,
@@ -75,7 +75,7 @@ def ingest_gtfs(
 
 
 def ingest_gtfs_rt(
-    sources: Source,
+    sources: Source | None,
     lake: Name | Pipeline,
     dt: Day,
     *,
@@ -94,7 +94,8 @@ def ingest_gtfs_rt(
     counted. The datasets of which the recordings say something replace what the day has of them; all else stays.
 
     Args:
-        sources: Recordings: a path, folder, glob or URL, or a list of them.
+        sources: Recordings: a path, folder, glob or URL, or a list of them. None: those that `collect` brought into the
+            lake, from the start of `dt` until noon of the day after.
         lake: Folder or URL of the raw days; or an open `Pipeline`: its lake and zone.
         dt: The service date.
         schedule: Another lake than `lake`, whose scheduled trips are used.
@@ -114,14 +115,26 @@ def ingest_gtfs_rt(
         DataError: Not one recording can be read.
         ConfigError: A source or the day has the wrong form.
     """
-    pipeline = _opened(lake, lake_options, time_zone)
+    pipeline = opened(lake, lake_options, time_zone)
     return pipeline.ingest_gtfs_rt(
         sources, dt, schedule=schedule, dry_run=dry_run, source_options=source_options, progress=progress
     )
 
 
-def _opened(lake: Name | Pipeline, lake_options: Mapping[str, str] | None, time_zone: str | None) -> Pipeline:
-    """Open a lake that is named; one that is open keeps its own options and zone."""
+def opened(lake: Name | Pipeline | None, lake_options: Mapping[str, str] | None, time_zone: str | None) -> Pipeline:
+    """Open a lake that is named; one that is open keeps its own options and zone.
+
+    Args:
+        lake: Folder or URL, else that of the environment; or an open `Pipeline`.
+        lake_options: Options of its object store.
+        time_zone: Service zone.
+
+    Returns:
+        The pipeline.
+
+    Raises:
+        ConfigError: An open pipeline is given options that it has itself.
+    """
     if not isinstance(lake, Pipeline):
         return Pipeline.from_settings(resolve(lake=lake, lake_options=lake_options, time_zone=time_zone))
     for name, value in (("lake_options", lake_options), ("time_zone", time_zone)):

@@ -36,6 +36,7 @@ mod ready;
 mod rejected;
 mod tree;
 mod unite;
+mod upload;
 mod write;
 
 pub use ahead::{TableReader, Units};

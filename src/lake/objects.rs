@@ -112,13 +112,7 @@ async fn remote(
     found: &mut Vec<Object>,
 ) -> Result<()> {
     let store = lake.store()?;
-    let mut take = |file: Found| {
-        if let At::Remote(location) = file.at {
-            let name = lake.name_of(&location);
-            let place = Place::Remote(lake.clone(), Arc::clone(&store), location);
-            found.push(Object { name, size_bytes: file.size_bytes, place });
-        }
-    };
+    let mut take = |file: Found| found.push(Object::listed(lake, &store, file));
     if let Some(single) = object(lake, cancel).await? {
         take(single);
         return Ok(());
@@ -137,6 +131,15 @@ async fn remote(
 }
 
 impl Object {
+    /// A file that was listed in a lake.
+    pub(super) fn listed(lake: &Lake, store: &Arc<dyn ObjectStore>, found: Found) -> Self {
+        let (name, place) = match found.at {
+            At::Local(path) => (path.display().to_string(), Place::Local(path)),
+            At::Remote(location) => (lake.name_of(&location), Place::Remote(lake.clone(), Arc::clone(store), location)),
+        };
+        Self { name, size_bytes: found.size_bytes, place }
+    }
+
     /// Reads the file: into memory up to `in_memory_bytes`, else as a file of this machine (a remote one is spooled to
     /// `spool`, the system's temporary folder when unset).
     ///

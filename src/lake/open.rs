@@ -144,6 +144,15 @@ impl Lake {
         self.store()
     }
 
+    /// The store to write to for good: of a folder, what is written is synced to disk.
+    pub(super) fn durable(&self) -> Result<Arc<dyn ObjectStore>> {
+        let store = self.writable()?;
+        match &self.place {
+            Place::Remote(_) => Ok(store),
+            Place::Folder(folder) => Ok(Arc::new(self.local_store(folder)?.with_fsync(true))),
+        }
+    }
+
     /// Whether the lake is a folder of this machine.
     pub fn is_folder(&self) -> bool {
         matches!(self.place, Place::Folder(_))

@@ -33,7 +33,7 @@ const IN_MEMORY_BYTES: u64 = 4 << 20;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recordings {
-    /// Paths, folders, globs or URLs.
+    /// Paths, folders, globs or URLs; the lake's own recordings of the day when there are none.
     pub sources: Vec<String>,
     /// Options of their object store; those of the lake when unset.
     pub source_options: Option<BTreeMap<String, Secret>>,
@@ -55,8 +55,12 @@ impl Pipeline {
     pub async fn ingest_gtfs_rt(&self, dt: NaiveDate, recordings: &Recordings) -> Result<Report> {
         let started = Instant::now();
         let (lake, settings) = (self.lake()?, &self.settings);
-        let options = recordings.source_options.as_ref().unwrap_or(&settings.lake_options);
-        let found = objects(&recordings.sources, options, is_recording, &self.cancel).await?;
+        let found = if recordings.sources.is_empty() {
+            self.archives_of(dt).await?
+        } else {
+            let options = recordings.source_options.as_ref().unwrap_or(&settings.lake_options);
+            objects(&recordings.sources, options, is_recording, &self.cancel).await?
+        };
         let (schedule, used) = self.schedule_around(dt, recordings.schedule.as_deref().unwrap_or(lake.url())).await?;
         let writer = if recordings.dry_run { None } else { Some(lake.amend(dt, &self.cancel).await?) };
         let collected = self.collect(dt, &found, &schedule, writer.as_ref()).await?;

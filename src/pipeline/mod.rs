@@ -8,6 +8,7 @@
 
 mod catalog;
 mod cleaned;
+mod collect;
 mod copy;
 mod day;
 mod dimensions;
@@ -27,6 +28,8 @@ mod pieces;
 mod quality;
 mod realtime_outcome;
 mod realtime_schedule;
+mod recorded;
+mod recorder;
 mod repair;
 mod report;
 mod requeue;
@@ -57,6 +60,7 @@ use crate::warehouse::{self, Warehouse};
 
 pub use catalog::{Catalog, catalog};
 pub use cleaned::worker_schema;
+pub use collect::{Collect, Collected, FeedCounts};
 pub use copy::CopyOptions;
 pub use ingest_gtfs::{DayReport, FeedReport, IngestGtfs};
 pub use ingest_realtime::Recordings;
@@ -65,6 +69,7 @@ pub use mart_shares::MartBuild;
 pub use outcome::{AsOfMisses, Outcome, TableOutcome};
 pub use pieces::{Layout, Piece};
 pub use realtime_outcome::{Damaged, IngestedRealtime, Positions, ScheduleUsed};
+pub use recorded::RecordedDay;
 pub use report::{Report, TableReport};
 pub use requeue::RepairedRow;
 pub use source::Source;

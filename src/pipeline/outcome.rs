@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::Serialize;
 
+use super::collect::Collected;
 use super::ingest_gtfs::{DayReport, FeedReport};
 use super::realtime_outcome::IngestedRealtime;
 use crate::postgres::Merged;
@@ -45,6 +46,8 @@ pub enum Outcome {
     },
     /// `ingest_gtfs_rt`.
     IngestedRealtime(Box<IngestedRealtime>),
+    /// `collect`.
+    Collected(Box<Collected>),
     /// `stage`.
     Staged {
         /// Files of the day that no dataset takes.

@@ -1,4 +1,6 @@
-//! The verbs that take agencies' own feeds into the lake.
+//! The verbs that take agencies' own feeds into the lake, and record them.
+
+use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
@@ -6,7 +8,8 @@ use serde::de::DeserializeOwned;
 use super::errors::raise;
 use super::pipeline::{Pipeline, day, json};
 use crate::error::{Error, Result};
-use crate::pipeline::{IngestGtfs, Recordings};
+use crate::feeds::recorder::status;
+use crate::pipeline::{Collect, IngestGtfs, Recordings};
 
 #[pymethods]
 impl Pipeline {
@@ -28,8 +31,26 @@ impl Pipeline {
         let recordings: Recordings = asked(spec_json).map_err(|e| raise(py, &e))?;
         self.call(py, progress.as_ref(), |core| async move { json(&core.ingest_gtfs_rt(dt, &recordings).await?) })
     }
+
+    #[pyo3(signature = (spec_json, *, progress = None))]
+    fn collect(&self, py: Python<'_>, spec_json: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let wanted: Collect = asked(spec_json).map_err(|e| raise(py, &e))?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.collect_feeds(wanted).await?) })
+    }
+
+    #[pyo3(signature = (dt, hours_past = None))]
+    fn recordings(&self, py: Python<'_>, dt: &str, hours_past: Option<f64>) -> PyResult<String> {
+        let dt = day(py, dt)?;
+        self.call(py, None, |core| async move { json(&core.recordings(dt, hours_past).await?) })
+    }
+}
+
+/// How the recorder of a spool is, as JSON.
+#[pyfunction]
+pub(super) fn collect_status(py: Python<'_>, spool: PathBuf) -> PyResult<String> {
+    py.detach(|| json(&status(&spool)?)).map_err(|e| raise(py, &e))
 }
 
 fn asked<T: DeserializeOwned>(spec_json: &str) -> Result<T> {
-    serde_json::from_str(spec_json).map_err(|e| Error::config(format!("what to ingest cannot be read: {e}")))
+    serde_json::from_str(spec_json).map_err(|e| Error::config(format!("what is asked for cannot be read: {e}")))
 }

@@ -19,6 +19,8 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
+    use super::feeds::collect_status;
+    #[pymodule_export]
     use super::pipeline::{Pipeline, catalog};
     #[pymodule_export]
     use super::rollup::{merge_rollups, rollup_hourly};

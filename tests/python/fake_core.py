@@ -27,6 +27,7 @@ class Pipeline:
     made: ClassVar[list[Any]] = []
     fail: BaseException | None = None
     ready: ClassVar[dict[str, Any]] = {"ready": True, "has_manifest": True, "missing": [], "fingerprint": "f1"}
+    recorded: ClassVar[dict[str, Any]] = {"complete": True, "until": "u", "recorded_until": "r", "archives": 2}
     unchanged = False
     day_state = "loaded"
 
@@ -53,6 +54,14 @@ class Pipeline:
     def ingest_gtfs_rt(self, dt: str, spec_json: str, *, progress: Any = None) -> str:
         asked = json.loads(spec_json)
         return self._verb("ingest_gtfs_rt", asked["sources"], dt, asked["schedule"], asked["dry_run"])
+
+    def collect(self, spec_json: str, *, progress: Any = None) -> str:
+        if progress is not None:
+            progress("uploaded recordings/2024-05-01/a.tar.zst", 0, 0)
+        return self._verb("collect", json.loads(spec_json), feeds={})
+
+    def recordings(self, dt: str, hours_past: float | None = None) -> str:
+        return self._verb("recordings", dt, hours_past, **self.recorded)
 
     def load_calendar(self, start: str, end: str, *, progress: Any = None) -> str:
         return self._verb("load_calendar", start, end)

@@ -38,7 +38,12 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
-        "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["metropulse.airflow.sensors"]}],
+        "sensors": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": ["metropulse.airflow.recorded", "metropulse.airflow.sensors"],
+            }
+        ],
         "triggers": [{"integration-name": _INTEGRATION, "python-modules": ["metropulse.airflow.triggers"]}],
         "connection-types": [
             {
@@ -141,6 +146,22 @@ def _options() -> dict[str, Any]:
         ),
         "mart_in_daily": option(
             "Whether the daily DAG builds the mart; else the DAG metropulse_mart does, after facts were published.",
+            "boolean",
+            "True",
+            "False",
+        ),
+        "agency_schedule": option(
+            "When the DAG metropulse_agency runs, as cron in the service zone.", "string", "30 12 * * *", "10 * * * *"
+        ),
+        "agency_gtfs": option(
+            "Path or URL of the timetable that the DAG metropulse_agency reads; empty: none.",
+            "string",
+            "",
+            "https://agency.example/google_transit.zip",
+        ),
+        "agency_wait": option(
+            "Whether the DAG metropulse_agency waits for the recordings of the whole service date; else it loads as "
+            "far as they reach.",
             "boolean",
             "True",
             "False",

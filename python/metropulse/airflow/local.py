@@ -119,12 +119,18 @@ def run_dag_in_process(dt: str, conf: Mapping[str, Any], *, begins: Callable[[st
         InternalError: The DAG cannot be loaded.
     """
     dag = _load_dag()
-    for task in dag.tasks:
-        # A demo answers at once: what would be retried in five minutes fails now.
-        task.retries = 0
-        task.on_execute_callback = [lambda context: begins(context["ti"].task_id)]
     started = datetime.now(UTC)
-    with _signals_kept():
+    with _signals_kept() as heed:
+
+        def begin(context: Any) -> None:
+            # Airflow has just made SIGTERM a matter of the task, which a wait outside of any task does not hear.
+            heed()
+            begins(context["ti"].task_id)
+
+        for task in dag.tasks:
+            # A demo answers at once: what would be retried in five minutes fails now.
+            task.retries = 0
+            task.on_execute_callback = [begin]
         # A run by hand: it has no date of its own, the parameter names the raw day.
         run = dag.test(logical_date=None, run_conf={"partition": dt, **conf})
     seconds = (datetime.now(UTC) - started).total_seconds()
@@ -163,26 +169,38 @@ def to_file(path: Path) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Keep Ctrl-C's meaning: Airflow takes an interrupt for the failure of a task, and leaves a handler of its own."""
+def _signals_kept() -> Iterator[Callable[[], None]]:
+    """Keep the meaning of Ctrl-C and SIGTERM: Airflow takes them for a task's failure, and leaves its own handlers.
+
+    Yields:
+        What puts our handlers in place, again if need be.
+    """
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    interrupted = False
+    stops: dict[int, Callable[[], BaseException]] = {
+        signal.SIGINT: KeyboardInterrupt,
+        signal.SIGTERM: lambda: SystemExit(128 + signal.SIGTERM),
+    }
+    stopped_by: int | None = None
 
-    def interrupt(_number: int, _frame: object) -> None:
-        nonlocal interrupted
-        interrupted = True
-        raise KeyboardInterrupt
+    def stop(number: int, _frame: object) -> None:
+        nonlocal stopped_by
+        stopped_by = number
+        raise stops[number]()
 
-    # In the background of a shell SIGINT is ignored: it is meant for another job.
-    if handlers[signal.SIGINT] is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, interrupt)
+    def heed() -> None:
+        for number, handler in handlers.items():
+            # In the background of a shell SIGINT is ignored: it is meant for another job.
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, stop)
+
+    heed()
     try:
-        yield
+        yield heed
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    if interrupted:
-        raise KeyboardInterrupt
+    if stopped_by is not None:
+        raise stops[stopped_by]()
 
 
 def _load_dag() -> Any:

@@ -13,6 +13,9 @@ from metropulse.settings import default_time_zone
 __all__ = [
     "ARRIVALS",
     "after",
+    "agency_gtfs",
+    "agency_schedule",
+    "agency_waits",
     "arrivals_schedule",
     "daily_schedule",
     "days_at_once",
@@ -36,6 +39,35 @@ def daily_schedule() -> Any:
     """
     when = conf.get("metropulse", "schedule", fallback="0 0 * * *").strip()
     return after(raw_asset()) if when == ARRIVALS else daily_timetable(when, default_time_zone())
+
+
+def agency_schedule() -> Any:
+    """Return the timetable of the DAG that loads an agency's own feeds.
+
+    Returns:
+        A timetable for the cron expression ``[metropulse] agency_schedule`` in the zone ``METROPULSE_TIME_ZONE``, whose
+        run loads the service date of the time before.
+    """
+    when = conf.get("metropulse", "agency_schedule", fallback="30 12 * * *").strip()
+    return daily_timetable(when, default_time_zone())
+
+
+def agency_gtfs() -> str:
+    """Return where the agency's timetable is; empty when there is none to read.
+
+    Returns:
+        ``[metropulse] agency_gtfs``.
+    """
+    return str(conf.get("metropulse", "agency_gtfs", fallback="")).strip()
+
+
+def agency_waits() -> bool:
+    """Return whether the agency's DAG waits for the recordings of the whole service date.
+
+    Returns:
+        ``[metropulse] agency_wait``.
+    """
+    return bool(conf.getboolean("metropulse", "agency_wait", fallback=True))
 
 
 def after(asset: Any) -> Any:

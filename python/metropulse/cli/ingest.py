@@ -86,12 +86,13 @@ def _remark(day: Any, report: Any) -> str:
 @ingest.command(
     "gtfs-rt",
     epilog=examples(
+        "ingest gtfs-rt --date 2024-05-01                           what `collect` brought into the lake",
         "ingest gtfs-rt recordings/ --date 2024-05-01",
         "ingest gtfs-rt 'recordings/2024-05-0[12]*.tar' --date 2024-05-01",
         "ingest gtfs-rt s3://bucket/recordings/ --date 2024-05-01 --dry-run",
     ),
 )
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @options(
     option(ingest_gtfs_rt, "dt", "--date", "dt", metavar="YYYY-MM-DD"),
     option(ingest_gtfs_rt, "schedule", metavar="LAKE"),
@@ -101,10 +102,11 @@ def _remark(day: Any, report: Any) -> str:
 def gtfs_rt(target: Target, sources: tuple[str, ...], dt: str, **chosen: Any) -> None:
     """Write what recordings of GTFS-Realtime say of one service date.
 
-    SOURCE is a file, folder, glob or URL of recordings: .pb, .json, plain or packed, or a tar or zip of them.
+    SOURCE is a file, folder, glob or URL of recordings: .pb, .json, plain or packed, or a tar or zip of them. Without
+    any, what `metropulse collect` brought into the lake, from the start of the date until noon of the day after.
     """
     with progress(quiet=target.quiet) as show:
-        report = ingest_gtfs_rt(sources, target.lake_only(), dt, progress=show, **chosen)
+        report = ingest_gtfs_rt(sources or None, target.lake_only(), dt, progress=show, **chosen)
     print_report(report, as_json=target.as_json)
     if not target.as_json:
         _print_recordings(report)

@@ -34,7 +34,7 @@ mod words;
 pub use alerts::AlertCounts;
 pub use collect::{Collector, Flow, Sink};
 pub use positions::PositionCounts;
-pub use recording::{Found, is_recording, message_in, messages};
+pub use recording::{Found, LARGEST_BYTES, is_recording, message_in, messages, why_unreadable};
 pub use schedule::{Run, Schedule, date, days};
 pub use summary::Summary;
 pub use updates::UpdateCounts;

@@ -7,10 +7,11 @@ use std::io::{self, Cursor, Read, Seek};
 use chrono::{NaiveDate, NaiveTime};
 
 use super::json;
+use super::message::Message;
 use crate::error::Result;
 
 /// The largest message that is read, unpacked: far more than any agency's, and a bound for what lies.
-const LARGEST_BYTES: u64 = 64 << 20;
+pub const LARGEST_BYTES: u64 = 64 << 20;
 /// Names of recordings in a folder or an archive.
 const ENDINGS: [&str; 2] = [".pb", ".json"];
 const ARCHIVES: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip"];
@@ -93,6 +94,17 @@ fn one(name: &str, packed: &mut dyn Read, each: &mut dyn FnMut(&str, Found<'_>) 
         Ok(bytes) => each(name, Ok(&bytes)),
         Err(why) => each(name, Err(why)),
     }
+}
+
+/// Why a body that a feed answered with cannot be read as a message, if so.
+pub fn why_unreadable(body: &[u8]) -> Option<String> {
+    let whole = read(&mut Cursor::new(body)).and_then(|wire| {
+        let message = Message::read(&wire).map_err(|e| e.to_string())?;
+        let mut wrong = None;
+        message.each(|entity| wrong = wrong.take().or(entity.err())).map_err(|e| e.to_string())?;
+        wrong.map_or(Ok(()), |e| Err(e.to_string()))
+    });
+    whole.err()
 }
 
 /// The bytes of a message in the form of Protocol Buffers.

@@ -80,6 +80,7 @@ class IngestGtfsRtOperator(PartitionOperator):
 
     Args:
         sources: Recordings: a path, folder, glob or URL, or a list of them, within reach of the lake's connection.
+            None: those that `metropulse collect` brought into the lake.
         schedule: Another lake than the task's, whose scheduled trips are used.
         dry_run: Report what would be written, and write nothing.
         dt: The service date; the run's own when None.
@@ -93,7 +94,7 @@ class IngestGtfsRtOperator(PartitionOperator):
     def __init__(
         self,
         *,
-        sources: str | Sequence[str],
+        sources: str | Sequence[str] | None = None,
         schedule: str | None = None,
         dry_run: bool = False,
         dt: str | None = None,
@@ -112,7 +113,7 @@ class IngestGtfsRtOperator(PartitionOperator):
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Ingest the recordings."""
         return pipeline.ingest_gtfs_rt(
-            self.sources,
+            self.sources or None,
             self.partition(context),
             schedule=self.schedule,
             dry_run=self.only_report,

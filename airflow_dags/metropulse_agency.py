@@ -1,0 +1,97 @@
+"""An agency's day from its own feeds: schedule and recordings into the lake, and on to the warehouse and the mart.
+
+`metropulse collect` records the feeds beside Airflow, and brings an archive of each hour into the lake. For each
+service date this DAG writes the timetable into the raw day, waits for the archive of the date's last hour, writes
+what the recordings say, and takes the same steps as `metropulse_daily`, which is switched off then.
+
+    AIRFLOW__METROPULSE__AGENCY_GTFS=https://agency.example/google_transit.zip
+
+names the timetable; without it the steps of the timetable are left out. By default a date is loaded at half past twelve
+of the day after, when the last runs past midnight are over. With
+
+    AIRFLOW__METROPULSE__AGENCY_SCHEDULE="10 * * * *"
+    AIRFLOW__METROPULSE__AGENCY_WAIT=False
+
+it is loaded again each hour, as far as it is recorded.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param, chain
+
+from metropulse.airflow.operators import IngestGtfsOperator, IngestGtfsRtOperator
+from metropulse.airflow.partitions import YESTERDAY
+from metropulse.airflow.recorded import RecordingsSensor
+from metropulse.airflow.schedule import (
+    agency_gtfs,
+    agency_schedule,
+    agency_waits,
+    days_at_once,
+    first_day,
+    max_active_runs,
+    wait_seconds,
+    work_pool,
+)
+from metropulse.airflow.task_group import MetropulseDayTaskGroup
+
+LAKE = "{{ params.lake or '' }}"
+
+with DAG(
+    dag_id="metropulse_agency",
+    description="An agency's own feeds of a day to the warehouse and the hourly mart",
+    doc_md=__doc__,
+    schedule=agency_schedule(),
+    start_date=first_day("2000-01-01"),
+    catchup=False,
+    max_active_runs=max_active_runs(),
+    tags=["metropulse"],
+    default_args={
+        "owner": "metropulse",
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+        "execution_timeout": timedelta(hours=2),
+        "pool": work_pool(),
+        "max_active_tis_per_dag": days_at_once(),
+    },
+    params={
+        "partition": Param(
+            YESTERDAY,
+            type=["null", "string"],
+            title="Service date",
+            pattern=r"^(\d{4}-\d{2}-\d{2}|yesterday)?$",
+            description="The service date as YYYY-MM-DD. A scheduled run has its own; for a run by hand `yesterday` is "
+            "the day before it, in the service zone.",
+        ),
+        "lake": Param(
+            None, type=["null", "string"], description="Folder or URL of the lake; empty: as the connections say."
+        ),
+        "hours_past": Param(
+            12,
+            type="number",
+            minimum=0,
+            maximum=24,
+            description="How many hours past the end of the date its recordings are waited for.",
+        ),
+    },
+) as dag:
+    steps = []
+    if feed := agency_gtfs():
+        steps.append(IngestGtfsOperator(task_id="schedule", source=feed, lake=LAKE))
+    if agency_waits():
+        steps.append(
+            RecordingsSensor(
+                task_id="recorded",
+                hours_past="{{ params.hours_past }}",
+                lake=LAKE,
+                mode="reschedule",
+                poke_interval=300,
+                timeout=wait_seconds(),
+                execution_timeout=None,
+                pool="default_pool",
+                max_active_tis_per_dag=None,
+            )
+        )
+    steps.append(IngestGtfsRtOperator(task_id="recordings", lake=LAKE))
+    chain(*steps, MetropulseDayTaskGroup("day", prefix_group_id=False, lake=LAKE, wait=False))
