@@ -1,7 +1,9 @@
 # syntax=docker/dockerfile:1
-# The wheel, and Airflow with it. Neither stage holds a secret: connections come with the environment.
+# The wheel, Spark with it (target `spark`), and Airflow with it. No stage holds a secret: connections come with the environment.
 
 ARG RUST_VERSION=1.95.0
+ARG PYTHON_VERSION=3.11
+ARG SPARK_VERSION=4.3.0
 ARG AIRFLOW_VERSION=3.3.2
 
 FROM rust:${RUST_VERSION}-slim-bookworm AS wheel
@@ -17,6 +19,24 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
     /opt/build/bin/maturin build --release --locked --out /wheels
+
+# Driver, master and workers of Spark: PySpark brings all of it but Java. One Python for all, which PySpark asks for.
+FROM python:${PYTHON_VERSION}-slim-bookworm AS spark
+ARG SPARK_VERSION
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends openjdk-17-jre-headless procps \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --create-home --uid 50001 spark
+COPY --from=wheel /wheels /tmp/wheels
+RUN pip install "pyspark==${SPARK_VERSION}" "$(find /tmp/wheels -name 'metropulse-*.whl')[spark]" \
+ && ln -s "$(python -c 'import pathlib, pyspark; print(pathlib.Path(pyspark.__file__).parent)')" /opt/spark
+ENV SPARK_HOME=/opt/spark PYSPARK_PYTHON=python3 SPARK_WORKER_DIR=/home/spark/work PATH=/opt/spark/bin:$PATH
+COPY spark_jobs/*.py /opt/metropulse/spark_jobs/
+USER spark
+WORKDIR /home/spark
+HEALTHCHECK NONE
 
 FROM apache/airflow:${AIRFLOW_VERSION}-python3.11
 ARG AIRFLOW_VERSION

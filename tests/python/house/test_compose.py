@@ -21,7 +21,7 @@ TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-ONCE = {"bucket", "secrets", "airflow-init"}
+ONCE = {"bucket", "secrets", "airflow-init", "spark-submit"}
 """Services that do a thing and end."""
 
 
@@ -36,7 +36,7 @@ def test_the_file_is_valid_against_the_compose_specification():
 def test_the_whole_deployment_is_there():
     airflow = {"airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"}
     servers = {"postgres", "minio", "bucket", "clickhouse", "metadata", "secrets"}
-    assert set(SERVICES) == airflow | servers | {"spark-master", "spark-worker"}
+    assert set(SERVICES) == airflow | servers | {"spark-master", "spark-worker", "spark-submit"}
     assert {name for name, service in SERVICES.items() if service.get("profiles") == ["spark"]} == {
         "spark-master",
         "spark-worker",
@@ -107,6 +107,26 @@ def test_versions_are_those_that_the_project_uses():
     (rust,) = re.findall(r"ARG RUST_VERSION=(\S+)", DOCKERFILE)
     (airflow,) = set(re.findall(r"AIRFLOW_VERSION[=:]-?([\d.]+)", DOCKERFILE + TEXT))
     assert (rust, airflow.split(".")[:2]) == (toolchain, ["3", "3"])
+
+
+def test_spark_has_the_wheel_with_what_it_needs_and_the_jobs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    stage = DOCKERFILE.partition(" AS spark\n")[2].partition("\nFROM ")[0]
+    assert "metropulse-*.whl')[spark]" in stage
+    packages = {re.split("[<>=]", line)[0] for line in project["optional-dependencies"]["spark"]}
+    assert packages == {"pandas", "pyarrow", "pyspark"}
+    (python,) = re.findall(r"ARG PYTHON_VERSION=3\.(\d+)", DOCKERFILE)
+    assert int(python) >= int(project["requires-python"].removeprefix(">=3."))
+    (spark,) = set(re.findall(r"SPARK_VERSION[=:]-?([\d.]+)", DOCKERFILE + TEXT))
+    assert spark.startswith("4.")
+    places = SERVICES["scheduler"]["environment"]
+    for name in ("spark-master", "spark-worker", "spark-submit"):
+        assert SERVICES[name]["build"]["target"] == "spark"
+        assert "secret" not in json.dumps(SERVICES[name].get("command", "")).lower()
+    job = SERVICES["spark-submit"]["entrypoint"][-1]
+    assert f"COPY spark_jobs/*.py {job.rpartition('/')[0]}/" in stage
+    assert (ROOT / "spark_jobs" / job.rpartition("/")[2]).exists()
+    assert SERVICES["spark-submit"]["environment"].items() <= places.items()
 
 
 def test_every_command_of_airflow_is_one():
