@@ -12,7 +12,8 @@ import pyarrow as pa
 from metropulse.days import DATASETS, FEED_DATASETS, Day, iso_day
 from metropulse.exceptions import ConfigError
 from metropulse.settings import Settings, resolve
-from metropulse.spark.workers import Cargo, access, numbered, numbers, schema_of, task_threads
+from metropulse.spark.lifeline import with_lifeline
+from metropulse.spark.workers import Cargo, access, numbered, numbers, schema_of, task_threads, tasks_for
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -73,7 +74,9 @@ def clean(
 
     def frame(kind: str, work: list[tuple[str, str]]) -> DataFrame:
         task = CleanTask(cargo, work, rejects=kind == "rejected")
-        return numbers(spark, len(work)).mapInArrow(task, schema_of(spark, worker_schema(kind)))
+        return numbers(spark, len(work), tasks_for(spark, len(work))).mapInArrow(
+            task, schema_of(spark, worker_schema(kind))
+        )
 
     rows = {name: frame(name, [(day, name) for day in days]) for name in names}
     return CleanDays(rows, frame("rejected", [(day, name) for day in days for name in names]))
@@ -124,6 +127,7 @@ class CleanTask:
         """Keep what the tasks share."""
         self._settings, self._work, self._rejects = settings, work, rejects
 
+    @with_lifeline
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give the rows."""
         from metropulse import _core

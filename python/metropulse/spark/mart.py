@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,8 +18,20 @@ from metropulse import states
 from metropulse.days import Day, iso_day
 from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.results import Report
-from metropulse.spark.lake import lake_settings, worker_schema
-from metropulse.spark.workers import Cargo, numbered, numbers, schema_of, told
+from metropulse.spark.lake import lake_settings
+from metropulse.spark.lifeline import interrupting, with_lifeline
+from metropulse.spark.packed import (
+    PACKED,
+    Place,
+    bucket_of_key,
+    date_of_share,
+    failed,
+    newest,
+    of_dates,
+    packed,
+    unpacked,
+)
+from metropulse.spark.workers import Cargo, numbered, numbers, tasks_for, told
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -28,8 +41,7 @@ __all__ = ["build_route_hourly"]
 # Of these the newest day of a key counts; the others add up whatever the day.
 _KEYED = ("trips", "payments")
 _UNKEYED = ("vehicle_positions", "scheduled_trips")
-_FAILED = "failed"
-_DONE = pa.schema([("filled", pa.string()), (_FAILED, pa.string())])
+_DONE = pa.schema([("filled", pa.string()), ("failed", pa.string())])
 
 
 def build_route_hourly(
@@ -98,7 +110,7 @@ def build_route_hourly(
     routes = pa.table(driver.begin_mart())
     shared = Cargo(spark, {"settings": settings.to_json(), "build": build, "routes": routes})
     try:
-        with told():
+        with told(), interrupting(spark):
             filled = _filled(spark, shared, driver.lake_days(), bounds)
         return Report.from_json(driver.swap_mart(json.dumps(filled), build))
     except BaseException:
@@ -110,40 +122,32 @@ def build_route_hourly(
 
 def _filled(spark: SparkSession, shared: Cargo, days: list[str], bounds: list[str | None]) -> list[dict[str, Any]]:
     """Return what the tasks filled, by service date."""
-    from pyspark.sql import Window
-    from pyspark.sql import functions as f
+    buckets = int(spark.conf.get("spark.sql.shuffle.partitions"))
 
-    schema = schema_of(spark, worker_schema("mart_shares"))
-
-    def shares(datasets: Iterable[str]) -> DataFrame:
+    def shares(datasets: Iterable[str], place: Place) -> DataFrame:
         work = [(day, name) for name in datasets for day in days]
-        return numbers(spark, len(work)).mapInArrow(SharesTask(shared, work), schema)
+        task = SharesTask(shared, work, place)
+        return numbers(spark, len(work), tasks_for(spark, len(work))).mapInArrow(task, PACKED)
 
-    keyed = shares(_KEYED)
-    newest = f.max("dt").over(Window.partitionBy("dataset", "key"))
-    counting = keyed.withColumn("newest", newest).where("dt <=> newest").drop("newest")
-    if bounds[0] is not None:
-        # A failure has no date, and must arrive.
-        counting = counting.where(
-            f.col("service_date").isNull()
-            | ((f.col("service_date") >= f.lit(bounds[0])) & (f.col("service_date") < f.lit(bounds[1])))
-        )
-    every = counting.unionByName(shares(_UNKEYED)).repartition("service_date")
-    # In one order whoever sends first, so that a second build finds the very sums.
-    ordered = every.sortWithinPartitions("service_date", "dataset", "dt", "key", "hour_bucket", "route_id")
-    done = ordered.mapInArrow(FillTask(shared), "filled string, failed string").collect()
+    def together(frame: DataFrame) -> DataFrame:
+        return frame.repartition("place").sortWithinPartitions("place")
+
+    counting = together(shares(_KEYED, partial(bucket_of_key, buckets=buckets))).mapInArrow(NewestTask(bounds), PACKED)
+    every = together(counting.unionByName(shares(_UNKEYED, date_of_share)))
+    done = every.mapInArrow(FillTask(shared), "filled string, failed string").collect()
     for row in done:
-        states.raise_failure(row[_FAILED])
+        states.raise_failure(row["failed"])
     return [date for row in done for date in json.loads(row["filled"])]
 
 
 class SharesTask:
     """Gives the mart's shares of datasets and days."""
 
-    def __init__(self, shared: Cargo, work: list[tuple[str, str]]) -> None:
-        """Keep what the tasks share."""
-        self._shared, self._work = shared, work
+    def __init__(self, shared: Cargo, work: list[tuple[str, str]], place: Place) -> None:
+        """Keep what the tasks share, and where the shares go."""
+        self._shared, self._work, self._place = shared, work, place
 
+    @with_lifeline
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give the shares; what no retry can mend goes on as a row."""
         from metropulse import _core
@@ -152,12 +156,31 @@ class SharesTask:
         core = _core.Pipeline(own["settings"])
         for day, dataset in numbered(batches, self._work):
             try:
-                yield from pa.RecordBatchReader.from_stream(core.mart_shares(day, dataset, own["build"]))
+                found = pa.RecordBatchReader.from_stream(core.mart_shares(day, dataset, own["build"]))
+                yield from packed((pa.Table.from_batches([batch]) for batch in found), self._place)
             except MetropulseError as error:
                 if error.retryable:
                     raise
                 error.context.setdefault("dt", day)
-                yield _failed(error)
+                yield failed(error)
+
+
+class NewestTask:
+    """Gives those shares of keys that count, by service date."""
+
+    def __init__(self, bounds: list[str | None]) -> None:
+        """Keep the range of service dates."""
+        self._bounds = bounds
+
+    @with_lifeline
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Give the shares."""
+        counting = (of_dates(newest(shares), self._bounds) for _, shares in unpacked(batches))
+        try:
+            for shares in counting:
+                yield from packed([shares], date_of_share)
+        except MetropulseError as error:
+            yield failed(error)
 
 
 class FillTask:
@@ -167,34 +190,28 @@ class FillTask:
         """Keep what the tasks share."""
         self._shared = shared
 
+    @with_lifeline
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give what was filled."""
         from metropulse import _core
 
         own = self._shared.value
-        schema = worker_schema("mart_shares")
-        filled, failed = "[]", None
+        filled, failure = "[]", None
         try:
-            first = next(batches, None)
+            dates = unpacked(batches)
+            first = next(dates, None)
             if first is not None:
-                _look_for_failures(first)
-                rows = (batch.cast(schema) for batch in itertools.chain([first], batches))
-                reader = pa.RecordBatchReader.from_batches(schema, rows)
+                rows = (batch for _, shares in itertools.chain([first], dates) for batch in _in_order(shares))
+                reader = pa.RecordBatchReader.from_batches(first[1].schema, rows)
                 filled = _core.Pipeline(own["settings"]).fill_mart(reader, own["routes"], own["build"])
         except MetropulseError as error:
             if error.retryable:
                 raise
-            failed = states.failure_text(error)
-        yield pa.RecordBatch.from_pylist([{"filled": filled, _FAILED: failed}], _DONE)
+            failure = states.failure_text(error)
+        yield pa.RecordBatch.from_pylist([{"filled": filled, "failed": failure}], _DONE)
 
 
-def _failed(error: MetropulseError) -> pa.RecordBatch:
-    schema = worker_schema("mart_shares")
-    row = dict.fromkeys(schema.names) | {"dataset": _FAILED, "key": states.failure_text(error)}
-    return pa.RecordBatch.from_pylist([row], schema)
-
-
-def _look_for_failures(first: pa.RecordBatch) -> None:
-    """Raise a failure, which has no date and so comes before all shares."""
-    if first.num_rows and first.column("dataset")[0].as_py() == _FAILED:
-        states.raise_failure(first.column("key")[0].as_py())
+def _in_order(shares: pa.Table) -> list[pa.RecordBatch]:
+    """Sort the shares of a date the same way whoever sent first, so that a second build finds the very sums."""
+    order = [(name, "ascending") for name in ("dataset", "dt", "key", "hour_bucket", "route_id")]
+    return list(shares.sort_by(order).to_batches())

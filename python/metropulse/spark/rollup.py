@@ -14,7 +14,10 @@ from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.rollup import Measure, merge_rollups, spec_json
 from metropulse.settings import resolve
 from metropulse.sources import ArrowStream, Name, first_url, stream_or_paths
+from metropulse.spark.lifeline import Task, interrupting, with_lifeline
+from metropulse.spark.packed import BYTES, AsBytes, from_bytes
 from metropulse.spark.workers import (
+    TASKS_PER_CORE,
     Cargo,
     access,
     context_of,
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["rollup_hourly"]
 
-_TASKS_PER_CORE = 3
 _LEAST_ROWS = 250_000
 
 
@@ -90,7 +92,7 @@ def rollup_hourly(
     bounds: dict[str, Any] = {"threads": task_threads(spark), "memory_bytes": memory_bytes}
     asked = {"keys": keys, "time": time, "measures": measures, "time_zone": time_zone}
     if hasattr(source, "mapInArrow"):
-        found, nothing = _of_frame(source, spec, {**asked, **bounds})
+        frame, task, schema, nothing = _of_frame(source, spec, {**asked, **bounds})
     else:
         names = stream_or_paths(source)
         if not isinstance(names, list):
@@ -98,14 +100,15 @@ def rollup_hourly(
         place = first_url(names)
         options = access(spark, place, lake_options)
         settings = resolve(lake=place, time_zone=time_zone, lake_options=options, **bounds).to_json()
-        found, nothing = _of_files(spark, settings, names, spec, tasks)
+        frame, task, schema, nothing = _of_files(spark, settings, names, spec, tasks)
     result = plain_table(merge_rollups([nothing]))
     if merge == "shuffle":
+        found = frame.mapInArrow(task, schema_of(spark, schema))
         together = found.repartition(*(states.portable_name(name) for name in [*keys, "hour_bucket"]))
         return together.mapInArrow(bind(_merged, bounds=bounds), schema_of(spark, result.schema))
-    with told():
-        collected = found.toArrow().to_batches()
-    merged = _merged(iter(collected), bounds={**bounds, "threads": None})
+    with told(), interrupting(spark):
+        collected = frame.mapInArrow(AsBytes(task), BYTES).toArrow()
+    merged = _merged(from_bytes(collected), bounds={**bounds, "threads": None})
     return spark.createDataFrame(pa.Table.from_batches(merged, result.schema))
 
 
@@ -144,6 +147,7 @@ class FilesTask:
         """Keep what the tasks share, and the schema of states."""
         self._cargo, self._schema = cargo, schema
 
+    @with_lifeline
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give the states."""
         from metropulse import _core
@@ -168,6 +172,7 @@ class FrameTask:
         """Keep what is asked for, and the schema of states."""
         self._asked, self._schema = asked, schema
 
+    @with_lifeline
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give the state."""
         try:
@@ -181,21 +186,21 @@ class FrameTask:
 
 def _of_files(
     spark: SparkSession, settings: str, names: list[str], spec: str, tasks: int | None
-) -> tuple[DataFrame, ArrowStream]:
-    """Return the states of some files, and the state of no row."""
+) -> tuple[DataFrame, Task, pa.Schema, ArrowStream]:
+    """Return what gives the states of some files, their schema, and the state of no row."""
     from metropulse import _core
 
     layout = json.loads(_core.parquet_layout(settings, names, spec))
-    shares = shared(layout, tasks or _TASKS_PER_CORE * context_of(spark).defaultParallelism)
+    shares = shared(layout, tasks or TASKS_PER_CORE * context_of(spark).defaultParallelism)
     no_row = json.dumps([{"file": layout[0]["file"], "size_bytes": layout[0]["size_bytes"], "first": 0, "end": 0}])
     nothing = _core.rollup_pieces(settings, no_row, spec)
     schema = states.described(nothing).schema
     task = FilesTask(Cargo(spark, {"settings": settings, "spec": spec, "shares": shares}), schema)
-    return numbers(spark, len(shares)).mapInArrow(task, schema_of(spark, schema)), nothing
+    return numbers(spark, len(shares), len(shares)), task, schema, nothing
 
 
-def _of_frame(frame: Any, spec: str, asked: dict[str, Any]) -> tuple[DataFrame, ArrowStream]:
-    """Return the states of a frame's partitions, and the state of no row."""
+def _of_frame(frame: Any, spec: str, asked: dict[str, Any]) -> tuple[DataFrame, Task, pa.Schema, ArrowStream]:
+    """Return what gives the states of a frame's partitions, their schema, and the state of no row."""
     from metropulse.rollup import rollup_hourly as here
 
     nothing = here(frame.limit(0).toArrow(), partial=True, **asked)
@@ -203,9 +208,10 @@ def _of_frame(frame: Any, spec: str, asked: dict[str, Any]) -> tuple[DataFrame, 
     wanted = json.loads(spec)
     names = [wanted["time"], *wanted["keys"], *(m["column"] for m in wanted["measures"] if m["column"])]
     chosen = frame.select(*(f"`{name}`" for name in dict.fromkeys(names)))
-    return chosen.mapInArrow(FrameTask(asked, schema), schema_of(frame.sparkSession, schema)), nothing
+    return chosen, FrameTask(asked, schema), schema, nothing
 
 
+@with_lifeline
 def _merged(batches: Iterator[pa.RecordBatch], *, bounds: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     for batch in states.merge(batches, **bounds):
         yield from plain_table(pa.Table.from_batches([batch])).to_batches()

@@ -17,7 +17,22 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["Cargo", "access", "context_of", "numbered", "numbers", "plain_table", "schema_of", "task_threads", "told"]
+__all__ = [
+    "TASKS_PER_CORE",
+    "Cargo",
+    "access",
+    "context_of",
+    "numbered",
+    "numbers",
+    "plain_table",
+    "schema_of",
+    "task_threads",
+    "tasks_for",
+    "told",
+]
+
+TASKS_PER_CORE = 3
+"""How many tasks a core gets where nothing else says it: so many that the last one is short."""
 
 T = TypeVar("T")
 
@@ -117,17 +132,33 @@ def task_threads(spark: SparkSession) -> int:
     return int(spark.conf.get("spark.task.cpus", "1") or 1)
 
 
-def numbers(spark: SparkSession, count: int) -> DataFrame:
-    """Return the numbers from 0, each in a partition of its own.
+def tasks_for(spark: SparkSession, count: int) -> int:
+    """Return how many tasks share some pieces of work: one each, as long as these are not very many.
+
+    Args:
+        spark: The session. Tasks are at most ``spark.sql.shuffle.partitions``, or three for each core of the cluster
+            where that is more: each costs Spark some hundredths of a second, whatever it does.
+        count: How many pieces there are.
+
+    Returns:
+        The number of tasks.
+    """
+    cores = int(context_of(spark).defaultParallelism)
+    return min(count, max(TASKS_PER_CORE * cores, int(spark.conf.get("spark.sql.shuffle.partitions"))))
+
+
+def numbers(spark: SparkSession, count: int, tasks: int) -> DataFrame:
+    """Return the numbers from 0, neighbours together.
 
     Args:
         spark: The session.
         count: How many.
+        tasks: Over how many partitions.
 
     Returns:
         A frame with column ``id``.
     """
-    return spark.range(0, count, 1, max(count, 1))
+    return spark.range(0, count, 1, max(tasks, 1))
 
 
 def numbered(batches: Iterator[pa.RecordBatch], work: Sequence[T]) -> Iterator[T]:

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import sys
-import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import metropulse
 from conftest import execute_on_mart
+from spark.processes import processes
+from spark.shipping import Shipped, missing, ship
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,16 +27,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive that a cluster is given: what the wheel installs, and nothing else."""
-    folder = tmp_path_factory.mktemp("packages")
-    shutil.copytree(
-        Path(metropulse.__file__).parent, folder / "metropulse", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    archive = folder / "packages.tar.gz"
-    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
-        tar.add(folder / "metropulse", "metropulse")
-    return archive
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    """The archive that a cluster is given, made by the recipe of docs/spark.md."""
+    if shutil.which("java") is None:
+        missing("Spark needs Java 17, and there is no java on the PATH")
+    return ship(tmp_path_factory.mktemp("shipped"))
 
 
 @pytest.fixture(scope="session")
@@ -47,23 +41,21 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def spark(packages: Path, events: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """A session on the cluster."""
+def spark_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Spark, with folders of ours for what its workers leave."""
     pyspark = pytest.importorskip("pyspark")
-    if shutil.which("java") is None:
-        if os.environ.get("METROPULSE_REQUIRE_SERVICES") == "1":
-            pytest.fail("no java on the PATH, but METROPULSE_REQUIRE_SERVICES=1")
-        pytest.skip("Spark needs Java 17, and there is no java on the PATH")
-    # Workers keep their folders under Spark's home, which is not ours to write to.
     home = tmp_path_factory.mktemp("spark")
     for entry in Path(pyspark.__file__).parent.iterdir():
         (home / entry.name).symlink_to(entry)
-    variables = {"PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(home)}
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    settings = {
-        "spark.archives": f"{packages}#packages",
-        "spark.executorEnv.PYTHONPATH": "packages",
+    return home
+
+
+@pytest.fixture(scope="session")
+def settings(shipped: Shipped, events: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What makes an application of tests, on any cluster; executors have another home."""
+    return {
+        "spark.archives": shipped.archives,
+        "spark.executorEnv.HOME": str(tmp_path_factory.mktemp("home")),
         "spark.executor.memory": "1g",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -74,7 +66,17 @@ def spark(packages: Path, events: Path, tmp_path_factory: pytest.TempPathFactory
         "spark.sql.shuffle.partitions": "4",
         "spark.log.level": "ERROR",
     }
-    builder = pyspark.sql.SparkSession.builder.master("local-cluster[2,1,1024]").appName("metropulse")
+
+
+@pytest.fixture(scope="session")
+def spark(shipped: Shipped, settings: dict[str, str], spark_home: Path) -> Iterator[SparkSession]:
+    """A session on the cluster."""
+    from pyspark.sql import SparkSession
+
+    variables = {"PYSPARK_PYTHON": shipped.python, "SPARK_HOME": str(spark_home)}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    builder = SparkSession.builder.master("local-cluster[2,1,1024]").appName("metropulse")
     for name, value in settings.items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
@@ -87,15 +89,7 @@ def spark(packages: Path, events: Path, tmp_path_factory: pytest.TempPathFactory
 def executors(spark: SparkSession) -> list[int]:
     """Return the processes of this application's executors."""
     own = {b"org.apache.spark.executor.CoarseGrainedExecutorBackend", spark.sparkContext.applicationId.encode()}
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0") if process.name.isdigit() else []
-        except OSError:
-            continue
-        if own <= set(words):
-            found.append(int(process.name))
-    return found
+    return [process.pid for process in processes() if own <= set(process.words)]
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_executors_run_the_package_of_the_archive(spark):
             yield pa.RecordBatch.from_pydict({"file": [metropulse.__file__]})
 
     found = {row.file for row in spark.range(0, 4, 1, 4).mapInArrow(where, "file string").collect()}
-    assert all(file.endswith("/packages/metropulse/__init__.py") for file in found)
+    assert all("/cluster/" in file and file.endswith("/site-packages/metropulse/__init__.py") for file in found)
 
 
 def test_nothing_is_a_result_with_its_columns(spark, lake, tmp_path):

@@ -217,6 +217,7 @@ def test_the_prototypes_command_lines_build_warehouse_and_mart(spark, pipeline_o
     mart, found = p.settings.mart, p.settings
     environment = {
         **os.environ,
+        "PYSPARK_PYTHON": sys.executable,
         "METROPULSE_LAKE": str(DATA / "prototype_raw"),
         "PG_URL": found.warehouse,
         "CH_JDBC_URL": mart.replace("http://", "jdbc:clickhouse://"),

@@ -52,3 +52,35 @@ def test_daft_hands_its_partitions_over(lake):
     states = [state for part in frame.iter_partitions() for state in partial(part.to_arrow().to_batches(), **ASKED)]
     found = [row for batch in merge(states) for row in batch.to_pylist()]
     assert rows(found) == rows(pa.table(mp.rollup_hourly(lake, **ASKED)).to_pylist())
+
+
+SAIL = "Sail 0.7 needs the client of Spark 4.2 (pip install pysail 'pyspark-client==4.2.*' 'pandas<3'): "
+
+
+def test_sail_runs_the_functions_in_its_mapinarrow(lake):
+    """As docs/spark.md shows it. Sail's functions run in this process, so nothing has to be shipped."""
+    sail = pytest.importorskip("pysail.spark", reason=f"{SAIL}pysail is not installed")
+    pyspark = pytest.importorskip("pyspark", reason=f"{SAIL}pyspark is not installed")
+    if tuple(map(int, pyspark.__version__.split(".")[:2])) >= (4, 3):
+        pytest.skip(f"{SAIL}here is {pyspark.__version__}")
+    from pyspark.sql import SparkSession
+
+    server = sail.SparkConnectServer()
+    server.start(background=True)
+    host, port = server.listening_address
+    spark = SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate()
+
+    def states(batches):
+        return partial(batches, **ASKED)
+
+    frame = spark.read.parquet(str(lake)).repartition(3)
+    # Its columns, as Spark's names of types: of what one row makes.
+    [state] = partial(pq.read_table(lake / "0.parquet").slice(0, 1).to_batches(), **ASKED)
+    empty = pa.Table.from_batches([], pa.schema([pa.field(f.name, f.type) for f in state.schema]))
+    schema = spark.createDataFrame(empty).schema
+    together = frame.mapInArrow(states, schema).repartition(2, "route_id", "hour_bucket")
+    result = "route_id string, hour_bucket timestamp, n bigint, vehicles bigint, speed double"
+    found = together.mapInArrow(merge, result).toArrow().to_pylist()
+    spark.stop()
+    server.stop()
+    assert rows(found) == rows(pa.table(mp.rollup_hourly(lake, **ASKED)).to_pylist())

@@ -1,0 +1,217 @@
+"""What ends before its time: a job that is cancelled, a worker that is killed; the native work ends with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("metropulse._core")
+pytest.importorskip("pyspark")
+
+import metropulse as mp
+from answers import same_rows
+from metropulse.spark import build_route_hourly, clean, rollup_hourly
+from spark.conftest import executors
+from spark.processes import Process, process, python_workers
+
+pytestmark = [pytest.mark.core, pytest.mark.slow]
+
+ROWS = 500_000
+START = datetime(2024, 5, 1, tzinfo=UTC)
+ASKED = {"keys": ["route_id"], "time": "event_ts", "measures": {"n": "count", "v": ("count_distinct", "vehicle_id")}}
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory) -> Path:
+    """A raw day of half a million positions."""
+    seconds = pa.array([(n * 7919) % 86_400 * 1_000_000 for n in range(ROWS)], pa.int64())
+    begin = pa.scalar(int(START.timestamp()) * 1_000_000, pa.int64())
+    import pyarrow.compute as pc
+
+    at = pc.add(seconds, begin).cast(pa.timestamp("us", tz="UTC"))
+    number = pa.array([n % 40_009 for n in range(ROWS)], pa.int64())
+    table = pa.table(
+        {
+            "event_ts": at,
+            "vehicle_id": pc.binary_join_element_wise("VR", number.cast(pa.string()), ""),
+            "route_id": pc.binary_join_element_wise("R", pc.bit_wise_and(number, 63).cast(pa.string()), ""),
+            "lat": pa.array([55.5] * ROWS),
+            "lon": pa.array([37.5] * ROWS),
+            "speed": pc.cast(pc.bit_wise_and(number, 63), pa.float64()),
+            "heading": pa.array([1.0] * ROWS),
+            "provider_ts": at,
+        }
+    )
+    file = tmp_path_factory.mktemp("day") / "positions.parquet"
+    pq.write_table(table, file)
+    return file
+
+
+def linked(file: Path, folder: Path, times: int) -> Path:
+    """A folder of so many files that are all the same: hours of work in little room."""
+    folder.mkdir(parents=True)
+    for number in range(times):
+        os.link(file, folder / f"{number:04}.parquet")
+    return folder
+
+
+def busy_workers(spark, seconds: float) -> list[Process]:
+    """Wait until Python workers are in the middle of native work, and return them."""
+    begun = {worker.pid: worker.busy_seconds for worker in python_workers(executors(spark))}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = python_workers(executors(spark))
+        busy = [worker for worker in found if worker.busy_seconds - begun.get(worker.pid, 0) > seconds]
+        if busy:
+            return busy
+        time.sleep(0.05)
+    pytest.fail("no worker is busy")
+
+
+def seconds_until_gone(workers: list[Process], limit: float = 30.0) -> float:
+    begun = time.monotonic()
+    while any(process(worker.pid) for worker in workers) and time.monotonic() - begun < limit:
+        time.sleep(0.01)
+    return time.monotonic() - begun
+
+
+def started(spark, work: Callable[[], object], by: str) -> tuple[threading.Thread, str, list[BaseException]]:
+    """Run a job of a group or tag of its own in a thread."""
+    from pyspark import InheritableThread
+
+    name, caught = f"job-{uuid.uuid4()}", []
+
+    def run() -> None:
+        if by == "group":
+            spark.sparkContext.setJobGroup(name, "to be cancelled")
+        else:
+            spark.sparkContext.addJobTag(name)
+        try:
+            work()
+        except Exception as error:
+            caught.append(error)
+
+    thread = InheritableThread(target=run)
+    thread.start()
+    return thread, name, caught
+
+
+def cancelled(spark, work: Callable[[], object], by: str) -> float:
+    """Cancel a job in the middle of its native work; the seconds until its workers were gone."""
+    thread, name, caught = started(spark, work, by)
+    workers = busy_workers(spark, 1.0)
+    if by == "group":
+        spark.sparkContext.cancelJobGroup(name)
+    else:
+        spark.sparkContext.cancelJobsWithTag(name)
+    took = seconds_until_gone(workers)
+    thread.join(60)
+    assert caught, "the job came to its end"
+    return took
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("by", ["group", "tag"])
+def test_a_cancelled_rollup_ends_its_native_work_within_a_second(spark, day, tmp_path, by):
+    folder = linked(day, tmp_path / "raw", 1_500)
+    assert cancelled(spark, lambda: rollup_hourly(spark, folder, tasks=2, **ASKED), by) < 1
+
+
+@pytest.mark.alone
+def test_a_cancelled_frame_ends_its_native_work_within_a_second(spark, day, tmp_path):
+    linked(day, tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet", 300)
+    frame = clean(spark, tmp_path, ["2024-05-01"], datasets=["vehicle_positions"]).datasets["vehicle_positions"]
+    assert cancelled(spark, lambda: frame.count(), "tag") < 1
+
+
+@pytest.mark.alone
+@pytest.mark.embedded
+def test_a_cancelled_build_ends_its_native_work_within_a_second_and_leaves_the_mart(
+    spark, day, tmp_path, pipeline_on, shadows
+):
+    linked(day, tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet", 300)
+    p = pipeline_on(tmp_path)
+    found = p.settings
+
+    def build() -> None:
+        build_route_hourly(
+            spark, found.lake, mart=found.mart, mart_user=found.mart_user, mart_password=found.mart_password
+        )
+
+    assert cancelled(spark, build, "group") < 1
+    assert p.mart.query("select count() as n from mart_route_hourly").to_pylist() == [{"n": 0}]
+    assert shadows(p) == []
+
+
+def test_a_worker_killed_in_its_native_work_changes_nothing(spark, day, tmp_path):
+    folder = linked(day, tmp_path / "raw", 150)
+    rows: list[dict] = []
+    thread, _, caught = started(
+        spark, lambda: rows.extend(rollup_hourly(spark, folder, tasks=2, **ASKED).toArrow().to_pylist()), "tag"
+    )
+    victim = busy_workers(spark, 0.5)[0]
+    os.kill(victim.pid, signal.SIGKILL)
+    assert seconds_until_gone([victim]) < 30
+    thread.join(120)
+    assert caught == []
+    same_rows(rows, pa.table(mp.rollup_hourly(folder, **ASKED)).to_pylist())
+
+
+@pytest.mark.alone
+def test_a_worker_that_is_not_needed_any_more_ends(spark, day, tmp_path):
+    """A limit is reached: Spark lets go of the task, whose native work would go on for nobody."""
+    linked(day, tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet", 6)
+    frame = clean(spark, tmp_path, ["2024-05-01"], datasets=["vehicle_positions"]).datasets["vehicle_positions"]
+    assert len(frame.take(1)) == 1
+    assert seconds_until_gone([worker for worker in python_workers(executors(spark)) if worker.state == "R"]) < 1
+
+
+BLOCK = textwrap.dedent("""
+    import os, socket, sys, threading, time
+    from metropulse.spark import lifeline
+
+    here, there = socket.socketpair()
+    lifeline._socket = here.fileno
+    threading.Timer(0.3, there.close).start()
+    begun = time.monotonic()
+    try:
+        with lifeline.lifeline():
+            {work}
+    except KeyboardInterrupt:
+        print("interrupted", time.monotonic() - begun)
+""")
+
+
+def block(work: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BLOCK.format(work=work)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_work_is_interrupted_when_the_socket_closes(interruptible):
+    word, seconds = block("[time.sleep(0.02) for _ in range(1000)]").stdout.split()
+    assert word == "interrupted"
+    assert float(seconds) < 10, "of 20"
+
+
+def test_work_that_heeds_no_interrupt_ends_with_its_process(interruptible):
+    done = block("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(50); print('went on')")
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+
+
+def test_a_block_that_ends_first_is_left_alone(interruptible):
+    done = block("pass\n    time.sleep(0.6); print('went on')")
+    assert done.stdout.strip() == "went on", done.stderr
