@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -142,6 +143,15 @@ impl Error {
         }
     }
 
+    /// Whether a server that is there refused the connection, or cut it off.
+    pub(crate) fn is_refused_or_cut(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof};
+        let kind = io_kind(self);
+        kind.is_some_and(|kind| {
+            [BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof].contains(&kind)
+        })
+    }
+
     /// Adds a named fact; the innermost one wins.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
@@ -177,6 +187,24 @@ impl Error {
         self.detail_mut().retryable = retryable;
         self
     }
+}
+
+/// What the system said of a failure, wherever in the chain of causes.
+pub(crate) fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if let Some(found) = current.downcast_ref::<io::Error>() {
+            return Some(found.kind());
+        }
+        cause = current.source();
+    }
+    None
+}
+
+/// Whether a disk, a quota or a limit on the size of files is full.
+pub(crate) fn is_full(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    [StorageFull, QuotaExceeded, FileTooLarge].contains(&kind)
 }
 
 /// All messages from an error down to its root in one line, each said once: the words of a driver alone seldom tell what

@@ -5,6 +5,7 @@
 //! neither an async runtime nor a client. `docs/architecture.md` tells the whole story.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::wildcard_enum_match_arm))]
 
+mod backoff;
 pub mod clean;
 pub mod clickhouse;
 pub mod config;

@@ -63,15 +63,10 @@ def clickhouse_18(folder: Path) -> Iterator[str | None]:
     if binary is None:
         yield None
         return
-    folder.mkdir(parents=True, exist_ok=True)
     http, tcp = free_port(), free_port()
-    (folder / "config.xml").write_text(CLICKHOUSE_CONFIG.format(folder=folder, http=http, tcp=tcp))
-    (folder / "users.xml").write_text(CLICKHOUSE_USERS)
-    with (folder / "out.log").open("w") as log:
-        server = subprocess.Popen([binary, f"--config-file={folder}/config.xml"], stdout=log, stderr=log)
+    server = start_clickhouse_18(binary, folder, http, tcp)
     url = f"http://127.0.0.1:{http}"
     try:
-        wait_for(f"{url}/ping", server, "ClickHouse 18.16")
         os.environ["METROPULSE_TEST_CLICKHOUSE_18_TCP_PORT"] = str(tcp)
         yield f"{url}/default"
     finally:
@@ -80,6 +75,17 @@ def clickhouse_18(folder: Path) -> Iterator[str | None]:
             server.wait(20)
         except subprocess.TimeoutExpired:
             server.kill()
+
+
+def start_clickhouse_18(binary: str, folder: Path, http: int, tcp: int) -> subprocess.Popen[bytes]:
+    """Start Debian's ClickHouse over a folder, which may hold its data already, and wait until it answers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.xml").write_text(CLICKHOUSE_CONFIG.format(folder=folder, http=http, tcp=tcp))
+    (folder / "users.xml").write_text(CLICKHOUSE_USERS)
+    with (folder / "out.log").open("a") as log:
+        server = subprocess.Popen([binary, f"--config-file={folder}/config.xml"], stdout=log, stderr=log)
+    wait_for(f"http://127.0.0.1:{http}/ping", server, "ClickHouse 18.16")
+    return server
 
 
 @contextlib.contextmanager

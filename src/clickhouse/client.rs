@@ -14,6 +14,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::{error, text};
+use crate::backoff::retrying;
 use crate::config::Secret;
 use crate::error::{Error, Result};
 
@@ -93,9 +94,12 @@ impl Mart {
 
     /// Runs one statement that gives no rows.
     pub async fn execute(&self, sql: &str) -> Result<()> {
-        let id = query_id();
-        let query = self.client.query_raw(sql).with_setting("query_id", &id).with_setting("wait_end_of_query", "1");
-        self.guarded(id, "run a statement", query.execute()).await
+        retrying(error::is_unheard, || async {
+            let id = query_id();
+            let query = self.client.query_raw(sql).with_setting("query_id", &id).with_setting("wait_end_of_query", "1");
+            self.guarded(id, "run a statement", query.execute()).await
+        })
+        .await
     }
 
     /// Runs one query, which may change nothing, and holds its whole answer in memory. Current servers answer in Arrow;
@@ -136,17 +140,20 @@ impl Mart {
 
     /// Sends rows in RowBinary; `into` is the table with its columns.
     pub(super) async fn insert(&self, into: &str, rows: Bytes) -> Result<()> {
-        let id = query_id();
         let sql = format!("INSERT INTO {into} FORMAT RowBinary");
-        let mut insert = self.client.insert_formatted_with(sql).with_setting("query_id", &id);
-        let sent = async move {
-            let mut rest = rows;
-            while !rest.is_empty() {
-                insert.send(rest.split_to(rest.len().min(CHUNK_BYTES))).await?;
-            }
-            insert.end().await
-        };
-        self.guarded(id, "insert rows", sent).await
+        retrying(error::is_unheard, || async {
+            let id = query_id();
+            let mut insert = self.client.insert_formatted_with(&sql).with_setting("query_id", &id);
+            let mut rest = rows.clone();
+            let sent = async move {
+                while !rest.is_empty() {
+                    insert.send(rest.split_to(rest.len().min(CHUNK_BYTES))).await?;
+                }
+                insert.end().await
+            };
+            self.guarded(id, "insert rows", sent).await
+        })
+        .await
     }
 
     /// Sends what comes through a channel as the rows of one INSERT, in a binary format; nothing is sent when nothing comes.
@@ -174,12 +181,15 @@ impl Mart {
     }
 
     async fn fetch(&self, sql: &str, format: &str, settings: &[(&str, &str)]) -> Result<Bytes> {
-        let id = query_id();
-        // With `wait_end_of_query` an error in the middle of an answer is an error, not a truncated answer.
-        let query = self.client.query_raw(sql).with_setting("query_id", &id).with_setting("wait_end_of_query", "1");
-        let query = settings.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value));
-        let format = format.to_owned();
-        self.guarded(id, "run a query", async move { query.fetch_bytes(format)?.collect().await }).await
+        retrying(error::is_unheard, || async {
+            let id = query_id();
+            // With `wait_end_of_query` an error in the middle of an answer is an error, not a truncated answer.
+            let query = self.client.query_raw(sql).with_setting("query_id", &id).with_setting("wait_end_of_query", "1");
+            let query = settings.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value));
+            let format = format.to_owned();
+            self.guarded(id, "run a query", async move { query.fetch_bytes(format)?.collect().await }).await
+        })
+        .await
     }
 
     /// Waits for a request within the time limit; kills its query when it is given up.

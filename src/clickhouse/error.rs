@@ -2,16 +2,19 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "other crates' errors and kinds may grow")]
 
 use std::error::Error as StdError;
+use std::io::ErrorKind;
 
 use clickhouse::error::Error as ClientError;
 
-use crate::error::Error;
+use crate::error::{Error, io_kind};
 
 /// Codes that say who may log in and what they may see: a setting is wrong.
 const ACCESS: [u32; 10] = [81, 192, 193, 194, 195, 291, 492, 497, 516, 164];
 /// Codes of load, time and network: the same call may succeed later.
 const PASSING: [u32; 22] =
     [3, 32, 95, 101, 159, 160, 198, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 319, 394, 425, 473, 999];
+/// Simultaneous queries: refused before anything is done.
+const TOO_MANY: u32 = 202;
 /// How much of a server's message is kept.
 const MESSAGE_CHARS: usize = 600;
 
@@ -33,6 +36,13 @@ pub(super) fn told(error: ClientError, server: &str, asked: &str) -> Error {
 /// An error for a server that cannot be reached or does not answer.
 pub(super) fn unreachable(server: &str, why: &str) -> Error {
     Error::database(format!("ClickHouse at {server} cannot be reached: {why}")).with("server", server)
+}
+
+/// Whether the server never got to a request: nobody listened, or it had no place for one more. So it may be sent again,
+/// whatever it asks.
+pub(super) fn is_unheard(error: &Error) -> bool {
+    let is_full = error.detail().context.get("code").is_some_and(|code| *code == TOO_MANY.to_string());
+    is_full || io_kind(error) == Some(ErrorKind::ConnectionRefused)
 }
 
 /// The code of a server's error: `Code: 60. DB::Exception: ...` or, before version 20, `Code: 60, e.displayText() = ...`.
@@ -108,9 +118,15 @@ mod tests {
     fn overload_is_retryable_and_access_is_a_setting() {
         assert!(of("Code: 241. DB::Exception: Memory limit exceeded").is_retryable());
         assert!(of("503 Service Unavailable").is_retryable());
+        assert!(is_unheard(&of("Code: 202. DB::Exception: Too many simultaneous queries")));
+        assert!(!is_unheard(&of("Code: 241. DB::Exception: Memory limit exceeded")));
         let access =
             of("Code: 193, e.displayText() = DB::Exception: Wrong password for user loader, e.what() = DB::Exception");
         assert_eq!((access.kind(), access.is_retryable()), ("config", false));
+        let down = std::io::Error::from(ErrorKind::ConnectionRefused);
+        assert!(is_unheard(&told(ClientError::Network(down.into()), "http://mart:8123", "insert rows")));
+        let cut = std::io::Error::from(ErrorKind::ConnectionReset);
+        assert!(!is_unheard(&told(ClientError::Network(cut.into()), "http://mart:8123", "insert rows")));
         let gone = told(ClientError::Network("connection refused".into()), "http://mart:8123", "run the query");
         assert!(gone.is_retryable());
         assert_eq!(gone.to_string(), "ClickHouse at http://mart:8123 cannot be reached: connection refused");

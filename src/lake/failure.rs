@@ -7,10 +7,13 @@ use std::io;
 
 use object_store::Error as StoreError;
 
-use crate::error::{Error, with_causes};
+use crate::error::{Error, io_kind, is_full, with_causes};
 
 /// What S3, Google and Azure call a bucket that is not there: no file appears in it by waiting.
 const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
+
+/// What S3 and its kin say of keys and tokens whose time is over, or of a machine's clock that is not.
+const EXPIRED: [&str; 4] = ["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"];
 
 /// The scrubbed text of a cause.
 #[derive(Debug)]
@@ -71,13 +74,25 @@ pub(super) fn store_error(error: StoreError, scrub: &Scrub, doing: &str, path: &
             code(&cause.0).unwrap_or_default()
         ))
         .retryable(false),
+        _ if code(&cause.0).is_some_and(|code| EXPIRED.contains(&code)) => Error::storage(format!(
+            "{doing}: the credentials for {path} have expired ({}); put new ones where they come from, or let the machine's \
+             role or a web identity renew them by itself",
+            code(&cause.0).unwrap_or_default()
+        ))
+        .retryable(false),
+        _ if io_kind(&error).is_some_and(is_full) => Error::storage(format!(
+            "{doing} {path} failed: {cause}; the disk, a quota or a limit on files is full: make room, then run again"
+        )),
         StoreError::NotFound { .. } => Error::not_found(format!("{doing}: {path} is not there")),
         StoreError::PermissionDenied { .. } => {
-            Error::storage(format!("{doing}: no permission for {path}; check the credentials and their rights"))
+            let code = code(&cause.0).unwrap_or("access denied");
+            Error::storage(format!("{doing}: no permission for {path} ({code}); check the credentials and their rights"))
                 .retryable(false)
         }
         StoreError::Unauthenticated { .. } => {
-            Error::storage(format!("{doing}: the store does not accept the credentials for {path}")).retryable(false)
+            let code = code(&cause.0).unwrap_or("not authenticated");
+            Error::storage(format!("{doing}: the store does not accept the credentials for {path} ({code})"))
+                .retryable(false)
         }
         StoreError::UnknownConfigurationKey { .. }
         | StoreError::NotSupported { .. }
@@ -111,6 +126,9 @@ pub(super) fn file_error(error: io::Error, doing: &str, path: impl fmt::Display)
         io::ErrorKind::PermissionDenied => {
             Error::storage(format!("{doing}: no permission for {path}")).retryable(false)
         }
+        kind if is_full(kind) => Error::storage(format!(
+            "{doing} {path} failed: {error}; the disk, a quota or a limit on files is full: make room, then run again"
+        )),
         _ => Error::storage(format!("{doing} {path} failed: {error}")),
     };
     made.with("file", path).because(error)
@@ -169,6 +187,12 @@ mod tests {
         let bucket = "Server returned non-2xx status code: 404 Not Found: <Error><Code>NoSuchBucket</Code></Error>";
         let bucket = store_error(generic(bucket), &scrub, "listing", "x");
         assert!(bucket.kind() == "not_found" && !bucket.is_retryable(), "{bucket}");
+        let expired = "Server returned non-2xx status code: 400 Bad Request: <Error><Code>ExpiredToken</Code></Error>";
+        let expired = store_error(generic(expired), &scrub, "listing", "x");
+        assert!(!expired.is_retryable() && expired.to_string().contains("have expired (ExpiredToken)"), "{expired}");
+        let full = StoreError::Generic { store: "Local", source: io::Error::from(io::ErrorKind::StorageFull).into() };
+        let full = store_error(full, &scrub, "writing", "x");
+        assert!(full.is_retryable() && full.to_string().contains("make room"), "{full}");
         let denied = StoreError::PermissionDenied { path: "x".into(), source: "403".into() };
         assert!(!store_error(denied, &scrub, "reading", "x").is_retryable());
         let missing = StoreError::NotFound { path: "x".into(), source: "404".into() };

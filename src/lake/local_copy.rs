@@ -14,7 +14,7 @@ use url::Url;
 
 use super::address::Address;
 use super::failure::{Scrub, file_error, store_error};
-use super::open::{Lake, stoppable};
+use super::open::{Lake, retry, stoppable};
 use crate::config::Secret;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
@@ -67,7 +67,8 @@ async fn from_web(source: &str, spool: Option<&FilePath>, cancel: &Cancel) -> Re
     let scrub = Scrub::new(secrets.iter().map(String::as_str).chain(url.password()));
     let failed = |e: StoreError| store_error(e, &scrub, "reading", &shown);
     let client = ClientOptions::new().with_allow_http(true);
-    let store = HttpBuilder::new().with_url(source).with_client_options(client).build().map_err(failed)?;
+    let store =
+        HttpBuilder::new().with_url(source).with_client_options(client).with_retry(retry()).build().map_err(failed)?;
     let got = stoppable(cancel, store.get(&Path::default())).await?.map_err(failed)?;
     let file = copy(got, spool, cancel, &failed).await?;
     Ok(LocalCopy { name: shown, path: file.to_path_buf(), _copied: Copied::File { _file: file } })

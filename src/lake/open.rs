@@ -230,7 +230,8 @@ fn client_options(options: &BTreeMap<String, Secret>) -> Result<ClientOptions> {
     Ok(client)
 }
 
-fn retry() -> RetryConfig {
+/// Pauses are drawn at random, each from a span that may be twice as long as the one before.
+pub(super) fn retry() -> RetryConfig {
     RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() }
 }
 

@@ -11,12 +11,18 @@ use tokio_postgres::{CancelToken, Client};
 
 use super::conninfo::{ConnInfo, Host, SessionAttrs};
 use super::pooler::{self, Server};
+use super::sqlstate::is_away;
 pub use super::sqlstate::{asked, is_lock_timeout, is_refusal, wrong};
+use crate::backoff::retrying;
 use crate::config::Secret;
 use crate::error::{Error, Result};
 
 /// How long a connection behind a pooler may take to become what it was.
 const HAND_BACK: Duration = Duration::from_secs(5);
+/// How long is waited for what became of a lost commit, where nothing else is set.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The timeline that the server writes, which changes where another server takes over.
+const TIMELINE: &str = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
 
 /// What every session is set to, whatever the role or the database says. A load takes as long as it takes: the limits on
 /// statements, locks and transactions are for those who type.
@@ -37,7 +43,11 @@ pub struct Address {
     idle: Idle,
     /// Set once the pooler before the server, if there is one, was seen to keep sessions.
     keeps_sessions: Arc<OnceCell<()>>,
+    /// As the first session saw it; none where the server does not tell.
+    timeline: Arc<OnceCell<Option<String>>>,
     leaving: Leaving,
+    /// How long is waited for what became of a commit whose answer was lost.
+    pub(super) patience: Duration,
 }
 
 /// Connections on their way back to a pooler.
@@ -57,8 +67,17 @@ impl Address {
             open: Arc::default(),
             idle: Arc::default(),
             keeps_sessions: Arc::default(),
+            timeline: Arc::default(),
             leaving: Arc::default(),
+            patience: PATIENCE,
         })
+    }
+
+    /// The same, waiting so long for what became of a commit whose answer was lost.
+    #[must_use]
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Hosts with their ports, and the database, for messages.
@@ -72,8 +91,8 @@ impl Address {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             match idle {
                 Some(connection) if connection.client.is_closed() => {}
-                Some(connection) => return Ok(Session { connection, idle: Arc::clone(&self.idle) }),
-                None => return self.connect().await,
+                Some(connection) => return Ok(Session { connection, address: self.clone() }),
+                None => return retrying(is_away, || self.connect()).await,
             }
         }
     }
@@ -94,9 +113,17 @@ impl Address {
         connection.leaving = is_pooled.then(|| (Handle::current(), Arc::clone(&self.leaving)));
         let set = connection.client.batch_execute(&settings).await;
         set.map_err(|e| unreachable(wrong(e, "a session cannot be set up")))?;
+        self.timeline.get_or_init(|| timeline_of(&connection.client)).await;
         let token = connection.client.cancel_token();
         self.open.lock().unwrap_or_else(PoisonError::into_inner).push(token);
-        Ok(Session { connection, idle: Arc::clone(&self.idle) })
+        Ok(Session { connection, address: self.clone() })
+    }
+
+    /// Whether the server of a session goes on with the history of the one that the first session met. A standby that
+    /// took over does not: it may lack what was committed last, and gives the numbers of those transactions to others.
+    pub(super) async fn is_same_server(&self, session: &Session) -> bool {
+        let first = self.timeline.get().and_then(Option::as_ref);
+        first.is_some() && first == timeline_of(session).await.as_ref()
     }
 
     /// A connection with nothing set, to the first host that will do.
@@ -182,7 +209,7 @@ impl Address {
 /// One connection for one piece of work. Dropping it rolls back what is open and closes the connection.
 pub struct Session {
     connection: Connection,
-    idle: Idle,
+    pub(super) address: Address,
 }
 
 struct Connection {
@@ -206,9 +233,9 @@ impl Session {
     /// Only for a session whose transaction has ended and whose settings are as [`Address::session`] made them; drop any
     /// other.
     pub async fn release(self) {
-        let Self { connection, idle } = self;
+        let Self { connection, address } = self;
         if connection.client.batch_execute("SELECT pg_advisory_unlock_all()").await.is_ok() {
-            idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            address.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }
     }
 
@@ -278,6 +305,11 @@ impl Drop for Connection {
         });
         leaving.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }
+}
+
+/// The timeline that a server writes; none on a standby, or where a service does not show it.
+async fn timeline_of(client: &Client) -> Option<String> {
+    client.query_one(TIMELINE, &[]).await.ok()?.try_get(0).ok()
 }
 
 /// The error of a connection that did not come about.

@@ -1,6 +1,7 @@
 //! One database as every piece of work takes it: where it is, under which settings, and who may stop or watch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::client::Address;
 use crate::config::Settings;
@@ -35,7 +36,8 @@ impl Database {
                 "no warehouse is set; pass warehouse=\"postgresql://...\", set PG_URL, or use the embedded one",
             )
         })?;
-        let address = Address::parse(url, shown_as)?;
+        let patience = Duration::from_secs(settings.lock_deadline_seconds);
+        let address = Address::parse(url, shown_as)?.patient(patience);
         Ok(Self { address, zone: Zone(settings.zone()?), settings, cancel, progress })
     }
 }

@@ -7,6 +7,7 @@
 //! Tests: `tests/python/postgres/`, `tests/python/merge/`, `tests/postgres_copy.rs`.
 
 mod client;
+mod commit;
 mod conninfo;
 pub mod copy;
 mod copy_in;

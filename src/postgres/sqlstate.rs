@@ -197,6 +197,17 @@ pub fn is_refusal(error: &Error) -> bool {
 /// function raises.
 const REFUSALS: [&str; 8] = ["0A", "22", "23", "27", "42", "44", "55", "P0"];
 
+/// Whether a connection did not come about because the server is away for a moment: it restarts, or has no place free.
+pub(super) fn is_away(error: &Error) -> bool {
+    match error.detail().context.get("sqlstate") {
+        Some(code) => code == SqlState::CANNOT_CONNECT_NOW.code() || code == SqlState::TOO_MANY_CONNECTIONS.code(),
+        None => {
+            let driver = error.source().and_then(|source| source.downcast_ref::<tokio_postgres::Error>());
+            error.is_refused_or_cut() || driver.is_some_and(tokio_postgres::Error::is_closed)
+        }
+    }
+}
+
 /// Whether an error is a lock timeout.
 pub fn is_lock_timeout(error: &Error) -> bool {
     is(error, &SqlState::LOCK_NOT_AVAILABLE)

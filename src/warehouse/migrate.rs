@@ -71,7 +71,7 @@ pub async fn migrate(warehouse: &Warehouse, dry_run: bool) -> Result<Migrated> {
     if !migrated.moved.is_empty() {
         migrated.payment_methods = take_over_payment_methods(&session).await?;
     }
-    session.run("COMMIT").await?;
+    session.commit().await?;
     Ok(migrated)
 }
 

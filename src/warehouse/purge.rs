@@ -156,7 +156,7 @@ async fn take_fact_out(
 /// Ends a transaction one way or the other.
 async fn end(session: &Session, keep: bool) -> Result<()> {
     if keep {
-        return session.run("COMMIT").await;
+        return session.commit().await;
     }
     // Best effort after an error: closing the session rolls back as well.
     drop(session.run("ROLLBACK").await);

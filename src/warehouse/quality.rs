@@ -72,5 +72,5 @@ pub async fn record_quality(warehouse: &Warehouse, outcomes: &[QualityRow<'_>]) 
             )
             .await?;
     }
-    session.run("COMMIT").await
+    session.commit().await
 }

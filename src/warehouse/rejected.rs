@@ -180,7 +180,7 @@ async fn replace_feed_rejects(
     let expected = lines.iter().map(|line| line.rows_rejected).sum();
     copy(warehouse, session, rows, expected).await?;
     ledger::write(session, REJECTED, dt, lines, &warehouse.fingerprint(&[]), &warehouse.run_id).await?;
-    session.run("COMMIT").await
+    session.commit().await
 }
 
 /// Copies rejects into the quarantine, within a transaction.

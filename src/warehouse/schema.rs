@@ -91,7 +91,7 @@ pub(super) async fn prepare(session: &Session, deadline_seconds: u64) -> Result<
     if !is_current(&found)? {
         session.run("BEGIN").await?;
         upgrade(session, &found).await?;
-        session.run("COMMIT").await?;
+        session.commit().await?;
     }
     session.run("SELECT pg_advisory_unlock_all()").await
 }

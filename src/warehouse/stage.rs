@@ -110,7 +110,7 @@ async fn fill_and_publish(warehouse: &Warehouse, session: &Session, side: &Side,
     session.run("BEGIN").await?;
     let brought: Vec<&str> = columns.iter().map(|column| column.name).collect();
     side.create(session, &brought, warehouse.swap_deadline()).await?;
-    session.run("COMMIT").await?;
+    session.commit().await?;
     let named = columns.iter().map(|c| (c.name.to_owned(), pg_type(c.kind))).collect();
     let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
     warehouse.progress.begin(&format!("stage {}", load.dataset), expected);
@@ -129,7 +129,7 @@ async fn fill_and_publish(warehouse: &Warehouse, session: &Session, side: &Side,
     } else {
         session.run(&format!("DROP TABLE {}", side.name())).await?;
     }
-    session.run("COMMIT").await
+    session.commit().await
 }
 
 async fn replace_rejects(warehouse: &Warehouse, session: &Session, load: &StageLoad) -> Result<()> {

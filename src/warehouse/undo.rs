@@ -84,7 +84,7 @@ pub async fn undo(warehouse: &Warehouse, dt: NaiveDate, dry_run: bool) -> Result
     session.run("BEGIN").await?;
     let undone = take_day_out(warehouse, &session, dt, dry_run).await;
     match &undone {
-        Ok(_) if !dry_run => session.run("COMMIT").await?,
+        Ok(_) if !dry_run => session.commit().await?,
         // Best effort after an error: closing the session rolls back as well.
         _ => drop(session.run("ROLLBACK").await),
     }

@@ -24,6 +24,10 @@ const NAME_BYTES: usize = 63;
 const DEFAULT_PORT: &str = "5432";
 /// How long a connection attempt may take where nothing else is said.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// A server that vanished without a word is noticed after two minutes. The system's own hours would be a hang.
+const KEEPALIVES_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVES_COUNT: u32 = 4;
 /// Where servers have their sockets: Debian's packages, and PostgreSQL itself.
 const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
@@ -209,17 +213,10 @@ impl Words {
             config.connect_timeout(limit);
         }
         config.keepalives(self.number::<i64>("keepalives")?.is_none_or(|on| on != 0));
-        if let Some(idle) = self.seconds("keepalives_idle")? {
-            config.keepalives_idle(idle);
-        }
-        if let Some(interval) = self.seconds("keepalives_interval")? {
-            config.keepalives_interval(interval);
-        }
-        if let Some(count) =
-            self.number::<i64>("keepalives_count")?.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0)
-        {
-            config.keepalives_retries(count);
-        }
+        config.keepalives_idle(self.seconds("keepalives_idle")?.unwrap_or(KEEPALIVES_IDLE));
+        config.keepalives_interval(self.seconds("keepalives_interval")?.unwrap_or(KEEPALIVES_INTERVAL));
+        let count = self.number::<i64>("keepalives_count")?.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+        config.keepalives_retries(count.unwrap_or(KEEPALIVES_COUNT));
         if let Some(limit) =
             self.number::<i64>("tcp_user_timeout")?.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0)
         {
@@ -342,6 +339,9 @@ mod tests {
         assert_eq!(first("host=h connect_timeout=3").get_connect_timeout(), Some(&seconds(3)));
         assert_eq!(first("host=h connect_timeout=0").get_connect_timeout(), None);
         assert_eq!(first("host=h options='-c geqo=off'").get_options(), Some("-c geqo=off"));
+        let kept = first("host=h");
+        assert!(kept.get_keepalives_idle() + seconds(15) * kept.get_keepalives_retries().unwrap() <= seconds(120));
+        assert_eq!(kept.get_keepalives_interval(), Some(seconds(15)));
         assert!(!first("host=h keepalives=0").get_keepalives());
         assert_eq!(first("host=h keepalives_idle=7").get_keepalives_idle(), seconds(7));
         assert_eq!(first("host=h keepalives_interval=8").get_keepalives_interval(), Some(seconds(8)));

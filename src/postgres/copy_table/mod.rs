@@ -16,7 +16,8 @@ mod fit;
 
 use std::sync::Arc;
 
-use super::client::{Address, Session, is_lock_timeout, wrong};
+use super::client::{Address, Session, is_lock_timeout};
+use super::commit::is_unknown;
 use super::copy::PgType;
 use super::copy_in::{Target, copy_here, copy_parallel, copy_units, quoted};
 use crate::control::{Cancel, Progress};
@@ -157,8 +158,16 @@ impl Load<'_> {
         let target = self.target(name, freeze);
         let rows = copy_here(session, &target, self.feed(), self.cancel, self.progress).await?;
         self.cancel.check()?;
-        session.run("COMMIT").await?;
+        self.publish(session).await?;
         Ok((rows, freeze))
+    }
+
+    /// Commits rows that a second copy would add once more.
+    async fn publish(&self, session: &Session) -> Result<()> {
+        session.commit().await.map_err(|e| match is_unknown(&e) && !self.copy.truncate {
+            true => e.and("a second copy would add the rows once more, so find out before").retryable(false),
+            false => e,
+        })
     }
 
     /// Fills a table of another name over several connections and renames it.
@@ -181,7 +190,8 @@ impl Load<'_> {
         let rows = copy_parallel(self.address, &target, self.feed(), connections, cancel, progress).await?;
         self.cancel.check()?;
         let rename = format!("ALTER TABLE {} RENAME TO {}", self.table.sibling(side), quoted(&self.table.table));
-        session.run(&rename).await?;
+        session.run(&format!("BEGIN; {rename}")).await?;
+        self.publish(session).await?;
         Ok(rows)
     }
 
@@ -203,8 +213,8 @@ impl Load<'_> {
         self.cancel.check()?;
         let mut rows = 0;
         for (committed, (session, copied)) in done.iter().enumerate() {
-            if let Err(e) = session.batch_execute("COMMIT").await {
-                let error = wrong(e, "a connection could not commit").with("table", &target.table);
+            if let Err(error) = self.publish(session).await {
+                let error = error.with("table", &target.table);
                 return Err(match committed {
                     0 => error,
                     _ => Error::database(format!(

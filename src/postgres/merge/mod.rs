@@ -141,7 +141,7 @@ async fn rewind_locked(database: &Database, session: &Session, spec: &RewindSpec
 async fn finish(session: &Session, merged: Result<Merged>) -> Result<Merged> {
     match merged {
         Ok(report) if !report.dry_run && !report.empty_snapshot => {
-            session.run("COMMIT").await?;
+            session.commit().await?;
             Ok(report)
         }
         other => {

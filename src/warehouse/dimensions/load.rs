@@ -124,7 +124,7 @@ impl Work<'_> {
     async fn publish(&self, load: DimensionLoad) -> Result<DimensionLoaded> {
         self.session.run("BEGIN").await?;
         let loaded = self.assign_day(load).await?;
-        self.session.run("COMMIT").await?;
+        self.session.commit().await?;
         Ok(loaded)
     }
 

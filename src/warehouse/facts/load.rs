@@ -145,7 +145,7 @@ impl Round<'_> {
         let brought: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         session.run("BEGIN").await?;
         side.create(session, &brought, warehouse.swap_deadline()).await?;
-        session.run("COMMIT").await?;
+        session.commit().await?;
         Ok(Ready { side, fact, dt, lines, feed: Arc::new(feed), expected })
     }
 

@@ -68,7 +68,7 @@ impl Publication<'_> {
             session.run(&format!("DROP TABLE {side}")).await?;
         }
         let removed = members::remove(session, &leaving).await?;
-        session.run("COMMIT").await?;
+        session.commit().await?;
         drop(quiet);
         self.members.published(&written, removed);
         let moved = settled.lost.iter().chain(&settled.returned).filter(|(day, ..)| *day != dt);

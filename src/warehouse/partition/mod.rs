@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{Days, NaiveDate};
 
+use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::postgres::{Session, get, is_lock_timeout};
 
@@ -117,7 +118,7 @@ fn attempt(waited: Duration) -> &'static str {
 /// one after the other.
 pub(super) async fn patiently(session: &Session, ways: &[String], deadline: Duration, table: &str) -> Result<()> {
     let started = Instant::now();
-    let mut pause = Duration::from_millis(20);
+    let mut pauses = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
     for sql in ways.iter().cycle() {
         session.run(&format!("SET LOCAL lock_timeout = '{}'; SAVEPOINT swap", attempt(started.elapsed()))).await?;
         match session.run(sql).await {
@@ -132,8 +133,7 @@ pub(super) async fn patiently(session: &Session, ways: &[String], deadline: Dura
                     ))
                     .with("table", table));
                 }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(2));
+                pauses.pause().await;
             }
             Err(e) => return Err(e),
         }

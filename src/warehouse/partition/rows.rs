@@ -75,7 +75,7 @@ impl Side {
         session.run(&format!("BEGIN; TRUNCATE {}", self.name())).await?;
         let copied = copy_here(&session, &target, feed, cancel, progress).await?;
         self.complete(&session, shared).await?;
-        session.run("COMMIT").await?;
+        session.commit().await?;
         session.release().await;
         Ok(copied)
     }

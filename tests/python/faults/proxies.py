@@ -8,12 +8,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit, urlunsplit
 
 CHUNK_BYTES = 1 << 16
 
 
 class CutError(Exception):
     """Raised by a rule: both ends of the connection are closed at once."""
+
+
+class HalfCutError(CutError):
+    """Raised by a rule: whoever spoke is cut off, and the other end goes on waiting for words that never come."""
+
+
+class LastWords(bytes):
+    """What a rule lets pass before both ends are closed."""
 
 
 class Proxy:
@@ -23,14 +32,15 @@ class Proxy:
     return value, if it is bytes, answers the client's first words in the server's place.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, listen: int = 0) -> None:
         self._behind = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", listen))
+        self._waiting: list[socket.socket] = []
         self.port = self._listener.getsockname()[1]
         self.up: Callable[[bytes], bytes] = lambda data: data
         self.down: Callable[[bytes], bytes] = lambda data: data
         self.accept: Callable[[], bytes | None] = lambda: None
-        self.connections = 0
+        self.accepted: list[float] = []
         threading.Thread(target=self._listen, daemon=True).start()
 
     def calm(self) -> None:
@@ -39,7 +49,13 @@ class Proxy:
         self.accept = lambda: None
 
     def close(self) -> None:
-        self._listener.close()
+        for end in (self._listener, *self._waiting):
+            end.close()
+
+    @property
+    def connections(self) -> int:
+        """How many connections came."""
+        return len(self.accepted)
 
     def _listen(self) -> None:
         while True:
@@ -47,7 +63,7 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            self.connections += 1
+            self.accepted.append(time.monotonic())
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -71,8 +87,15 @@ class Proxy:
     def _pump(self, source: socket.socket, target: socket.socket, rule: str) -> None:
         try:
             while data := source.recv(CHUNK_BYTES):
-                target.sendall(getattr(self, rule)(data))
+                passed = getattr(self, rule)(data)
+                target.sendall(passed)
+                if isinstance(passed, LastWords):
+                    raise CutError
             target.shutdown(socket.SHUT_WR)
+        except HalfCutError:
+            self._waiting.append(target)
+            source.shutdown(socket.SHUT_RDWR)
+            source.close()
         except (OSError, CutError):
             for end in (source, target):
                 with contextlib.suppress(OSError):
@@ -81,9 +104,9 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def proxy_before(host: str, port: int) -> Iterator[Proxy]:
+def proxy_before(host: str, port: int, listen: int = 0) -> Iterator[Proxy]:
     """A proxy before a server, closed afterwards."""
-    proxy = Proxy(host, port)
+    proxy = Proxy(host, port, listen)
     try:
         yield proxy
     finally:
@@ -132,6 +155,27 @@ def deaf_after(pattern: bytes) -> tuple[Callable[[bytes], bytes], Callable[[byte
         return data
 
     return up, down
+
+
+def once_after(before: bytes, pattern: bytes, act: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """A rule that does something to the first words with a pattern that come after another one was seen."""
+    state = {"seen": False, "done": False}
+
+    def rule(data: bytes) -> bytes:
+        state["seen"] = state["seen"] or re.search(before, data) is not None
+        if state["done"] or not state["seen"] or re.search(pattern, data) is None:
+            return data
+        state["done"] = True
+        return act(data)
+
+    return rule
+
+
+def through(url: str, port: int) -> str:
+    """The same address behind a proxy."""
+    parts = urlsplit(url)
+    user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+    return urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{port}"))
 
 
 def slowly(bytes_per_second: int) -> Callable[[bytes], bytes]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import time
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-import psycopg
 import pytest
-from proxies import CutError, cut_at, deaf_after, proxy_before, slowly
+from proxies import CutError, cut_at, deaf_after, proxy_before, slowly, through
 
 import metropulse as mp
 from answers import DATA
@@ -29,43 +27,12 @@ def counts(p):
     return p.warehouse.query(COUNTS).to_pylist()
 
 
-def through(url: str, port: int) -> str:
-    """The same address behind a proxy."""
-    parts = urlsplit(url)
-    user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
-    return urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{port}"))
-
-
 @pytest.fixture
 def expected(pipeline_on):
     """The state of a load that nothing disturbed."""
     p = pipeline_on(RAW)
     p.run(DT)
     return counts(p), p.mart.query(MART).to_pylist()
-
-
-@pytest.fixture
-def postgres(debian_postgres):
-    """An empty database of the distribution's PostgreSQL and a proxy before it."""
-    name = f"f{os.urandom(6).hex()}"
-    with psycopg.connect(debian_postgres, autocommit=True) as admin:
-        admin.execute(f"create database {name} template template0")
-        url = urlunsplit(urlsplit(debian_postgres)._replace(path=f"/{name}"))
-        parts = urlsplit(url)
-        with proxy_before(parts.hostname, parts.port) as proxy:
-            yield url, proxy
-        admin.execute(f"drop database {name} with (force)")
-
-
-@pytest.fixture
-def s3(minio_bucket, minio_put):
-    """The prototype's days in a bucket, the options that reach it through a proxy, and the proxy."""
-    bucket, options = minio_bucket
-    for path in sorted((RAW / f"dt={DT}").glob("*.parquet")):
-        minio_put(bucket, f"dt={DT}/{path.name}", path.read_bytes())
-    parts = urlsplit(options["aws_endpoint"])
-    with proxy_before(parts.hostname, parts.port) as proxy:
-        yield f"s3://{bucket}", {**options, "aws_endpoint": f"http://127.0.0.1:{proxy.port}"}, proxy
 
 
 BUSY = b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"

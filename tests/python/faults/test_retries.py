@@ -1,0 +1,117 @@
+"""What is away for a moment is asked again: after pauses that grow, that differ between callers, and that end."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from proxies import proxy_before, through
+
+import metropulse as mp
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from services import free_port
+
+pytestmark = [pytest.mark.core, pytest.mark.slow]
+DT = "2024-05-01"
+ATTEMPTS = 5
+BUSY = b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+SLACK = 0.35
+"""Seconds that a loaded machine may add to a pause."""
+
+
+def gaps(times):
+    return [later - sooner for sooner, later in itertools.pairwise(times)]
+
+
+@contextmanager
+def away_for(seconds: float, host: str, port: int):
+    """A port where nobody listens, and after a while a server does."""
+    listen = free_port()
+    ready = threading.Event()
+
+    def come():
+        time.sleep(seconds)
+        with proxy_before(host, port, listen):
+            ready.wait(30)
+
+    thread = threading.Thread(target=come, daemon=True)
+    thread.start()
+    yield listen
+    ready.set()
+    thread.join()
+
+
+def test_a_busy_store_is_asked_five_times_within_seconds(s3):
+    lake, options, proxy = s3
+    proxy.accept = lambda: BUSY
+    p = mp.Pipeline(lake=lake, lake_options=options)
+    schedules = []
+    for _ in range(3):
+        proxy.accepted.clear()
+        with pytest.raises(mp.StorageError, match="503") as caught:
+            p.partition_ready(DT)
+        assert caught.value.retryable
+        schedules.append(gaps(proxy.accepted))
+    for schedule in schedules:
+        assert len(schedule) == ATTEMPTS - 1
+        assert all(0.09 <= pause <= 0.1 * 2**nth + SLACK for nth, pause in enumerate(schedule)), schedule
+    # The first pause is always the same, those that follow are drawn.
+    assert len({round(sum(schedule[1:]), 3) for schedule in schedules}) == len(schedules)
+
+
+def test_a_warehouse_that_cuts_every_connection_is_asked_five_times_within_seconds(postgres):
+    url, proxy = postgres
+    proxy.accept = lambda: b""
+    schedules = []
+    for _ in range(3):
+        proxy.accepted.clear()
+        with pytest.raises(mp.DatabaseError) as caught:
+            mp.Pipeline(warehouse=through(url, proxy.port) + "?sslmode=disable").warehouse.query("select 1")
+        assert caught.value.retryable
+        schedules.append(gaps(proxy.accepted))
+    for schedule in schedules:
+        assert len(schedule) == ATTEMPTS - 1
+        spans = [min(0.2 * 2**nth, 2.0) for nth in range(ATTEMPTS - 1)]
+        assert all(span / 2 <= pause <= span + SLACK for span, pause in zip(spans, schedule, strict=True)), schedule
+    assert len({round(sum(schedule), 3) for schedule in schedules}) == len(schedules)
+
+
+def test_a_warehouse_that_comes_back_within_a_second_fails_nothing(postgres):
+    url, _ = postgres
+    parts = urlsplit(url)
+    with away_for(0.8, parts.hostname, parts.port) as port:
+        assert mp.Pipeline(warehouse=through(url, port)).warehouse.query("select 7 as n").to_pylist() == [{"n": 7}]
+
+
+def test_a_wrong_password_is_told_at_once(postgres):
+    url, proxy = postgres
+    wrong = through(url, proxy.port).replace("pg-secret", "pg-guessed") + "?sslmode=disable"
+    with pytest.raises(mp.ConfigError, match="password authentication failed") as caught:
+        mp.Pipeline(warehouse=wrong).warehouse.query("select 1")
+    assert not caught.value.retryable
+    assert proxy.connections == 1
+
+
+@pytest.mark.embedded
+def test_a_mart_that_comes_back_within_a_second_fails_nothing(running_engines):
+    parts = urlsplit(running_engines.mart_url)
+    access = {"mart_user": running_engines.mart_user, "mart_password": running_engines.mart_password}
+    with away_for(0.8, parts.hostname, parts.port) as port:
+        mart = mp.Pipeline(mart=f"http://127.0.0.1:{port}/default", **access).mart
+        assert mart.query("select 7 as n").to_pylist() == [{"n": 7}]
+
+
+@pytest.mark.embedded
+def test_a_mart_that_stays_away_is_an_error_within_seconds(running_engines):
+    began = time.monotonic()
+    with pytest.raises(mp.DatabaseError, match="refused") as caught:
+        mp.Pipeline(mart=f"http://127.0.0.1:{free_port()}/default").mart.query("select 1")
+    assert caught.value.retryable
+    assert 1 < time.monotonic() - began < 10
