@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 
+use super::reports::report_checks;
 use super::schedule::schedule_checks;
 use super::{Check, Expect, Scan, Severity};
 use crate::model::{Dataset, Dimension, Fact};
@@ -20,6 +21,21 @@ pub(super) fn counted(name: &'static str, table: &str, dt: NaiveDate, number: St
 /// How many rows of one table and day meet a condition.
 fn offending(name: &'static str, table: &str, dt: NaiveDate, condition: &str) -> Check {
     counted(name, table, dt, format!("count(*) FILTER (WHERE {condition})"))
+}
+
+/// The same, where a few percent pass and more are worth a look.
+pub(super) fn few(check: Check) -> Check {
+    Check { severity: Severity::Warn, expect: Expect::FewPercent, ..check }
+}
+
+/// A share of one day in percent, by a query of its own.
+pub(super) fn few_of(name: &'static str, table: &str, sql: String) -> Check {
+    few(error(name, table, sql))
+}
+
+/// Whole percent, rounded up; of nothing it is none.
+pub(super) fn percent(part: &str, whole: &str) -> String {
+    format!("ceil(100.0 * {part} / greatest({whole}, 1))::bigint")
 }
 
 fn warn(name: &'static str, table: &str, sql: String) -> Check {
@@ -122,6 +138,7 @@ pub fn day_checks(dt: NaiveDate) -> Vec<Check> {
     }
     checks.extend(value_checks(dt));
     checks.extend(schedule_checks(dt));
+    checks.extend(report_checks(dt));
     checks
 }
 

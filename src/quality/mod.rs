@@ -6,6 +6,7 @@
 //! Tests: `tests/python/quality`.
 
 mod checks;
+mod reports;
 mod schedule;
 
 use std::collections::BTreeMap;
@@ -191,6 +192,7 @@ mod tests {
             "positions_name_planned_runs",
             "positions_name_planned_routes",
             "positions_name_planned_stops",
+            "positions_are_fresh",
         ];
         assert_eq!(names, expected);
     }

@@ -5,8 +5,8 @@
 
 use chrono::NaiveDate;
 
-use super::checks::counted;
-use super::{Check, Expect, Severity};
+use super::Check;
+use super::checks::{counted, few, few_of, percent};
 use crate::model::Fact;
 
 /// The share of reports and runs of one raw day that do not fit its schedule.
@@ -65,15 +65,5 @@ fn runs_seen(dt: NaiveDate) -> Check {
            WHERE u.dt = f.dt AND u.trip_id = f.trip_id AND u.schedule_relationship = 'CANCELED')",
         percent(&unseen, "count(*)")
     );
-    let (name, table) = ("planned_runs_are_seen", runs.to_owned());
-    Check { name, table, severity: Severity::Warn, sql, scan: None, expect: Expect::FewPercent }
-}
-
-/// Whole percent, rounded up.
-fn percent(part: &str, whole: &str) -> String {
-    format!("ceil(100.0 * {part} / greatest({whole}, 1))::bigint")
-}
-
-fn few(check: Check) -> Check {
-    Check { severity: Severity::Warn, expect: Expect::FewPercent, ..check }
+    few_of("planned_runs_are_seen", runs, sql)
 }
