@@ -32,7 +32,7 @@ CLICKHOUSE_CONFIG = """<yandex>
   <default_database>default</default_database>
 </yandex>"""
 CLICKHOUSE_USERS = """<yandex><profiles><default/></profiles><quotas><default/></quotas>
-  <users><default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile>
+  <users><default><password>{password}</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile>
   <quota>default</quota></default></users></yandex>"""
 
 
@@ -57,18 +57,18 @@ def old_clickhouse() -> str | None:
 
 
 @contextlib.contextmanager
-def clickhouse_18(folder: Path) -> Iterator[str | None]:
+def clickhouse_18(folder: Path, password: str = "") -> Iterator[str | None]:
     """Run Debian's ClickHouse under a folder; yields its URL, or None where it is not installed."""
     binary = old_clickhouse()
     if binary is None:
         yield None
         return
     http, tcp = free_port(), free_port()
-    server = start_clickhouse_18(binary, folder, http, tcp)
+    server = start_clickhouse_18(binary, folder, http, tcp, password)
     url = f"http://127.0.0.1:{http}"
     try:
         os.environ["METROPULSE_TEST_CLICKHOUSE_18_TCP_PORT"] = str(tcp)
-        yield f"{url}/default"
+        yield with_user(f"{url}/default", "default", password) if password else f"{url}/default"
     finally:
         server.terminate()
         try:
@@ -77,11 +77,11 @@ def clickhouse_18(folder: Path) -> Iterator[str | None]:
             server.kill()
 
 
-def start_clickhouse_18(binary: str, folder: Path, http: int, tcp: int) -> subprocess.Popen[bytes]:
+def start_clickhouse_18(binary: str, folder: Path, http: int, tcp: int, password: str = "") -> subprocess.Popen[bytes]:
     """Start Debian's ClickHouse over a folder, which may hold its data already, and wait until it answers."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.xml").write_text(CLICKHOUSE_CONFIG.format(folder=folder, http=http, tcp=tcp))
-    (folder / "users.xml").write_text(CLICKHOUSE_USERS)
+    (folder / "users.xml").write_text(CLICKHOUSE_USERS.format(password=password))
     with (folder / "out.log").open("a") as log:
         server = subprocess.Popen([binary, f"--config-file={folder}/config.xml"], stdout=log, stderr=log)
     wait_for(f"http://127.0.0.1:{http}/ping", server, "ClickHouse 18.16")
@@ -122,7 +122,7 @@ def debian_postgres(folder: Path) -> Iterator[str | None]:
         "-E",
         "UTF8",
     )
-    options = f"-p {port} -h 127.0.0.1 -k '' -c fsync=off -c max_wal_size=2GB"
+    options = f"-p {port} -h 127.0.0.1 -k '' -c fsync=off -c max_wal_size=2GB -c max_connections=200"
     run(f"{binaries}/pg_ctl", "-D", str(folder), "-w", "-l", str(folder / "log"), "-o", options, "start")
     try:
         yield f"postgresql://dwh:pg-secret@127.0.0.1:{port}/postgres"

@@ -200,6 +200,13 @@ def clickhouse_18_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def clickhouse_18_with_password() -> Iterator[str]:
+    """The same server, whose user has a password; the URL has both."""
+    with _service("clickhouse_18", "clickhouse-server is not installed", "mart-secret") as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="session")
 def debian_postgres() -> Iterator[str]:
     """The distribution's PostgreSQL, over TCP with a password."""
     with _service("debian_postgres", "no PostgreSQL server of the distribution is installed") as (url, _):
@@ -215,6 +222,12 @@ def pools(debian_postgres: str) -> Iterator[Callable[[str], str]]:
         admin.execute("create database pooled template template0")
     with _service("pgbouncer", "PgBouncer is not installed", debian_postgres) as (url, _):
         yield lambda mode: urlunsplit(urlsplit(url)._replace(path=f"/{mode}"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The program of Debian's Chromium."""
+    return _program("chromium")
 
 
 @pytest.fixture(scope="session")

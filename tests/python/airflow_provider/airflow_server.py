@@ -1,4 +1,4 @@
-"""A real Airflow for a test: scheduler, triggerer, DAG processor and API server, each a process, on SQLite."""
+"""A real Airflow for a test: scheduler, triggerer, DAG processor and API server, each a process."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Server:
 
     def unpause(self, *dags: str) -> None:
         for dag in dags:
-            until(lambda dag=dag: self.known(dag), 60, f"the DAG {dag} is not known: {self.import_errors()}")
+            until(lambda dag=dag: self.known(dag), 240, f"the DAG {dag} is not known: {self.import_errors()}")
             self.call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
 
     def known(self, dag: str) -> bool:
@@ -87,20 +87,27 @@ class Server:
         return str(body["dag_run_id"])
 
     def runs(self, dag: str, **query: Any) -> list[dict[str, Any]]:
+        return self._all(f"/api/v2/dags/{dag}/dagRuns", "dag_runs", **query)
+
+    def _all(self, path: str, what: str, **query: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         while True:
             asked = urllib.parse.urlencode({"limit": 100, "offset": len(found), **query}, doseq=True)
-            page = self.call("GET", f"/api/v2/dags/{dag}/dagRuns?{asked}")
-            found += page["dag_runs"]
-            if len(found) >= page["total_entries"] or not page["dag_runs"]:
+            page = self.call("GET", f"{path}?{asked}")
+            found += page[what]
+            if len(found) >= page["total_entries"] or not page[what]:
                 return found
 
     def run(self, dag: str, run_id: str) -> dict[str, Any]:
         return dict(self.call("GET", f"/api/v2/dags/{dag}/dagRuns/{urllib.parse.quote(run_id, safe='')}"))
 
     def tasks(self, dag: str, run_id: str) -> dict[str, dict[str, Any]]:
+        return {task["task_id"]: task for task in self.instances(dag, run_id)}
+
+    def instances(self, dag: str, run_id: str) -> list[dict[str, Any]]:
+        """The tasks of a run, each mapped one for itself."""
         path = f"/api/v2/dags/{dag}/dagRuns/{urllib.parse.quote(run_id, safe='')}/taskInstances"
-        return {task["task_id"]: task for task in self.call("GET", path)["task_instances"]}
+        return self._all(path, "task_instances")
 
     def events(self, uri_ending: str) -> list[dict[str, Any]]:
         """The events of the assets whose URI ends so, oldest first."""
@@ -117,7 +124,7 @@ class Server:
         until(answered, 60, "the events of the assets cannot be listed")
         return [event for event in found if event["uri"].endswith(uri_ending)]
 
-    def wait_for_run(self, dag: str, run_id: str, seconds: float = 120) -> dict[str, Any]:
+    def wait_for_run(self, dag: str, run_id: str, seconds: float = 600) -> dict[str, Any]:
         until(lambda: self.run(dag, run_id)["state"] in ENDED, seconds, f"the run {run_id} of {dag} does not end")
         return self.run(dag, run_id)
 
@@ -139,7 +146,7 @@ def free_port() -> int:
 
 @contextmanager
 def airflow_server(home: Path, dags: Path, **variables: str) -> Iterator[Server]:
-    """Start an Airflow of its own, and stop it whatever happens.
+    """Start an Airflow of its own, on SQLite unless a variable says otherwise, and stop it whatever happens.
 
     Args:
         home: An empty folder for its metadata and logs.
@@ -151,7 +158,7 @@ def airflow_server(home: Path, dags: Path, **variables: str) -> Iterator[Server]
     """
     port = free_port()
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHONDONT"))},
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -163,6 +170,10 @@ def airflow_server(home: Path, dags: Path, **variables: str) -> Iterator[Server]
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        # On a machine that does other things too answers come late; a task that is not heard is lost, a file left out.
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "200",
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "240",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
         "AIRFLOW__TRIGGERER__LOG_SERVER_PORT": str(free_port()),
@@ -174,8 +185,9 @@ def airflow_server(home: Path, dags: Path, **variables: str) -> Iterator[Server]
     home.mkdir(parents=True, exist_ok=True)
     airflow = [sys.executable, "-m", "airflow"]
     with (home / "migrate.log").open("wb") as log:
-        subprocess.run([*airflow, "db", "migrate"], check=True, env=environment, stdout=log, stderr=log, timeout=120)
+        subprocess.run([*airflow, "db", "migrate"], check=True, env=environment, stdout=log, stderr=log, timeout=600)
     processes = []
+    server = Server(home, port, environment)
     try:
         for component in COMPONENTS:
             with (home / f"{component}.log").open("wb") as log:
@@ -184,8 +196,7 @@ def airflow_server(home: Path, dags: Path, **variables: str) -> Iterator[Server]
                         [*airflow, component], env=environment, stdout=log, stderr=log, start_new_session=True
                     )
                 )
-        server = Server(home, port, environment)
-        until(server.healthy, 120, "Airflow does not come up:\n" + _ends_of_logs(home))
+        until(server.healthy, 400, "Airflow does not come up:\n" + _ends_of_logs(home))
         server.log_in()
         yield server
     finally:

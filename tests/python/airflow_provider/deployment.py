@@ -1,0 +1,211 @@
+"""A deployment as a team has it: MinIO, PostgreSQL behind TLS, ClickHouse 18.16, and Airflow with its metadata in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import psycopg
+from airflow_server import Server, airflow_server
+
+import metropulse as mp
+from certificates import Certificates
+from conftest import minio_files
+
+ROOT = Path(__file__).parents[3]
+LOADER, LOADER_PASSWORD = "loader", "warehouse s/cret@1"
+S3_KEY, S3_SECRET = "metropulse", "s3-secret-key"
+LINEAGE = """
+from airflow.providers.openlineage.utils.selective_enable import enable_lineage
+
+enable_lineage(dag)
+"""
+"""Only DAGs that ask for it tell lineage: its provider forks twice for each task."""
+
+
+@dataclass(frozen=True)
+class City:
+    """Where a city's data is: a bucket, a database of the warehouse, a database of the mart."""
+
+    bucket: Path
+    endpoint: str
+    warehouse: str
+    authority: Path
+    mart: str
+    mart_password: str
+
+    @property
+    def lake(self) -> str:
+        return f"s3://{self.bucket.name}"
+
+    def pipeline(self) -> mp.Pipeline:
+        """Open the city from the test's own process."""
+        return mp.Pipeline(
+            lake=self.lake,
+            lake_options={
+                "aws_endpoint": self.endpoint,
+                "aws_allow_http": "true",
+                "aws_access_key_id": S3_KEY,
+                "aws_secret_access_key": S3_SECRET,
+                "aws_region": "us-east-1",
+            },
+            warehouse=f"{self.warehouse}?sslmode=verify-full&sslrootcert={quote(str(self.authority), safe='')}",
+            mart=self.mart,
+            mart_user="default",
+            mart_password=self.mart_password,
+        )
+
+    def connections(self) -> dict[str, str]:
+        """Airflow's connections to the city, as variables of its environment."""
+        warehouse, mart = urlsplit(self.warehouse), urlsplit(self.mart)
+        places = {
+            "LAKE": {
+                "conn_type": "aws",
+                "login": S3_KEY,
+                "password": S3_SECRET,
+                "extra": {
+                    "endpoint_url": self.endpoint,
+                    "region_name": "us-east-1",
+                    "service_config": {"s3": {"bucket_name": self.bucket.name}},
+                },
+            },
+            "WAREHOUSE": {
+                "conn_type": "postgres",
+                "host": warehouse.hostname,
+                "port": warehouse.port,
+                "schema": warehouse.path[1:],
+                "login": LOADER,
+                "password": LOADER_PASSWORD,
+                "extra": {"sslmode": "verify-full", "sslrootcert": str(self.authority)},
+            },
+            "MART": {
+                "conn_type": "clickhouse",
+                "host": mart.hostname,
+                "port": mart.port,
+                "schema": mart.path[1:],
+                "login": "default",
+                "password": self.mart_password,
+            },
+        }
+        return {f"AIRFLOW_CONN_METROPULSE_{role}_DEFAULT": json.dumps(place) for role, place in places.items()}
+
+
+class Servers:
+    """The servers, and the cities on them."""
+
+    def __init__(self, postgres: str, clickhouse: str, minio: tuple[str, Path], folder: Path) -> None:
+        self.postgres, self.clickhouse, self.minio = postgres, urlsplit(clickhouse), minio
+        self._certificates = Certificates(folder, postgres)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Let the loader into PostgreSQL by TLS alone, until the end."""
+        certificates = self._certificates
+        certificates.show("server", "localhost", "IP:127.0.0.1")
+        rules = certificates.data / "pg_hba.conf"
+        before = rules.read_text()
+        rules.write_text(f"hostssl all {LOADER} 127.0.0.1/32 scram-sha-256\nhost all {LOADER} all reject\n{before}")
+        with psycopg.connect(self.postgres, autocommit=True) as admin:
+            admin.execute(f"create role {LOADER} login password '{LOADER_PASSWORD}'")
+            admin.execute("select pg_reload_conf(), pg_sleep(0.2)")
+        try:
+            yield
+        finally:
+            rules.write_text(before)
+            with psycopg.connect(self.postgres, autocommit=True) as admin:
+                admin.execute("alter system reset ssl")
+                admin.execute("alter system reset ssl_ca_file")
+                admin.execute("select pg_reload_conf()")
+
+    def database(self, name: str, owner: str) -> str:
+        """Make a database; its URL with the superuser's name."""
+        with psycopg.connect(self.postgres, autocommit=True) as admin:
+            admin.execute(f"create database {name} owner {owner} template template0")
+        return urlsplit(self.postgres)._replace(path=f"/{name}").geturl()
+
+    def city(self, name: str) -> City:
+        """Make a city's bucket and databases."""
+        endpoint, buckets = self.minio
+        (buckets / name).mkdir()
+        place = urlsplit(self.database(name, LOADER))
+        self.ask_mart(f"CREATE DATABASE {name}")
+        port, login = place.port, f"{LOADER}:{quote(LOADER_PASSWORD, safe='')}"
+        return City(
+            bucket=buckets / name,
+            endpoint=endpoint,
+            warehouse=f"postgresql://{login}@127.0.0.1:{port}/{name}",
+            authority=self._certificates.authority,
+            mart=f"http://127.0.0.1:{self.clickhouse.port}/{name}",
+            mart_password=self.clickhouse.password or "",
+        )
+
+    def ask_mart(self, sql: str) -> str:
+        """Run a statement on ClickHouse."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.clickhouse.port}/", sql.encode())
+        request.add_header("X-ClickHouse-User", "default")
+        request.add_header("X-ClickHouse-Key", self.clickhouse.password or "")
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return bytes(reply.read()).decode().strip()
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """All of it, running."""
+
+    servers: Servers
+    cities: dict[str, City]
+    airflow: Server
+    metadata: str
+    lineage: Path
+
+    def put(self, bucket: str, key: str, data: bytes) -> None:
+        """Put an object into a bucket."""
+        with minio_files(self.servers.minio[0]).open_output_stream(f"{bucket}/{key}") as file:
+            file.write(data)
+
+    def secrets(self) -> dict[str, str]:
+        """What must be shown nowhere."""
+        return {
+            "warehouse": LOADER_PASSWORD,
+            "lake": S3_SECRET,
+            "mart": self.servers.clickhouse.password or "",
+            "metadata": urlsplit(self.metadata).password or "",
+        }
+
+
+@contextmanager
+def deployed(servers: Servers, folder: Path) -> Iterator[Deployment]:
+    """Start Airflow over the prototype's city, by the default connections.
+
+    Args:
+        servers: What runs already.
+        folder: Where Airflow's home is made.
+
+    Yields:
+        The deployment.
+    """
+    dags, lineage = folder / "dags", folder / "lineage.jsonl"
+    dags.mkdir()
+    (dags / "metropulse_daily.py").write_text((ROOT / "airflow_dags" / "metropulse_daily.py").read_text() + LINEAGE)
+    with servers.guarded():
+        cities = {"prototype": servers.city("prototype")}
+        with psycopg.connect(servers.postgres, autocommit=True) as admin, suppress(psycopg.errors.DuplicateObject):
+            admin.execute("create role airflow login password 'metadata-secret'")
+        place = urlsplit(servers.database("airflow", "airflow"))
+        metadata = f"postgresql+psycopg://airflow:metadata-secret@127.0.0.1:{place.port}/airflow"
+        connections = cities["prototype"].connections()
+        with airflow_server(
+            folder / "airflow",
+            dags,
+            AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=metadata,
+            AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC=metadata,
+            AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE="True",
+            AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps({"type": "file", "log_file_path": str(lineage), "append": True}),
+            **connections,
+        ) as airflow:
+            yield Deployment(servers, cities, airflow, metadata, lineage)
