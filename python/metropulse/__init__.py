@@ -28,7 +28,8 @@ if TYPE_CHECKING:
         SchemaError,
         StorageError,
     )
-    from metropulse.ingest import ingest_gtfs, ingest_gtfs_rt
+    from metropulse.export import export_tides
+    from metropulse.ingest import ingest_gtfs, ingest_gtfs_rt, ingest_tides
     from metropulse.merge import merge_snapshot, rewind_snapshot
     from metropulse.pipeline import Pipeline
     from metropulse.recorder import collect, collect_status
@@ -55,8 +56,10 @@ __all__ = [
     "collect",
     "collect_status",
     "copy_parquet",
+    "export_tides",
     "ingest_gtfs",
     "ingest_gtfs_rt",
+    "ingest_tides",
     "merge_rollups",
     "merge_snapshot",
     "rewind_snapshot",
@@ -75,6 +78,8 @@ _HOMES = {
     "copy_parquet": "metropulse.copy",
     "ingest_gtfs": "metropulse.ingest",
     "ingest_gtfs_rt": "metropulse.ingest",
+    "ingest_tides": "metropulse.ingest",
+    "export_tides": "metropulse.export",
     **{name: "metropulse.exceptions" for name in __all__ if name.endswith("Error")},
 }
 

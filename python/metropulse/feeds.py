@@ -178,6 +178,78 @@ class Feeds:
         """
         return Report.from_json(self._core.recordings(iso_day(dt), hours_past))
 
+    def ingest_tides(
+        self,
+        source: Name,
+        *,
+        date_from: Day | None = None,
+        date_to: Day | None = None,
+        dry_run: bool = False,
+        source_options: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Write the rows of a TIDES package into raw days; see `metropulse.ingest_tides`.
+
+        Args:
+            source: A folder, a zip or a ``datapackage.json``, as path or URL.
+            date_from: The first service date; all of the package without it.
+            date_to: The date after the last one.
+            dry_run: Read and count, and write nothing.
+            source_options: Options of the package's object store.
+            progress: Told about files done.
+
+        Returns:
+            The report.
+        """
+        asked = {
+            "source": os.fspath(source),
+            "source_options": self._source_options([os.fspath(source)], source_options),
+            "date_from": None if date_from is None else iso_day(date_from, "date_from"),
+            "date_to": None if date_to is None else iso_day(date_to, "date_to"),
+            "dry_run": dry_run,
+        }
+        return Report.from_json(self._core.ingest_tides(json.dumps(asked), progress=progress))
+
+    def export_tides(
+        self,
+        to: Name,
+        date_from: Day,
+        date_to: Day,
+        *,
+        file_format: str = "csv",
+        fill: Mapping[str, str] | None = None,
+        agency: str | None = None,
+        to_options: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Write raw days as a TIDES package; see `metropulse.export_tides`.
+
+        Args:
+            to: Folder of the package, as path or URL.
+            date_from: The first raw day.
+            date_to: The day after the last one.
+            file_format: ``"csv"`` or ``"parquet"``.
+            fill: Values of required fields that raw days do not know, by field.
+            agency: Name of the agency, for the package's description.
+            to_options: Options of the package's object store.
+            progress: Told about rows done.
+
+        Returns:
+            The report.
+        """
+        if file_format not in ("csv", "parquet"):
+            raise ConfigError(f"file_format is {file_format!r}, expected 'csv' or 'parquet'")
+        asked = {
+            "date_from": iso_day(date_from, "date_from"),
+            "date_to": iso_day(date_to, "date_to"),
+            "to": os.fspath(to),
+            "to_options": self._source_options([os.fspath(to)], to_options),
+            "format": file_format,
+            "fill": {field: str(value) for field, value in (fill or {}).items()},
+            "agency": agency,
+        }
+        return Report.from_json(self._core.export_tides(json.dumps(asked), progress=progress))
+
     def _source_options(self, sources: list[str], given: Mapping[str, str] | None) -> dict[str, str] | None:
         """Return the options that reach the sources; None where the lake's own do."""
         reaching = self._settings.with_access_to(first_url(sources), given)

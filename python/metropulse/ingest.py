@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from metropulse.results import Progress, Report
     from metropulse.sources import Source
 
-__all__ = ["ingest_gtfs", "ingest_gtfs_rt", "opened"]
+__all__ = ["ingest_gtfs", "ingest_gtfs_rt", "ingest_tides", "opened"]
 
 
 def ingest_gtfs(
@@ -118,6 +118,51 @@ def ingest_gtfs_rt(
     pipeline = opened(lake, lake_options, time_zone)
     return pipeline.ingest_gtfs_rt(
         sources, dt, schedule=schedule, dry_run=dry_run, source_options=source_options, progress=progress
+    )
+
+
+def ingest_tides(
+    source: Name,
+    lake: Name | Pipeline,
+    *,
+    date_from: Day | None = None,
+    date_to: Day | None = None,
+    dry_run: bool = False,
+    time_zone: str | None = None,
+    lake_options: Mapping[str, str] | None = None,
+    source_options: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Write the rows of a TIDES package into raw days, by service date.
+
+    `vehicle_locations` become `vehicle_positions`, `trips_performed` become `trips`, `fare_transactions` become
+    `payments`, and `vehicles` stand in each of the days. These take the place of what a day has of the same datasets;
+    all else stays. Rows that cannot be used are kept beside them, with file, row and reason. Other tables are named in
+    the report.
+
+    Args:
+        source: A folder, a zip or a ``datapackage.json``, as path or URL (``http(s)``, ``s3``, ``gs``, ``az``).
+        lake: The lake, as a folder or URL; or an open `Pipeline`: its lake, zone and credentials.
+        date_from: The first service date; all of the package without it.
+        date_to: The date after the last one.
+        dry_run: Read and count, and write nothing.
+        time_zone: Service zone of a lake that is named by a URL; times without an offset are of it.
+        lake_options: Options of the lake's object store; else those of the environment.
+        source_options: Options of the package's object store; else the lake's where it is of the same kind, else
+            those of the environment.
+        progress: Told about files done.
+
+    Returns:
+        The report: counts by dataset, the days, and what of the package was left out.
+
+    Raises:
+        NotFoundError: The package, or a file that it lists, is not there.
+        SchemaError: A table is none of the standard's, or a required column is missing.
+        DataError: A file cannot be read, or too many of its rows cannot be used.
+        ConfigError: The package has too many days for one call.
+    """
+    return opened(lake, lake_options, time_zone).ingest_tides(
+        source, date_from=date_from, date_to=date_to, dry_run=dry_run, source_options=source_options, progress=progress
     )
 
 

@@ -13,6 +13,11 @@ pub(super) struct Decimal {
     pub(super) point: i64,
 }
 
+/// Cents of a number in text, rounded half away from zero; `None` for what is no number or too large for money.
+pub fn cents(text: &str) -> Option<i128> {
+    Decimal::parse(text)?.cents().map(|(cents, _)| cents)
+}
+
 impl Decimal {
     /// Reads digits with sign, point and exponent; ASCII white space around is ignored.
     pub(super) fn parse(text: &str) -> Option<Self> {

@@ -30,10 +30,12 @@ mod text;
 mod time;
 
 pub use cleaner::{Cleaned, Cleaner, Reject};
+pub use decimal::cents;
 pub use fate::Fate;
 pub use json::canonical_json;
 pub use judge::{Counts, Evidence, Judge, Verdict};
 pub use rules::wrong_place;
+pub use time::parse_instant;
 
 #[cfg(test)]
 mod tests;

@@ -142,7 +142,7 @@ fn fitting(days: impl Iterator<Item = Option<i64>>) -> Converted {
 
 /// ISO 8601 in its extended form, with `T` or a blank, with an offset or none; also a date alone. The flag says
 /// whether digits below a microsecond were cut off.
-pub(super) fn parse_instant(text: &str) -> Option<(i64, bool)> {
+pub fn parse_instant(text: &str) -> Option<(i64, bool)> {
     let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
     if !text.is_ascii() {
         return None;

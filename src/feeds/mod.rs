@@ -1,6 +1,6 @@
 //! Feeds as agencies publish them, turned into the tables of raw days: a format reads a local source into Arrow batches.
 //!
-//! [`gtfs`] reads GTFS Schedule, [`realtime`] recordings of GTFS-Realtime, which [`recorder`] makes. A format knows files of this machine alone: fetching and writing is the work of
+//! [`gtfs`] reads GTFS Schedule, [`realtime`] recordings of GTFS-Realtime, which [`recorder`] makes; [`tides`] reads and writes TIDES packages. A format knows files of this machine alone: fetching and writing is the work of
 //! [`crate::lake`], and what a row of a raw day must be is judged by [`crate::clean`] as everybody's.
 //!
 //! Invariants: no length that a file claims is allocated, what a file unpacks to is bounded, and a row that cannot be
@@ -11,3 +11,9 @@
 pub mod gtfs;
 pub mod realtime;
 pub mod recorder;
+pub mod tides;
+
+mod quarantine;
+mod records;
+mod unpack;
+mod zipped;

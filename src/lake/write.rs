@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::NaiveDate;
-use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
@@ -14,13 +13,12 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
-use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
 
-use super::fetch::hex;
 use super::manifest::{MANIFEST, Manifest, ManifestFile, is_rejected, rejected_path};
 use super::open::{Lake, stoppable};
+use super::outgoing::Upload;
 use super::partition::{FileName, below_day, file_name};
+
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::model::{Dataset, Kind};
@@ -54,15 +52,10 @@ pub struct PartitionWriter {
 
 /// Writes one file of a day. A file that is not finished leaves nothing behind.
 pub struct FileWriter {
-    path: String,
     below: String,
-    lake: Lake,
-    cancel: Cancel,
     encoder: ArrowWriter<Vec<u8>>,
-    upload: Option<BufWriter>,
-    digest: Sha256,
+    upload: Upload,
     rows: u64,
-    bytes: u64,
 }
 
 impl Lake {
@@ -135,20 +128,8 @@ impl PartitionWriter {
 
     fn begin_file(&self, below: String, schema: &SchemaRef, settings: WriterProperties) -> Result<FileWriter> {
         let path = format!("{}/{below}", Lake::day(self.dt));
-        let location = self.lake.location(&path)?;
-        let encoder =
-            ArrowWriter::try_new(Vec::new(), schema.clone(), Some(settings)).map_err(|e| encoding(&path, e))?;
-        Ok(FileWriter {
-            path,
-            below,
-            lake: self.lake.clone(),
-            cancel: self.cancel.clone(),
-            encoder,
-            upload: Some(BufWriter::new(self.store.clone(), location)),
-            digest: Sha256::new(),
-            rows: 0,
-            bytes: 0,
-        })
+        let upload = Upload::begin(&self.lake, &self.store, path, &self.cancel)?;
+        FileWriter::new(upload, below, schema, settings)
     }
 
     /// The files that the day has so far.
@@ -242,16 +223,43 @@ impl PartitionWriter {
 }
 
 impl FileWriter {
+    fn new(upload: Upload, below: String, schema: &SchemaRef, settings: WriterProperties) -> Result<Self> {
+        let encoder = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(settings));
+        let encoder = encoder.map_err(|e| encoding(upload.path(), e))?;
+        Ok(Self { below, encoder, upload, rows: 0 })
+    }
+
+    /// A file outside of any day, called `below` in its folder.
+    pub(super) fn plain(upload: Upload, below: &str, schema: &SchemaRef) -> Result<Self> {
+        let settings = base_properties(below)?.build();
+        Self::new(upload, below.to_owned(), schema, settings)
+    }
+
     /// Encodes a batch and hands finished pages on to the store.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.cancel.check()?;
-        self.encoder.write(batch).map_err(|e| encoding(&self.path, e))?;
+        self.upload.check()?;
+        self.encoder.write(batch).map_err(|e| encoding(self.upload.path(), e))?;
         self.rows += batch.num_rows() as u64;
-        if self.encoder.inner().len() >= PIECE_BYTES {
-            let piece = std::mem::take(self.encoder.inner_mut());
-            self.upload(piece).await?;
+        self.hand_on(PIECE_BYTES).await
+    }
+
+    /// What is held in memory until its row group is full.
+    pub fn memory_bytes(&self) -> usize {
+        self.encoder.memory_size()
+    }
+
+    /// Ends the row group, so that nothing of it is held any more.
+    pub async fn flush(&mut self) -> Result<()> {
+        self.encoder.flush().map_err(|e| encoding(self.upload.path(), e))?;
+        self.hand_on(0).await
+    }
+
+    async fn hand_on(&mut self, from_bytes: usize) -> Result<()> {
+        if self.encoder.inner().len() < from_bytes {
+            return Ok(());
         }
-        Ok(())
+        let piece = std::mem::take(self.encoder.inner_mut());
+        self.upload.put(piece).await
     }
 
     /// Writes the footer and makes the file visible under its name.
@@ -263,15 +271,14 @@ impl FileWriter {
 
     /// Writes the footer, so that size and digest are known; the file is not visible before [`Self::publish`].
     pub async fn seal(&mut self) -> Result<ManifestFile> {
-        self.encoder.finish().map_err(|e| encoding(&self.path, e))?;
-        let piece = std::mem::take(self.encoder.inner_mut());
-        self.upload(piece).await?;
-        let digest = std::mem::take(&mut self.digest);
+        self.encoder.finish().map_err(|e| encoding(self.upload.path(), e))?;
+        self.hand_on(0).await?;
+        let (bytes, sha256) = self.upload.sum();
         Ok(ManifestFile {
             path: std::mem::take(&mut self.below),
             rows: Some(self.rows),
-            bytes: Some(self.bytes),
-            sha256: Some(hex(&digest.finalize())),
+            bytes: Some(bytes),
+            sha256: Some(sha256),
             origin: None,
         })
     }
@@ -283,44 +290,17 @@ impl FileWriter {
     }
 
     /// Makes a sealed file visible under its name.
-    pub async fn publish(mut self) -> Result<()> {
-        let Some(mut upload) = self.upload.take() else {
-            return Err(Error::internal("a file was finished twice").with("file", &self.path));
-        };
-        stoppable(&self.cancel, upload.shutdown()).await?.map_err(|e| {
-            let inner = e.downcast::<StoreError>();
-            self.lost(inner.unwrap_or_else(|e| StoreError::Generic { store: "lake", source: e.into() }))
-        })
-    }
-
-    async fn upload(&mut self, piece: Vec<u8>) -> Result<()> {
-        self.digest.update(&piece);
-        self.bytes += piece.len() as u64;
-        let Some(upload) = self.upload.as_mut() else { return Ok(()) };
-        let put = stoppable(&self.cancel, upload.put(piece.into())).await?;
-        put.map_err(|e| self.lost(e))
-    }
-
-    fn lost(&self, error: StoreError) -> Error {
-        self.lake.failed(error, "writing", &self.path)
-    }
-}
-
-impl Drop for FileWriter {
-    fn drop(&mut self) {
-        // Parts of an upload that was not completed would be kept, and billed, by the store.
-        if let (Some(mut upload), Ok(runtime)) = (self.upload.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move {
-                // Nobody is left to hear of a failure; the store's own clean-up rule is the next line of defence.
-                let _ = upload.abort().await;
-            });
-        }
+    pub async fn publish(self) -> Result<()> {
+        self.upload.publish().await
     }
 }
 
 impl std::fmt::Debug for FileWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileWriter").field("path", &self.path).field("rows", &self.rows).finish_non_exhaustive()
+        f.debug_struct("FileWriter")
+            .field("path", &self.upload.path())
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
     }
 }
 

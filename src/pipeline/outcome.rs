@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::collect::Collected;
 use super::ingest_gtfs::{DayReport, FeedReport};
 use super::realtime_outcome::IngestedRealtime;
+use super::tides_outcome::{ExportedTides, IngestedTides};
 use crate::postgres::Merged;
 use crate::quality;
 use crate::warehouse::{Moved, UndoneTable};
@@ -48,6 +49,10 @@ pub enum Outcome {
     IngestedRealtime(Box<IngestedRealtime>),
     /// `collect`.
     Collected(Box<Collected>),
+    /// `ingest_tides`.
+    IngestedTides(Box<IngestedTides>),
+    /// `export_tides`.
+    ExportedTides(Box<ExportedTides>),
     /// `stage`.
     Staged {
         /// Files of the day that no dataset takes.

@@ -1,4 +1,4 @@
-//! The verbs that take agencies' own feeds into the lake, and record them.
+//! The verbs that take agencies' own feeds into the lake, record them, and take packages out of it.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::errors::raise;
 use super::pipeline::{Pipeline, day, json};
 use crate::error::{Error, Result};
 use crate::feeds::recorder::status;
-use crate::pipeline::{Collect, IngestGtfs, Recordings};
+use crate::pipeline::{Collect, ExportTides, IngestGtfs, IngestTides, Recordings};
 
 #[pymethods]
 impl Pipeline {
@@ -36,6 +36,18 @@ impl Pipeline {
     fn collect(&self, py: Python<'_>, spec_json: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
         let wanted: Collect = asked(spec_json).map_err(|e| raise(py, &e))?;
         self.call(py, progress.as_ref(), |core| async move { json(&core.collect_feeds(wanted).await?) })
+    }
+
+    #[pyo3(signature = (spec_json, *, progress = None))]
+    fn ingest_tides(&self, py: Python<'_>, spec_json: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let asked: IngestTides = asked(spec_json).map_err(|e| raise(py, &e))?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.ingest_tides(asked).await?) })
+    }
+
+    #[pyo3(signature = (spec_json, *, progress = None))]
+    fn export_tides(&self, py: Python<'_>, spec_json: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let asked: ExportTides = asked(spec_json).map_err(|e| raise(py, &e))?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.export_tides(asked).await?) })
     }
 
     #[pyo3(signature = (dt, hours_past = None))]

@@ -89,6 +89,12 @@ class Pipeline:
         days = [{"dt": spec["date"], "source": spec["sources"][0], **counts}]
         return self._verb("ingest_gtfs", spec, days=days, feeds=[{"unread_files": ["fares.txt"]}], dry_run=False)
 
+    def ingest_tides(self, spec_json: str, *, progress: Any = None) -> str:
+        return self._verb("ingest_tides", json.loads(spec_json), days=[{"dt": "2024-05-01"}], dry_run=False)
+
+    def export_tides(self, spec_json: str, *, progress: Any = None) -> str:
+        return self._verb("export_tides", json.loads(spec_json), days=["2024-05-01"])
+
     def load_telemetry(self, dt: str, *, progress: Any = None) -> str:
         return self._verb("load_telemetry", dt, dt=dt)
 

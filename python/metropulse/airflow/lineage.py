@@ -48,6 +48,15 @@ class Namespaces:
         return namespace, "/".join(part for part in (root, "dt=*", dataset) if part)
 
 
+# Of what raw dataset a table of TIDES is made.
+_EXPORTED = {
+    "vehicle_locations": "vehicle_positions",
+    "trips_performed": "trips",
+    "fare_transactions": "payments",
+    "vehicles": "vehicles",
+}
+
+
 @dataclass
 class Trace:
     """What is kept of a task for its lineage."""
@@ -103,6 +112,9 @@ class _Facets:
             for dataset in report.get("datasets", ()):
                 self._read_raw(dataset, {}, dt)
         for name, counts in (report.get("tables") or {}).items():
+            if step == "export_tides":
+                self._read_raw(_EXPORTED[name], counts, dt)
+                continue
             if self._columns.is_raw(name):
                 self._write_raw(name, counts)
                 continue

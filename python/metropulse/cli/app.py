@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from metropulse.cli import collect, engines, history, ingest, loads, operations, rejected, rollup, verbs
+from metropulse.cli import collect, engines, export, history, ingest, loads, operations, rejected, rollup, verbs
 from metropulse.cli.failure import EXIT_CODES, fail, print_error, stop_on_terminate
 from metropulse.cli.target import Target, target_options
 from metropulse.exceptions import CancelledError, ConfigError
@@ -59,6 +59,7 @@ def cli(_target: Target) -> None:
 for command in (
     *verbs.COMMANDS,
     *collect.COMMANDS,
+    *export.COMMANDS,
     *ingest.COMMANDS,
     rollup.rollup_hourly,
     *loads.COMMANDS,

@@ -10,7 +10,7 @@ from metropulse.cli.options import examples, option, options
 from metropulse.cli.output import console, print_report, table
 from metropulse.cli.progress import progress
 from metropulse.cli.target import Target, target_options
-from metropulse.ingest import ingest_gtfs, ingest_gtfs_rt
+from metropulse.ingest import ingest_gtfs, ingest_gtfs_rt, ingest_tides
 
 __all__ = ["COMMANDS"]
 
@@ -129,6 +129,54 @@ def _print_recordings(report: Any) -> None:
     if report.damaged:
         rows = [[one.file, one.why] for one in report.damaged[:10]]
         out.print(table(("damaged recording", "why"), rows))
+
+
+@ingest.command(
+    "tides",
+    epilog=examples(
+        "ingest tides package/",
+        "ingest tides https://agency.example/tides.zip --date-from 2024-05-01 --date-to 2024-06-01",
+        "ingest tides s3://bucket/package/datapackage.json --dry-run",
+    ),
+)
+@click.argument("source", metavar="SOURCE")
+@options(
+    option(ingest_tides, "date_from", metavar="YYYY-MM-DD"),
+    option(ingest_tides, "date_to", metavar="YYYY-MM-DD"),
+    option(ingest_tides, "dry_run"),
+)
+@target_options(skip=("warehouse", "mart"))
+def tides(target: Target, source: str, **chosen: Any) -> None:
+    """Write the rows of a TIDES package into raw days.
+
+    SOURCE is a folder, a zip or a datapackage.json, as path or URL.
+    """
+    with progress(quiet=target.quiet) as show:
+        report = ingest_tides(source, target.lake_only(), progress=show, **chosen)
+    print_report(report, as_json=target.as_json)
+    if not target.as_json:
+        _print_package(report)
+
+
+def _print_package(report: Any) -> None:
+    """Print a line for each day, and what of the package was left out."""
+    from rich.markup import escape
+
+    out = console()
+    rows = [
+        [
+            day.dt,
+            ", ".join(f"{count:,} {name}" for name, count in day.rows.items()),
+            f"{day.rejected:,}",
+            "unchanged" if day.unchanged else "not written" if report.dry_run else "",
+        ]
+        for day in report.days
+    ]
+    out.print(table(("dt", "rows", "rejected", ""), rows, right=("rejected",)))
+    for name, why in report.left_out.items():
+        out.print(f"left out: {escape(name)}: {escape(why)}")
+    for name, count in report.rows_of_other_days.items():
+        out.print(f"rows of other days, not written: {count:,} of {escape(name)}")
 
 
 COMMANDS: tuple[click.Command, ...] = (ingest,)

@@ -1,23 +1,19 @@
 //! A feed's files: a zip or a folder, whichever sub-folder they stand in.
-#![allow(clippy::wildcard_enum_match_arm, reason = "other crates' errors may grow")]
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Write as _};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use tempfile::TempPath;
-use zip::ZipArchive;
-use zip::result::ZipError;
 
-use super::unpack;
+use super::super::unpack;
+use super::super::zipped::{is_litter, list_zip, open_zip, unpack_inner, unreadable, zip_says};
 use crate::error::{Error, Result};
 
 /// The files without which there is no timetable.
 pub(super) const REQUIRED: [&str; 5] = ["agency.txt", "routes.txt", "trips.txt", "stop_times.txt", "stops.txt"];
-/// What operating systems leave in archives.
-const LITTER: [&str; 3] = ["desktop.ini", "Thumbs.db", ".DS_Store"];
 /// More files than any feed has: a folder that is none.
 const MOST_FILES: usize = 10_000;
 const DEEPEST: usize = 8;
@@ -56,7 +52,7 @@ impl Archive {
         let zips: Vec<&String> =
             found.keys().filter(|file| is_zip(file) && chosen.is_none_or(|c| c == *file)).collect();
         if let ([inner], true) = (zips.as_slice(), feed_folders(&found).is_empty()) {
-            let unpacked = unpack_inner(path, name, inner, spool)?;
+            let unpacked = unpack_inner(path, name, inner, ".zip", spool)?;
             let found = list_zip(&unpacked, name)?;
             let chosen = chosen.filter(|chosen| chosen != inner);
             return Self::choose(name, Place::Unpacked(unpacked), found, chosen);
@@ -197,11 +193,6 @@ fn feed_folders(found: &BTreeMap<String, u64>) -> Vec<String> {
     folders
 }
 
-fn is_litter(path: &str) -> bool {
-    let base = path.rsplit('/').next().unwrap_or(path);
-    path.split('/').any(|part| part == "__MACOSX") || base.starts_with("._") || LITTER.contains(&base)
-}
-
 fn is_zip(file: &str) -> bool {
     file.len() > 4 && file.as_bytes()[file.len() - 4..].eq_ignore_ascii_case(b".zip")
 }
@@ -225,46 +216,4 @@ fn list_folder(root: &Path, below: &str, depth: usize, found: &mut BTreeMap<Stri
         }
     }
     Ok(())
-}
-
-fn open_zip(path: &Path, name: &str) -> Result<ZipArchive<BufReader<File>>> {
-    let file = File::open(path).map_err(|e| unreadable(name, &e.to_string()))?;
-    ZipArchive::new(BufReader::with_capacity(1 << 16, file)).map_err(|e| unreadable(name, &zip_says(&e)))
-}
-
-fn list_zip(path: &Path, name: &str) -> Result<BTreeMap<String, u64>> {
-    let zip = open_zip(path, name)?;
-    let mut found = BTreeMap::new();
-    for index in 0..zip.len() {
-        let entry = zip.by_index_data(index).map_err(|e| unreadable(name, &zip_says(&e)))?;
-        let inner = entry.name().map_err(|e| unreadable(name, &zip_says(&e)))?;
-        if !entry.is_dir() && !is_litter(&inner) {
-            found.insert(inner.into_owned(), entry.size());
-        }
-    }
-    Ok(found)
-}
-
-fn unpack_inner(path: &Path, name: &str, inner: &str, spool: Option<&Path>) -> Result<TempPath> {
-    let mut zip = open_zip(path, name)?;
-    let entry = zip.by_name(inner).map_err(|e| unreadable(name, &zip_says(&e)))?;
-    let packed = entry.compressed_size();
-    let failed = |e: std::io::Error| unreadable(name, &format!("{inner}: {e}"));
-    let folder = spool.map_or_else(std::env::temp_dir, Path::to_path_buf);
-    let mut file = tempfile::Builder::new().prefix("metropulse-").suffix(".zip").tempfile_in(folder).map_err(failed)?;
-    std::io::copy(&mut unpack::Limited::new(entry, Some(packed)), &mut file).map_err(failed)?;
-    file.flush().map_err(failed)?;
-    Ok(file.into_temp_path())
-}
-
-fn zip_says(error: &ZipError) -> String {
-    match error {
-        ZipError::InvalidArchive(_) => format!("it is no zip, or one that was cut short ({error}); fetch it again"),
-        ZipError::UnsupportedArchive(_) => format!("{error}; pack it again with deflate and without a password"),
-        other => other.to_string(),
-    }
-}
-
-fn unreadable(name: &str, why: &str) -> Error {
-    Error::data(format!("{name} cannot be read: {why}")).with("source", name)
 }

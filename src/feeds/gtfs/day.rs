@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Array, Float64Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch,
-    StringArray, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{Date32Type, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use chrono::NaiveDate;
 
+use super::super::quarantine::{self, Rejected};
 use super::feed::Schedule;
 use super::reject::{Reject, keep_last};
 use super::stop_times::Call;
@@ -200,25 +200,15 @@ impl Day<'_> {
 
     /// The bad rows of the day, as the quarantine takes them.
     pub fn rejects_batch(&self) -> Result<RecordBatch> {
-        let rows = self.rejects.len();
         let ids = &self.schedule.feed.ids;
-        let text = |value: fn(&Reject) -> &str| StringArray::from_iter_values(self.rejects.iter().map(value));
-        let mut numbers = Int64Builder::with_capacity(rows);
-        let mut reasons = ListBuilder::new(StringBuilder::new());
-        for reject in &self.rejects {
-            numbers.append_value(reject.line.cast_signed());
-            reasons.values().append_value(reject.reason.code());
-            reasons.append(true);
-        }
-        let columns: Vec<(&str, ArrayRef)> = vec![
-            ("dataset", Arc::new(text(|reject| reject.dataset.name()))),
-            ("dt", Arc::new(Date32Array::from_value(Date32Type::from_naive_date(self.date), rows))),
-            ("file", Arc::new(StringArray::from_iter_values(self.rejects.iter().map(|reject| ids.file(reject.file))))),
-            ("row_number", Arc::new(numbers.finish())),
-            ("reasons", Arc::new(reasons.finish())),
-            ("row_json", Arc::new(text(|reject| &reject.row_json))),
-        ];
-        RecordBatch::try_from_iter(columns).map_err(|e| Error::internal("rejects do not fit their table").because(e))
+        let rejected = self.rejects.iter().map(|reject| Rejected {
+            dataset: reject.dataset,
+            file: ids.file(reject.file).into(),
+            row: reject.line,
+            reason: reject.reason,
+            row_json: &reject.row_json,
+        });
+        quarantine::batch(self.date, &rejected.collect::<Vec<_>>())
     }
 }
 

@@ -23,8 +23,7 @@ mod snapshot;
 mod stop_times;
 mod tables;
 mod trips;
-mod unpack;
-mod value;
+pub(super) mod value;
 mod words;
 
 pub use day::Day;

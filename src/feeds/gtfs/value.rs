@@ -12,7 +12,7 @@ type Value<T> = Result<Option<T>, Unreadable>;
 const MOST_HOURS: i32 = 999;
 
 /// `H:MM:SS` in seconds since the start of the service day's timetable; hours may pass 24 and need no padding.
-pub(super) fn seconds(text: &[u8]) -> Value<i32> {
+pub(in crate::feeds) fn seconds(text: &[u8]) -> Value<i32> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -36,7 +36,7 @@ fn decimal(digit: u8) -> Result<i32, Unreadable> {
 }
 
 /// `HH:MM:SS` of so many seconds, hours of two digits at least.
-pub(super) fn clock(seconds: i32) -> String {
+pub(in crate::feeds) fn clock(seconds: i32) -> String {
     let (hours, rest) = (seconds.div_euclid(3600), seconds.rem_euclid(3600));
     format!("{hours:02}:{:02}:{:02}", rest / 60, rest % 60)
 }

@@ -29,8 +29,10 @@ OPERATORS = [getattr(ops, name) for name in ops.__all__]
 # What an operator cannot do without.
 NEEDED = {
     "CopyParquetOperator": {"source": "a.parquet", "table": "t"},
+    "ExportTidesOperator": {"to": "package/", "date_from": "2024-05-01", "date_to": "2024-05-02"},
     "IngestGtfsOperator": {"source": "feed.zip"},
     "IngestGtfsRtOperator": {"sources": "recordings/"},
+    "IngestTidesOperator": {"source": "package.zip"},
     "MergeSnapshotOperator": {"snapshot": "a.parquet", "table": "t", "key": "k"},
     "RewindOperator": {"to": "2024-05-01"},
     "RollupHourlyOperator": {"source": "a.parquet", "target": "b.parquet"},
@@ -64,6 +66,17 @@ def context(**more):
         )),
         (ops.IngestGtfsRtOperator, {"sources": "rt/", "schedule": "other"},
          ("ingest_gtfs_rt", ["rt/"], "2024-05-01", "other", False)),
+        (ops.IngestTidesOperator, {"source": "package.zip", "date_from": "2024-05-01", "date_to": "2024-05-02"}, (
+            "ingest_tides",
+            {"source": "package.zip", "source_options": None, "date_from": "2024-05-01", "date_to": "2024-05-02",
+             "dry_run": False},
+        )),
+        (ops.ExportTidesOperator,
+         {"to": "out", "date_from": "2024-05-01", "date_to": "2024-05-02", "fill": {"fare_capped": "false"}}, (
+            "export_tides",
+            {"date_from": "2024-05-01", "date_to": "2024-05-02", "to": "out", "to_options": None, "format": "csv",
+             "fill": {"fare_capped": "false"}, "agency": None},
+        )),
         (ops.LoadCalendarOperator, {}, ("load_calendar", "2023-12-01", "2025-01-31")),
         (ops.LoadCalendarOperator, {"start": "2024-01-01", "end": "2024-02-01"}, ("load_calendar", "2024-01-01", "2024-02-01")),
         (ops.StageRawOperator, {}, ("stage", "2024-05-01")),
@@ -78,7 +91,8 @@ def context(**more):
     ],
 )  # fmt: skip
 def test_an_operator_calls_its_verb_and_returns_json(core, operator, arguments, expected):
-    day = {} if operator is ops.BuildRouteHourlyOperator else {"dt": "2024-05-01"}
+    ranges = (ops.BuildRouteHourlyOperator, ops.ExportTidesOperator, ops.IngestTidesOperator)
+    day = {} if operator in ranges else {"dt": "2024-05-01"}
     found = operator(task_id="t", **day, **arguments).execute(context())
     assert core.made[0].calls == [expected]
     assert type(found) is dict

@@ -17,7 +17,12 @@ from metropulse.airflow.operators.day import (
     LoadTelemetryOperator,
     StageRawOperator,
 )
-from metropulse.airflow.operators.feeds import IngestGtfsOperator, IngestGtfsRtOperator
+from metropulse.airflow.operators.feeds import (
+    ExportTidesOperator,
+    IngestGtfsOperator,
+    IngestGtfsRtOperator,
+    IngestTidesOperator,
+)
 from metropulse.airflow.operators.operations import (
     PurgeOperator,
     RequeueRejectedOperator,
@@ -31,9 +36,11 @@ __all__ = [
     "BuildRouteHourlyOperator",
     "CheckQualityOperator",
     "CopyParquetOperator",
+    "ExportTidesOperator",
     "GenerateRawOperator",
     "IngestGtfsOperator",
     "IngestGtfsRtOperator",
+    "IngestTidesOperator",
     "LoadCalendarOperator",
     "LoadDimensionsOperator",
     "LoadFactsOperator",

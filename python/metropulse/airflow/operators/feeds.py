@@ -1,21 +1,21 @@
-"""Operators that turn an agency's own feeds into raw days."""
+"""Operators that turn an agency's own feeds into raw days, and raw days into packages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from metropulse.airflow.assets import files_of, names_of
 from metropulse.airflow.lineage import Namespaces, Trace
-from metropulse.airflow.operators.base import COMMON_FIELDS, PartitionOperator
+from metropulse.airflow.operators.base import COMMON_FIELDS, MetropulseOperator, PartitionOperator
 
 if TYPE_CHECKING:
     from metropulse.airflow._compat import Context
     from metropulse.pipeline import Pipeline
     from metropulse.results import Report
 
-__all__ = ["IngestGtfsOperator", "IngestGtfsRtOperator"]
+__all__ = ["ExportTidesOperator", "IngestGtfsOperator", "IngestGtfsRtOperator", "IngestTidesOperator"]
 
 
 class IngestGtfsOperator(PartitionOperator):
@@ -123,3 +123,111 @@ class IngestGtfsRtOperator(PartitionOperator):
     def trace(self, namespaces: Namespaces) -> Trace:
         """Return what is kept of the task for its lineage."""
         return Trace(namespaces, files_read=names_of(self.sources))
+
+
+class IngestTidesOperator(MetropulseOperator):
+    """Write the rows of a TIDES package into raw days.
+
+    Args:
+        source: A folder, a zip or a ``datapackage.json``, as path or URL within reach of the lake's connection.
+        date_from: The first service date; all of the package when None.
+        date_to: The date after the last one.
+        dry_run: Read and count, and write nothing.
+        **kwargs: Those of `MetropulseOperator`.
+    """
+
+    writes = ("raw",)
+
+    template_fields: Sequence[str] = ("source", "date_from", "date_to", *COMMON_FIELDS)
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        date_from: str | None = None,
+        date_to: str | None = None,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.date_from = date_from
+        self.date_to = date_to
+        self.only_report = dry_run
+        self.declare(files_of(source), ())
+
+    def open(self) -> AbstractContextManager[Pipeline]:
+        """Open the lake alone."""
+        return self.hook.lake_pipeline()
+
+    def call(self, pipeline: Pipeline, _context: Context) -> Report:
+        """Ingest the package."""
+        return pipeline.ingest_tides(
+            self.source,
+            date_from=self.date_from or None,
+            date_to=self.date_to or None,
+            dry_run=self.only_report,
+            progress=self.progress,
+        )
+
+    def trace(self, namespaces: Namespaces) -> Trace:
+        """Return what is kept of the task for its lineage."""
+        return Trace(namespaces, files_read=names_of(self.source))
+
+
+class ExportTidesOperator(MetropulseOperator):
+    """Write raw days as a package of TIDES 1.0.
+
+    Args:
+        to: Folder of the package, as path or URL within reach of the lake's connection.
+        date_from: The first raw day.
+        date_to: The day after the last one.
+        file_format: ``"csv"`` or ``"parquet"``.
+        fill: Values of required fields that raw days do not know, by field.
+        agency: Name of the agency, for the package's description.
+        **kwargs: Those of `MetropulseOperator`.
+    """
+
+    reads = ("raw",)
+
+    template_fields: Sequence[str] = ("to", "date_from", "date_to", "file_format", "fill", "agency", *COMMON_FIELDS)
+
+    def __init__(
+        self,
+        *,
+        to: str,
+        date_from: str,
+        date_to: str,
+        file_format: str = "csv",
+        fill: Mapping[str, str] | None = None,
+        agency: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.to = to
+        self.date_from = date_from
+        self.date_to = date_to
+        self.file_format = file_format
+        self.fill = fill
+        self.agency = agency
+        self.declare((), files_of(to))
+
+    def open(self) -> AbstractContextManager[Pipeline]:
+        """Open the lake alone."""
+        return self.hook.lake_pipeline()
+
+    def call(self, pipeline: Pipeline, _context: Context) -> Report:
+        """Export the days."""
+        return pipeline.export_tides(
+            self.to,
+            self.date_from,
+            self.date_to,
+            file_format=self.file_format,
+            fill=self.fill,
+            agency=self.agency,
+            progress=self.progress,
+        )
+
+    def trace(self, namespaces: Namespaces) -> Trace:
+        """Return what is kept of the task for its lineage."""
+        return Trace(namespaces, file_written=self.to)

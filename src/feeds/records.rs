@@ -1,0 +1,203 @@
+//! Comma-separated files, a record at a time.
+
+use std::io::Read;
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+
+use crate::error::{Error, Result};
+
+const INPUT_BYTES: usize = 128 << 10;
+/// What one row may take; a quote that is never closed would swallow the file.
+const MOST_ROW_BYTES: usize = 1 << 20;
+const MOST_FIELDS: usize = 1 << 12;
+
+/// The records of a comma-separated file, one at a time, in memory that no record can exceed.
+pub(super) struct Records<'a> {
+    file: &'a str,
+    input: &'a mut dyn Read,
+    reader: Reader,
+    buffer: Vec<u8>,
+    /// What of the buffer is still to be read.
+    ahead: std::ops::Range<usize>,
+    record: Vec<u8>,
+    written: usize,
+    /// Where the record lies in the buffer, if it needed no unquoting.
+    plain: Option<std::ops::Range<usize>>,
+    ends: Vec<usize>,
+    fields: usize,
+    last_line: u64,
+    is_begun: bool,
+    /// Whether commas and double quotes are what the file has.
+    is_usual: bool,
+}
+
+impl<'a> Records<'a> {
+    /// `file` is what messages call it.
+    pub(super) fn new(file: &'a str, input: &'a mut dyn Read) -> Self {
+        Self::separated(file, input, b',', b'"')
+    }
+
+    /// The same with another delimiter and quote.
+    pub(super) fn separated(file: &'a str, input: &'a mut dyn Read, delimiter: u8, quote: u8) -> Self {
+        Self {
+            file,
+            input,
+            reader: ReaderBuilder::new().delimiter(delimiter).quote(quote).build(),
+            buffer: vec![0; INPUT_BYTES],
+            ahead: 0..0,
+            record: vec![0; 1 << 10],
+            written: 0,
+            plain: None,
+            ends: vec![0; 64],
+            fields: 0,
+            last_line: 1,
+            is_begun: false,
+            is_usual: (delimiter, quote) == (b',', b'"'),
+        }
+    }
+
+    /// The values of the record, one after the other.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match &self.plain {
+            Some(line) => &self.buffer[line.clone()],
+            None => &self.record[..self.written],
+        }
+    }
+
+    /// Where each of them ends.
+    pub(super) fn ends(&self) -> &[usize] {
+        &self.ends[..self.fields]
+    }
+
+    /// The bytes between two values: the comma, which unquoting drops.
+    pub(super) fn gap(&self) -> usize {
+        usize::from(self.plain.is_some())
+    }
+
+    /// The line on which the record begins: the last one less the line breaks within.
+    pub(super) fn line(&self) -> u64 {
+        let breaks = if self.plain.is_some() { 0 } else { self.bytes().iter().filter(|byte| **byte == b'\n').count() };
+        self.last_line - breaks as u64
+    }
+
+    /// Reads the next record that is not empty; whether there is one.
+    pub(super) fn next(&mut self) -> Result<bool> {
+        if self.plain_line()? {
+            return Ok(true);
+        }
+        (self.written, self.fields, self.plain) = (0, 0, None);
+        loop {
+            if self.ahead.is_empty() {
+                let read = self.input.read(&mut self.buffer).map_err(|e| self.broken(&e))?;
+                self.ahead = 0..read;
+            }
+            let input = &self.buffer[self.ahead.clone()];
+            let (result, taken, wrote, ended) =
+                self.reader.read_record(input, &mut self.record[self.written..], &mut self.ends[self.fields..]);
+            let last = taken.checked_sub(1).and_then(|at| input.get(at)).copied();
+            self.ahead.start += taken;
+            self.written += wrote;
+            self.fields += ended;
+            match result {
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => self.grow_record()?,
+                ReadRecordResult::OutputEndsFull => self.grow_ends()?,
+                ReadRecordResult::Record => {
+                    self.last_line = self.reader.line() - u64::from(last == Some(b'\n'));
+                    self.is_begun = self.is_usual;
+                    return Ok(true);
+                }
+                ReadRecordResult::End => return Ok(false),
+            }
+        }
+    }
+
+    /// Takes the next line where it lies, if it is in the buffer as a whole and has no quotes: most of a large file has
+    /// none, and to find commas is several times as fast as to unquote. The first record may have a byte order mark.
+    fn plain_line(&mut self) -> Result<bool> {
+        while self.is_begun {
+            let start = self.ahead.start;
+            self.fields = 0;
+            let (length, next) = loop {
+                match plain_ends(&self.buffer[self.ahead.clone()], &mut self.ends) {
+                    Plain::Line { fields, length, next } => {
+                        self.fields = fields;
+                        break (length, next);
+                    }
+                    Plain::MoreFields => self.grow_ends()?,
+                    Plain::No => return Ok(false),
+                }
+            };
+            self.ahead.start += next;
+            self.last_line = self.reader.line();
+            self.reader.set_line(self.last_line + 1);
+            if length > 0 {
+                self.plain = Some(start..start + length);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn grow_record(&mut self) -> Result<()> {
+        if self.record.len() >= MOST_ROW_BYTES {
+            return Err(
+                self.bad(format!("has a row of more than {MOST_ROW_BYTES} bytes, as a quote that is not closed makes"))
+            );
+        }
+        self.record.resize(self.record.len() * 2, 0);
+        Ok(())
+    }
+
+    fn grow_ends(&mut self) -> Result<()> {
+        if self.ends.len() >= MOST_FIELDS {
+            return Err(self.bad(format!("has a row of more than {MOST_FIELDS} values")));
+        }
+        self.ends.resize(self.ends.len() * 2, 0);
+        Ok(())
+    }
+
+    fn bad(&self, what: String) -> Error {
+        let line = self.reader.line();
+        Error::data(format!("{} {what}, read up to line {line}; repair the file", self.file))
+            .with("file", self.file)
+            .with("line", line)
+    }
+
+    fn broken(&self, error: &std::io::Error) -> Error {
+        self.bad(format!("cannot be read to its end ({error})"))
+    }
+}
+
+/// What stands at the beginning of some bytes.
+enum Plain {
+    /// A line of so many fields and bytes; the next one begins at `next`.
+    Line { fields: usize, length: usize, next: usize },
+    /// A line of more fields than there are places for.
+    MoreFields,
+    /// No whole line, or one that needs unquoting.
+    No,
+}
+
+/// Finds where the fields of a line end.
+#[inline]
+fn plain_ends(bytes: &[u8], ends: &mut [usize]) -> Plain {
+    let mut fields = 0;
+    // All that matters stands before digits and letters.
+    for (at, byte) in bytes.iter().enumerate().filter(|(_, byte)| **byte <= b',') {
+        let (is_end, next) = match byte {
+            b'\n' => (true, at + 1),
+            b'\r' if bytes.get(at + 1) == Some(&b'\n') => (true, at + 2),
+            // A carriage return alone ends a record as well.
+            b'\r' | b'"' => return Plain::No,
+            b',' => (false, 0),
+            _ => continue,
+        };
+        let Some(end) = ends.get_mut(fields) else { return Plain::MoreFields };
+        (*end, fields) = (at, fields + 1);
+        if is_end {
+            return Plain::Line { fields, length: at, next };
+        }
+    }
+    Plain::No
+}

@@ -1,0 +1,391 @@
+//! Rows of a package, brought to the raw days that they are of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use chrono::NaiveDate;
+
+use super::super::quarantine::{self, Rejected};
+use super::columns::Builder;
+use super::read::{Row, Source};
+use super::tables::{Field, Form, From, Table};
+use super::value::{Cell, clock_text, date_of, days, parse, to_raw};
+use crate::control::Cancel;
+use crate::error::{Error, Result};
+use crate::model::{Column, Dataset, Reason, Zone};
+
+/// Rows of one day that are handed on together.
+const BATCH_ROWS: usize = 4_096;
+/// Days that one call may make: each has files of its own open.
+const MOST_DAYS: usize = 100;
+/// Bad rows that are kept: a package with more of them is broken as a whole.
+const MOST_REJECTS: usize = 100_000;
+/// A share is judged from so many bad rows on: in a small file one row is a large share.
+const FEWEST_FOR_SHARE: u64 = 10;
+
+/// Takes the batches of a raw dataset and day.
+pub type Sink<'a> = dyn FnMut(Dataset, NaiveDate, RecordBatch) -> Result<()> + 'a;
+
+/// What the files of one table held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableTally {
+    /// Rows, headers and blank lines apart.
+    pub rows_read: u64,
+    /// Rows that cannot be used.
+    pub rows_rejected: u64,
+    /// These by reason.
+    pub rejected_by_reason: BTreeMap<&'static str, u64>,
+    /// Rows of days that were not asked for.
+    pub rows_of_other_days: u64,
+    /// Values that a raw day has no place for, by field; their rows are there without them.
+    pub values_left_out: BTreeMap<&'static str, u64>,
+}
+
+/// What a package gave.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Rows by day and dataset.
+    pub days: BTreeMap<NaiveDate, BTreeMap<Dataset, u64>>,
+    /// The vehicles, which are of every day.
+    pub fleet: Vec<RecordBatch>,
+    /// Counts by table.
+    pub tables: BTreeMap<Table, TableTally>,
+    rejects: Vec<Reject>,
+}
+
+#[derive(Debug)]
+struct Reject {
+    table: Table,
+    file: String,
+    row: u64,
+    reason: Reason,
+    row_json: String,
+    /// `None` where the row does not say.
+    day: Option<i32>,
+}
+
+/// Reads the files of a package, one after the other.
+#[derive(Debug)]
+pub struct Collector {
+    zone: Zone,
+    from: Option<i32>,
+    end: Option<i32>,
+    layouts: BTreeMap<Table, Layout>,
+    open: BTreeMap<(Table, Option<i32>), Batch>,
+    days: BTreeSet<i32>,
+    summary: Summary,
+}
+
+/// The fields of a table that become columns of its raw dataset.
+#[derive(Clone, Debug)]
+struct Layout {
+    schema: SchemaRef,
+    /// The field of each column, by its place in the table.
+    fields: Vec<usize>,
+    kinds: Vec<&'static Column>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    columns: Vec<Builder>,
+    rows: usize,
+    timetable_micros: i64,
+}
+
+impl Field {
+    /// Whether a row without it is no use: the standard asks for it, or the raw dataset.
+    fn is_needed(&self, table: Table) -> bool {
+        let raw = self.column().and_then(|name| table.dataset().columns().iter().find(|column| column.name == name));
+        match self.from {
+            From::Day => self.is_required,
+            From::Column(_) => self.is_required || raw.is_some_and(|column| column.required),
+            From::Made | From::Nothing => false,
+        }
+    }
+
+    /// Why a row without it is no use.
+    fn reason(&self) -> Reason {
+        match self.form {
+            Form::Instant | Form::Clock | Form::Date => Reason::NoTime,
+            Form::Text | Form::Words(_) => Reason::NoKey,
+            Form::Number { .. } | Form::Speed | Form::Money | Form::Integer { .. } | Form::Boolean => {
+                Reason::Unconvertible
+            }
+        }
+    }
+}
+
+/// A row's values by field, and its day; or why it is no use, and its day where that is known.
+type Values<'a> = std::result::Result<(Vec<Option<Cell<'a>>>, Option<i32>), (Reason, Option<i32>)>;
+
+impl Collector {
+    /// Reads rows of the half-open range of days alone, where one is given.
+    ///
+    /// # Errors
+    /// `Schema` for a file without a needed column, `Data` for one that cannot be read.
+    pub fn new(files: &[Source<'_>], zone: Zone, from: Option<NaiveDate>, end: Option<NaiveDate>) -> Result<Self> {
+        let mut columns: BTreeMap<Table, BTreeSet<String>> = BTreeMap::new();
+        for file in files {
+            let header = file.header()?;
+            check_header(file, &header)?;
+            columns.entry(file.table).or_default().extend(header);
+        }
+        let layouts = columns.iter().map(|(table, columns)| (*table, Layout::of(*table, columns))).collect();
+        let (from, end) = (from.map(days), end.map(days));
+        let tables = columns.keys().map(|table| (*table, TableTally::default())).collect();
+        let summary = Summary { tables, ..Summary::default() };
+        Ok(Self { zone, from, end, layouts, open: BTreeMap::new(), days: BTreeSet::new(), summary })
+    }
+
+    /// Reads one file.
+    ///
+    /// # Errors
+    /// `Data` for a file that cannot be read to its end, `Config` for more days than one call can make; the sink's own.
+    pub fn read(&mut self, file: Source<'_>, cancel: &Cancel, sink: &mut Sink<'_>) -> Result<()> {
+        file.rows(cancel, &mut |row| self.take(file, row, sink))
+    }
+
+    fn take(&mut self, file: Source<'_>, row: &Row<'_>, sink: &mut Sink<'_>) -> Result<()> {
+        let table = file.table;
+        self.tally(table).rows_read += 1;
+        match self.values(table, row) {
+            Ok((_, day)) | Err((_, day)) if day.is_some_and(|day| self.is_other(day)) => {
+                self.tally(table).rows_of_other_days += 1;
+                Ok(())
+            }
+            Ok((values, day)) => {
+                self.open_day(day)?;
+                self.add(table, day, &values, sink)
+            }
+            Err((reason, day)) => {
+                self.open_day(day)?;
+                self.reject(file, row, reason, day)
+            }
+        }
+    }
+
+    fn open_day(&mut self, day: Option<i32>) -> Result<()> {
+        let is_new = day.is_some_and(|day| self.days.insert(day));
+        if is_new && self.days.len() > MOST_DAYS {
+            return Err(Error::config(format!(
+                "the package has rows of more than {MOST_DAYS} days, name a part of them with date_from and date_to \
+                 (--date-from, --date-to)"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Reads the values that become columns, and the day.
+    fn values<'a>(&self, table: Table, row: &Row<'a>) -> Values<'a> {
+        let fields = table.fields();
+        let mut values = Vec::with_capacity(fields.len());
+        let mut wrong = row.overflows().then_some(Reason::Unconvertible);
+        for (place, field) in fields.iter().enumerate() {
+            let is_read = match field.from {
+                From::Day | From::Column(_) => true,
+                From::Made | From::Nothing => false,
+            };
+            let read =
+                if is_read { row.get(place).map(|text| parse(field.form, text, self.zone)) } else { Some(Ok(None)) };
+            let value = match read {
+                Some(Ok(value)) => value,
+                Some(Err(_)) | None => {
+                    wrong = wrong.or(Some(Reason::Unconvertible));
+                    None
+                }
+            };
+            values.push(value);
+        }
+        let missing = fields.iter().zip(&values).find(|(field, value)| value.is_none() && field.is_needed(table));
+        let day = self.day(table, &values);
+        match wrong.or(missing.map(|(field, _)| field.reason())) {
+            Some(reason) => Err((reason, day)),
+            None => Ok((values, day)),
+        }
+    }
+
+    /// The service date of a row, else the local date of its event; `None` for the fleet.
+    fn day(&self, table: Table, values: &[Option<Cell<'_>>]) -> Option<i32> {
+        if !table.is_of_days() {
+            return None;
+        }
+        let mut event = None;
+        for (field, value) in table.fields().iter().zip(values) {
+            match (field.from, value) {
+                (From::Day, Some(Cell::Date(day))) => return Some(*day),
+                (From::Column(column), Some(Cell::Instant(micros))) if Some(column) == table.dataset().event_time() => {
+                    event = Some(days(self.zone.local_date(*micros)));
+                }
+                (From::Day | From::Column(_) | From::Made | From::Nothing, _) => {}
+            }
+        }
+        event
+    }
+
+    fn is_other(&self, day: i32) -> bool {
+        self.from.is_some_and(|from| day < from) || self.end.is_some_and(|end| day >= end)
+    }
+
+    fn add(&mut self, table: Table, day: Option<i32>, values: &[Option<Cell<'_>>], sink: &mut Sink<'_>) -> Result<()> {
+        let Some(layout) = self.layouts.get(&table) else { return Err(Error::internal("a table was not begun")) };
+        let batch = self.open.entry((table, day)).or_insert_with(|| Batch::new(layout, day, self.zone));
+        for ((field, column), builder) in layout.fields.iter().zip(&layout.kinds).zip(&mut batch.columns) {
+            let (Some(declared), Some(value)) = (table.fields().get(*field), values.get(*field)) else { continue };
+            if let (Form::Clock, Some(Cell::Instant(micros))) = (declared.form, value) {
+                let text = clock_text(*micros, batch.timetable_micros);
+                if text.is_none() {
+                    let tally = self.summary.tables.entry(table).or_default();
+                    *tally.values_left_out.entry(declared.name).or_default() += 1;
+                }
+                builder.push(text.as_deref().map(Cell::Text))?;
+            } else {
+                debug_assert_eq!(declared.column(), Some(column.name));
+                builder.push(value.and_then(|value| to_raw(declared.form, value)))?;
+            }
+        }
+        batch.rows += 1;
+        if batch.rows < BATCH_ROWS {
+            return Ok(());
+        }
+        self.hand_on((table, day), sink)
+    }
+
+    fn hand_on(&mut self, key: (Table, Option<i32>), sink: &mut Sink<'_>) -> Result<()> {
+        let (Some(mut batch), Some(layout)) = (self.open.remove(&key), self.layouts.get(&key.0)) else { return Ok(()) };
+        let rows = layout.batch(&mut batch)?;
+        match key.1.map(date_of) {
+            None => self.summary.fleet.push(rows),
+            Some(date) => {
+                let dataset = key.0.dataset();
+                let counted = self.summary.days.entry(date).or_default().entry(dataset).or_default();
+                *counted += rows.num_rows() as u64;
+                sink(dataset, date, rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, file: Source<'_>, row: &Row<'_>, reason: Reason, day: Option<i32>) -> Result<()> {
+        let tally = self.tally(file.table);
+        tally.rows_rejected += 1;
+        *tally.rejected_by_reason.entry(reason.code()).or_default() += 1;
+        let (table, name, row_json) = (file.table, file.name.to_owned(), row.json());
+        let reject = Reject { table, file: name, row: row.number, reason, row_json, day };
+        if self.summary.rejects.len() >= MOST_REJECTS {
+            return Err(too_many(&reject, &format!("more than {MOST_REJECTS} rows of the package cannot be used")));
+        }
+        self.summary.rejects.push(reject);
+        Ok(())
+    }
+
+    fn tally(&mut self, table: Table) -> &mut TableTally {
+        self.summary.tables.entry(table).or_default()
+    }
+
+    /// Hands on what is left. Of a table of which more than `reject_limit` cannot be used nothing shall be written.
+    ///
+    /// # Errors
+    /// `Data` when too many rows of a table, or all of them, cannot be used; the sink's own.
+    pub fn finish(mut self, reject_limit: f64, sink: &mut Sink<'_>) -> Result<Summary> {
+        let keys: Vec<_> = self.open.keys().copied().collect();
+        for key in keys {
+            self.hand_on(key, sink)?;
+        }
+        for (table, tally) in &self.summary.tables {
+            let is_over = tally.rows_rejected as f64 > reject_limit * tally.rows_read as f64;
+            let first = self.summary.rejects.iter().find(|reject| reject.table == *table);
+            if let (Some(first), true) = (first, is_over && tally.rows_rejected >= FEWEST_FOR_SHARE) {
+                let what = format!(
+                    "{} of {} rows of {} cannot be used, above the reject limit of {reject_limit}",
+                    tally.rows_rejected,
+                    tally.rows_read,
+                    table.name()
+                );
+                return Err(too_many(first, &what));
+            }
+        }
+        Ok(self.summary)
+    }
+}
+
+fn too_many(first: &Reject, what: &str) -> Error {
+    let Reject { file, row, reason, row_json, .. } = first;
+    Error::data(format!("{what}; such as row {row} of {file} ({}): {row_json}; repair the package", reason.code()))
+        .with("file", file)
+        .with("row", row)
+}
+
+fn check_header(file: &Source<'_>, header: &[String]) -> Result<()> {
+    let needed = file.table.fields().iter().filter(|field| field.is_needed(file.table));
+    for field in needed {
+        if !header.iter().any(|name| name == field.name) {
+            return Err(Error::schema(format!(
+                "{} has no column {}, expected it beside {}; write the package again",
+                file.name,
+                field.name,
+                header.iter().take(12).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+            ))
+            .with("file", file.name)
+            .with("column", field.name));
+        }
+    }
+    Ok(())
+}
+
+impl Layout {
+    /// The columns of the raw dataset that any file has the field of, in their order.
+    fn of(table: Table, header: &BTreeSet<String>) -> Self {
+        let place = |column: &Column| {
+            table.fields().iter().position(|field| field.column() == Some(column.name) && header.contains(field.name))
+        };
+        let found = table.dataset().columns().iter().filter_map(|column| Some((place(column)?, column)));
+        let (fields, kinds): (Vec<usize>, Vec<&'static Column>) = found.unzip();
+        let schema = kinds.iter().map(|column| ArrowField::new(column.name, column.kind.arrow(), true));
+        Self { schema: Arc::new(Schema::new(schema.collect::<Vec<_>>())), fields, kinds }
+    }
+
+    fn batch(&self, batch: &mut Batch) -> Result<RecordBatch> {
+        let misfit = |e: ArrowError| Error::internal("rows of a package make no batch").because(e);
+        let built = batch.columns.iter_mut().zip(self.schema.fields());
+        let columns: Vec<ArrayRef> = built
+            .map(|(column, field)| cast(&column.finish(), field.data_type()).map_err(misfit))
+            .collect::<Result<_>>()?;
+        RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(misfit)
+    }
+}
+
+impl Batch {
+    fn new(layout: &Layout, day: Option<i32>, zone: Zone) -> Self {
+        let columns = layout.kinds.iter().map(|column| Builder::of(column.kind)).collect();
+        let timetable_micros = day.map_or(0, |day| zone.timetable_start_micros(date_of(day)));
+        Self { columns, rows: 0, timetable_micros }
+    }
+}
+
+impl Summary {
+    /// The days that have rows or rejected rows.
+    pub fn dates(&self) -> BTreeSet<NaiveDate> {
+        let rejected = self.rejects.iter().filter_map(|reject| reject.day).map(date_of);
+        self.days.keys().copied().chain(rejected).collect()
+    }
+
+    /// The rejected rows of a day, if any; those that name none are of the first.
+    pub fn rejected(&self, date: NaiveDate) -> Result<Option<RecordBatch>> {
+        let first = self.dates().first().copied();
+        let of_day = self.rejects.iter().filter(|reject| reject.day.map(date_of).or(first) == Some(date));
+        let rejected: Vec<Rejected<'_>> = of_day
+            .map(|reject| Rejected {
+                dataset: reject.table.dataset(),
+                file: reject.file.as_str().into(),
+                row: reject.row,
+                reason: reject.reason,
+                row_json: &reject.row_json,
+            })
+            .collect();
+        if rejected.is_empty() { Ok(None) } else { quarantine::batch(date, &rejected).map(Some) }
+    }
+}
