@@ -86,7 +86,7 @@ impl Pipeline {
         refuse_if_no_day(&summary, &source.name)?;
         let origin = json!({"format": FORMAT, "package_sha256": sha256(&descriptor)});
         let made = match asked.dry_run {
-            true => summary.dates().into_iter().map(|date| day_of(&summary, date)).collect::<Result<Vec<_>>>()?,
+            true => summary.days.keys().map(|date| day_of(&summary, *date)).collect::<Result<Vec<_>>>()?,
             false => days.publish(&summary, &origin).await?,
         };
         tell(&mut report, &summary, &made, asked.dry_run);
@@ -182,7 +182,7 @@ impl DayFiles<'_> {
     async fn publish(mut self, summary: &Summary, origin: &Value) -> Result<Vec<TidesDay>> {
         let mut made = Vec::new();
         let part = Some(FORMAT);
-        for date in summary.dates() {
+        for date in summary.days.keys().copied() {
             let mut day = day_of(summary, date)?;
             for batch in &summary.fleet {
                 self.file(Dataset::Vehicles, date, batch).await?.write(batch).await?;

@@ -161,10 +161,7 @@ impl Collector {
                 self.open_day(day)?;
                 self.add(table, day, &values, sink)
             }
-            Err((reason, day)) => {
-                self.open_day(day)?;
-                self.reject(file, row, reason, day)
-            }
+            Err((reason, day)) => self.reject(file, row, reason, day),
         }
     }
 
@@ -367,16 +364,11 @@ impl Batch {
 }
 
 impl Summary {
-    /// The days that have rows or rejected rows.
-    pub fn dates(&self) -> BTreeSet<NaiveDate> {
-        let rejected = self.rejects.iter().filter_map(|reject| reject.day).map(date_of);
-        self.days.keys().copied().chain(rejected).collect()
-    }
-
-    /// The rejected rows of a day, if any; those that name none are of the first.
+    /// The rejected rows of a day that has rows, if any; those of no such day are kept with the first.
     pub fn rejected(&self, date: NaiveDate) -> Result<Option<RecordBatch>> {
-        let first = self.dates().first().copied();
-        let of_day = self.rejects.iter().filter(|reject| reject.day.map(date_of).or(first) == Some(date));
+        let first = self.days.keys().next().copied();
+        let home = |reject: &Reject| reject.day.map(date_of).filter(|day| self.days.contains_key(day)).or(first);
+        let of_day = self.rejects.iter().filter(|reject| home(reject) == Some(date));
         let rejected: Vec<Rejected<'_>> = of_day
             .map(|reject| Rejected {
                 dataset: reject.table.dataset(),
