@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 
 /// A value that is not what its column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unreadable;
+pub(in crate::feeds) struct Unreadable;
 
 type Value<T> = Result<Option<T>, Unreadable>;
 
