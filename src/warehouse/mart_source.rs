@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use chrono::{Days, NaiveDate};
 
 use super::context::Warehouse;
+use super::flavour;
 use super::lock::Lock;
 use super::position_hours::{self, is_added_up};
 use crate::error::Result;
@@ -58,7 +59,8 @@ pub async fn mart_source(warehouse: &Warehouse) -> Result<MartSource> {
         // The planner takes every event time for an hour of its own, and so workers for too dear.
         .run(&format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL parallel_tuple_cost = 0.001; \
-             LOCK TABLE {tables} IN ACCESS SHARE MODE"
+             {}",
+            flavour::hold_for_reading(&tables)
         ))
         .await?;
     Ok(MartSource { session, zone: warehouse.zone, run_id: warehouse.run_id.clone() })

@@ -13,6 +13,7 @@ mod context;
 mod dimensions;
 mod facts;
 mod failure;
+mod flavour;
 mod ledger;
 mod lock;
 mod mart_source;

@@ -4,6 +4,7 @@ use super::Side;
 use crate::error::{Error, Result};
 use crate::postgres::{Address, Session, get};
 use crate::queue::Queue;
+use crate::warehouse::flavour;
 
 /// What of its parent a side table has before [`Side::finish`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,7 +21,7 @@ impl Side {
         let mut sql = String::new();
         if !built.indexes {
             for key in self.keys(session).await? {
-                sql.push_str(&format!("ALTER TABLE {} ADD {key};", self.name()));
+                sql.push_str(&flavour::add_key(&self.name(), &key));
             }
             for index in self.indexes(session).await? {
                 sql.push_str(&format!("{index};"));
@@ -28,7 +29,7 @@ impl Side {
         }
         if !built.foreign_keys {
             for (_, key) in self.foreign_keys(session).await? {
-                sql.push_str(&format!("ALTER TABLE {} ADD {key};", self.name()));
+                sql.push_str(&flavour::add_key(&self.name(), &key));
             }
         }
         session.run(&sql).await
@@ -42,15 +43,16 @@ impl Side {
         let primary = format!("{}_pkey", self.table);
         let (mut primary_sql, mut others) = (String::new(), String::new());
         for key in keys {
-            if let Some(columns) = key.strip_prefix("PRIMARY KEY ") {
-                builds.insert(0, format!("CREATE UNIQUE INDEX {primary} ON {} {columns}", self.name()));
-                primary_sql = format!("ALTER TABLE {} ADD PRIMARY KEY USING INDEX {primary};", self.name());
-            } else {
-                others.push_str(&format!("ALTER TABLE {} ADD {key};", self.name()));
+            match flavour::primary_key_apart(&self.name(), &primary, &key) {
+                Some((build, make_key)) => {
+                    builds.insert(0, build);
+                    primary_sql = make_key;
+                }
+                None => others.push_str(&flavour::add_key(&self.name(), &key)),
             }
         }
-        // A BRIN index is made in no time and fills the gap at the end.
-        builds.sort_by_key(|sql| sql.contains(" USING brin "));
+        // What is made in no time fills the gap at the end.
+        builds.sort_by_key(|sql| flavour::is_quick(sql));
         let queue = Queue::new(builds.len());
         let workers = (0..connections.max(1)).map(|_| async {
             let session = address.session().await?;
@@ -73,11 +75,11 @@ impl Side {
         let session = address.session().await?;
         let keys = self.foreign_keys(&session).await?;
         for (name, key) in &keys {
-            session.run(&format!("ALTER TABLE {} ADD CONSTRAINT {name} {key} NOT VALID", self.name())).await?;
+            session.run(&flavour::add_unchecked(&self.name(), name, key)).await?;
         }
         for (name, _) in &keys {
             let _quiet = quiet.lock().await;
-            session.run(&format!("ALTER TABLE {} VALIDATE CONSTRAINT {name}", self.name())).await?;
+            session.run(&flavour::check(&self.name(), name)).await?;
         }
         session.release().await;
         Ok(())
@@ -85,37 +87,22 @@ impl Side {
 
     /// The parent's primary and unique keys, as definitions.
     async fn keys(&self, session: &Session) -> Result<Vec<String>> {
-        let sql = "SELECT pg_get_constraintdef(oid) FROM pg_constraint \
-                   WHERE conrelid = $1::text::regclass AND contype IN ('p', 'u') ORDER BY contype, conname";
-        session.rows(sql, &[&self.parent_name()]).await?.iter().map(|row| get(row, 0)).collect()
+        session.rows(flavour::KEYS, &[&self.parent_name()]).await?.iter().map(|row| get(row, 0)).collect()
     }
 
     /// The parent's foreign keys, as quoted names and definitions.
     async fn foreign_keys(&self, session: &Session) -> Result<Vec<(String, String)>> {
-        let sql = "SELECT quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint \
-                   WHERE conrelid = $1::text::regclass AND contype = 'f' ORDER BY conname";
-        let rows = session.rows(sql, &[&self.parent_name()]).await?;
+        let rows = session.rows(flavour::FOREIGN_KEYS, &[&self.parent_name()]).await?;
         rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
     }
 
     /// Statements that make the parent's indexes, but for those of its keys.
     async fn indexes(&self, session: &Session) -> Result<Vec<String>> {
-        let indexes = session
-            .rows(
-                "SELECT am.amname::text, string_agg(pg_get_indexdef(i.indexrelid, k, true), ', ' ORDER BY k), \
-                 pg_get_expr(i.indpred, i.indrelid) \
-                 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam \
-                 CROSS JOIN LATERAL generate_series(1, i.indnkeyatts) k \
-                 WHERE i.indrelid = $1::text::regclass \
-                 AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u')) \
-                 GROUP BY c.relname, am.amname, i.indpred, i.indrelid ORDER BY c.relname",
-                &[&self.parent_name()],
-            )
-            .await?;
+        let indexes = session.rows(flavour::INDEXES, &[&self.parent_name()]).await?;
         let make = |row: &tokio_postgres::Row| {
             let predicate = get::<Option<String>>(row, 2)?.map(|p| format!(" WHERE {p}")).unwrap_or_default();
             let (method, columns) = (get::<String>(row, 0)?, get::<String>(row, 1)?);
-            Ok(format!("CREATE INDEX ON {} USING {method} ({columns}){predicate}", self.name()))
+            Ok(flavour::create_index(&self.name(), &method, &columns, &predicate))
         };
         indexes.iter().map(make).collect()
     }

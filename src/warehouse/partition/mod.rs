@@ -15,8 +15,9 @@ mod rows;
 
 use std::time::{Duration, Instant};
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 
+use super::flavour;
 use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::postgres::{Session, get, is_lock_timeout};
@@ -50,7 +51,7 @@ impl Side {
     /// readers only a moment; what stays then goes at the next run.
     pub(super) fn undo_sql(sides: &[Self]) -> String {
         let names: Vec<String> = sides.iter().map(Self::name).collect();
-        format!("ROLLBACK; SET lock_timeout = '500ms'; DROP TABLE IF EXISTS {}; SET lock_timeout = 0", names.join(", "))
+        flavour::undo(&names)
     }
 
     fn parent_name(&self) -> String {
@@ -72,26 +73,16 @@ impl Side {
         let old = current(session, &self.parent_name(), self.dt).await?;
         // Attaching alone would lock less and let a reader's transaction go on over it: its rows, committed before, would
         // appear in a snapshot that does not hold their ledger lines yet.
-        let mut sql = format!("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE;", self.parent_name());
+        let mut sql = flavour::close_parent(&self.parent_name());
         let mut dimensions = Vec::new();
         if let Some(old) = &old {
             sql.push_str(&format!("DROP TABLE {old};"));
-            let referred = "SELECT DISTINCT confrelid::regclass::text FROM pg_constraint \
-                            WHERE conrelid = to_regclass($1) AND contype = 'f' ORDER BY 1";
-            let rows = session.rows(referred, &[old]).await?;
+            let rows = session.rows(flavour::REFERRED, &[old]).await?;
             dimensions = rows.iter().map(|row| get(row, 0)).collect::<Result<Vec<String>>>()?;
         }
         if keep {
-            sql.push_str(&format!(
-                "ALTER TABLE {parent} ATTACH PARTITION {side} FOR VALUES FROM ('{from}') TO ('{to}'); \
-                 ALTER TABLE {side} DROP CONSTRAINT {bound}; ALTER TABLE {side} RENAME TO {last};",
-                parent = self.parent_name(),
-                side = self.name(),
-                from = self.dt,
-                to = self.dt + Days::new(1),
-                bound = self.bound(),
-                last = self.final_name(),
-            ));
+            let (parent, side) = (self.parent_name(), self.name());
+            sql.push_str(&flavour::attach(&parent, &side, self.dt, &self.bound(), &self.final_name()));
         } else {
             sql.push_str(&format!("DROP TABLE {};", self.name()));
         }
@@ -99,7 +90,7 @@ impl Side {
         if !dimensions.is_empty() {
             // Dropping a table locks the dimensions that it refers to. Readers take facts and dimensions in either order,
             // and one without a gap between its queries would meet the same order each time.
-            ways.push(format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; {}", dimensions.join(", "), ways[0]));
+            ways.push(format!("{} {}", flavour::close(&dimensions), ways[0]));
         }
         patiently(session, &ways, deadline, &self.parent_name()).await
     }
@@ -120,11 +111,11 @@ pub(super) async fn patiently(session: &Session, ways: &[String], deadline: Dura
     let started = Instant::now();
     let mut pauses = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
     for sql in ways.iter().cycle() {
-        session.run(&format!("SET LOCAL lock_timeout = '{}'; SAVEPOINT swap", attempt(started.elapsed()))).await?;
+        session.run(&flavour::begin_attempt(attempt(started.elapsed()))).await?;
         match session.run(sql).await {
-            Ok(()) => return session.run("RELEASE SAVEPOINT swap; SET LOCAL lock_timeout = 0").await,
+            Ok(()) => return session.run(flavour::END_ATTEMPT).await,
             Err(e) if is_lock_timeout(&e) => {
-                session.run("ROLLBACK TO SAVEPOINT swap; RELEASE SAVEPOINT swap").await?;
+                session.run(flavour::FORGET_ATTEMPT).await?;
                 if started.elapsed() >= deadline {
                     return Err(Error::conflict(format!(
                         "readers kept {table} busy for {} s, so the new partition could not take its place; \
@@ -144,26 +135,13 @@ pub(super) async fn patiently(session: &Session, ways: &[String], deadline: Dura
 /// The attached partition of one day, if there is one.
 pub(super) async fn current(session: &Session, parent: &str, dt: NaiveDate) -> Result<Option<String>> {
     let name = format!("{parent}_{}", dt.format("%Y%m%d"));
-    let rows = session
-        .rows(
-            "SELECT 1 FROM pg_inherits WHERE inhrelid = to_regclass($1) AND inhparent = to_regclass($2)",
-            &[&name, &parent],
-        )
-        .await?;
+    let rows = session.rows(flavour::IS_PARTITION, &[&name, &parent]).await?;
     Ok((!rows.is_empty()).then_some(name))
 }
 
 /// Drops side tables of one day that no run owns any more; the caller holds the lock that covers them.
 async fn drop_orphans(session: &Session, schema: &str, partition: &str, deadline: Duration) -> Result<()> {
-    let rows = session
-        .rows(
-            "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c \
-             JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname = $1 AND c.relkind = 'r' AND NOT c.relispartition \
-             AND c.relname ~ ('^' || $2 || '_[0-9a-f]{8}$')",
-            &[&schema, &partition],
-        )
-        .await?;
+    let rows = session.rows(flavour::SIDES, &[&schema, &partition]).await?;
     for row in &rows {
         let orphan: String = get(row, 0)?;
         patiently(session, &[format!("DROP TABLE {orphan}")], deadline, &orphan).await?;

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Days;
-
 use super::{Side, drop_orphans};
 use crate::error::Result;
 use crate::load::Feed;
 use crate::postgres::copy::PgType;
 use crate::postgres::{Address, Session, Target, copy_here, copy_parallel, get};
 use crate::warehouse::context::Warehouse;
+use crate::warehouse::flavour;
 
 /// Of `default_statistics_target`: 300 times as many rows are looked at.
 const SAMPLE_TARGET: u32 = 30;
@@ -42,7 +41,7 @@ impl Side {
         deadline: Duration,
     ) -> Result<()> {
         drop_orphans(session, &self.schema, &self.final_name(), deadline).await?;
-        let columns = self.columns(session, "c.attname = ANY ($2::text[])", brought).await?;
+        let columns = self.columns(session, flavour::IS_BROUGHT, brought).await?;
         let columns: Vec<String> = columns.iter().map(|column| column.declaration(column.default.as_deref())).collect();
         session.run(&format!("CREATE TABLE {} ({})", self.name(), columns.join(", "))).await
     }
@@ -84,11 +83,9 @@ impl Side {
     ///
     /// Nothing is written for it; the rows are read once to check the bound.
     pub(in crate::warehouse) async fn complete(&self, session: &Session, shared: &[(&str, String)]) -> Result<()> {
-        let missing = "NOT EXISTS (SELECT FROM pg_attribute o WHERE o.attrelid = ($2::text[])[1]::regclass \
-                       AND o.attname = c.attname AND NOT o.attisdropped)";
         let value = |name: &str| shared.iter().find(|(shared, _)| *shared == name).map(|(_, value)| value.as_str());
         let (mut adds, mut drops) = (Vec::new(), Vec::new());
-        for column in self.columns(session, missing, &[&self.name()]).await? {
+        for column in self.columns(session, flavour::IS_LACKING, &[&self.name()]).await? {
             let shared = value(&column.name);
             adds.push(format!("ADD COLUMN {}", column.declaration(shared.or(column.default.as_deref()))));
             if shared.is_some() {
@@ -96,12 +93,7 @@ impl Side {
                 drops.push(format!("ALTER {} DROP DEFAULT", column.name));
             }
         }
-        adds.push(format!(
-            "ADD CONSTRAINT {} CHECK (dt IS NOT NULL AND dt >= '{}' AND dt < '{}')",
-            self.bound(),
-            self.dt,
-            self.dt + Days::new(1)
-        ));
+        adds.push(format!("ADD {}", flavour::bound(&self.bound(), self.dt)));
         let mut sql = format!("ALTER TABLE {} {};", self.name(), adds.join(", "));
         if !drops.is_empty() {
             sql.push_str(&format!("ALTER TABLE {} {};", self.name(), drops.join(", ")));
@@ -111,13 +103,7 @@ impl Side {
 
     /// Columns of the parent `c` that meet a condition on `$2`, those of one width side by side.
     async fn columns(&self, session: &Session, condition: &str, names: &[&str]) -> Result<Vec<Column>> {
-        let sql = format!(
-            "SELECT quote_ident(c.attname), format_type(c.atttypid, c.atttypmod), c.attnotnull, \
-               pg_get_expr(d.adbin, d.adrelid) \
-             FROM pg_attribute c LEFT JOIN pg_attrdef d ON d.adrelid = c.attrelid AND d.adnum = c.attnum \
-             WHERE c.attrelid = $1::text::regclass AND c.attnum > 0 AND NOT c.attisdropped AND {condition} \
-             ORDER BY c.attlen < 0, c.attlen DESC, NOT c.attnotnull, c.attnum"
-        );
+        let sql = flavour::columns(condition);
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let rows = session.rows(&sql, &[&self.parent_name(), &names]).await?;
         rows.iter()
@@ -133,12 +119,7 @@ impl Side {
     /// A small sample does. It leaves the rest to autovacuum, which counts a table as looked at only when all columns are.
     pub(in crate::warehouse) async fn sample(&self, address: &Address, columns: &[&str]) -> Result<()> {
         let session = address.session().await?;
-        let sql = format!(
-            "BEGIN; SET LOCAL default_statistics_target = {SAMPLE_TARGET}; ANALYZE {} ({}); COMMIT",
-            self.name(),
-            columns.join(", ")
-        );
-        session.run(&sql).await?;
+        session.run(&flavour::sample(&self.name(), columns, SAMPLE_TARGET)).await?;
         session.release().await;
         Ok(())
     }
