@@ -448,27 +448,33 @@ SELECT seed.code, seed.code FROM (VALUES ('card'), ('wallet'), ('promo')) AS see
 WHERE NOT EXISTS (SELECT FROM dwh.dim_payment_method known WHERE known.code = seed.code);
 
 -- What each loaded day said of a key, as runs of equal statements over the loaded days: [from_dt, to_dt).
--- A day on which no run holds did not name the key. "stated" has a bit for each value of "said"; a mention (a row that was
--- rejected, but whose key could be read) states nothing. Corrections, late days and rewinds are answered from here.
+-- A day on which no run holds did not name the key. "stated" has a bit for each column after it, in their order: what a file
+-- did not have it does not state. A mention (a row that was rejected, but whose key could be read) states nothing.
+-- Corrections, late days and rewinds are answered from here.
 CREATE TABLE IF NOT EXISTS dwh.dim_route_said (
-    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
-    said text[] NOT NULL, PRIMARY KEY (key, from_dt), CHECK (from_dt < to_dt)
+    route_id text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
+    name text, transport_type text, base_fare numeric(12,2), schema_json jsonb, active_from timestamptz, active_to timestamptz,
+    PRIMARY KEY (route_id, from_dt), CHECK (from_dt < to_dt)
 );
 CREATE TABLE IF NOT EXISTS dwh.dim_user_said (
-    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
-    said text[] NOT NULL, PRIMARY KEY (key, from_dt), CHECK (from_dt < to_dt)
+    user_id text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
+    created_at timestamptz, city text, lang text, gender text, birthdate date, is_active bool,
+    PRIMARY KEY (user_id, from_dt), CHECK (from_dt < to_dt)
 );
 CREATE TABLE IF NOT EXISTS dwh.dim_vehicle_said (
-    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
-    said text[] NOT NULL, PRIMARY KEY (key, from_dt), CHECK (from_dt < to_dt)
+    vehicle_id text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
+    route_id text, transport_type text, capacity int4, vendor text, commissioned_at timestamptz, decommissioned_at timestamptz,
+    PRIMARY KEY (vehicle_id, from_dt), CHECK (from_dt < to_dt)
 );
 CREATE TABLE IF NOT EXISTS dwh.dim_stop_said (
-    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
-    said text[] NOT NULL, PRIMARY KEY (key, from_dt), CHECK (from_dt < to_dt)
+    stop_id text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
+    name text, lat float8, lon float8, city text,
+    PRIMARY KEY (stop_id, from_dt), CHECK (from_dt < to_dt)
 );
 CREATE TABLE IF NOT EXISTS dwh.dim_shape_said (
-    key text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
-    said text[] NOT NULL, PRIMARY KEY (key, from_dt), CHECK (from_dt < to_dt)
+    shape_id text NOT NULL, from_dt date NOT NULL, to_dt date, is_mention boolean NOT NULL, stated bit varying NOT NULL,
+    points jsonb,
+    PRIMARY KEY (shape_id, from_dt), CHECK (from_dt < to_dt)
 );
 
 -- ---------------------------------------------------------------------------------------------------------------

@@ -55,9 +55,18 @@ class Steps:
         """Load the raw day into `staging`; rejected rows are kept with their reasons."""
         return Report.from_json(self._core.stage(iso_day(dt), progress=progress))
 
-    def load_dimensions(self, dt: Day, *, progress: Progress | None = None) -> Report:
-        """Merge the raw day's snapshots into the dimensions and their history."""
-        return Report.from_json(self._core.load_dimensions(iso_day(dt), progress=progress))
+    def load_dimensions(self, dt: Day, *, dry_run: bool = False, progress: Progress | None = None) -> Report:
+        """Merge the raw day's snapshots into the dimensions and their history.
+
+        Args:
+            dt: The raw day.
+            dry_run: Show what would change, and keep nothing of it. It takes the locks of a load, and as long.
+            progress: Told about rows done.
+
+        Returns:
+            The counts of each dimension; of a dry run also a ``sample`` of the versions that would change.
+        """
+        return Report.from_json(self._core.load_dimensions(iso_day(dt), dry_run, progress=progress))
 
     def load_facts(self, dt: Day, *, progress: Progress | None = None) -> Report:
         """Load the raw day's trips, payments and positions, keyed as of their own time."""

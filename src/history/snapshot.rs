@@ -70,7 +70,7 @@ impl Snapshot {
     /// Adds a rejected row whose key can be read.
     pub fn mention(&mut self, key: &str) {
         self.mentions += 1;
-        if self.find(key).is_none() {
+        if self.place(key).is_none() {
             let mut entry = std::mem::take(&mut self.scratch);
             encode(&mut entry, key, Presence::Mentioned, (&Columns::default(), &self.all), &[]);
             self.append(key, &entry);
@@ -80,21 +80,44 @@ impl Snapshot {
 
     /// What the snapshot says of a key; `None`: absent.
     pub fn get(&self, key: &str) -> Option<Statement> {
-        let place = self.entries[self.find(key)? as usize];
-        Some(self.entry(place).statement(self.columns.len()))
+        self.place(key).map(|place| self.statement(place))
     }
 
     /// Whether any row, rejected ones included, names the key.
     pub fn names(&self, key: &str) -> bool {
-        self.find(key).is_some()
+        self.place(key).is_some()
     }
 
-    /// Every key and what is said of it, by first appearance.
+    /// How many keys any row names.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no row was added.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The keys, by first appearance.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|&place| self.entry(place).key)
+    }
+
+    /// Every key and what is said of it, in the order of [`Self::keys`].
     pub fn iter(&self) -> impl Iterator<Item = (&str, Statement)> {
-        self.entries.iter().map(|&place| {
-            let entry = self.entry(place);
-            (entry.key, entry.statement(self.columns.len()))
-        })
+        (0..).zip(self.keys()).map(|(place, key)| (key, self.statement(place)))
+    }
+
+    /// The place of a key among [`Self::keys`].
+    pub fn place(&self, key: &str) -> Option<u32> {
+        let hash = self.hasher.hash_one(key);
+        let found = self.index.find(hash, |&place| self.entry(self.entries[place as usize]).key == key);
+        found.copied()
+    }
+
+    /// What is said of the key at a place of this snapshot.
+    pub fn statement(&self, place: u32) -> Statement {
+        self.entry(self.entries[place as usize]).statement(self.columns.len())
     }
 
     /// Rows added, rejected ones included.
@@ -122,14 +145,8 @@ impl Snapshot {
         decode(self.store.bytes(place), self.all.words())
     }
 
-    fn find(&self, key: &str) -> Option<u32> {
-        let hash = self.hasher.hash_one(key);
-        let found = self.index.find(hash, |&position| self.entry(self.entries[position as usize]).key == key);
-        found.copied()
-    }
-
     fn add(&mut self, key: &str, entry: &[u8]) -> Result<()> {
-        let Some(position) = self.find(key) else {
+        let Some(position) = self.place(key) else {
             self.observed_keys += 1;
             self.append(key, entry);
             return Ok(());

@@ -26,12 +26,9 @@ impl Kind {
                 Cow::Borrowed(values.value(codes.keys().value(row) as usize))
             }
             Self::Instant => Cow::Owned(column.as_primitive::<TimestampMicrosecondType>().value(row).to_string()),
-            Self::Date => Cow::Owned(date(column.as_primitive::<Date32Type>().value(row))),
+            Self::Date => Cow::Owned(canonical_date(column.as_primitive::<Date32Type>().value(row))),
             Self::Money => Cow::Owned(money(column.as_primitive::<Decimal128Type>().value(row))),
-            Self::Float => {
-                let value = column.as_primitive::<Float64Type>().value(row);
-                Cow::Owned(if value == 0.0 { "0".to_owned() } else { value.to_string() })
-            }
+            Self::Float => Cow::Owned(canonical_float(column.as_primitive::<Float64Type>().value(row))),
             Self::Integer => Cow::Owned(column.as_primitive::<Int32Type>().value(row).to_string()),
             Self::Boolean => Cow::Borrowed(if column.as_boolean().value(row) { "true" } else { "false" }),
         })
@@ -42,7 +39,11 @@ impl Kind {
         match self {
             Self::Text | Self::Code => text.to_owned(),
             Self::Instant => {
-                format!("'epoch'::timestamptz + ({text})::bigint * interval '1 microsecond'")
+                // Products of intervals are made of doubles, in which either part is exact and the whole is not.
+                format!(
+                    "'epoch'::timestamptz + ({text})::bigint / 1000000 * interval '1 second' \
+                     + ({text})::bigint % 1000000 * interval '1 microsecond'"
+                )
             }
             Self::Date | Self::Money | Self::Float | Self::Integer | Self::Boolean | Self::Json => {
                 format!("({text})::{}", self.sql())
@@ -51,7 +52,13 @@ impl Kind {
     }
 }
 
-fn date(days: i32) -> String {
+/// A double in its shortest form; zero has no sign.
+pub(crate) fn canonical_float(value: f64) -> String {
+    if value == 0.0 { "0".to_owned() } else { value.to_string() }
+}
+
+/// A date, from the days since 1970-01-01.
+pub(crate) fn canonical_date(days: i32) -> String {
     let epoch = DateTime::UNIX_EPOCH.date_naive();
     let magnitude = Days::new(u64::from(days.unsigned_abs()));
     let day = if days < 0 { epoch.checked_sub_days(magnitude) } else { epoch.checked_add_days(magnitude) };
@@ -76,7 +83,7 @@ mod tests {
 
     #[test]
     fn dates_before_the_epoch_read_as_iso() {
-        assert_eq!(date(-1), "1969-12-31");
-        assert_eq!(date(19_844), "2024-05-01");
+        assert_eq!(canonical_date(-1), "1969-12-31");
+        assert_eq!(canonical_date(19_844), "2024-05-01");
     }
 }

@@ -15,6 +15,7 @@ mod raw;
 mod reason;
 mod zone;
 
+pub(crate) use canonical::{canonical_date, canonical_float};
 pub use column::{Column, Kind};
 pub use dataset::{Coordinates, Dataset, Repetition};
 pub use dimension::{Absent, Dimension};

@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use super::Pipeline;
 use super::day::Day;
 use super::input::{Audience, Judged, on_thread};
-use super::outcome::TableOutcome;
+use super::outcome::{Outcome, TableOutcome};
 use super::report::{Report, TableReport};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
@@ -17,17 +17,25 @@ use crate::model::{Dataset, Dimension};
 use crate::warehouse::{self, DimensionLoad};
 
 impl Pipeline {
-    /// Loads one day's snapshots of routes, stops, users and vehicles, with history.
-    pub async fn load_dimensions(&self, dt: NaiveDate) -> Result<Report> {
-        self.load_dimensions_of(&mut Day::new(dt)).await
+    /// Loads one day's snapshots of routes, stops, users and vehicles, with history. A dry run does the same, keeps nothing of
+    /// it, and notes no failure either.
+    pub async fn load_dimensions(&self, dt: NaiveDate, dry_run: bool) -> Result<Report> {
+        let mut day = Day::new(dt);
+        if !dry_run {
+            return self.load_dimensions_of(&mut day).await;
+        }
+        let mut report = self.load_dimensions_day(&mut day, true).await?;
+        report.rows = 0;
+        report.outcome = Outcome::Tried { dry_run: true };
+        Ok(report)
     }
 
     /// The same for a day that other steps read, too.
     pub(super) async fn load_dimensions_of(&self, day: &mut Day) -> Result<Report> {
-        self.tracked("load_dimensions", Some(day.dt), self.load_dimensions_day(day)).await
+        self.tracked("load_dimensions", Some(day.dt), self.load_dimensions_day(day, false)).await
     }
 
-    async fn load_dimensions_day(&self, day: &mut Day) -> Result<Report> {
+    async fn load_dimensions_day(&self, day: &mut Day, dry_run: bool) -> Result<Report> {
         let started = Instant::now();
         let (dt, warehouse) = (day.dt, self.warehouse()?);
         day.open(self, &Dimension::ALL.map(|d| d.dataset)).await?;
@@ -46,30 +54,39 @@ impl Pipeline {
             }
         }
         for (load, judged) in pending {
-            report.table(load.dimension.table, self.publish_dimension(load, &judged).await?);
+            report.table(load.dimension.table, self.publish_dimension(load, &judged, dry_run).await?);
         }
         report.nothing_is_unchanged();
         Ok(report.took(started))
     }
 
     /// Publishes one judged snapshot.
-    pub(super) async fn publish_dimension(&self, load: DimensionLoad, judged: &Judged) -> Result<TableReport> {
+    pub(super) async fn publish_dimension(
+        &self,
+        load: DimensionLoad,
+        judged: &Judged,
+        dry_run: bool,
+    ) -> Result<TableReport> {
         let what = format!("{} dt={}", load.dimension.table, load.dt);
-        let loaded = warehouse::load_dimension(self.warehouse()?, load).await?;
-        self.progress.publish(what);
+        let loaded = warehouse::load_dimension(self.warehouse()?, load, dry_run).await?;
+        if !dry_run {
+            self.progress.publish(what);
+        }
         let mut table = TableReport::of(&loaded.lines);
         judged.describe(&mut table);
         let written = loaded.written;
-        table.rows_written = written.inserted + written.updated + written.deleted;
         let mut rekeyed = loaded.rekeyed;
         rekeyed.retain(|_, rows| *rows > 0);
-        table.rows_written += rekeyed.values().sum::<u64>();
+        if !dry_run {
+            table.rows_written = written.inserted + written.updated + written.deleted + rekeyed.values().sum::<u64>();
+        }
         table.outcome = TableOutcome::Dimension {
             versions_inserted: written.inserted,
             versions_updated: written.updated,
             versions_deleted: written.deleted,
             empty_snapshot: loaded.is_empty,
             rekeyed,
+            sample: loaded.sample,
         };
         Ok(table)
     }

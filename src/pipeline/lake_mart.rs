@@ -245,7 +245,7 @@ impl RouteHistory {
 
     /// Adds the snapshot of the day that starts at an instant, later than all before it.
     fn load(&mut self, start: i64, snapshot: Snapshot) {
-        for (key, _) in snapshot.iter() {
+        for key in snapshot.keys() {
             if !self.runs.contains_key(key) {
                 self.runs.insert(key.to_owned(), Vec::new());
             }

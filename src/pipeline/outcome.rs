@@ -20,6 +20,11 @@ pub enum Outcome {
     /// Its counts say everything.
     #[default]
     Counts,
+    /// A dry run of `load_dimensions`.
+    Tried {
+        /// Whether nothing was kept of it.
+        dry_run: bool,
+    },
     /// `load_calendar`.
     Calendar {
         /// Dates that were added.
@@ -184,6 +189,9 @@ pub enum TableOutcome {
         /// Rows of facts that got another key, by fact table.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         rekeyed: BTreeMap<&'static str, u64>,
+        /// Some of the rows that would change; of a dry run only.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        sample: Vec<serde_json::Value>,
     },
     /// A fact that was loaded.
     Fact {

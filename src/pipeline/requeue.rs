@@ -124,7 +124,7 @@ impl Pipeline {
             self.publish_facts(dt, vec![(fact, judged)], report).await?;
         } else if let Some(dimension) = Dimension::ALL.into_iter().find(|d| d.dataset == dataset) {
             let load = self.prepare_dimension(dimension, dt, Arc::clone(&judged)).await?;
-            report.table(dimension.table, self.publish_dimension(load, &judged).await?);
+            report.table(dimension.table, self.publish_dimension(load, &judged, false).await?);
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ pub mod copy;
 mod copy_in;
 mod copy_table;
 mod database;
+pub(crate) mod history;
 mod lock;
 mod merge;
 mod pooler;

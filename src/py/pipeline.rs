@@ -117,10 +117,16 @@ impl Pipeline {
         self.call(py, progress.as_ref(), |core| async move { json(&core.stage(dt).await?) })
     }
 
-    #[pyo3(signature = (dt, *, progress = None))]
-    fn load_dimensions(&self, py: Python<'_>, dt: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+    #[pyo3(signature = (dt, dry_run, *, progress = None))]
+    fn load_dimensions(
+        &self,
+        py: Python<'_>,
+        dt: &str,
+        dry_run: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<String> {
         let dt = day(py, dt)?;
-        self.call(py, progress.as_ref(), |core| async move { json(&core.load_dimensions(dt).await?) })
+        self.call(py, progress.as_ref(), |core| async move { json(&core.load_dimensions(dt, dry_run).await?) })
     }
 
     #[pyo3(signature = (dt, *, progress = None))]

@@ -10,7 +10,24 @@ use chrono::NaiveDate;
 use super::members::as_of_sql;
 use crate::error::Result;
 use crate::model::{Fact, Member};
-use crate::postgres::{Session, get};
+use crate::postgres::Session;
+use crate::postgres::history::Op;
+use crate::postgres::history::sheet::{AFFECTED, SHEET};
+
+/// Makes the two tables out of the sheet of a dimension's load.
+pub(super) async fn note_changes(session: &Session) -> Result<()> {
+    let from = format!("FROM {SHEET} s JOIN {AFFECTED} a USING (kid) WHERE s.op =");
+    session
+        .run(&format!(
+            "CREATE TEMP TABLE retired ON COMMIT DROP AS SELECT a.k0 AS key, s.id AS sk {from} {delete}; \
+             CREATE TEMP TABLE changed ON COMMIT DROP AS SELECT a.k0 AS key, \
+               coalesce(s.at_from, '-infinity') AS from_ts, coalesce(s.at_to, 'infinity') AS to_ts {from} {changed}; \
+             ANALYZE pg_temp.changed",
+            delete = Op::Delete as i16,
+            changed = Op::Changed as i16,
+        ))
+        .await
+}
 
 /// Moves every fact whose as-of answer changed, but for those of a day that is `leaving`; rows moved by fact table.
 pub(super) async fn rekey(
@@ -71,8 +88,8 @@ pub(super) async fn dirty_routes(session: &Session, zone: &str, reason: &str, ru
     session.touch(&sql, &[&zone, &reason, &run_id]).await
 }
 
-/// Which of these keys a fact refers to, by any of their rows.
-pub(super) async fn referenced(session: &Session, member: Member, keys: &[String]) -> Result<Vec<String>> {
+/// Which of the affected keys `$1` a fact refers to, by any of their rows.
+pub(super) fn referenced_sql(member: Member) -> String {
     let tests: Vec<String> = Fact::ALL
         .iter()
         .flat_map(|fact| fact.references.iter().map(move |reference| (fact, reference)))
@@ -81,11 +98,10 @@ pub(super) async fn referenced(session: &Session, member: Member, keys: &[String
             format!("EXISTS (SELECT FROM {} f WHERE f.{} = m.{})", fact.table, reference.surrogate, member.surrogate())
         })
         .collect();
-    let sql = format!(
-        "SELECT DISTINCT m.{key} FROM {table} m WHERE m.{key} = ANY ($1) AND ({})",
+    format!(
+        "SELECT DISTINCT a.kid FROM {AFFECTED} a JOIN {table} m ON m.{key} = a.k0 WHERE a.kid = ANY ($1) AND ({})",
         tests.join(" OR "),
         key = member.key(),
         table = member.table()
-    );
-    session.rows(&sql, &[&keys]).await?.iter().map(|row| get(row, 0)).collect()
+    )
 }

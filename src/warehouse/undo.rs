@@ -162,7 +162,6 @@ async fn take_dimensions_out(
         table.versions_updated = taken.written.updated;
         table.versions_deleted = taken.written.deleted;
         table.rows_rekeyed = taken.rekeyed.values().sum();
-        drop_temporary(session, &["sheet", "affected", "retired", "changed"]).await?;
         warehouse.progress.add(1);
     }
     Ok(())

@@ -76,8 +76,8 @@ class Pipeline:
         }
         return self._verb("stage", dt, dt=dt, tables={"staging.trips_raw": counts})
 
-    def load_dimensions(self, dt: str, *, progress: Any = None) -> str:
-        return self._verb("load_dimensions", dt, dt=dt)
+    def load_dimensions(self, dt: str, dry_run: bool, *, progress: Any = None) -> str:
+        return self._verb("load_dimensions", dt, dry_run, dt=dt)
 
     def load_facts(self, dt: str, *, progress: Any = None) -> str:
         counts = {"rows_read": 73, "rows_loaded": 72, "unchanged": self.unchanged}

@@ -63,6 +63,9 @@ def print_report(report: Mapping[str, Any], *, as_json: bool) -> None:
             out.print(_rows_table(list(sample[0]), sample))
         if tables := step.get("tables"):
             out.print(_counts_table(tables))
+            for counts in tables.values():
+                if sample := counts.get("sample"):
+                    out.print(_rows_table(list(sample[0]), sample))
         if checks := step.get("checks"):
             out.print(quality_table(checks))
     if report.get("steps"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from collections.abc import Callable
@@ -62,21 +63,28 @@ def _days(dates: tuple[str, ...], date_from: str | None, date_to: str | None) ->
 
 
 def _day_verb(
-    name: str, summary: str, verb: Callable[..., Any], *lines: str, limits: tuple[Callable[..., Any], ...] = ()
+    name: str,
+    summary: str,
+    verb: Callable[..., Any],
+    *lines: str,
+    limits: tuple[Callable[..., Any], ...] = (),
+    arguments: tuple[Callable[..., Any], ...] = (),
 ) -> click.Command:
-    """Make a command that runs one verb for each day named, under the limits that the call may set."""
+    """Make a command that runs one verb for each day named, under the limits and arguments that the call may set."""
 
-    def call(target: Target, dates: tuple[str, ...], date_from: str | None, date_to: str | None, **tuning: Any) -> None:
+    def call(target: Target, dates: tuple[str, ...], date_from: str | None, date_to: str | None, **given: Any) -> None:
         days = _days(dates, date_from, date_to)
-        with target.pipeline(**tuning) as pipeline:
+        ours = set(inspect.signature(verb).parameters)
+        asked = {key: value for key, value in given.items() if key in ours}
+        with target.pipeline(**{key: value for key, value in given.items() if key not in ours}) as pipeline:
             for day in days:
                 with progress(quiet=target.quiet) as show:
-                    report = verb(pipeline, day, progress=show)
+                    report = verb(pipeline, day, **asked, progress=show)
                 print_report(report, as_json=target.as_json)
 
     call.__doc__ = summary
     decorated: Any = target_options(call)
-    return click.command(name, epilog=examples(*lines))(options(*_DATES, *limits)(decorated))
+    return click.command(name, epilog=examples(*lines))(options(*_DATES, *limits, *arguments)(decorated))
 
 
 @click.command(
@@ -216,7 +224,9 @@ COMMANDS: tuple[click.Command, ...] = (
         Pipeline.load_dimensions,
         "load-dimensions --date 2024-05-01",
         "load-dimensions --date 2024-05-01 --allow-vanishing",
+        "load-dimensions --date 2024-05-01 --dry-run     show what would change",
         limits=(_ALLOW_VANISHING, _UNKNOWN_FILES),
+        arguments=(option(Pipeline.load_dimensions, "dry_run"),),
     ),
     _day_verb(
         "load-facts",

@@ -15,8 +15,8 @@ use arrow::datatypes::{
 use chrono::{DateTime, Days, NaiveDate};
 
 use super::super::copy::{DAY_MICROS, PgType};
+use super::super::history::wire::Column;
 use super::spec::Deleted;
-use super::wire::Column;
 use crate::error::{Error, Result};
 use crate::model::Zone;
 

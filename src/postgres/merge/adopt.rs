@@ -7,12 +7,12 @@ use arrow::datatypes::Schema;
 use serde::Serialize;
 
 use super::super::client::{Session, get};
+use super::super::history::wire::{Column, columns_literal};
 use super::ddl::{companions_sql, list};
 use super::past::{Past, remembered, write_rules};
 use super::rules::Rules;
 use super::spec::{MergeSpec, Names};
 use super::target::{Place, quote};
-use super::wire::{Column, columns_literal};
 use crate::error::{Error, Result};
 use crate::model::Zone;
 

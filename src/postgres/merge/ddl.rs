@@ -1,8 +1,8 @@
 //! Making the tables, adding columns, and the guards by which the database itself refuses a wrong history.
 
 use super::super::client::{Session, get};
+use super::super::history::wire::{Column, columns_literal};
 use super::target::{Place, Target, columns_of, quote};
-use super::wire::{Column, columns_literal};
 use crate::error::{Error, Result};
 
 /// From this version on a unique constraint can hold for NULLs as well.

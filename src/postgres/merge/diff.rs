@@ -2,12 +2,9 @@
 
 use std::collections::HashSet;
 
-use bytes::{Bytes, BytesMut};
-use chrono::DateTime;
-use futures::StreamExt;
-
-use super::super::client::{Session, wrong};
-use super::affected::Affected;
+use super::super::client::Session;
+use super::super::history::wire::{Column, Field, columns_bytes, split};
+use super::super::history::{Affected, literal, stream};
 use super::ddl::list;
 use super::digest::{Digest, Digester};
 use super::digests::open_keys;
@@ -15,7 +12,6 @@ use super::intake::{Intake, key_text};
 use super::rows::Place;
 use super::stored::Stored;
 use super::target::{Target, quote};
-use super::wire::{Column, Field, HEADER, columns_bytes, split};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::history::Columns;
@@ -47,70 +43,6 @@ impl Vanished {
     }
 }
 
-/// An instant as SQL takes it.
-pub(super) fn literal(micros: i64) -> Result<String> {
-    let time = DateTime::from_timestamp_micros(micros)
-        .ok_or_else(|| Error::config(format!("{micros} microseconds since 1970 are no time PostgreSQL can hold")))?;
-    Ok(format!("'{}'::timestamptz", time.format("%Y-%m-%d %H:%M:%S%.6f+00")))
-}
-
-/// Streams the rows of a query, each in its fields.
-pub(super) async fn stream(
-    session: &Session,
-    sql: &str,
-    cancel: &Cancel,
-    row: &mut (dyn FnMut(&[Field<'_>]) -> Result<()> + Send),
-) -> Result<()> {
-    let failed = |e| wrong(e, "reading the history failed");
-    let chunks = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT BINARY)")).await.map_err(failed)?;
-    let mut chunks = std::pin::pin!(chunks);
-    let mut rows = Cut { pending: BytesMut::new(), is_open: false, count: 0 };
-    while let Some(chunk) = chunks.next().await {
-        rows.take(chunk.map_err(failed)?, cancel, row)?;
-    }
-    Ok(())
-}
-
-/// Cuts a COPY stream into rows. The server sends a row a message, so mostly nothing is left over or copied.
-struct Cut {
-    pending: BytesMut,
-    is_open: bool,
-    count: u64,
-}
-
-impl Cut {
-    fn take(
-        &mut self,
-        chunk: Bytes,
-        cancel: &Cancel,
-        row: &mut (dyn FnMut(&[Field<'_>]) -> Result<()> + Send),
-    ) -> Result<()> {
-        let chunk = if self.pending.is_empty() {
-            chunk
-        } else {
-            self.pending.extend_from_slice(&chunk);
-            self.pending.split().freeze()
-        };
-        let mut at = 0;
-        if !self.is_open && chunk.len() >= HEADER.len() {
-            (self.is_open, at) = (true, HEADER.len());
-        }
-        let mut fields = Vec::with_capacity(16);
-        while let Some(length) = split(&chunk[at..], &mut fields).filter(|_| self.is_open) {
-            at += length;
-            if !fields.is_empty() {
-                row(&fields)?;
-            }
-            self.count += 1;
-            if self.count.is_multiple_of(65_536) {
-                cancel.check()?;
-            }
-        }
-        self.pending.extend_from_slice(&chunk[at..]);
-        Ok(())
-    }
-}
-
 /// Holds a snapshot, or a feed, against the stored history.
 pub(super) struct Diff<'a> {
     pub(super) session: &'a Session,
@@ -120,7 +52,7 @@ pub(super) struct Diff<'a> {
     /// The columns that the snapshot states, as bits.
     pub(super) stated: Columns,
     pub(super) has_said: bool,
-    pub(super) affected: Affected,
+    pub(super) affected: Affected<Place>,
     pub(super) vanished: Vanished,
 }
 

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::wire::{Column, Field, put_canonical};
+use super::super::history::wire::{Column, Field, put_canonical};
 
 /// A digest of 128 bits.
 pub(super) type Digest = [u64; 2];

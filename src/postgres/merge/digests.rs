@@ -11,15 +11,15 @@
 use tokio::sync::oneshot;
 
 use super::super::client::{Session, get, wrong};
+use super::super::history::literal;
+use super::super::history::wire::is_spelled_one_way;
 use super::ddl::list;
-use super::diff::literal;
 use super::digest::Digester;
 use super::intake::Intake;
 use super::parts::{Bound, Fingerprint, Header, Parts, load};
 use super::spec::Names;
 use super::stored::{ENTRY_BYTES, Stored, put_entry, put_identity};
 use super::target::{Target, quote};
-use super::wire::is_spelled_one_way;
 use crate::error::Result;
 use crate::history::Instant;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::copy_in::{CHUNK_BYTES, copy_bytes, hand_over};
+use super::super::history::wire::{HEADER, instant_bytes, put_field, split};
 use super::Merge;
 use super::adapt::Fit;
 use super::ddl::list;
@@ -13,7 +14,6 @@ use super::intake::Intake;
 use super::layout::Layout;
 use super::spec::Merged;
 use super::target::{Target, quote};
-use super::wire::{HEADER, instant_bytes, put_field, split};
 use crate::error::{Error, Result};
 use crate::history::Instant;
 use crate::load::Feed;

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use arrow::datatypes::Schema;
 
 use super::super::client::{Session, get};
+use super::super::history::wire::Column;
 use super::ddl::list;
 use super::past::{Known, Past};
 use super::rules::Rules;
 use super::spec::MergeSpec;
 use super::target::{Place, check_name, columns_of, quote};
-use super::wire::Column;
 use crate::error::{Error, Result};
 
 impl Past {

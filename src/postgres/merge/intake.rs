@@ -11,13 +11,13 @@ use bytes::{Bytes, BytesMut};
 use hashbrown::HashTable;
 
 use super::super::copy::{Encoder, PgType, Selection};
+use super::super::history::wire::{Column, Field, split};
 use super::adapt::Fit;
 use super::awaited::Awaited;
 use super::digest::{Digest, Digester};
 use super::layout::Layout;
 use super::rows::{Place, Rows};
 use super::stored::{Met, Stored};
-use super::wire::{Column, Field, split};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::load::Feed;

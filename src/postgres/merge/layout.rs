@@ -3,9 +3,9 @@
 use arrow::datatypes::Schema;
 
 use super::super::copy::PgType;
+use super::super::history::wire::{Column, Field};
 use super::spec::MergeSpec;
 use super::target::Target;
-use super::wire::{Column, Field};
 use crate::history::Columns;
 
 /// The columns of the encoded rows: the key, of a change feed the instant and maybe whether the key is gone, and what the

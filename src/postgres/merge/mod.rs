@@ -1,7 +1,7 @@
 //! History for any table: full snapshots and change feeds merged into a type 2 dimension.
 //!
 //! ```text
-//! rows ─ Intake ─ Diff (against digests, or the table) ─► affected keys ─ Planner (history room) ─► sheet ─ apply
+//! rows ─ Intake ─ Diff (against digests, or the table) ─► affected keys ─► the room beside, `postgres::history`
 //! ```
 //!
 //! Only keys of which the rows say something new are worked out; the others cost one comparison of digests. Of a large table
@@ -16,8 +16,7 @@
 
 mod adapt;
 mod adopt;
-mod affected;
-mod apply;
+mod asked;
 mod awaited;
 mod ddl;
 mod diff;
@@ -29,42 +28,40 @@ mod intake;
 mod layout;
 mod parts;
 mod past;
-mod planning;
 mod publish;
 mod question;
 mod renamed;
 mod rows;
 mod rules;
-mod sheet;
 mod spec;
 mod stored;
 mod target;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::client::{Session, get, is_refusal};
 use super::database::Database;
+use super::history::wire::columns_literal;
+use super::history::{Affected, literal, stream};
 use super::lock::hold_table;
 use crate::error::{Error, Result};
 use crate::history::{Calendar, Census, Columns, guard};
 use crate::load::Feed;
 use crate::model::Absent;
 use adapt::Fit;
-use affected::Affected;
+use asked::Ask;
 use awaited::Awaited;
-use diff::{Diff, Vanished, literal};
+use diff::{Diff, Vanished};
 use digests::{Digests, Effect};
 use intake::{Coming, Intake};
 use layout::Layout;
 use past::{Past, write_rules};
-use planning::Ask;
 use publish::Work;
 use question::Question;
 use renamed::Renamed;
+use rows::Place as RowPlace;
 use target::{Place, Target};
-use wire::columns_literal;
 
 pub use adopt::Adopted;
 pub use spec::{Deleted, Effective, MergeSpec, Merged, Names, RewindSpec};
@@ -121,7 +118,7 @@ async fn rewind_locked(database: &Database, session: &Session, spec: &RewindSpec
     );
     let mut affected = Affected::default();
     let sql = if all { diff::all_keys(&target) } else { touched };
-    diff::stream(session, &sql, &database.cancel, &mut |key| affected.push(key, &[])).await?;
+    stream(session, &sql, &database.cancel, &mut |key| affected.push(key, &[])).await?;
     let new = if target.rules.is_feed { target.calendar() } else { Calendar::snapshots(kept) };
     let work = Work { database, session, target: &target, has_said: true, is_dry: spec.dry_run, has_marks: false };
     let report = Merged { retired_columns: followed.retired.clone(), ..Merged::default() };
@@ -301,7 +298,12 @@ impl Merge<'_> {
     }
 
     /// The keys that the rows say something new of, and those that they miss.
-    async fn differ(&self, target: &Target, question: &Question, intake: &mut Intake) -> Result<(Affected, Vanished)> {
+    async fn differ(
+        &self,
+        target: &Target,
+        question: &Question,
+        intake: &mut Intake,
+    ) -> Result<(Affected<RowPlace>, Vanished)> {
         let has_rows = intake.row_count > 0;
         let compares = question.ask == Ask::Feed && self.is_worth_comparing(target, intake).await?;
         // Read-only from here on; the rest of the intake is not.

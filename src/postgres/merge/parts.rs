@@ -11,9 +11,9 @@ use tokio_postgres::RowStream;
 
 use super::super::client::{Session, get, wrong};
 use super::super::copy_in::{copy_bytes, hand_over};
+use super::super::history::wire::{HEADER, put_field};
 use super::digest::{Digest, Digester};
 use super::stored::{ENTRY_BYTES, Stored, put_entry, put_identity};
-use super::wire::{HEADER, put_field};
 use crate::error::{Error, Result};
 use crate::history::Instant;
 

@@ -2,16 +2,15 @@
 
 use super::super::client::Session;
 use super::super::database::Database;
-use super::affected::Affected;
-use super::digests::Effect;
+use super::super::history::wire::Lexicon;
+use super::super::history::{Affected, Keeps, Planner, check_overlaps, sample, sheet, write};
+use super::asked::{Ask, Asked, table_of};
+use super::digests::{Effect, MARK, OWN_MARK};
 use super::layout::Layout;
-use super::planning::{Ask, Planner};
-use super::rows::Rows;
-use super::sheet::Sheet;
+use super::parts::Fingerprint;
+use super::rows::{Place, Rows};
 use super::spec::Merged;
 use super::target::Target;
-use super::wire::Lexicon;
-use super::{apply, sheet};
 use crate::error::Result;
 use crate::history::{Calendar, Columns};
 
@@ -30,7 +29,7 @@ impl Work<'_> {
     /// Works the affected keys out and writes what changes; a dry run shows it.
     pub(super) async fn publish(
         &self,
-        affected: &mut Affected,
+        affected: &mut Affected<Place>,
         ask: Ask,
         new: Calendar,
         rows: Option<(&mut Rows, Layout, Columns)>,
@@ -40,35 +39,43 @@ impl Work<'_> {
         if affected.len() == 0 {
             return Ok((report, Effect::NONE));
         }
-        sheet::create(self.session, self.target).await?;
-        sheet::send_affected(self.session, affected).await?;
+        let table = table_of(self.target);
+        sheet::create(self.session, &table, affected).await?;
+        let attributes = &self.target.attributes;
         let mut planner = Planner {
             session: self.session,
             cancel: &self.database.cancel,
-            target: self.target,
-            ask,
-            old: self.target.calendar(),
-            new,
+            table: &table,
+            keys: affected.len(),
+            has_null: affected.has_null,
+            keeps: Keeps::Exceptions(self.target.calendar()),
+            calendar: new,
             rules: self.target.rules.derivation(),
-            affected,
-            rows,
-            has_said: self.has_said,
-            is_dry: self.is_dry,
-            has_marks: self.has_marks,
-            effect: Effect::NONE,
-            report,
-            sheet: Sheet::new(self.target.attributes.len()),
-            lexicon: Lexicon::default(),
+            has_log: self.has_said,
+            mark: self.has_marks.then_some(MARK),
+            referenced: None,
+            is_shown: self.is_dry,
+            subject: Asked { ask, affected, attributes, rows, lexicon: Lexicon::default(), report },
         };
-        planner.run().await?;
-        let Planner { sheet, mut report, mut effect, .. } = planner;
+        let (sheet, tally) = planner.run().await?;
+        let mut report = planner.subject.report;
+        report.versions_inserted += tally.inserted;
+        report.versions_updated += tally.updated;
+        report.versions_deleted += tally.deleted;
+        report.said_rows += tally.said;
+        let mut effect = Effect {
+            is_mirror: tally.unlike + tally.said == 0,
+            rows: tally.inserted.cast_signed() - tally.deleted.cast_signed(),
+            gone_marks: tally.gone_marks,
+            ..Effect::NONE
+        };
         if self.is_dry {
-            report.sample = apply::sample(self.session, self.target).await?;
-        } else if report.versions_written() + report.said_rows > 0 {
-            effect.written = apply::apply(self.session, self.target, affected.has_null, &sheet, self.has_marks).await?;
+            report.sample = sample(self.session, &table).await?;
+        } else if !sheet.is_empty() {
+            let written = write(self.session, &table, &sheet, self.has_marks.then_some(OWN_MARK)).await?;
+            effect.written = Fingerprint { rows: written.rows, marks: written.marks };
+            check_overlaps(self.session, &table, affected.has_null).await?;
         }
-        effect.rows = report.versions_inserted.cast_signed() - report.versions_deleted.cast_signed();
-        effect.is_mirror &= report.said_rows == 0;
         Ok((report, effect))
     }
 }

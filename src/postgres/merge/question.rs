@@ -2,8 +2,8 @@
 
 use super::super::client::get;
 use super::Merge;
+use super::asked::Ask;
 use super::layout::Layout;
-use super::planning::Ask;
 use super::spec::Effective;
 use super::target::Target;
 use crate::error::Result;

@@ -4,20 +4,24 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
+use serde::Serialize;
+
 use super::Shape;
-use super::apply::{self, Written};
-use super::sheet::{self, Entry, Op, Sheet, TABLE};
+use super::compare::Found;
+use super::day::Day;
 use crate::error::Result;
-use crate::history::{Census, Presence, Snapshot, guard};
+use crate::history::{Calendar, Columns, Instant, Snapshot};
 use crate::load::{Line, Part};
 use crate::model::{Absent, Dimension, Member};
+use crate::postgres::history::{Affected, Keeps, Planner, Sheet, Table, Tally, check_overlaps, sample, sheet, write};
 use crate::postgres::{Session, get};
 use crate::warehouse::context::Warehouse;
 use crate::warehouse::lock::Lock;
 use crate::warehouse::{ledger, rekey, schema};
 
-/// Rows of the snapshot that are sent at once.
-const SEND_ROWS: usize = 20_000;
+/// From so many changed rows on, the server learns the new size at once: without, it would plan what follows in the
+/// same transaction (and the facts that load a moment later) for an empty table, with cost that grows by the square.
+const ANALYZE_ROWS: u64 = 1_000;
 
 /// One day's snapshot, judged and collapsed.
 pub struct DimensionLoad {
@@ -31,6 +35,17 @@ pub struct DimensionLoad {
     pub snapshot: Snapshot,
 }
 
+/// Rows written to a dimension.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Written {
+    /// New versions.
+    pub inserted: u64,
+    /// Versions whose interval or values changed.
+    pub updated: u64,
+    /// Versions that went.
+    pub deleted: u64,
+}
+
 /// What a dimension load did.
 #[derive(Debug, Default)]
 pub struct DimensionLoaded {
@@ -42,6 +57,8 @@ pub struct DimensionLoaded {
     pub written: Written,
     /// Facts whose key changed, by table.
     pub rekeyed: BTreeMap<&'static str, u64>,
+    /// Some of the rows that would change; of a dry run only.
+    pub sample: Vec<serde_json::Value>,
 }
 
 /// The ledger lines of a dimension's day, when exactly these files are loaded under these settings.
@@ -62,19 +79,11 @@ pub(in crate::warehouse) fn dimension_fingerprint(warehouse: &Warehouse, dimensi
     warehouse.fingerprint(&[&warehouse.settings.absent(dimension.dataset).to_string()])
 }
 
-/// Loads, corrects or (without files) takes out one day's snapshot.
-pub async fn load_dimension(warehouse: &Warehouse, load: DimensionLoad) -> Result<DimensionLoaded> {
+/// Loads, corrects or (without files) takes out one day's snapshot. A dry run does the same and keeps nothing of it.
+pub async fn load_dimension(warehouse: &Warehouse, load: DimensionLoad, dry_run: bool) -> Result<DimensionLoaded> {
     let session = warehouse.locked(&[Lock::Dimensions, Lock::Facts]).await?;
     warehouse.progress.begin(&format!("load {}", load.dimension.table), load.snapshot.rows());
-    let absent = warehouse.settings.absent(load.dimension.dataset);
-    let work = Work {
-        warehouse,
-        session: &session,
-        shape: Shape { dimension: load.dimension },
-        dt: load.dt,
-        absent,
-        leaving: None,
-    };
+    let work = Work::new(warehouse, &session, load.dimension, load.dt, dry_run, None);
     let loaded = work.publish(load).await;
     session.end(loaded.is_ok(), "ROLLBACK").await;
     loaded
@@ -87,10 +96,13 @@ pub(in crate::warehouse) async fn take_out(
     dimension: Dimension,
     dt: NaiveDate,
 ) -> Result<DimensionLoaded> {
-    let absent = warehouse.settings.absent(dimension.dataset);
-    let work = Work { warehouse, session, shape: Shape { dimension }, dt, absent, leaving: Some(dt) };
+    let work = Work::new(warehouse, session, dimension, dt, false, Some(dt));
     let snapshot = Snapshot::new(&[]);
-    work.assign_day(DimensionLoad { dimension, dt, lines: Vec::new(), snapshot }).await
+    let loaded = work.assign_day(DimensionLoad { dimension, dt, lines: Vec::new(), snapshot }).await?;
+    // Another dimension of the transaction makes them anew.
+    session.run("DROP TABLE IF EXISTS pg_temp.retired, pg_temp.changed").await?;
+    sheet::discard(session).await?;
+    Ok(loaded)
 }
 
 /// One load under its locks.
@@ -98,8 +110,10 @@ pub(super) struct Work<'a> {
     pub(super) warehouse: &'a Warehouse,
     pub(super) session: &'a Session,
     pub(super) shape: Shape,
+    pub(super) table: Table,
     pub(super) dt: NaiveDate,
     pub(super) absent: Absent,
+    dry_run: bool,
     /// A day whose facts leave in the same transaction: they need no new keys.
     leaving: Option<NaiveDate>,
 }
@@ -111,20 +125,40 @@ pub(super) struct Days {
 }
 
 impl Days {
-    fn earlier(&self, dt: NaiveDate) -> Option<NaiveDate> {
+    /// The loaded day before.
+    pub(super) fn earlier(&self, dt: NaiveDate) -> Option<NaiveDate> {
         self.new.iter().copied().rfind(|&day| day < dt)
     }
 
-    pub(super) fn later(&self, dt: NaiveDate) -> Option<NaiveDate> {
+    /// The loaded day after.
+    fn later(&self, dt: NaiveDate) -> Option<NaiveDate> {
         self.new.iter().copied().find(|&day| day > dt)
     }
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(
+        warehouse: &'a Warehouse,
+        session: &'a Session,
+        dimension: Dimension,
+        dt: NaiveDate,
+        dry_run: bool,
+        leaving: Option<NaiveDate>,
+    ) -> Self {
+        let shape = Shape { dimension };
+        let absent = warehouse.settings.absent(dimension.dataset);
+        let table = shape.table(warehouse.zone, &Warehouse::load_id(dt));
+        Self { warehouse, session, shape, table, dt, absent, dry_run, leaving }
+    }
+
     async fn publish(&self, load: DimensionLoad) -> Result<DimensionLoaded> {
         self.session.run("BEGIN").await?;
         let loaded = self.assign_day(load).await?;
-        self.session.commit().await?;
+        if self.dry_run {
+            self.session.run("ROLLBACK").await?;
+        } else {
+            self.session.commit().await?;
+        }
         Ok(loaded)
     }
 
@@ -132,28 +166,85 @@ impl Work<'_> {
     async fn assign_day(&self, load: DimensionLoad) -> Result<DimensionLoaded> {
         let (session, dimension) = (self.session, self.shape.dimension);
         session.run("SET CONSTRAINTS ALL DEFERRED").await?;
-        session.run(sheet::CREATE).await?;
         let days = self.days(load.lines.is_empty()).await?;
-        if load.lines.is_empty() {
-            self.copy_earlier(days.earlier(self.dt)).await?;
-        } else {
-            self.send_snapshot(&load.snapshot).await?;
-            self.guard(&load.snapshot, days.earlier(self.dt)).await?;
+        let snapshot = Some(&load.snapshot).filter(|_| !load.lines.is_empty());
+        if let Some(snapshot) = snapshot {
+            self.guard(snapshot, &days).await?;
         }
         let old_absent = self.remember_absent().await?;
-        self.find_affected(&days, old_absent != self.absent).await?;
-        let (mut written, mut rekeyed) = (Written::default(), BTreeMap::new());
-        let planned = self.plan_affected(&days, old_absent).await?;
-        if !planned.is_empty() {
-            written = apply::apply(session, &self.shape, &planned, &Warehouse::load_id(self.dt)).await?;
-            rekeyed = self.follow(dimension.member).await?;
+        let mut found = Found::new(snapshot);
+        self.find_touched(&mut found, &days, old_absent != self.absent).await?;
+        match snapshot {
+            Some(snapshot) => self.find_said(&mut found, snapshot).await?,
+            None => self.find_leaving(&mut found).await?,
         }
+        let mut loaded = self.change(snapshot, found.affected, &days, old_absent).await?;
+        self.warehouse.progress.add(load.snapshot.rows());
         schema::fix_zone(session, &self.warehouse.settings.time_zone).await?;
         let fingerprint = dimension_fingerprint(self.warehouse, &dimension);
         let run_id = &self.warehouse.run_id;
         ledger::write(session, dimension.table, self.dt, &load.lines, &fingerprint, run_id).await?;
-        let is_empty = !load.lines.is_empty() && load.snapshot.rows() == 0;
-        Ok(DimensionLoaded { lines: load.lines, is_empty, written, rekeyed })
+        loaded.is_empty = !load.lines.is_empty() && load.snapshot.rows() == 0;
+        loaded.lines = load.lines;
+        Ok(loaded)
+    }
+
+    /// Works the affected keys out and writes what changes.
+    async fn change(
+        &self,
+        snapshot: Option<&Snapshot>,
+        mut affected: Affected<u32>,
+        days: &Days,
+        old_absent: Absent,
+    ) -> Result<DimensionLoaded> {
+        let mut loaded = DimensionLoaded::default();
+        if affected.len() == 0 {
+            return Ok(loaded);
+        }
+        let start = |day| self.warehouse.zone.day_start_micros(day);
+        let starts = |days: &[NaiveDate]| days.iter().map(|&day| start(day)).collect::<Vec<Instant>>();
+        sheet::create(self.session, &self.table, &mut affected).await?;
+        let mut planner = Planner {
+            session: self.session,
+            cancel: &self.warehouse.cancel,
+            table: &self.table,
+            keys: affected.len(),
+            has_null: false,
+            keeps: Keeps::Everything { days: starts(&days.old), rules: self.shape.rules(old_absent) },
+            calendar: Calendar::snapshots(starts(&days.new).into_iter().map(|day| (day, Columns::default())).collect()),
+            rules: self.shape.rules(self.absent),
+            has_log: true,
+            mark: None,
+            referenced: Some(rekey::referenced_sql(self.shape.dimension.member)),
+            is_shown: self.dry_run,
+            subject: Day {
+                kinds: self.shape.kinds(),
+                snapshot,
+                affected: &affected,
+                at: start(self.dt),
+                earlier: days.earlier(self.dt).map(start),
+                later: days.later(self.dt).map(start),
+            },
+        };
+        let (sheet, tally) = planner.run().await?;
+        if !sheet.is_empty() {
+            self.apply(&sheet, tally).await?;
+            loaded.written = Written { inserted: tally.inserted, updated: tally.updated, deleted: tally.deleted };
+            loaded.rekeyed = self.follow(self.shape.dimension.member).await?;
+        }
+        if self.dry_run {
+            loaded.sample = sample(self.session, &self.table).await?;
+        }
+        Ok(loaded)
+    }
+
+    async fn apply(&self, sheet: &Sheet, tally: Tally) -> Result<()> {
+        write(self.session, &self.table, sheet, None).await?;
+        if tally.versions() >= ANALYZE_ROWS {
+            let Table { name, log, .. } = &self.table;
+            self.session.run(&format!("ANALYZE {name}; ANALYZE {}", log.name)).await?;
+        }
+        check_overlaps(self.session, &self.table, false).await
     }
 
     async fn days(&self, leaving: bool) -> Result<Days> {
@@ -166,59 +257,6 @@ impl Work<'_> {
             new.sort_unstable();
         }
         Ok(Days { old, new })
-    }
-
-    async fn send_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
-        let mut sheet = Sheet::new();
-        for (key, statement) in snapshot.iter() {
-            let is_mention = statement.kind == Presence::Mentioned;
-            let values = Some(&statement.values).filter(|_| !is_mention);
-            sheet.push(
-                Op::Snapshot,
-                &Entry { key, is_mention, stated: Some(&statement.stated), values, ..Entry::default() },
-            );
-            if sheet.rows() >= SEND_ROWS {
-                sheet.send(self.session, &self.warehouse.cancel).await?;
-                self.warehouse.progress.add(SEND_ROWS as u64);
-            }
-        }
-        sheet.send(self.session, &self.warehouse.cancel).await?;
-        self.session.run(&format!("UPDATE {TABLE} SET said = '{{}}' WHERE said IS NULL; ANALYZE {TABLE}")).await
-    }
-
-    /// A day taken out says what the loaded day before it said.
-    async fn copy_earlier(&self, earlier: Option<NaiveDate>) -> Result<()> {
-        let Some(earlier) = earlier else { return Ok(()) };
-        self.session
-            .run(&format!(
-                "INSERT INTO {TABLE} (op, key, is_mention, stated, said) \
-                 SELECT 'snapshot', key, is_mention, stated::text, said FROM {log} \
-                 WHERE from_dt <= '{earlier}' AND (to_dt IS NULL OR to_dt > '{earlier}'); ANALYZE {TABLE}",
-                log = self.shape.log()
-            ))
-            .await
-    }
-
-    async fn guard(&self, snapshot: &Snapshot, earlier: Option<NaiveDate>) -> Result<()> {
-        let mut census = Census { previous_keys: 0, vanished: 0, vanished_keys: &[], snapshot_rows: snapshot.rows() };
-        let mut names: Vec<String> = Vec::new();
-        if let (Some(earlier), true) = (earlier, !self.absent.is_ignored()) {
-            let sql = format!(
-                "SELECT count(*), count(*) FILTER (WHERE s.key IS NULL), \
-                 (array_agg(l.key ORDER BY l.key) FILTER (WHERE s.key IS NULL))[1:5] \
-                 FROM {log} l LEFT JOIN {TABLE} s ON s.key = l.key AND s.op = 'snapshot' \
-                 WHERE NOT l.is_mention AND l.from_dt <= $1 AND (l.to_dt IS NULL OR l.to_dt > $1)",
-                log = self.shape.log()
-            );
-            let row = self.session.row(&sql, &[&earlier]).await?;
-            census.previous_keys = get::<i64>(&row, 0)?.unsigned_abs();
-            census.vanished = get::<i64>(&row, 1)?.unsigned_abs();
-            names = get::<Option<Vec<String>>>(&row, 2)?.unwrap_or_default();
-        }
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        census.vanished_keys = &names;
-        guard(&census, self.absent, self.warehouse.settings.allow_vanishing)
-            .map_err(|e| e.with("table", self.shape.dimension.table).with("dt", self.dt))
     }
 
     /// The meaning of absence that the stored history was made with; remembers today's.
@@ -237,30 +275,12 @@ impl Work<'_> {
         })
     }
 
-    /// The keys of which this day says something new, and those that a new loaded day may touch by itself.
-    async fn find_affected(&self, days: &Days, all: bool) -> Result<()> {
-        let (log, dt) = (self.shape.log(), self.dt);
-        let mut sql = format!(
-            "CREATE TEMP TABLE affected ON COMMIT DROP AS SELECT key FROM \
-               (SELECT key, is_mention, stated, said FROM {TABLE} WHERE op = 'snapshot') s \
-             FULL JOIN (SELECT key, is_mention, stated::text AS stated, said FROM {log} \
-               WHERE from_dt <= '{dt}' AND (to_dt IS NULL OR to_dt > '{dt}')) l USING (key) \
-             WHERE s.stated IS NULL OR l.stated IS NULL OR s.is_mention <> l.is_mention OR s.stated <> l.stated \
-               OR s.said IS DISTINCT FROM l.said"
-        );
-        if all {
-            sql.push_str(&format!(" UNION SELECT key FROM {log}"));
-        } else if let Some(may_flip) = self.shape.may_flip().filter(|_| days.old != days.new) {
-            sql.push_str(&format!(" UNION SELECT key FROM {log} WHERE {may_flip}"));
-        }
-        self.session.run(&format!("{sql}; ANALYZE pg_temp.affected")).await
-    }
-
     /// Facts follow changed answers; hours of renamed routes become dirty.
     async fn follow(&self, member: Member) -> Result<BTreeMap<&'static str, u64>> {
         if self.shape.dimension.interval.is_none() {
             return Ok(BTreeMap::new());
         }
+        rekey::note_changes(self.session).await?;
         let zone = &self.warehouse.settings.time_zone;
         let moved = rekey::rekey(self.session, member, zone, self.leaving).await?;
         match member {

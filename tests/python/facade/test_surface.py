@@ -80,6 +80,7 @@ def test_verbs_reach_the_core_with_days_as_text(core):
     p.load_calendar("2024-01-01", date(2024, 12, 31))
     p.stage(datetime(2024, 5, 1, 12, tzinfo=UTC))
     p.load_dimensions("2024-05-01")
+    p.load_dimensions("2024-05-01", dry_run=True)
     p.load_facts("2024-05-01")
     p.build_route_hourly()
     p.build_route_hourly("2024-05-01", "2024-05-02", force=True)
@@ -90,7 +91,8 @@ def test_verbs_reach_the_core_with_days_as_text(core):
         ("generate", "2024-05-01", 2, 3, 0.5),
         ("load_calendar", "2024-01-01", "2024-12-31"),
         ("stage", "2024-05-01"),
-        ("load_dimensions", "2024-05-01"),
+        ("load_dimensions", "2024-05-01", False),
+        ("load_dimensions", "2024-05-01", True),
         ("load_facts", "2024-05-01"),
         ("build_route_hourly", None, None, False),
         ("build_route_hourly", "2024-05-01", "2024-05-02", True),

@@ -41,16 +41,18 @@ def version(url: str) -> str:
 
 def test_an_empty_database_becomes_the_current_version_and_a_second_run_does_nothing(pipeline, database):
     dry = pipeline.migrate(dry_run=True)
-    assert (dry.from_version, dry.to_version, dry.dry_run) == ("empty", 5, True)
+    assert (dry.from_version, dry.to_version, dry.dry_run) == ("empty", 6, True)
     assert ask(database, "SELECT to_regclass('dwh.deployment')") == [(None,)]
     assert pipeline.migrate().from_version == "empty"
-    assert version(database) == "5"
+    assert version(database) == "6"
     again = pipeline.migrate()
     assert again.unchanged
-    assert again.from_version == "5"
+    assert again.from_version == "6"
 
 
-@pytest.mark.parametrize(("found", "steps"), [("1", (2, 3, 4, 5)), ("2", (3, 4, 5)), ("3", (4, 5)), ("4", (5,))])
+@pytest.mark.parametrize(
+    ("found", "steps"), [("1", (2, 3, 4, 5, 6)), ("2", (3, 4, 5, 6)), ("3", (4, 5, 6)), ("4", (5, 6)), ("5", (6,))]
+)
 def test_an_earlier_version_becomes_what_an_empty_database_becomes(pipeline, database, other_database, found, steps):
     run_script(database, f"schema_{found}.sql")
     ask(database, f"INSERT INTO dwh.deployment VALUES ('schema_version', '{found}')")
@@ -69,7 +71,7 @@ def test_an_earlier_version_becomes_what_an_empty_database_becomes(pipeline, dat
 def test_verbs_upgrade_the_last_version_on_demand(pipeline, database):
     run_script(database, "schema_1.sql")
     load(pipeline, DAYS[0])
-    assert version(database) == "5"
+    assert version(database) == "6"
 
 
 _KEYS = """
@@ -84,7 +86,7 @@ def loaded_state(url: str) -> dict[str, list[str]]:
     return {name: rows for name, rows in state(url).items() if name != "ledger"}
 
 
-@pytest.mark.parametrize(("found", "steps"), [("loaded_2.sql", (3, 4, 5)), ("loaded_3.sql", (4, 5))])
+@pytest.mark.parametrize(("found", "steps"), [("loaded_2.sql", (3, 4, 5, 6)), ("loaded_3.sql", (4, 5, 6))])
 def test_a_loaded_warehouse_of_an_earlier_version_keeps_its_keys_and_goes_on_as_one_loaded_anew(
     pipeline, database, other_database, found, steps
 ):
@@ -101,6 +103,51 @@ def test_a_loaded_warehouse_of_an_earlier_version_keeps_its_keys_and_goes_on_as_
     for warehouse in (pipeline, anew):
         load(warehouse, DAYS[1])
     assert loaded_state(database) == loaded_state(other_database)
+
+
+_SAID = {
+    "dwh.dim_route_said (key, from_dt, is_mention, stated, said)": [
+        """('R1', '2024-05-01', false, B'111111', '{"Пушкин, \\"1\\"",bus,10.00,"{\\"a\\":[1,2]}",-1,1714521600000001}')""",
+        "('R2', '2024-05-01', false, B'11', '{NULL,\"\",NULL,NULL,NULL,NULL}')",
+        "('R3', '2024-05-01', true, B'', '{}')",
+    ],
+    "dwh.dim_user_said (key, from_dt, to_dt, is_mention, stated, said)": [
+        "('U1', '2024-05-01', '2024-05-02', false, B'111111', '{253402300799999999,Riga,en,f,1969-12-31,false}')",
+    ],
+    "dwh.dim_vehicle_said (key, from_dt, is_mention, stated, said)": [
+        "('V1', '2024-05-01', false, B'1011', '{R1,NULL,-80,x,NULL,NULL}')",
+    ],
+    "dwh.dim_stop_said (key, from_dt, is_mention, stated, said)": [
+        "('S1', '2024-05-01', false, B'0111', '{NULL,0.30000000000000004,0.000000000000000000001,Riga}')",
+    ],
+    "dwh.dim_shape_said (key, from_dt, is_mention, stated, said)": [
+        """('P1', '2024-05-01', false, B'1', '{"[[1,2.5]]"}')"""
+    ],
+}
+
+
+def test_what_days_said_keeps_its_values_when_it_gets_typed_columns(pipeline, database):
+    run_script(database, "schema_5.sql")
+    ask(database, "INSERT INTO dwh.deployment VALUES ('schema_version', '5')")
+    for table, rows in _SAID.items():
+        ask(database, f"INSERT INTO {table} VALUES {', '.join(rows)}")
+    assert pipeline.migrate().applied == (6,)
+    found = {
+        log: [row for (row,) in ask(database, f"SELECT m::text FROM dwh.dim_{log}_said m ORDER BY 1")]
+        for log in ("route", "user", "vehicle", "stop", "shape")
+    }
+    assert found == {
+        "route": [
+            '(R1,2024-05-01,,f,111111,"Пушкин, ""1""",bus,10.00,"{""a"": [1, 2]}",'
+            '"1969-12-31 23:59:59.999999+00","2024-05-01 00:00:00.000001+00")',
+            '(R2,2024-05-01,,f,11,,"",,,,)',
+            '(R3,2024-05-01,,t,"",,,,,,)',
+        ],
+        "user": ['(U1,2024-05-01,2024-05-02,f,111111,"9999-12-31 23:59:59.999999+00",Riga,en,f,1969-12-31,f)'],
+        "vehicle": ["(V1,2024-05-01,,f,1011,R1,,-80,x,,)"],
+        "stop": ["(S1,2024-05-01,,f,0111,,0.30000000000000004,1e-21,Riga)"],
+        "shape": ['(P1,2024-05-01,,f,1,"[[1, 2.5]]")'],
+    }
 
 
 def test_a_newer_warehouse_is_refused_also_where_text_would_sort_it_first(pipeline, database):

@@ -59,17 +59,40 @@ def test_what_is_missing_is_an_error_and_no_gap_in_the_mart(whole, database, spo
     assert whole.build_route_hourly().rows > 0
 
 
+_INSTANTS = {"active_from", "active_to", "created_at", "commissioned_at", "decommissioned_at"}
+_LOGS = {
+    "route": ["name", "transport_type", "base_fare", "schema_json", "active_from", "active_to"],
+    "user": ["created_at", "city", "lang", "gender", "birthdate", "is_active"],
+    "vehicle": ["route_id", "transport_type", "capacity", "vendor", "commissioned_at", "decommissioned_at"],
+    "stop": ["name", "lat", "lon", "city"],
+}
+
+
+def log_of_version_2(name: str) -> str:
+    """SQL that gives a log the shape it had then."""
+    columns = _LOGS[name]
+    texts = [f"(extract(epoch FROM {c}) * 1000000)::bigint::text" if c in _INSTANTS else f"{c}::text" for c in columns]
+    log = f"dwh.dim_{name}_said"
+    return (
+        f"ALTER TABLE {log} ADD said text[]; UPDATE {log} SET said = CASE WHEN is_mention THEN '{{}}' ELSE ARRAY[{', '.join(texts)}] END;"
+        f"ALTER TABLE {log} ALTER said SET NOT NULL, {', '.join(f'DROP {c}' for c in columns)};"
+        f"ALTER TABLE {log} RENAME {name}_id TO key;"
+        f"ALTER TABLE {log} ALTER stated TYPE int8 USING reverse(rpad(stated::text, 64, '0'))::bit(64)::int8;"
+    )
+
+
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
 def test_a_migration_makes_those_of_days_that_are_loaded(database, lake, zone):
     pipeline = mp.Pipeline(lake=lake, warehouse=database, time_zone=zone, reject_limit=0.5, allow_vanishing=True)
     load(pipeline, *DAYS)
     before = state(database)
     assert before["position hours"]
-    # What version 2 had instead: no such table, and a number of 64 bits for the columns that a run of a log states.
-    numbers = "".join(
-        f"ALTER TABLE dwh.dim_{name}_said ALTER stated TYPE int8 USING reverse(rpad(stated::text, 64, '0'))::bit(64)::int8;"
-        for name in ("route", "user", "vehicle", "stop")
+    # What version 2 had instead: no such table nor shapes, logs of texts, and a number of 64 bits for the columns that a run
+    # states.
+    numbers = "".join(map(log_of_version_2, _LOGS))
+    ask(
+        database,
+        f"{numbers} DROP TABLE {HOURS}, dwh.dim_shape_said; UPDATE dwh.deployment SET value = '2' WHERE name = 'schema_version'",
     )
-    ask(database, f"{numbers} DROP TABLE {HOURS}; UPDATE dwh.deployment SET value = '2' WHERE name = 'schema_version'")
-    assert pipeline.migrate().applied == (3, 4, 5)
+    assert pipeline.migrate().applied == (3, 4, 5, 6)
     assert state(database) == before

@@ -113,14 +113,23 @@ class StageRawOperator(PartitionOperator):
 
 
 class LoadDimensionsOperator(PartitionOperator):
-    """Merge the raw day's snapshots into the dimensions and their history."""
+    """Merge the raw day's snapshots into the dimensions and their history.
+
+    Args:
+        dry_run: Show what would change, and keep nothing of it.
+        **kwargs: Those of `PartitionOperator`.
+    """
 
     reads = ("raw",)
     writes = ("dimensions",)
 
+    def __init__(self, *, dry_run: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.only_report = dry_run
+
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Load the dimensions."""
-        return pipeline.load_dimensions(self.partition(context), progress=self.progress)
+        return pipeline.load_dimensions(self.partition(context), dry_run=self.only_report, progress=self.progress)
 
 
 class LoadFactsOperator(PartitionOperator):

@@ -3,26 +3,30 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::copy_in::CHUNK_BYTES;
-use super::rows::Place;
 use super::wire::{Field, HEADER, put_field};
 use crate::error::{Error, Result};
 
-/// The keys whose history has to be worked out anew, numbered from 0, and what the snapshot says of each.
-#[derive(Default)]
-pub(super) struct Affected {
+/// The keys whose history has to be worked out anew, numbered from 0, and where to find what is said of each.
+pub(crate) struct Affected<P> {
     /// By key, where its statements end in `statements`.
     ends: Vec<u32>,
-    statements: Vec<Place>,
+    statements: Vec<P>,
     /// Rows of number and key.
     chunks: Vec<Bytes>,
     open: BytesMut,
     /// Whether a part of a key is NULL.
-    pub(super) has_null: bool,
+    pub(crate) has_null: bool,
 }
 
-impl Affected {
+impl<P> Default for Affected<P> {
+    fn default() -> Self {
+        Self { ends: Vec::new(), statements: Vec::new(), chunks: Vec::new(), open: BytesMut::new(), has_null: false }
+    }
+}
+
+impl<P: Copy> Affected<P> {
     /// Adds a key.
-    pub(super) fn push(&mut self, key: &[Field<'_>], statements: &[Place]) -> Result<()> {
+    pub(crate) fn push(&mut self, key: &[Field<'_>], statements: &[P]) -> Result<()> {
         let number = i32::try_from(self.ends.len()).map_err(|_| Error::data("the snapshot changes too many keys"))?;
         if self.open.is_empty() && self.chunks.is_empty() {
             self.open.put_slice(HEADER);
@@ -42,12 +46,12 @@ impl Affected {
     }
 
     /// How many keys there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// What the snapshot says of a key.
-    pub(super) fn statements(&self, number: usize) -> &[Place] {
+    /// Where to find what is said of a key.
+    pub(crate) fn statements(&self, number: usize) -> &[P] {
         let end = |number: usize| self.ends.get(number).copied().unwrap_or_default() as usize;
         let start = if number == 0 { 0 } else { end(number - 1) };
         &self.statements[start..end(number)]

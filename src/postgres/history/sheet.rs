@@ -3,21 +3,21 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::client::Session;
-use super::super::copy_in::{copy_bytes, hand_over};
+use super::super::copy_in::{copy_bytes, hand_over, quoted};
 use super::affected::Affected;
-use super::target::{Target, quote};
-use super::wire::{Column, HEADER, Lexicon, columns_bytes, instant_bytes, put_field};
+use super::table::Table;
+use super::wire::{HEADER, columns_bytes, instant_bytes, put_field};
 use crate::error::Result;
-use crate::history::{Columns, Values};
+use crate::history::{Columns, Value, Values};
 
 /// The sheet's table.
-pub(super) const SHEET: &str = "pg_temp.merge_sheet";
+pub(crate) const SHEET: &str = "pg_temp.history_sheet";
 /// The affected keys' table.
-pub(super) const AFFECTED: &str = "pg_temp.merge_affected";
+pub(crate) const AFFECTED: &str = "pg_temp.history_affected";
 
 /// What a row of the sheet asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Op {
+pub(crate) enum Op {
     /// A version that goes.
     Delete = 1,
     /// A version of which only the bounds change, and that is closed then; its values are not sent.
@@ -30,43 +30,64 @@ pub(super) enum Op {
     Insert = 5,
     /// A row of the log that goes.
     Forget = 6,
+    /// A row of the log of which only the end changes; its values are not sent.
+    End = 7,
     /// A row of the log that comes.
-    Say = 7,
+    Say = 8,
+    /// A version that becomes a member that only others know.
+    Infer = 9,
+    /// A stretch of time in which another version answers than before.
+    Changed = 10,
 }
+
+/// How many kinds of rows there are, and one.
+const OPS: usize = 11;
 
 /// One row; what an operation does not need stays empty.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
-    pub(super) op: Op,
-    pub(super) key: i32,
-    pub(super) id: Option<i64>,
-    pub(super) from: Option<i64>,
-    pub(super) to: Option<i64>,
-    pub(super) stated: Option<&'a Columns>,
-    pub(super) values: Option<&'a Values>,
+pub(crate) struct Entry<'a> {
+    pub(crate) op: Op,
+    pub(crate) key: i32,
+    pub(crate) id: Option<i64>,
+    pub(crate) from: Option<i64>,
+    pub(crate) to: Option<i64>,
+    pub(crate) stated: Option<&'a Columns>,
+    pub(crate) values: Option<&'a Values>,
+}
+
+impl Entry<'_> {
+    /// A row that asks for something of a key, and says no more.
+    pub(crate) fn new(op: Op, key: i32) -> Self {
+        Self { op, key, id: None, from: None, to: None, stated: None, values: None }
+    }
 }
 
 /// Rows of the sheet on their way to the server.
 #[derive(Default)]
-pub(super) struct Sheet {
+pub(crate) struct Sheet {
     out: BytesMut,
     columns: usize,
-    counts: [u64; 8],
+    counts: [u64; OPS],
 }
 
 impl Sheet {
     /// A sheet for values over so many columns.
-    pub(super) fn new(columns: usize) -> Self {
+    pub(crate) fn new(columns: usize) -> Self {
         Self { columns, ..Self::default() }
     }
 
     /// How many rows ask for this.
-    pub(super) fn count(&self, op: Op) -> u64 {
+    pub(crate) fn count(&self, op: Op) -> u64 {
         self.counts[op as usize]
     }
 
-    /// Adds a row.
-    pub(super) fn push(&mut self, entry: &Entry<'_>, lexicon: &Lexicon) {
+    /// Whether nothing is asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counts.iter().all(|count| *count == 0)
+    }
+
+    /// Adds a row; `put` appends a value as a field.
+    pub(crate) fn push(&mut self, entry: &Entry<'_>, put: &dyn Fn(&mut BytesMut, usize, &Value)) {
         if self.out.is_empty() {
             self.out.put_slice(HEADER);
         }
@@ -81,14 +102,14 @@ impl Sheet {
         put_field(out, entry.stated.map(columns_bytes).as_deref());
         for index in 0..self.columns {
             match entry.values.and_then(|values| values.get(index)) {
-                Some(value) => lexicon.put(out, index, value),
+                Some(value) => put(out, index, value),
                 None => put_field(out, None),
             }
         }
     }
 
     /// Sends what was pushed and begins anew.
-    pub(super) async fn send(&mut self, session: &Session) -> Result<()> {
+    pub(crate) async fn send(&mut self, session: &Session) -> Result<()> {
         if self.out.is_empty() {
             return Ok(());
         }
@@ -97,26 +118,27 @@ impl Sheet {
     }
 }
 
-/// Makes sheet and affected keys, for this transaction.
-pub(super) async fn create(session: &Session, target: &Target) -> Result<()> {
-    let columns = |columns: &[Column], letter: char| {
-        columns.iter().enumerate().map(|(i, c)| format!(", {letter}{i} {}", c.sql_type)).collect::<String>()
+/// Makes sheet and affected keys for this transaction, and sends the keys.
+pub(crate) async fn create<P: Copy>(session: &Session, table: &Table, affected: &mut Affected<P>) -> Result<()> {
+    let list = |types: &mut dyn Iterator<Item = &String>, letter: char| {
+        types.enumerate().map(|(i, sql_type)| format!(", {letter}{i} {sql_type}")).collect::<String>()
     };
     session
         .run(&format!(
-            "CREATE TEMP TABLE merge_sheet (op int2, kid int4, id int8, at_from timestamptz, at_to timestamptz, \
+            "CREATE TEMP TABLE history_sheet (op int2, kid int4, id int8, at_from timestamptz, at_to timestamptz, \
                stated bit varying{}) ON COMMIT DROP; \
-             CREATE TEMP TABLE merge_affected (kid int4{}) ON COMMIT DROP",
-            columns(&target.attributes, 'a'),
-            columns(&target.keys, 'k'),
+             CREATE TEMP TABLE history_affected (kid int4{}) ON COMMIT DROP",
+            list(&mut table.items.iter().map(|item| &item.sheet_type), 'a'),
+            list(&mut table.keys.iter().map(|key| &key.sql_type), 'k'),
         ))
-        .await
-}
-
-/// Sends the affected keys.
-pub(super) async fn send_affected(session: &Session, affected: &mut Affected) -> Result<()> {
+        .await?;
     send(session, AFFECTED, affected.take_chunks()).await?;
     session.run(&format!("ANALYZE {AFFECTED}")).await
+}
+
+/// Discards both, for another table of the same transaction.
+pub(crate) async fn discard(session: &Session) -> Result<()> {
+    session.run(&format!("DROP TABLE IF EXISTS {SHEET}, {AFFECTED}")).await
 }
 
 async fn send(session: &Session, table: &str, chunks: Vec<Bytes>) -> Result<()> {
@@ -128,8 +150,8 @@ async fn send(session: &Session, table: &str, chunks: Vec<Bytes>) -> Result<()> 
 }
 
 /// A query over the affected keys `a` and the rows `m` of a table that are theirs. Records compare NULL as equal.
-pub(super) fn of_affected(target: &Target, has_null: bool, select: &str, table: &str) -> String {
-    let keys = target.keys.iter().map(|key| quote(&key.name)).enumerate();
+pub(crate) fn of_affected(owner: &Table, has_null: bool, select: &str, table: &str) -> String {
+    let keys = owner.keys.iter().map(|key| quoted(&key.name)).enumerate();
     let pairs: Vec<String> = keys.clone().map(|(i, key)| format!("m.{key} = a.k{i}")).collect();
     let plain = format!("SELECT {select} FROM {AFFECTED} a JOIN {table} m ON {}", pairs.join(" AND "));
     if !has_null {

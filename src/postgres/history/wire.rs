@@ -15,14 +15,14 @@ use crate::error::{Error, Result};
 use crate::history::{Columns, Value, Values};
 
 /// Signature, flags and the length of the header's extension.
-pub(super) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// A field as it stands on the wire; `None` is NULL.
-pub(super) type Field<'a> = Option<&'a [u8]>;
+pub(crate) type Field<'a> = Option<&'a [u8]>;
 
 /// The fields of one row that begins here, and the bytes it takes; `None` while the row is incomplete. The trailer of a
 /// stream is a row without fields.
-pub(super) fn split<'a>(bytes: &'a [u8], fields: &mut Vec<Field<'a>>) -> Option<usize> {
+pub(crate) fn split<'a>(bytes: &'a [u8], fields: &mut Vec<Field<'a>>) -> Option<usize> {
     fields.clear();
     let count = i16::from_be_bytes(*bytes.first_chunk()?);
     let mut at = 2;
@@ -41,7 +41,7 @@ pub(super) fn split<'a>(bytes: &'a [u8], fields: &mut Vec<Field<'a>>) -> Option<
 }
 
 /// Appends one field.
-pub(super) fn put_field(out: &mut BytesMut, field: Field<'_>) {
+pub(crate) fn put_field(out: &mut BytesMut, field: Field<'_>) {
     match field {
         None => out.put_i32(-1),
         Some(bytes) => {
@@ -52,12 +52,12 @@ pub(super) fn put_field(out: &mut BytesMut, field: Field<'_>) {
 }
 
 /// An instant, in microseconds since 1970, as a timestamptz.
-pub(super) fn instant_bytes(micros: i64) -> [u8; 8] {
+pub(crate) fn instant_bytes(micros: i64) -> [u8; 8] {
     (micros.saturating_sub(EPOCH_MICROS)).to_be_bytes()
 }
 
 /// The instant that a timestamptz holds.
-pub(super) fn instant(field: Field<'_>) -> Result<Option<i64>> {
+pub(crate) fn instant(field: Field<'_>) -> Result<Option<i64>> {
     let Some(bytes) = field else { return Ok(None) };
     match integer(Some(bytes))? {
         Some(i64::MAX | i64::MIN) => {
@@ -68,13 +68,13 @@ pub(super) fn instant(field: Field<'_>) -> Result<Option<i64>> {
 }
 
 /// An eight-byte integer.
-pub(super) fn integer(field: Field<'_>) -> Result<Option<i64>> {
+pub(crate) fn integer(field: Field<'_>) -> Result<Option<i64>> {
     let bytes = field.map(|bytes| bytes.try_into().map(i64::from_be_bytes)).transpose();
     bytes.map_err(|_| Error::internal("a field of eight bytes was expected"))
 }
 
 /// A set of columns as bits: how many there are, and then eight a byte, the first one highest.
-pub(super) fn columns_bytes(columns: &Columns) -> Vec<u8> {
+pub(crate) fn columns_bytes(columns: &Columns) -> Vec<u8> {
     let digits = columns.digits();
     let mut bytes = (digits as i32).to_be_bytes().to_vec();
     let byte = |place: usize| (columns.word(place / 8) >> (place % 8 * 8)) as u8;
@@ -83,7 +83,7 @@ pub(super) fn columns_bytes(columns: &Columns) -> Vec<u8> {
 }
 
 /// The set of columns that bits stand for.
-pub(super) fn columns(field: Field<'_>) -> Result<Columns> {
+pub(crate) fn columns(field: Field<'_>) -> Result<Columns> {
     let bits = field.and_then(|bytes| bytes.get(size_of::<i32>()..));
     let bits = bits.ok_or_else(|| Error::data("a row of the log does not tell which columns it states"))?;
     Ok(Columns::of_words(bits.chunks(8).map(|chunk| {
@@ -93,21 +93,21 @@ pub(super) fn columns(field: Field<'_>) -> Result<Columns> {
 }
 
 /// A set of columns as SQL takes it.
-pub(super) fn columns_literal(columns: &Columns) -> String {
+pub(crate) fn columns_literal(columns: &Columns) -> String {
     format!("B'{columns}'")
 }
 
 /// One column: its type, which decides when two values are equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Column {
-    pub(super) name: String,
-    pub(super) kind: PgType,
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) kind: PgType,
     /// As `format_type` prints it.
-    pub(super) sql_type: String,
+    pub(crate) sql_type: String,
 }
 
 /// The canonical bytes of a value: equal bytes are an equal value.
-pub(super) fn canonical(kind: PgType, bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn canonical(kind: PgType, bytes: &[u8]) -> Cow<'_, [u8]> {
     match kind {
         PgType::Bpchar => {
             let end = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
@@ -125,7 +125,7 @@ pub(super) fn canonical(kind: PgType, bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Whether values of a type can be told apart by their canonical bytes: an interval of a month may equal one of 30 days.
-pub(super) fn can_compare(kind: PgType) -> bool {
+pub(crate) fn can_compare(kind: PgType) -> bool {
     match kind {
         PgType::Interval | PgType::Char | PgType::AsText => false,
         PgType::Array(_) => kind == PgType::TEXT_ARRAY || kind == PgType::INT8_ARRAY,
@@ -134,7 +134,7 @@ pub(super) fn can_compare(kind: PgType) -> bool {
 }
 
 /// Whether equal values of a column always are the same bytes in the table.
-pub(super) fn is_spelled_one_way(column: &Column) -> bool {
+pub(crate) fn is_spelled_one_way(column: &Column) -> bool {
     match column.kind {
         PgType::Float4 | PgType::Float8 | PgType::Numeric | PgType::Json | PgType::Jsonb => false,
         // With a length the server pads all to it.
@@ -174,7 +174,7 @@ fn json<'a>(text: &'a [u8], version: &'static [u8]) -> Cow<'a, [u8]> {
 }
 
 /// Appends the canonical form of a row's part, such that different parts never look the same.
-pub(super) fn put_canonical(out: &mut Vec<u8>, column: &Column, field: Field<'_>) {
+pub(crate) fn put_canonical(out: &mut Vec<u8>, column: &Column, field: Field<'_>) {
     let Some(bytes) = field else { return out.extend_from_slice(&u32::MAX.to_le_bytes()) };
     let mut put = |bytes: &[u8]| {
         out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
@@ -192,18 +192,18 @@ pub(super) fn put_canonical(out: &mut Vec<u8>, column: &Column, field: Field<'_>
 /// Values of one key as text of the history room: a letter for each canonical byte. It remembers the bytes themselves
 /// where they differ, so that what is written is what was said.
 #[derive(Debug, Default)]
-pub(super) struct Lexicon {
+pub(crate) struct Lexicon {
     spelled: HashMap<(usize, Box<str>), Vec<u8>>,
 }
 
 impl Lexicon {
     /// Forgets the values of the key before.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.spelled.clear();
     }
 
     /// The text of a field.
-    pub(super) fn value(&mut self, index: usize, column: &Column, field: Field<'_>) -> Value {
+    pub(crate) fn value(&mut self, index: usize, column: &Column, field: Field<'_>) -> Value {
         let bytes = field?;
         let plain = canonical(column.kind, bytes);
         let text: Box<str> = match std::str::from_utf8(&plain) {
@@ -217,13 +217,13 @@ impl Lexicon {
     }
 
     /// The texts of fields over all columns.
-    pub(super) fn values(&mut self, columns: &[Column], fields: &[Field<'_>]) -> Values {
+    pub(crate) fn values(&mut self, columns: &[Column], fields: &[Field<'_>]) -> Values {
         let each = columns.iter().zip(fields).enumerate();
         each.map(|(index, (column, field))| self.value(index, column, *field)).collect()
     }
 
     /// Appends a value as a field.
-    pub(super) fn put(&self, out: &mut BytesMut, index: usize, value: &Value) {
+    pub(crate) fn put(&self, out: &mut BytesMut, index: usize, value: &Value) {
         let Some(text) = value else { return put_field(out, None) };
         let spelled = (!self.spelled.is_empty()).then(|| self.spelled.get(&(index, text.clone()))).flatten();
         match spelled {
