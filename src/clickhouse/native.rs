@@ -9,6 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, String
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int32Type, TimestampMicrosecondType};
 
+use super::optional::{Optional, Values};
 use super::rows::{Digest, varint};
 use super::sip;
 use crate::error::{Error, Result};
@@ -28,18 +29,24 @@ pub(super) const COLUMNS: [(&str, &str); 10] = [
 ];
 
 /// The server's hash of one row, as SQL that old and current servers compute alike; [`Positions::digest`] is its twin.
-pub(super) const ROW_HASH: &str = "cityHash64(event_us, toUInt32(event_ts), sipHash64(vehicle_id), sipHash64(route_id), \
-     lat, lon, ifNull(speed, toFloat64(0)), ifNull(heading, toFloat64(0)), ifNull(provider_us, toInt64(0)), \
-     toUInt64(isNull(speed) + isNull(heading) * 2 + isNull(provider_us) * 4))";
+pub(super) fn row_hash(optional: &[Optional]) -> String {
+    let more: Vec<String> = optional.iter().map(|column| format!(", {}", column.hash_sql())).collect();
+    format!(
+        "cityHash64(event_us, toUInt32(event_ts), sipHash64(vehicle_id), sipHash64(route_id), lat, lon, \
+         ifNull(speed, toFloat64(0)), ifNull(heading, toFloat64(0)), ifNull(provider_us, toInt64(0)), \
+         toUInt64(isNull(speed) + isNull(heading) * 2 + isNull(provider_us) * 4){})",
+        more.concat()
+    )
+}
 
 /// The texts of one dictionary, ready to be written and hashed.
 #[derive(Default)]
-struct Texts {
+pub(super) struct Texts {
     values: Option<ArrayRef>,
     bytes: Vec<u8>,
     /// Where each text, with its length before it, ends.
     ends: Vec<usize>,
-    hashes: Vec<u64>,
+    pub(super) hashes: Vec<u64>,
 }
 
 impl Texts {
@@ -69,7 +76,12 @@ impl Texts {
         self.hashes.push(sip::hash64(text.as_bytes()));
     }
 
-    fn bytes_of(&self, at: usize) -> &[u8] {
+    /// Whether a place is that of NULL.
+    pub(super) fn is_null(&self, at: usize) -> bool {
+        at + 1 == self.ends.len()
+    }
+
+    pub(super) fn bytes_of(&self, at: usize) -> &[u8] {
         let start = if at == 0 { 0 } else { self.ends[at - 1] };
         &self.bytes[start..self.ends[at]]
     }
@@ -80,6 +92,7 @@ pub(super) struct Positions {
     day: u16,
     vehicles: Texts,
     routes: Texts,
+    optional: Vec<(Optional, Texts)>,
 }
 
 /// The columns of a batch of cleaned positions.
@@ -92,12 +105,14 @@ struct Columns<'a> {
     speed: &'a PrimitiveArray<Float64Type>,
     heading: &'a PrimitiveArray<Float64Type>,
     provider: &'a PrimitiveArray<TimestampMicrosecondType>,
+    optional: Vec<Values>,
 }
 
 impl Positions {
-    /// For a raw day, in days since 1970.
-    pub(super) fn new(day: u16) -> Self {
-        Self { day, vehicles: Texts::default(), routes: Texts::default() }
+    /// For a raw day, in days since 1970, of which some file has these optional columns.
+    pub(super) fn new(day: u16, optional: &[Optional]) -> Self {
+        let optional = optional.iter().map(|column| (*column, Texts::default())).collect();
+        Self { day, vehicles: Texts::default(), routes: Texts::default(), optional }
     }
 
     /// Appends one block.
@@ -115,9 +130,10 @@ impl Positions {
             speed: primitive(batch, "speed")?,
             heading: primitive(batch, "heading")?,
             provider: primitive(batch, "provider_ts")?,
+            optional: self.optional.iter_mut().map(|(c, texts)| c.values(batch, texts)).collect::<Result<_>>()?,
         };
         out.reserve(rows * 96 + 512);
-        varint(COLUMNS.len(), out);
+        varint(COLUMNS.len() + self.optional.len(), out);
         varint(rows, out);
         let mut seconds = Vec::with_capacity(rows);
         for &micros in columns.event.values() {
@@ -126,10 +142,7 @@ impl Positions {
             seconds.push(second);
         }
         for (name, sql) in COLUMNS {
-            for text in [name, sql] {
-                varint(text.len(), out);
-                out.extend_from_slice(text.as_bytes());
-            }
+            head(name, sql, out);
             match name {
                 "dt" => (0..rows).for_each(|_| out.extend_from_slice(&self.day.to_le_bytes())),
                 "event_ts" => seconds.iter().for_each(|second| out.extend_from_slice(&second.to_le_bytes())),
@@ -142,6 +155,10 @@ impl Positions {
                 "heading" => nullable(columns.heading, out, f64::to_le_bytes),
                 _ => nullable(columns.provider, out, i64::to_le_bytes),
             }
+        }
+        for ((column, texts), values) in self.optional.iter().zip(&columns.optional) {
+            head(column.name, column.sql_type(), out);
+            values.write(texts, out);
         }
         Ok(Digest { rows: rows as u64, sum: self.digest(&columns, &seconds) })
     }
@@ -172,9 +189,20 @@ impl Positions {
             ] {
                 hash = join(hash, int_hash(word));
             }
+            for ((_, texts), values) in self.optional.iter().zip(&columns.optional) {
+                hash = values.words(texts, row).into_iter().fold(hash, |hash, word| join(hash, int_hash(word)));
+            }
             sum = sum.wrapping_add(hash);
         }
         sum
+    }
+}
+
+/// The name and type that stand before a column.
+fn head(name: &str, sql_type: &str, out: &mut Vec<u8>) {
+    for text in [name, sql_type] {
+        varint(text.len(), out);
+        out.extend_from_slice(text.as_bytes());
     }
 }
 
@@ -207,7 +235,7 @@ fn primitive<'a, T: ArrowPrimitiveType>(batch: &'a RecordBatch, name: &str) -> R
 }
 
 /// The place of each row's text; NULL has the place after the dictionary's own.
-fn codes(batch: &RecordBatch, name: &str, texts: &mut Texts) -> Result<Vec<usize>> {
+pub(super) fn codes(batch: &RecordBatch, name: &str, texts: &mut Texts) -> Result<Vec<usize>> {
     let array = column(batch, name)?
         .as_dictionary_opt::<Int32Type>()
         .ok_or_else(|| Error::internal(format!("column {name} of the positions has no codes")))?;
@@ -228,7 +256,7 @@ fn nullable<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, out: &mut Vec<u8>,
     words(array, out, bytes);
 }
 
-fn mask(nulls: &NullBuffer, out: &mut Vec<u8>) {
+pub(super) fn mask(nulls: &NullBuffer, out: &mut Vec<u8>) {
     out.extend(nulls.iter().map(|is_valid| u8::from(!is_valid)));
 }
 

@@ -3,7 +3,7 @@
 //! Which files a day came from stands in a table of its own, written after the swap: a crash between the two makes the
 //! next load of the day do its work again, which changes nothing a reader sees.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use chrono::{NaiveDate, Utc};
@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 
 use super::client::Mart;
 use super::load::Shadow;
-use super::native::{COLUMNS, Positions, ROW_HASH};
+use super::native::{COLUMNS, Positions, row_hash};
+use super::optional::{OPTIONAL, Optional, SHOWN, stated};
 use super::rows::{Digest, varint};
 use super::schema::statements;
 use crate::control::{Cancel, Progress};
@@ -36,8 +37,6 @@ pub struct TelemetryLoad {
     pub dt: NaiveDate,
     /// What each file brings.
     pub lines: Vec<Line>,
-    /// Its cleaned positions.
-    pub rows: Arc<dyn Rows>,
     /// Of the settings that change what a file gives.
     pub fingerprint: String,
     /// The run.
@@ -46,27 +45,131 @@ pub struct TelemetryLoad {
     pub inserts: usize,
 }
 
+impl TelemetryLoad {
+    /// How many rows the files bring.
+    fn rows(&self) -> u64 {
+        self.lines.iter().map(|line| line.rows_loaded).sum()
+    }
+}
+
+/// The rows of a day on their way into several inserts.
+#[derive(Clone)]
+struct Feed {
+    rows: Arc<dyn Rows>,
+    queue: Arc<Queue>,
+    /// Days since 1970.
+    day: u16,
+    optional: Vec<Optional>,
+}
+
+/// One raw day on its way: filled aside and verified, then swapped in.
+pub struct TelemetryDay {
+    mart: Mart,
+    load: TelemetryLoad,
+    /// The table that holds it until then.
+    shadow: Mutex<Option<String>>,
+}
+
+impl TelemetryDay {
+    /// A day of which nothing is sent yet.
+    pub fn new(mart: Mart, load: TelemetryLoad) -> Self {
+        Self { mart, load, shadow: Mutex::default() }
+    }
+
+    /// Sends its cleaned positions to a table of their own, and verifies that they arrived.
+    pub async fn fill(&self, rows: Arc<dyn Rows>, cancel: &Cancel, progress: &Progress) -> Result<()> {
+        if self.load.rows() == 0 {
+            return Ok(());
+        }
+        let shadow = Shadow::create(&self.mart, TELEMETRY_TABLE).await?;
+        let filled = self.mart.fill_telemetry(&shadow.name, &self.load, rows, cancel, progress).await;
+        if filled.is_err() {
+            shadow.remove().await;
+            return filled;
+        }
+        *self.shadow.lock().unwrap_or_else(PoisonError::into_inner) = Some(shadow.keep());
+        Ok(())
+    }
+
+    /// Makes it the whole content of its partition, atomically, and notes what it was loaded from; without rows the
+    /// partition goes. The number of rows.
+    pub async fn swap(&self) -> Result<u64> {
+        let dt = self.load.dt;
+        let shadow = self.shadow.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let how = shadow.map_or_else(
+            || format!("DROP PARTITION '{dt}'"),
+            |shadow| format!("REPLACE PARTITION '{dt}' FROM {shadow}"),
+        );
+        self.mart.execute(&format!("ALTER TABLE {TELEMETRY_TABLE} {how}")).await?;
+        self.mart.note_load(&self.load).await?;
+        Ok(self.load.rows())
+    }
+
+    /// Drops the table of its own now. A failure is no failure of the load: it is an orphan then.
+    pub async fn end(&self) {
+        if let Some(sql) = self.leave_behind() {
+            let _ = self.mart.execute(&sql).await;
+        }
+    }
+
+    fn leave_behind(&self) -> Option<String> {
+        let shadow = self.shadow.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(format!("DROP TABLE IF EXISTS {shadow}"))
+    }
+}
+
+impl Drop for TelemetryDay {
+    fn drop(&mut self) {
+        if let Some(sql) = self.leave_behind() {
+            self.mart.leave(sql);
+        }
+    }
+}
+
 impl Mart {
     /// Creates the telemetry tables where they are missing.
     pub async fn apply_telemetry_schema(&self) -> Result<()> {
         for statement in statements(TELEMETRY_DDL) {
             self.execute(&statement).await?;
         }
+        let lacking = self.lacking_columns().await?;
+        if !lacking.is_empty() {
+            let added = self.execute(&format!("ALTER TABLE {TELEMETRY_TABLE} {}", lacking.join(", "))).await;
+            // Another run may have added them meanwhile.
+            if added.is_err() && !self.lacking_columns().await?.is_empty() {
+                added?;
+            }
+        }
+        super::load::drop_orphans(self, TELEMETRY_TABLE).await
+    }
+
+    /// What adds the columns of later versions that the table lacks.
+    async fn lacking_columns(&self) -> Result<Vec<String>> {
         let sql = format!(
             "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = '{TELEMETRY_TABLE}'"
         );
         let found = self.rows(&sql).await?;
-        for (name, sql_type) in COLUMNS {
-            if !found.iter().any(|row| row.iter().map(String::as_str).eq([name, sql_type])) {
-                return Err(Error::schema(format!(
-                    "table {TELEMETRY_TABLE} in ClickHouse has no column {name} of type {sql_type}; rename the table \
-                     (it stays readable) and run again"
-                ))
-                .with("table", TELEMETRY_TABLE)
-                .with("column", name));
+        let type_of =
+            |name: &str| found.iter().find(|row| row.first().is_some_and(|n| n == name)).and_then(|row| row.get(1));
+        let mut lacking = Vec::new();
+        let later = OPTIONAL.map(|column| (column.name, column.sql_type()));
+        for (name, sql_type) in COLUMNS.into_iter().chain(later) {
+            match type_of(name) {
+                Some(found) if found == sql_type => {}
+                None if later.contains(&(name, sql_type)) => lacking.push(format!("ADD COLUMN {name} {sql_type}")),
+                Some(_) | None => {
+                    return Err(Error::schema(format!(
+                        "table {TELEMETRY_TABLE} in ClickHouse has no column {name} of type {sql_type}; rename the table \
+                         (it stays readable) and run again"
+                    ))
+                    .with("table", TELEMETRY_TABLE)
+                    .with("column", name));
+                }
             }
         }
-        super::load::drop_orphans(self, TELEMETRY_TABLE).await
+        let shown = SHOWN.into_iter().filter(|(name, _)| type_of(name).is_none());
+        lacking.extend(shown.map(|(name, shows)| format!("ADD COLUMN {name} {shows}")));
+        Ok(lacking)
     }
 
     /// What a day was loaded from, under the same settings; `None` when the table does not hold just that.
@@ -94,43 +197,37 @@ impl Mart {
             });
         }
         let expected: u64 = lines.iter().map(|line| line.rows_loaded).sum();
-        let found = self.count(TELEMETRY_TABLE, dt).await?;
+        let found = self.telemetry_rows(dt).await?;
         Ok((found == expected).then_some(lines))
     }
 
-    /// Makes a raw day's rows the whole content of its partition, atomically; without rows the partition goes.
-    pub async fn replace_telemetry(&self, load: TelemetryLoad, cancel: &Cancel, progress: &Progress) -> Result<u64> {
-        let dt = load.dt;
-        let expected: u64 = load.lines.iter().map(|line| line.rows_loaded).sum();
-        if expected == 0 {
-            self.execute(&format!("ALTER TABLE {TELEMETRY_TABLE} DROP PARTITION '{dt}'")).await?;
-        } else {
-            let shadow = Shadow::create(self, TELEMETRY_TABLE).await?;
-            let swapped = self.fill_telemetry(&shadow.name, &load, expected, cancel, progress).await;
-            shadow.remove().await;
-            swapped?;
-        }
-        self.note_load(&load).await?;
-        Ok(expected)
+    /// How many rows the table holds of a raw day.
+    pub async fn telemetry_rows(&self, dt: NaiveDate) -> Result<u64> {
+        let answer = self.rows(&format!("SELECT count() FROM {TELEMETRY_TABLE} WHERE dt = toDate('{dt}')")).await?;
+        answer.first().and_then(|row| row.first()).and_then(|cell| cell.parse().ok()).ok_or_else(|| {
+            Error::database("ClickHouse's answer to a count cannot be read").with("table", TELEMETRY_TABLE)
+        })
     }
 
     async fn fill_telemetry(
         &self,
         shadow: &str,
         load: &TelemetryLoad,
-        expected: u64,
+        rows: Arc<dyn Rows>,
         cancel: &Cancel,
         progress: &Progress,
     ) -> Result<()> {
-        let dt = load.dt;
+        let (dt, expected) = (load.dt, load.rows());
         let days = (dt - NaiveDate::default()).num_days();
         let day = u16::try_from(days).map_err(|e| Error::data(format!("{dt} lies outside 1970 to 2149")).because(e))?;
-        let queue = Arc::new(Queue::new(load.rows.units()));
-        let inserts = load.inserts.clamp(1, load.rows.units().max(1));
-        let loads = (0..inserts).map(|_| self.insert_units(shadow, day, load, &queue, cancel, progress));
+        let optional = stated(&*rows);
+        let queue = Arc::new(Queue::new(rows.units()));
+        let inserts = load.inserts.clamp(1, rows.units().max(1));
+        let feed = Feed { rows, queue, day, optional: optional.clone() };
+        let loads = (0..inserts).map(|_| self.insert_units(shadow, &feed, cancel, progress));
         let sent = futures::future::try_join_all(loads).await?;
         let sent = sent.into_iter().fold(Digest::default(), Digest::plus);
-        let found = self.telemetry_digest(shadow, dt).await?;
+        let found = self.telemetry_digest(shadow, dt, &optional).await?;
         if sent.rows != expected || found != sent {
             return Err(Error::database(format!(
                 "ClickHouse stored {} rows with checksum {:016x} for {dt}, {} rows with {:016x} were sent and {expected} \
@@ -140,29 +237,18 @@ impl Mart {
             .with("table", TELEMETRY_TABLE)
             .with("dt", dt));
         }
-        cancel.check()?;
-        self.execute(&format!("ALTER TABLE {TELEMETRY_TABLE} REPLACE PARTITION '{dt}' FROM {shadow}")).await
+        cancel.check()
     }
 
     /// Takes units until there are none, with an INSERT for every so many rows.
-    async fn insert_units(
-        &self,
-        shadow: &str,
-        day: u16,
-        load: &TelemetryLoad,
-        queue: &Arc<Queue>,
-        cancel: &Cancel,
-        progress: &Progress,
-    ) -> Result<Digest> {
-        let names: Vec<_> = COLUMNS.iter().map(|c| c.0).collect();
+    async fn insert_units(&self, shadow: &str, feed: &Feed, cancel: &Cancel, progress: &Progress) -> Result<Digest> {
+        let names: Vec<_> = COLUMNS.iter().map(|c| c.0).chain(feed.optional.iter().map(|c| c.name)).collect();
         let into = format!("{shadow} ({})", names.join(", "));
         let mut total = Digest::default();
-        while !queue.is_empty() {
+        while !feed.queue.is_empty() {
             let (sender, receiver) = mpsc::channel::<Bytes>(BLOCKS_WAITING);
-            let (rows, queue) = (Arc::clone(&load.rows), Arc::clone(queue));
-            let (cancel, progress) = (cancel.clone(), progress.clone());
-            let producer =
-                tokio::task::spawn_blocking(move || encode_units(&*rows, &queue, day, &sender, &cancel, &progress));
+            let (feed, cancel, progress) = (feed.clone(), cancel.clone(), progress.clone());
+            let producer = tokio::task::spawn_blocking(move || encode_units(&feed, &sender, &cancel, &progress));
             let sent = self.insert_stream(&into, "Native", receiver).await;
             let made = producer.await.map_err(|e| Error::internal("a loading thread ended early").because(e))?;
             // Where the insert broke, the server's reason is the one that tells.
@@ -172,17 +258,9 @@ impl Mart {
         Ok(total)
     }
 
-    async fn count(&self, table: &str, dt: NaiveDate) -> Result<u64> {
-        let answer = self.rows(&format!("SELECT count() FROM {table} WHERE dt = toDate('{dt}')")).await?;
-        answer
-            .first()
-            .and_then(|row| row.first())
-            .and_then(|cell| cell.parse().ok())
-            .ok_or_else(|| Error::database("ClickHouse's answer to a count cannot be read").with("table", table))
-    }
-
-    async fn telemetry_digest(&self, table: &str, dt: NaiveDate) -> Result<Digest> {
-        let sql = format!("SELECT count(), sum({ROW_HASH}) FROM {table} WHERE dt = toDate('{dt}')");
+    async fn telemetry_digest(&self, table: &str, dt: NaiveDate, optional: &[Optional]) -> Result<Digest> {
+        let hash = row_hash(optional);
+        let sql = format!("SELECT count(), sum({hash}) FROM {table} WHERE dt = toDate('{dt}')");
         let answer = self.rows(&sql).await?;
         let number = |at: usize| answer.first().and_then(|row| row.get(at)).and_then(|cell| cell.parse().ok());
         let (Some(rows), Some(sum)) = (number(0), number(1)) else {
@@ -221,19 +299,12 @@ impl Mart {
 }
 
 /// Encodes the units that the queue gives out, up to the rows of one INSERT.
-fn encode_units(
-    rows: &dyn Rows,
-    queue: &Queue,
-    day: u16,
-    sender: &mpsc::Sender<Bytes>,
-    cancel: &Cancel,
-    progress: &Progress,
-) -> Result<Digest> {
-    let mut positions = Positions::new(day);
+fn encode_units(feed: &Feed, sender: &mpsc::Sender<Bytes>, cancel: &Cancel, progress: &Progress) -> Result<Digest> {
+    let mut positions = Positions::new(feed.day, &feed.optional);
     let mut total = Digest::default();
     while total.rows < INSERT_ROWS {
-        let Some(unit) = queue.take() else { break };
-        rows.read(unit, &mut |batch, _| {
+        let Some(unit) = feed.queue.take() else { break };
+        feed.rows.read(unit, &mut |batch, _| {
             cancel.check()?;
             let mut block = Vec::new();
             let digest = positions.encode(&batch, &mut block)?;

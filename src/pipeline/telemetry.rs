@@ -9,13 +9,13 @@ use super::Pipeline;
 use super::day::Day;
 use super::input::{Audience, KeptRows};
 use super::report::{Report, TableReport};
-use crate::clickhouse::{TELEMETRY_TABLE, TelemetryLoad};
+use crate::clickhouse::{TELEMETRY_TABLE, TelemetryDay, TelemetryLoad};
 use crate::error::Result;
 use crate::load::fingerprint;
 use crate::model::Dataset;
 
 /// Changes with what this step makes of a file.
-const RULES: &str = "1";
+const RULES: &str = "2";
 
 impl Pipeline {
     /// Replaces what a raw day holds of telemetry in ClickHouse. Unchanged files are not loaded again. Neither the
@@ -39,15 +39,14 @@ impl Pipeline {
         let mut table = TableReport::of(&lines);
         judged.describe(&mut table);
         self.progress.begin("load telemetry", table.rows_loaded);
-        let load = TelemetryLoad {
-            dt,
-            lines,
-            rows: Arc::new(KeptRows::new(judged, Audience::Warehouse)),
-            fingerprint,
-            run_id: self.run_id.clone(),
-            inserts: self.settings.connections,
-        };
-        table.rows_written = mart.replace_telemetry(load, &self.cancel, &self.progress).await?;
+        let load =
+            TelemetryLoad { dt, lines, fingerprint, run_id: self.run_id.clone(), inserts: self.settings.connections };
+        let whole = TelemetryDay::new(mart, load);
+        let rows = Arc::new(KeptRows::new(judged, Audience::Warehouse));
+        whole.fill(rows, &self.cancel, &self.progress).await?;
+        let written = whole.swap().await;
+        whole.end().await;
+        table.rows_written = written?;
         report.table(TELEMETRY_TABLE, table);
         report.unchanged = false;
         Ok(report.took(started))

@@ -128,6 +128,64 @@ def test_a_day_is_loaded_clean_and_exactly(pipeline):
     assert one(pipeline, "SELECT toString(max(provider_ts)) FROM vehicle_position") == "2024-05-01 08:19:59"
 
 
+OPTIONAL = {
+    "trip_id": pa.array(["T1", None, ""]),
+    "start_date": pa.array([19844, None, -1], pa.int32()).cast(pa.date32()),
+    "direction_id": pa.array([1, None, -7], pa.int32()),
+    "stop_id": pa.array([None, "S1", "Ä"]),
+    "current_stop_sequence": pa.array([4, 5, None], pa.int32()),
+    "current_status": ["STOPPED_AT", None, "IN_TRANSIT_TO"],
+    "occupancy_status": pa.array([None, None, None], pa.string()),
+    "odometer_m": pa.array([1234.5, None, -0.0]),
+    "vehicle_label": ["Bus 1", "Bus 1", None],
+    "received_at": pa.array([1714550400123456, None, -1], pa.timestamp("us", "UTC")),
+}
+SHOWN = (
+    "SELECT trip_id, start_day, direction_id, stop_id, current_stop_sequence, current_status, occupancy_status, odometer_m, "
+    "vehicle_label, received_us FROM vehicle_position ORDER BY event_us"
+)
+
+
+def test_the_columns_that_only_feeds_bring_reach_the_table_beside_files_without_them(pipeline):
+    rows = positions(3)
+    for name, values in OPTIONAL.items():
+        rows = rows.append_column(name, pa.array(values) if isinstance(values, list) else values)
+    put(pipeline, rows, "vehicle_positions/a.parquet")
+    put(pipeline, positions(2, 10), "vehicle_positions/b.parquet")
+    pipeline.load_telemetry(DAY)
+    found = [tuple(row.values()) for row in pipeline.mart.query(SHOWN).to_pylist()]
+    assert found == [
+        ("T1", 19844, 1, None, 4, "STOPPED_AT", None, 1234.5, "Bus 1", 1714550400123456),
+        (None, None, None, "S1", 5, None, None, None, "Bus 1", None),
+        ("", -1, -7, "Ä", None, "IN_TRANSIT_TO", None, -0.0, None, -1),
+        (None,) * 10,
+        (None,) * 10,
+    ]
+    shown = "SELECT toString(start_date), toString(received_ts) FROM vehicle_position WHERE trip_id = 'T1'"
+    assert [tuple(row.values()) for row in pipeline.mart.query(shown).to_pylist()] == [
+        ("2024-05-01", "2024-05-01 08:00:00")
+    ]
+
+
+def test_a_table_of_an_earlier_release_gains_the_columns_of_feeds_and_keeps_its_rows(pipeline):
+    drop(
+        pipeline,
+        "CREATE TABLE vehicle_position (dt Date, event_ts DateTime('UTC'), event_us Int64, vehicle_id String, route_id String, "
+        "lat Float64, lon Float64, speed Nullable(Float64), heading Nullable(Float64), provider_us Nullable(Int64), "
+        "provider_ts Nullable(DateTime('UTC')) ALIAS toDateTime(intDiv(provider_us, 1000000), 'UTC')) "
+        "ENGINE = MergeTree PARTITION BY dt ORDER BY (vehicle_id, event_ts)",
+    )
+    drop(pipeline, "INSERT INTO vehicle_position (dt, event_us, vehicle_id) VALUES ('2024-04-30', 0, 'old')")
+    rows = positions(3).append_column("trip_id", pa.array(["T1", "T2", None]))
+    put(pipeline, rows)
+    assert pipeline.load_telemetry(DAY).rows == 3
+    trips = pipeline.mart.query("SELECT vehicle_id, trip_id FROM vehicle_position ORDER BY dt, event_us").to_pylist()
+    assert [tuple(row.values()) for row in trips] == [("old", None), ("V0", "T1"), ("V1", "T2"), ("V2", None)]
+    columns = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'vehicle_position'"
+    names = {row["name"] for row in pipeline.mart.query(columns).to_pylist()}
+    assert {"received_us", "received_ts", "start_day", "start_date"} <= names
+
+
 def test_an_unchanged_day_is_not_loaded_again_and_a_corrected_one_is_replaced(pipeline):
     put(pipeline, positions(1000), "vehicle_positions/a.parquet")
     put(pipeline, positions(500, 1000), "vehicle_positions/b.parquet")
