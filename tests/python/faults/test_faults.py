@@ -103,7 +103,8 @@ def test_a_connection_that_drops_in_the_middle_of_a_copy_leaves_each_table_whole
         direct.stage(DT)
         direct.load_dimensions(DT)
     [before], [after] = counts(direct), expected[0]
-    proxy.up = cut_at(rb"COPY ", after_bytes=500)
+    # The connection that copies: one that is only being made would be made again.
+    proxy.up = cut_at(rb"PGCOPY\n")
     broken = mp.Pipeline(lake=RAW, warehouse=through(url, proxy.port))
     with pytest.raises(mp.DatabaseError) as caught:
         getattr(broken, verb)(DT)
