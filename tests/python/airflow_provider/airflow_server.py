@@ -109,6 +109,12 @@ class Server:
         path = f"/api/v2/dags/{dag}/dagRuns/{urllib.parse.quote(run_id, safe='')}/taskInstances"
         return self._all(path, "task_instances")
 
+    def clear(self, dag: str, run_id: str) -> None:
+        """Let what failed in a run, and what follows it, run again."""
+        self.call("POST", f"/api/v2/dags/{dag}/clearTaskInstances", {
+            "dry_run": False, "dag_run_id": run_id, "only_failed": True, "reset_dag_runs": True,
+        })  # fmt: skip
+
     def events(self, uri_ending: str) -> list[dict[str, Any]]:
         """The events of the assets whose URI ends so, oldest first."""
         found: list[dict[str, Any]] = []

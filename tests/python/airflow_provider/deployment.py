@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from certificates import Certificates
 from conftest import minio_files
 
 ROOT = Path(__file__).parents[3]
+DAGS = Path(__file__).parent / "end_to_end"
 LOADER, LOADER_PASSWORD = "loader", "warehouse s/cret@1"
 S3_KEY, S3_SECRET = "metropulse", "s3-secret-key"
 LINEAGE = """
@@ -60,7 +62,7 @@ class City:
             mart_password=self.mart_password,
         )
 
-    def connections(self) -> dict[str, str]:
+    def connections(self, name: str) -> dict[str, str]:
         """Airflow's connections to the city, as variables of its environment."""
         warehouse, mart = urlsplit(self.warehouse), urlsplit(self.mart)
         places = {
@@ -92,7 +94,8 @@ class City:
                 "password": self.mart_password,
             },
         }
-        return {f"AIRFLOW_CONN_METROPULSE_{role}_DEFAULT": json.dumps(place) for role, place in places.items()}
+        pattern = "METROPULSE_{}_DEFAULT" if name == "default" else name.upper() + "_{}"
+        return {f"AIRFLOW_CONN_{pattern.format(role)}": json.dumps(place) for role, place in places.items()}
 
 
 class Servers:
@@ -128,15 +131,15 @@ class Servers:
             admin.execute(f"create database {name} owner {owner} template template0")
         return urlsplit(self.postgres)._replace(path=f"/{name}").geturl()
 
-    def city(self, name: str) -> City:
+    def city(self, name: str, bucket: str | None = None) -> City:
         """Make a city's bucket and databases."""
         endpoint, buckets = self.minio
-        (buckets / name).mkdir()
+        (buckets / (bucket or name)).mkdir(exist_ok=True)
         place = urlsplit(self.database(name, LOADER))
         self.ask_mart(f"CREATE DATABASE {name}")
         port, login = place.port, f"{LOADER}:{quote(LOADER_PASSWORD, safe='')}"
         return City(
-            bucket=buckets / name,
+            bucket=buckets / (bucket or name),
             endpoint=endpoint,
             warehouse=f"postgresql://{login}@127.0.0.1:{port}/{name}",
             authority=self._certificates.authority,
@@ -168,6 +171,15 @@ class Deployment:
         with minio_files(self.servers.minio[0]).open_output_stream(f"{bucket}/{key}") as file:
             file.write(data)
 
+    def get(self, bucket: str, key: str) -> bytes:
+        """Read an object of a bucket."""
+        with minio_files(self.servers.minio[0]).open_input_file(f"{bucket}/{key}") as file:
+            return bytes(file.read())
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object of a bucket."""
+        minio_files(self.servers.minio[0]).delete_file(f"{bucket}/{key}")
+
     def secrets(self) -> dict[str, str]:
         """What must be shown nowhere."""
         return {
@@ -180,7 +192,7 @@ class Deployment:
 
 @contextmanager
 def deployed(servers: Servers, folder: Path) -> Iterator[Deployment]:
-    """Start Airflow over the prototype's city, by the default connections.
+    """Start Airflow over cities: the prototype's by the default connections, a week by connections of its name.
 
     Args:
         servers: What runs already.
@@ -190,15 +202,18 @@ def deployed(servers: Servers, folder: Path) -> Iterator[Deployment]:
         The deployment.
     """
     dags, lineage = folder / "dags", folder / "lineage.jsonl"
-    dags.mkdir()
+    shutil.copytree(DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
     (dags / "metropulse_daily.py").write_text((ROOT / "airflow_dags" / "metropulse_daily.py").read_text() + LINEAGE)
     with servers.guarded():
-        cities = {"prototype": servers.city("prototype")}
+        cities = {name: servers.city(name) for name in ("prototype", "week")}
+        # The same files loaded one day after the other, to compare with.
+        cities["reference"] = servers.city("reference", bucket="week")
         with psycopg.connect(servers.postgres, autocommit=True) as admin, suppress(psycopg.errors.DuplicateObject):
             admin.execute("create role airflow login password 'metadata-secret'")
         place = urlsplit(servers.database("airflow", "airflow"))
         metadata = f"postgresql+psycopg://airflow:metadata-secret@127.0.0.1:{place.port}/airflow"
-        connections = cities["prototype"].connections()
+        connections = cities["prototype"].connections("default")
+        connections |= cities["week"].connections("week")
         with airflow_server(
             folder / "airflow",
             dags,
