@@ -20,7 +20,7 @@ pub(super) enum Piece {
 
 /// A file under way.
 pub(super) enum Output {
-    Bytes(Upload),
+    Bytes(Box<Upload>),
     Rows(Box<FileWriter>),
 }
 
@@ -69,7 +69,7 @@ impl Output {
     /// Begins a file of the form of its first piece.
     pub(super) fn begin(folder: &Folder, path: &str, first: &Piece) -> Result<Self> {
         match first {
-            Piece::Bytes(_) => folder.begin(path).map(Self::Bytes),
+            Piece::Bytes(_) => folder.begin(path).map(|file| Self::Bytes(Box::new(file))),
             Piece::Rows(batch) => folder.begin_parquet(path, &batch.schema()).map(|file| Self::Rows(Box::new(file))),
         }
     }
