@@ -49,7 +49,7 @@ impl Session {
     ///
     /// # Errors
     /// The server's refusal. After a lost connection [`Error::Database`]: the transaction was rolled back, or
-    /// ([`is_unknown`]) nobody can tell.
+    /// nobody can tell.
     pub async fn commit(&self) -> Result<()> {
         let failed = |e| wrong(e, "a transaction could not be committed");
         let row = self.query_typed_one(OWN, &[]).await.map_err(failed)?;
