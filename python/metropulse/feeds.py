@@ -89,6 +89,7 @@ class Feeds:
         dt: Day,
         *,
         schedule: Name | None = None,
+        feed: str | None = None,
         dry_run: bool = False,
         source_options: Mapping[str, str] | None = None,
         progress: Progress | None = None,
@@ -98,7 +99,8 @@ class Feeds:
         Args:
             sources: Recordings, as paths, folders, globs or URLs; None for those that `collect` brought into the lake.
             dt: The service date.
-            schedule: Another lake than the pipeline's, whose scheduled trips are used.
+            schedule: Whose scheduled trips are used instead of the lake's: another lake, or a GTFS feed.
+            feed: Name to set before every id, with a colon, in a lake of several agencies.
             dry_run: Report what would be written, and write nothing.
             source_options: Options of the recordings' object store.
             progress: Told about recordings done.
@@ -111,6 +113,7 @@ class Feeds:
             "sources": paths,
             "source_options": self._source_options(paths, source_options) if paths else None,
             "schedule": None if schedule is None else os.fspath(schedule),
+            "feed": feed,
             "dry_run": dry_run,
         }
         return Report.from_json(self._core.ingest_gtfs_rt(iso_day(dt), json.dumps(asked), progress=progress))

@@ -80,6 +80,7 @@ def ingest_gtfs_rt(
     dt: Day,
     *,
     schedule: Name | None = None,
+    feed: str | None = None,
     dry_run: bool = False,
     time_zone: str | None = None,
     lake_options: Mapping[str, str] | None = None,
@@ -98,7 +99,9 @@ def ingest_gtfs_rt(
             lake, from the start of `dt` until noon of the day after.
         lake: Folder or URL of the raw days; or an open `Pipeline`: its lake and zone.
         dt: The service date.
-        schedule: Another lake than `lake`, whose scheduled trips are used.
+        schedule: Whose scheduled trips are used instead of the lake's: another lake, or a GTFS feed as a zip of any
+            place or a folder of this machine.
+        feed: Name to set before every id, with a colon, in a lake of several agencies.
         dry_run: Report what would be written, and write nothing.
         time_zone: Service zone of a lake that is named by a URL; else that of the environment.
         lake_options: Options of the lake's object store; else those of the environment.
@@ -117,7 +120,13 @@ def ingest_gtfs_rt(
     """
     pipeline = opened(lake, lake_options, time_zone)
     return pipeline.ingest_gtfs_rt(
-        sources, dt, schedule=schedule, dry_run=dry_run, source_options=source_options, progress=progress
+        sources,
+        dt,
+        schedule=schedule,
+        feed=feed,
+        dry_run=dry_run,
+        source_options=source_options,
+        progress=progress,
     )
 
 

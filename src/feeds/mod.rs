@@ -9,6 +9,7 @@
 //! Tests: `tests/python/feeds`.
 
 pub mod gtfs;
+mod ids;
 pub mod realtime;
 pub mod recorder;
 pub mod tides;
@@ -17,3 +18,5 @@ mod quarantine;
 mod records;
 mod unpack;
 mod zipped;
+
+pub use ids::Ids;

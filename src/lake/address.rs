@@ -21,6 +21,17 @@ use crate::error::{Error, Result};
 /// What a URL of a lake, or of what is often taken for one, begins with.
 const SCHEMES: [&str; 11] = ["s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https", "file"];
 
+/// The path of a name that points to this machine; `what` is what messages call it.
+///
+/// # Errors
+/// `Config` for a malformed name.
+pub fn local_path(what: &str, name: &str) -> Result<Option<PathBuf>> {
+    Ok(match Address::parse(what, name)? {
+        Address::Local { path, .. } => Some(path),
+        Address::Remote { .. } => None,
+    })
+}
+
 /// Where a name points.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Address {

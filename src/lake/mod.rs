@@ -41,6 +41,7 @@ mod unite;
 mod upload;
 mod write;
 
+pub use address::local_path;
 pub use ahead::{TableReader, Units};
 pub use fetch::LocalPart;
 pub use files::{ParquetFile, ParquetTable, Places, parquet_files, parquet_table};

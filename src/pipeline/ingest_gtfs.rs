@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Pipeline;
+use super::feed_name;
 use super::input::on_thread;
 use super::outcome::Outcome;
 use super::report::{Report, TableReport};
@@ -142,7 +143,7 @@ impl Pipeline {
         Ok((copies, feeds))
     }
 
-    fn check_zone(&self, feed: &Feed) -> Result<()> {
+    pub(super) fn check_zone(&self, feed: &Feed) -> Result<()> {
         let service_zone = self.settings.zone()?;
         if feed.zone == service_zone {
             return Ok(());
@@ -246,20 +247,13 @@ impl IngestGtfs {
         if self.sources.is_empty() {
             return Err(Error::config("the source is an empty list, expected at least one path or URL"));
         }
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        match &self.feed {
-            Some(name) if name.is_empty() || name.starts_with(['.', '_']) || !name.chars().all(is_plain) => {
-                Err(Error::config(format!(
-                    "feed is {name:?}, expected a short name of letters, digits, - and . such as agency-a"
-                )))
-            }
-            Some(_) | None => (0..self.days)
-                .map(|offset| {
-                    let date = self.date.checked_add_days(Days::new(offset));
-                    date.ok_or_else(|| Error::config(format!("{offset} days after {} is no date", self.date)))
-                })
-                .collect(),
-        }
+        feed_name::check(self.feed.as_deref())?;
+        (0..self.days)
+            .map(|offset| {
+                let date = self.date.checked_add_days(Days::new(offset));
+                date.ok_or_else(|| Error::config(format!("{offset} days after {} is no date", self.date)))
+            })
+            .collect()
     }
 }
 
@@ -279,8 +273,7 @@ impl Work<'_> {
     }
 
     fn path(&self, table: Table) -> String {
-        let name = table.name();
-        self.asked.feed.as_ref().map_or_else(|| format!("{name}.parquet"), |part| format!("{name}/{part}.parquet"))
+        feed_name::path(table.dataset(), self.asked.feed.as_deref())
     }
 
     /// Whether a file of a day is one that this feed brings.
@@ -289,22 +282,11 @@ impl Work<'_> {
             || path == rejected_path(self.asked.feed.as_deref())
     }
 
-    /// A named feed's files stand in folders, an only feed's beside them; a day that holds both cannot be read.
     fn check_layout(&self, writer: &PartitionWriter) -> Result<()> {
-        let is_other = |path: &str| {
-            let base = path.split(['/', '.']).next().unwrap_or(path);
-            let is_part = path.contains('/');
-            Table::ALL.iter().any(|table| table.name() == base) && is_part != self.asked.feed.is_some()
-        };
-        match writer.files().find(|file| is_other(&file.path)) {
-            None => Ok(()),
-            Some(file) => Err(Error::config(format!(
-                "the day holds {} already, {}; give every feed of a lake a name, or none",
-                file.path,
-                if self.asked.feed.is_some() { "of a feed without a name" } else { "of a named feed" }
-            ))
-            .with("file", &file.path)),
-        }
+        let (name, ours) = (self.asked.feed.as_deref(), Table::ALL.map(Table::dataset));
+        feed_name::check_layout(writer, name, |file| {
+            feed_name::is_of(file, &ours) && file.path.contains('/') != name.is_some()
+        })
     }
 
     fn day_report(&self, dt: NaiveDate, trips: u64, stop_times: u64) -> DayReport {

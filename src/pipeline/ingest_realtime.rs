@@ -13,13 +13,15 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::Pipeline;
+use super::feed_name;
 use super::outcome::Outcome;
 use super::realtime_outcome::{ScheduleUsed, of_summary};
 use super::report::{Report, TableReport};
 use crate::config::Secret;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
-use crate::feeds::realtime::{Collector, Flow, Schedule, Summary, is_recording, message_in, messages};
+use crate::feeds::Ids;
+use crate::feeds::realtime::{Collector, Flow, Scope, Summary, is_recording, message_in, messages};
 use crate::lake::{Body, FileWriter, ManifestFile, Object, PartitionWriter, objects};
 use crate::model::{Dataset, Zone, epoch_micros};
 
@@ -37,10 +39,19 @@ pub struct Recordings {
     pub sources: Vec<String>,
     /// Options of their object store; those of the lake when unset.
     pub source_options: Option<BTreeMap<String, Secret>>,
-    /// The lake whose scheduled trips are used; the pipeline's own without it.
+    /// The lake or the GTFS feed whose scheduled trips are used; the pipeline's own lake without it.
     pub schedule: Option<String>,
+    /// The name before every id, in a lake of several agencies.
+    pub feed: Option<String>,
     /// Only report.
     pub dry_run: bool,
+}
+
+/// The day that is written, and the part of it that is the feed's.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    writer: &'a PartitionWriter,
+    feed: Option<&'a str>,
 }
 
 /// What a pass over all recordings made.
@@ -55,15 +66,20 @@ impl Pipeline {
     pub async fn ingest_gtfs_rt(&self, dt: NaiveDate, recordings: &Recordings) -> Result<Report> {
         let started = Instant::now();
         let (lake, settings) = (self.lake()?, &self.settings);
+        let (feed, ids) = (recordings.feed.as_deref(), Ids::new(recordings.feed.as_deref()));
+        feed_name::check(feed)?;
         let found = if recordings.sources.is_empty() {
             self.archives_of(dt).await?
         } else {
             let options = recordings.source_options.as_ref().unwrap_or(&settings.lake_options);
             objects(&recordings.sources, options, is_recording, &self.cancel).await?
         };
-        let (schedule, used) = self.schedule_around(dt, recordings.schedule.as_deref().unwrap_or(lake.url())).await?;
+        let (schedule, used) = self.schedule_around(dt, recordings.schedule.as_deref(), &ids).await?;
         let writer = if recordings.dry_run { None } else { Some(lake.amend(dt, &self.cancel).await?) };
-        let collected = self.collect(dt, &found, &schedule, writer.as_ref()).await?;
+        let (zone, now_micros) = (Zone(settings.zone()?), epoch_micros(Utc::now()));
+        let scope = Scope { day: dt, schedule, zone, now_micros, ids };
+        let target = writer.as_ref().map(|writer| Target { writer, feed });
+        let collected = self.collect(scope, &found, target).await?;
         refuse_if_nothing_was_read(&collected.summary)?;
 
         let mut report = Report::new("ingest_gtfs_rt", Some(dt));
@@ -74,9 +90,10 @@ impl Pipeline {
         }
         let summary = collected.summary.clone();
         if let Some(writer) = writer {
-            let datasets = replaced(&summary, &writer);
+            let datasets = replaced(&summary, &writer, feed);
+            refuse_mixed(&writer, &datasets, feed)?;
             report.tables.retain(|name, _| datasets.iter().any(|dataset| dataset.name() == name));
-            report.unchanged = !publish(writer, &datasets, collected, used.as_ref()).await?;
+            report.unchanged = !publish(writer, &datasets, collected, used.as_ref(), feed).await?;
         }
         if report.unchanged {
             report.tables.values_mut().for_each(|table| (table.rows_written, table.unchanged) = (0, true));
@@ -87,20 +104,12 @@ impl Pipeline {
     }
 
     /// Collects the day; recordings that turn out not to be in the order of time are read again, by way of a scratch file.
-    async fn collect(
-        &self,
-        dt: NaiveDate,
-        found: &[Object],
-        schedule: &Schedule,
-        writer: Option<&PartitionWriter>,
-    ) -> Result<Collected> {
-        let (zone, now) = (Zone(self.settings.zone()?), epoch_micros(Utc::now()));
-        let collector = Collector::new(dt, schedule.clone(), zone, now);
-        if let Some(collected) = self.pass(found, collector, writer).await? {
+    async fn collect(&self, scope: Scope, found: &[Object], target: Option<Target<'_>>) -> Result<Collected> {
+        if let Some(collected) = self.pass(found, Collector::new(scope.clone()), target).await? {
             return Ok(collected);
         }
-        let collector = Collector::sorted(dt, schedule.clone(), zone, now, self.settings.spool.as_deref())?;
-        let collected = self.pass(found, collector, writer).await?;
+        let collector = Collector::sorted(scope, self.settings.spool.as_deref())?;
+        let collected = self.pass(found, collector, target).await?;
         collected.ok_or_else(|| Error::internal("sorted recordings are out of order"))
     }
 
@@ -109,7 +118,7 @@ impl Pipeline {
         &self,
         found: &[Object],
         collector: Collector,
-        writer: Option<&PartitionWriter>,
+        target: Option<Target<'_>>,
     ) -> Result<Option<Collected>> {
         self.progress.begin("ingest recordings", found.len() as u64);
         let (bodies, inbox) = channel(AHEAD);
@@ -118,7 +127,7 @@ impl Pipeline {
         // A task of its own: encoding holds up whatever shares its thread.
         let fetch = tokio::spawn(fetch(found.to_vec(), self.settings.spool.clone(), self.cancel.clone(), bodies));
         let decode = tokio::task::spawn_blocking(move || decode(collector, inbox, &rows, &cancel, &progress));
-        let (fetched, written, decoded) = tokio::join!(fetch, write(batches, writer), decode);
+        let (fetched, written, decoded) = tokio::join!(fetch, write(batches, target), decode);
         let (files, rows) = written?;
         let summary = decoded.map_err(|e| Error::internal("reading recordings broke off").because(e))??;
         fetched.map_err(|e| Error::internal("fetching recordings broke off").because(e))??;
@@ -189,16 +198,16 @@ fn decode(
 /// Writes batches as they come, each dataset into a file of its own; only counts them without a writer.
 async fn write(
     mut batches: Receiver<(Dataset, RecordBatch)>,
-    writer: Option<&PartitionWriter>,
+    target: Option<Target<'_>>,
 ) -> Result<(BTreeMap<Dataset, FileWriter>, BTreeMap<Dataset, u64>)> {
     let (mut files, mut rows) = (BTreeMap::new(), BTreeMap::new());
     while let Some((dataset, batch)) = batches.recv().await {
         *rows.entry(dataset).or_default() += batch.num_rows() as u64;
-        let Some(writer) = writer else { continue };
+        let Some(Target { writer, feed }) = target else { continue };
         let file = match files.entry(dataset) {
             std::collections::btree_map::Entry::Occupied(begun) => begun.into_mut(),
             std::collections::btree_map::Entry::Vacant(free) => {
-                free.insert(writer.begin(dataset, None, &batch.schema())?)
+                free.insert(writer.begin(dataset, feed, &batch.schema())?)
             }
         };
         file.write(&batch).await?;
@@ -243,20 +252,30 @@ fn tables(collected: &Collected) -> Vec<(Dataset, TableReport)> {
 }
 
 /// The datasets that are put in the place of what the day has of them.
-fn replaced(summary: &Summary, writer: &PartitionWriter) -> Vec<Dataset> {
-    let has = |dataset: Dataset, is: fn(&ManifestFile) -> bool| {
-        writer.files().any(|file| file.path.split(['/', '.']).next() == Some(dataset.name()) && is(file))
-    };
+fn replaced(summary: &Summary, writer: &PartitionWriter, feed: Option<&str>) -> Vec<Dataset> {
     let mut datasets: Vec<_> = told(summary).into_iter().map(|(dataset, ..)| dataset).collect();
-    if has(Dataset::Trips, |file| !is_ours(file)) {
+    if writer.files().any(|file| feed_name::is_of(file, &[Dataset::Trips]) && !is_ours(file)) {
         // The agency delivers its trips itself.
         datasets.retain(|dataset| ![Dataset::Trips].contains(dataset));
     }
-    if datasets.is_empty() && !has(Dataset::VehiclePositions, |_| true) {
+    let own = feed_name::path(Dataset::VehiclePositions, feed);
+    let has_positions = writer.files().any(|file| match feed {
+        Some(_) => file.path == own,
+        None => feed_name::is_of(file, &[Dataset::VehiclePositions]),
+    });
+    if datasets.is_empty() && !has_positions {
         // Feeds without an entity: a day on which nothing was reported.
         datasets.push(Dataset::VehiclePositions);
     }
     datasets
+}
+
+/// A feed without a name replaces whatever the day has of a dataset, but not what named feeds brought.
+fn refuse_mixed(writer: &PartitionWriter, datasets: &[Dataset], feed: Option<&str>) -> Result<()> {
+    feed_name::check_layout(writer, feed, |file| {
+        let is_named = file.origin.as_ref().is_some_and(|origin| origin.get("feed").is_some_and(Value::is_string));
+        feed_name::is_of(file, datasets) && if feed.is_some() { !file.path.contains('/') } else { is_named }
+    })
 }
 
 /// Writes the files of these datasets into the day. Says whether anything changed.
@@ -265,27 +284,35 @@ async fn publish(
     datasets: &[Dataset],
     mut collected: Collected,
     used: Option<&ScheduleUsed>,
+    feed: Option<&str>,
 ) -> Result<bool> {
     collected.files.retain(|dataset, _| datasets.contains(dataset));
     if datasets.contains(&Dataset::VehiclePositions) && !collected.files.contains_key(&Dataset::VehiclePositions) {
-        let empty = writer.begin(Dataset::VehiclePositions, None, &Dataset::VehiclePositions.schema())?;
+        let empty = writer.begin(Dataset::VehiclePositions, feed, &Dataset::VehiclePositions.schema())?;
         collected.files.insert(Dataset::VehiclePositions, empty);
     }
-    let origin = origin(&collected.summary, used);
+    let origin = origin(&collected.summary, used, feed);
     let mut sealed = Vec::new();
     for file in collected.files.into_values() {
         sealed.push(file.seal_as(&origin).await?);
     }
-    writer.replace(datasets, sealed).await
+    match feed {
+        None => writer.replace(datasets, sealed).await,
+        Some(_) => {
+            let own: Vec<String> = datasets.iter().map(|dataset| feed_name::path(*dataset, feed)).collect();
+            writer.replace_files(|path| own.iter().any(|own| own == path), sealed).await
+        }
+    }
 }
 
 fn is_ours(file: &ManifestFile) -> bool {
     file.origin.as_ref().and_then(|origin| origin.get("format")).and_then(Value::as_str) == Some(FORMAT)
 }
 
-fn origin(summary: &Summary, used: Option<&ScheduleUsed>) -> Value {
+fn origin(summary: &Summary, used: Option<&ScheduleUsed>, feed: Option<&str>) -> Value {
     json!({
         "format": FORMAT,
+        "feed": feed,
         "recordings": summary.recordings,
         "recordings_unreadable": summary.recordings_unreadable,
         "schedule": used,

@@ -7,11 +7,29 @@ use serde::Serialize;
 
 use crate::feeds::realtime::{AlertCounts, Summary, UpdateCounts, date};
 
+/// Where the schedule is from that reports were held against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleSource {
+    /// Raw days of a lake.
+    Lake(String),
+    /// An agency's feed.
+    Feed {
+        /// Where it came from.
+        source: String,
+        /// The digest of its bytes.
+        sha256: String,
+        /// `feed_version` of `feed_info.txt`.
+        feed_version: Option<String>,
+    },
+}
+
 /// The schedule that reports were held against.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ScheduleUsed {
-    /// The lake that holds it.
-    pub lake: String,
+    /// `lake`, or `feed`.
+    #[serde(flatten)]
+    pub source: ScheduleSource,
     /// The runs of each day that has some.
     pub days: BTreeMap<NaiveDate, u64>,
 }

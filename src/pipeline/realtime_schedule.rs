@@ -1,6 +1,8 @@
 //! The scheduled trips of the days around the one that recordings are read for.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
@@ -8,10 +10,12 @@ use chrono::{Days, NaiveDate};
 
 use super::Pipeline;
 use super::input::on_thread;
-use super::realtime_outcome::ScheduleUsed;
+use super::realtime_outcome::{ScheduleSource, ScheduleUsed};
 use crate::error::{Error, Result};
+use crate::feeds::Ids;
+use crate::feeds::gtfs::{Feed, OpenOptions, Table};
 use crate::feeds::realtime::{Run, Schedule, days};
-use crate::lake::{Lake, ParquetFile, Places, parquet_files};
+use crate::lake::{Lake, ParquetFile, Places, local_copy, local_path, parquet_files};
 use crate::model::Dataset;
 
 /// Service dates before and after a day whose runs may be under way on it: one begins at most two days before.
@@ -19,14 +23,41 @@ const DAYS_BEFORE: u64 = 2;
 const DAYS_AFTER: u64 = 1;
 const COLUMNS: [&str; 4] = ["trip_id", "start_time", "start_ts", "end_ts"];
 const BATCH_ROWS: usize = 16_384;
+/// The file by which a folder is known to hold an agency's timetable.
+const TIMETABLE: &str = "stop_times.txt";
+
+/// Runs by the feed's own ids, and how many each day has.
+#[derive(Default)]
+struct Runs {
+    schedule: Schedule,
+    days: BTreeMap<NaiveDate, u64>,
+    ids: Ids,
+}
 
 impl Pipeline {
-    /// The runs of the days around `dt` in a lake, and which days had some.
-    pub(super) async fn schedule_around(&self, dt: NaiveDate, lake: &str) -> Result<(Schedule, Option<ScheduleUsed>)> {
-        let (mut schedule, mut used) = (Schedule::default(), BTreeMap::new());
-        let lake = Lake::open(lake, &self.settings.lake_options)?;
+    /// The runs of the days around `dt`, and which days had some: in the lake or feed that is named, else in the pipeline's own
+    /// lake.
+    pub(super) async fn schedule_around(
+        &self,
+        dt: NaiveDate,
+        named: Option<&str>,
+        ids: &Ids,
+    ) -> Result<(Schedule, Option<ScheduleUsed>)> {
         let first = dt.checked_sub_days(Days::new(DAYS_BEFORE)).unwrap_or(dt);
-        for day in first.iter_days().take((DAYS_BEFORE + DAYS_AFTER + 1) as usize) {
+        let days: Vec<_> = first.iter_days().take((DAYS_BEFORE + DAYS_AFTER + 1) as usize).collect();
+        let (mut runs, source) = match named {
+            Some(feed) if is_feed(feed)? => self.runs_of_feed(days, feed).await?,
+            Some(lake) => self.runs_of_lake(days, Lake::open(lake, &self.settings.lake_options)?, ids).await?,
+            None => self.runs_of_lake(days, self.lake()?, ids).await?,
+        };
+        runs.days.retain(|_, count| *count > 0);
+        let used = (!runs.days.is_empty()).then(|| ScheduleUsed { source, days: runs.days });
+        Ok((runs.schedule, used))
+    }
+
+    async fn runs_of_lake(&self, days: Vec<NaiveDate>, lake: Lake, ids: &Ids) -> Result<(Runs, ScheduleSource)> {
+        let mut runs = Runs { ids: ids.clone(), ..Runs::default() };
+        for day in days {
             let partition = match lake.partition(day, self.settings.unknown_files).await {
                 Err(Error::NotFound(_)) => continue,
                 found => found?,
@@ -35,51 +66,102 @@ impl Pipeline {
             let names: Vec<_> = parts.iter().map(|part| format!("{}/{}", lake.url(), part.path)).collect();
             let places = Places { names, plain_files: true, folder_columns: false };
             let files = parquet_files(&places, &self.settings.lake_options, &self.cancel).await?;
-            let before = schedule.len();
-            schedule = on_thread(move || read(&files, day, &mut schedule).map(|()| schedule)).await?;
-            used.insert(day, schedule.len() - before);
+            runs = on_thread(move || read(&files, day, &mut runs).map(|()| runs)).await?;
         }
-        let used = (!used.is_empty()).then(|| ScheduleUsed { lake: lake.url().to_owned(), days: used });
-        Ok((schedule, used))
+        Ok((runs, ScheduleSource::Lake(lake.url().to_owned())))
+    }
+
+    async fn runs_of_feed(&self, days: Vec<NaiveDate>, source: &str) -> Result<(Runs, ScheduleSource)> {
+        let settings = &self.settings;
+        let copy = local_copy(source, &settings.lake_options, settings.spool.as_deref(), &self.cancel).await?;
+        let (path, name, spool, cancel) =
+            (copy.path.clone(), copy.name.clone(), settings.spool.clone(), self.cancel.clone());
+        let feed = on_thread(move || {
+            let options = OpenOptions { spool: spool.as_deref(), ..OpenOptions::default() };
+            Feed::open(&path, &name, options, &cancel).map(Arc::new)
+        })
+        .await?;
+        self.check_zone(&feed)?;
+        let (opened, cancel, progress, limit) =
+            (Arc::clone(&feed), self.cancel.clone(), self.progress.clone(), settings.reject_limit);
+        let runs = on_thread(move || {
+            let (timetable, mut runs) = (opened.read(&days, &cancel, &progress)?, Runs::default());
+            timetable.tally.judge(limit)?;
+            for day in days {
+                for batch in timetable.day(day)?.batches(Table::ScheduledTrips) {
+                    runs.add(&batch?, day)?;
+                }
+            }
+            Ok(runs)
+        })
+        .await?;
+        let source = ScheduleSource::Feed {
+            source: feed.source.clone(),
+            sha256: feed.sha256.clone(),
+            feed_version: feed.version.clone(),
+        };
+        Ok((runs, source))
     }
 }
 
-fn read(files: &[ParquetFile], day: NaiveDate, schedule: &mut Schedule) -> Result<()> {
+/// Whether a schedule is named as an agency publishes it: a zip of any place, or a file or folder of this machine with a
+/// timetable in it. All else is a lake.
+fn is_feed(named: &str) -> Result<bool> {
+    let address = if named.starts_with("http") { named.split(['?', '#']).next().unwrap_or(named) } else { named };
+    if address.to_ascii_lowercase().ends_with(".zip") {
+        return Ok(true);
+    }
+    let Some(path) = local_path("schedule", named)? else { return Ok(false) };
+    let holds = |folder: &Path| folder.join(TIMETABLE).is_file();
+    if path.is_file() || holds(&path) {
+        return Ok(true);
+    }
+    let entries: Vec<_> = path.read_dir().into_iter().flatten().flatten().collect();
+    let is_lake = entries.iter().any(|entry| entry.file_name().to_string_lossy().starts_with("dt="));
+    Ok(!is_lake && entries.iter().any(|entry| holds(&entry.path())))
+}
+
+fn read(files: &[ParquetFile], day: NaiveDate, runs: &mut Runs) -> Result<()> {
     for file in files {
         for group in 0..file.row_groups() {
             for batch in file.read(group, &COLUMNS, BATCH_ROWS)? {
-                add(&batch?, day, schedule).map_err(|e| e.with("file", &file.name))?;
+                runs.add(&batch?, day).map_err(|e| e.with("file", &file.name))?;
             }
         }
     }
     Ok(())
 }
 
-fn add(batch: &RecordBatch, day: NaiveDate, schedule: &mut Schedule) -> Result<()> {
-    let instant = DataType::Timestamp(TimeUnit::Microsecond, None);
-    let column = |name: &str, wanted: &DataType| {
-        let column = batch.column_by_name(name).ok_or_else(|| {
-            Error::schema(format!("the schedule of {day} lacks the column {name}")).with("column", name)
-        })?;
-        arrow::compute::cast(column, wanted).map_err(|e| {
-            Error::schema(format!("{name} of the schedule of {day} is {}, expected {wanted}", column.data_type()))
-                .with("column", name)
-                .because(e)
-        })
-    };
-    let (trips, start_times) = (column("trip_id", &DataType::Utf8)?, column("start_time", &DataType::Utf8)?);
-    let (starts, ends) = (column("start_ts", &instant)?, column("end_ts", &instant)?);
-    let (trips, start_times) = (trips.as_string::<i32>(), start_times.as_string::<i32>());
-    let starts = starts.as_primitive::<TimestampMicrosecondType>();
-    let ends = ends.as_primitive::<TimestampMicrosecondType>();
-    for row in 0..batch.num_rows() {
-        if trips.is_null(row) || start_times.is_null(row) || starts.is_null(row) {
-            continue;
+impl Runs {
+    fn add(&mut self, batch: &RecordBatch, day: NaiveDate) -> Result<()> {
+        let instant = DataType::Timestamp(TimeUnit::Microsecond, None);
+        let column = |name: &str, wanted: &DataType| {
+            let column = batch.column_by_name(name).ok_or_else(|| {
+                Error::schema(format!("the schedule of {day} lacks the column {name}")).with("column", name)
+            })?;
+            arrow::compute::cast(column, wanted).map_err(|e| {
+                Error::schema(format!("{name} of the schedule of {day} is {}, expected {wanted}", column.data_type()))
+                    .with("column", name)
+                    .because(e)
+            })
+        };
+        let (trips, start_times) = (column("trip_id", &DataType::Utf8)?, column("start_time", &DataType::Utf8)?);
+        let (starts, ends) = (column("start_ts", &instant)?, column("end_ts", &instant)?);
+        let (trips, start_times) = (trips.as_string::<i32>(), start_times.as_string::<i32>());
+        let starts = starts.as_primitive::<TimestampMicrosecondType>();
+        let ends = ends.as_primitive::<TimestampMicrosecondType>();
+        let count = self.days.entry(day).or_default();
+        for row in 0..batch.num_rows() {
+            if trips.is_null(row) || start_times.is_null(row) || starts.is_null(row) {
+                continue;
+            }
+            let Some(trip) = self.ids.own(trips.value(row)) else { continue };
+            let start_micros = starts.value(row);
+            let end_micros = if ends.is_null(row) { start_micros } else { ends.value(row) };
+            let start_time = start_times.value(row).to_owned();
+            *count += 1;
+            self.schedule.add(trip, Run { day: days(day), start_time, start_micros, end_micros });
         }
-        let start_micros = starts.value(row);
-        let end_micros = if ends.is_null(row) { start_micros } else { ends.value(row) };
-        let start_time = start_times.value(row).to_owned();
-        schedule.add(trips.value(row), Run { day: days(day), start_time, start_micros, end_micros });
+        Ok(())
     }
-    Ok(())
 }

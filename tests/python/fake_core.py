@@ -53,7 +53,7 @@ class Pipeline:
 
     def ingest_gtfs_rt(self, dt: str, spec_json: str, *, progress: Any = None) -> str:
         asked = json.loads(spec_json)
-        return self._verb("ingest_gtfs_rt", asked["sources"], dt, asked["schedule"], asked["dry_run"])
+        return self._verb("ingest_gtfs_rt", asked["sources"], dt, asked["schedule"], asked["feed"], asked["dry_run"])
 
     def collect(self, spec_json: str, *, progress: Any = None) -> str:
         if progress is not None:

@@ -89,13 +89,15 @@ def _remark(day: Any, report: Any) -> str:
         "ingest gtfs-rt --date 2024-05-01                           what `collect` brought into the lake",
         "ingest gtfs-rt recordings/ --date 2024-05-01",
         "ingest gtfs-rt 'recordings/2024-05-0[12]*.tar' --date 2024-05-01",
+        "ingest gtfs-rt tram/ --date 2024-05-01 --schedule tram.zip --feed tram",
         "ingest gtfs-rt s3://bucket/recordings/ --date 2024-05-01 --dry-run",
     ),
 )
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @options(
     option(ingest_gtfs_rt, "dt", "--date", "dt", metavar="YYYY-MM-DD"),
-    option(ingest_gtfs_rt, "schedule", metavar="LAKE"),
+    option(ingest_gtfs_rt, "schedule", metavar="LAKE|FEED"),
+    option(ingest_gtfs_rt, "feed", metavar="NAME"),
     option(ingest_gtfs_rt, "dry_run"),
 )
 @target_options(skip=("warehouse", "mart"))

@@ -17,34 +17,13 @@ use super::tables::Table;
 use super::trips::{TRIPS, Trip};
 use super::value::clock;
 use crate::error::{Error, Result};
+use crate::feeds::Ids;
 use crate::model::{Reason, Zone};
 
 /// Rows of a batch, about.
 const BATCH_ROWS: usize = 32_768;
 /// Runs that one day may have: more than a continent's, fewer than a headway of a second makes by mistake.
 const MOST_RUNS: usize = 5_000_000;
-
-/// The prefix of a lake that holds several agencies.
-#[derive(Clone, Debug)]
-pub(super) struct Ids {
-    prefix: String,
-}
-
-impl Ids {
-    pub(super) fn new(name: Option<&str>) -> Self {
-        Self { prefix: name.map(|name| format!("{name}:")).unwrap_or_default() }
-    }
-
-    /// A file of the feed as the quarantine calls it.
-    fn file(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix.trim_end_matches(':')) }
-    }
-
-    /// An id of the feed as the lake knows it.
-    pub(super) fn of<'a>(&self, id: &'a str) -> Cow<'a, str> {
-        if self.prefix.is_empty() { Cow::Borrowed(id) } else { Cow::Owned(format!("{}{id}", self.prefix)) }
-    }
-}
 
 /// A run: a trip that leaves at a time of the day.
 #[derive(Clone, Copy, Debug)]

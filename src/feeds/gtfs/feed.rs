@@ -11,13 +11,13 @@ use chrono_tz::Tz;
 use super::agency::{self, Agencies, Info, compare_versions};
 use super::archive::Archive;
 use super::calendar::{self, Calendar};
-use super::day::Ids;
 use super::reject::Tally;
 use super::stop_times::{Calls, STOP_TIMES};
 use super::trips::{self, Trips};
 use super::{shapes, snapshot};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
+use crate::feeds::Ids;
 
 /// The files that are read; all others are named and left out.
 const READ: [&str; 10] = [

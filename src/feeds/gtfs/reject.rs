@@ -11,6 +11,10 @@ use crate::model::{Dataset, Reason};
 
 /// Bad rows that are kept: a feed with more of them is broken as a whole.
 const MOST_REJECTS: usize = 100_000;
+/// Text of bad rows that is kept: they may be as long as a row can be.
+const MOST_REJECT_BYTES: usize = 32 << 20;
+/// Of a bad row in a message.
+const SHOWN_CHARACTERS: usize = 1_000;
 /// A share is judged from so many bad rows on: in a small file one row is a large share.
 const FEWEST_FOR_SHARE: u64 = 10;
 
@@ -98,6 +102,8 @@ pub struct Tally {
     pub files: BTreeMap<&'static str, FileTally>,
     /// Bad rows by file and line.
     pub rejects: Vec<Reject>,
+    /// Their text.
+    reject_bytes: usize,
 }
 
 impl Tally {
@@ -138,6 +144,11 @@ impl Tally {
         if self.rejects.len() >= MOST_REJECTS {
             return Err(too_many(&reject, &format!("more than {MOST_REJECTS} rows of the feed cannot be used")));
         }
+        self.reject_bytes += reject.row_json.len();
+        if self.reject_bytes > MOST_REJECT_BYTES {
+            let what = format!("rows of more than {MOST_REJECT_BYTES} bytes of the feed cannot be used");
+            return Err(too_many(&reject, &what));
+        }
         self.rejects.push(reject);
         Ok(())
     }
@@ -146,6 +157,7 @@ impl Tally {
     pub(super) fn merge(&mut self, other: Self) {
         self.files.extend(other.files);
         self.rejects.extend(other.rejects);
+        self.reject_bytes += other.reject_bytes;
     }
 
     /// An error if too large a share of a file's rows is of no use.
@@ -167,7 +179,9 @@ impl Tally {
 
 fn too_many(first: &Reject, what: &str) -> Error {
     let Reject { file, line, reason, row_json, .. } = first;
-    Error::data(format!("{what}; such as line {line} of {file} ({}): {row_json}; repair the feed", reason.code()))
+    let row: String = row_json.chars().take(SHOWN_CHARACTERS).collect();
+    let dots = if row.len() < row_json.len() { "…" } else { "" };
+    Error::data(format!("{what}; such as line {line} of {file} ({}): {row}{dots}; repair the feed", reason.code()))
         .with("file", file)
         .with("line", line)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 
 use super::archive::Archive;
-use super::day::{Ids, batch};
+use super::day::batch;
 use super::reject::{Bad, Tally, keep_last};
 use super::rows::{Row, Source, read};
 use super::tables::Table;
@@ -14,6 +14,7 @@ use super::words::{Word, Words};
 use crate::clean::wrong_place;
 use crate::control::Cancel;
 use crate::error::Result;
+use crate::feeds::Ids;
 use crate::model::{Dataset, Reason};
 
 pub(super) const SHAPES: Source = Source {

@@ -7,13 +7,14 @@ use hashbrown::HashMap;
 
 use super::agency::Agencies;
 use super::archive::Archive;
-use super::day::{Ids, batch, optional};
+use super::day::{batch, optional};
 use super::reject::{Bad, Tally};
 use super::rows::{Row, Source, read};
 use super::value::{self, Unreadable};
 use crate::clean::wrong_place;
 use crate::control::Cancel;
 use crate::error::Result;
+use crate::feeds::Ids;
 use crate::model::{Dataset, Reason};
 
 pub(super) const ROUTES: Source = Source {

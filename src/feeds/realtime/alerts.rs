@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 
+use super::LARGEST_ALERT_BYTES;
 use super::columns::{batch, instants};
 use super::message::{Trip, time};
 use super::positions::micros;
@@ -17,6 +18,7 @@ use super::service::Service;
 use super::wire::{Fields, Malformed, Value};
 use super::words::{CAUSE, EFFECT, SEVERITY, TRIP_RELATIONSHIP, word};
 use crate::error::Result;
+use crate::feeds::Ids;
 use crate::model::Dataset;
 
 /// The digits of a content's digest that are kept: two contents of one alert do not meet in 128 bits.
@@ -36,11 +38,18 @@ struct Content {
     entities: Vec<Json>,
 }
 
+/// A content as its row has it, and no more of it: there may be many.
 #[derive(Debug)]
 struct Shown {
     id: String,
     digest: String,
-    content: Content,
+    cause: Option<&'static str>,
+    effect: Option<&'static str>,
+    severity: Option<&'static str>,
+    active: (Option<i64>, Option<i64>),
+    header: Option<String>,
+    description: Option<String>,
+    entities: String,
     first_micros: i64,
     last_micros: i64,
 }
@@ -66,7 +75,14 @@ pub(super) struct Alerts {
 
 impl Alerts {
     /// Takes an alert in; its day is the local date of the poll.
-    pub(super) fn take(&mut self, id: &[u8], bytes: &[u8], poll: &Poll, service: &mut Service) -> Outcome<()> {
+    pub(super) fn take(
+        &mut self,
+        id: &[u8],
+        bytes: &[u8],
+        poll: &Poll,
+        service: &mut Service,
+        ids: &Ids,
+    ) -> Outcome<()> {
         self.counts.alerts += 1;
         let Some(at) = poll.header_micros.or(poll.received_micros) else {
             self.counts.without_day += 1;
@@ -76,7 +92,10 @@ impl Alerts {
             self.counts.other_days += 1;
             return Ok(());
         }
-        let content = Content::read(bytes)?;
+        if bytes.len() > LARGEST_ALERT_BYTES {
+            return Err(Malformed::TooMany);
+        }
+        let content = Content::read(bytes, ids)?;
         let digest: [u8; 32] = Sha256::digest(content.canonical().as_bytes()).into();
         let next = self.all.len();
         let index = *self.known.entry((id.into(), digest)).or_insert(next);
@@ -85,34 +104,27 @@ impl Alerts {
                 shown.first_micros = shown.first_micros.min(at);
                 shown.last_micros = shown.last_micros.max(at);
             }
-            None => self.all.push(Shown {
-                id: String::from_utf8_lossy(id).into_owned(),
-                digest: hex(&digest),
-                content,
-                first_micros: at,
-                last_micros: at,
-            }),
+            None => self.all.push(content.shown(ids.of(&lossy(id)).into_owned(), hex(&digest), at)),
         }
         Ok(())
     }
 
     /// The contents in the order in which they were first shown.
     pub(super) fn batch(&self) -> Result<RecordBatch> {
-        let text = |of: fn(&Shown) -> Option<String>| -> ArrayRef {
-            Arc::new(self.all.iter().map(of).collect::<StringArray>())
-        };
+        let text =
+            |of: fn(&Shown) -> Option<&str>| -> ArrayRef { Arc::new(self.all.iter().map(of).collect::<StringArray>()) };
         let instant = |of: fn(&Shown) -> Option<i64>| instants(self.all.iter().map(of));
         let columns = vec![
-            text(|shown| Some(shown.id.clone())),
-            text(|shown| Some(shown.digest.clone())),
-            text(|shown| word(CAUSE, shown.content.cause).map(str::to_owned)),
-            text(|shown| word(EFFECT, shown.content.effect).map(str::to_owned)),
-            text(|shown| word(SEVERITY, shown.content.severity).map(str::to_owned)),
-            instant(|shown| shown.content.active().0),
-            instant(|shown| shown.content.active().1),
-            text(|shown| first_text(&shown.content.header)),
-            text(|shown| first_text(&shown.content.description)),
-            text(|shown| Some(Json::Array(shown.content.entities.clone()).to_string())),
+            text(|shown| Some(&shown.id)),
+            text(|shown| Some(&shown.digest)),
+            text(|shown| shown.cause),
+            text(|shown| shown.effect),
+            text(|shown| shown.severity),
+            instant(|shown| shown.active.0),
+            instant(|shown| shown.active.1),
+            text(|shown| shown.header.as_deref()),
+            text(|shown| shown.description.as_deref()),
+            text(|shown| Some(&shown.entities)),
             instant(|shown| Some(shown.first_micros)),
             instant(|shown| Some(shown.last_micros)),
         ];
@@ -121,12 +133,29 @@ impl Alerts {
 }
 
 impl Content {
-    fn read(bytes: &[u8]) -> Outcome<Self> {
+    /// The row of it, as first shown at an instant.
+    fn shown(self, id: String, digest: String, at: i64) -> Shown {
+        Shown {
+            id,
+            digest,
+            cause: word(CAUSE, self.cause),
+            effect: word(EFFECT, self.effect),
+            severity: word(SEVERITY, self.severity),
+            active: self.active(),
+            header: first_text(&self.header),
+            description: first_text(&self.description),
+            entities: Json::Array(self.entities).to_string(),
+            first_micros: at,
+            last_micros: at,
+        }
+    }
+
+    fn read(bytes: &[u8], ids: &Ids) -> Outcome<Self> {
         let (mut content, mut fields) = (Self::default(), Fields::new(bytes));
         while let Some(field) = fields.next()? {
             match field {
                 (1, Value::Bytes(part)) => content.periods.push(period(part)?),
-                (5, Value::Bytes(part)) => content.entities.push(selector(part)?),
+                (5, Value::Bytes(part)) => content.entities.push(selector(part, ids)?),
                 (6, Value::Varint(number)) => content.cause = Some(number),
                 (7, Value::Varint(number)) => content.effect = Some(number),
                 (10, Value::Bytes(part)) => translations(part, &mut content.header)?,
@@ -189,15 +218,16 @@ fn translations(bytes: &[u8], texts: &mut Vec<(String, String)>) -> Outcome<()> 
 }
 
 /// Whom an alert is about, under the standard's names.
-fn selector(bytes: &[u8]) -> Outcome<Json> {
+fn selector(bytes: &[u8], ids: &Ids) -> Outcome<Json> {
     let (mut named, mut fields) = (Map::new(), Fields::new(bytes));
+    let id = |text: &[u8]| json!(ids.of(&lossy(text)));
     while let Some(field) = fields.next()? {
         let (name, value) = match field {
-            (1, Value::Bytes(text)) => ("agency_id", json!(lossy(text))),
-            (2, Value::Bytes(text)) => ("route_id", json!(lossy(text))),
+            (1, Value::Bytes(text)) => ("agency_id", id(text)),
+            (2, Value::Bytes(text)) => ("route_id", id(text)),
             (3, Value::Varint(number)) => ("route_type", json!(number as u32 as i32)),
-            (4, Value::Bytes(part)) => ("trip", trip(part)?),
-            (5, Value::Bytes(text)) => ("stop_id", json!(lossy(text))),
+            (4, Value::Bytes(part)) => ("trip", trip(part, ids)?),
+            (5, Value::Bytes(text)) => ("stop_id", id(text)),
             (6, Value::Varint(number)) => ("direction_id", json!(number as u32)),
             _ => continue,
         };
@@ -206,18 +236,19 @@ fn selector(bytes: &[u8]) -> Outcome<Json> {
     Ok(Json::Object(named))
 }
 
-fn trip(bytes: &[u8]) -> Outcome<Json> {
+fn trip(bytes: &[u8], ids: &Ids) -> Outcome<Json> {
     let mut trip = Trip::default();
     trip.read(bytes)?;
     let mut named = Map::new();
+    let plain = Ids::default();
     let texts = [
-        ("trip_id", trip.id),
-        ("start_time", trip.start_time),
-        ("start_date", trip.start_date),
-        ("route_id", trip.route_id),
+        ("trip_id", trip.id, ids),
+        ("start_time", trip.start_time, &plain),
+        ("start_date", trip.start_date, &plain),
+        ("route_id", trip.route_id, ids),
     ];
-    for (name, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
-        named.insert(name.to_owned(), json!(lossy(text)));
+    for (name, text, ids) in texts.into_iter().filter(|(_, text, _)| !text.is_empty()) {
+        named.insert(name.to_owned(), json!(ids.of(&lossy(text))));
     }
     if let Some(direction) = trip.direction_id {
         named.insert("direction_id".to_owned(), json!(direction));

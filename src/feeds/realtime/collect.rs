@@ -17,6 +17,7 @@ use super::trips::Trips;
 use super::updates::Updates;
 use super::wire::Malformed;
 use crate::error::Result;
+use crate::feeds::Ids;
 use crate::model::{Dataset, Zone};
 
 /// Takes batches of a dataset.
@@ -31,9 +32,25 @@ pub enum Flow {
     OutOfOrder,
 }
 
+/// Which day is collected, and what it is held against.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The service date.
+    pub day: chrono::NaiveDate,
+    /// The runs of the days around it, by the feed's own ids.
+    pub schedule: Schedule,
+    /// The service zone.
+    pub zone: Zone,
+    /// The clock of this machine.
+    pub now_micros: i64,
+    /// How the lake knows the feed's ids.
+    pub ids: Ids,
+}
+
 /// Collects one day from recordings.
 pub struct Collector {
     service: Service,
+    ids: Ids,
     now_micros: i64,
     summary: Summary,
     positions: Positions,
@@ -46,11 +63,12 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Collects `day` from recordings that come in the order of time, as far as each vehicle can tell.
-    pub fn new(day: chrono::NaiveDate, schedule: Schedule, zone: Zone, now_micros: i64) -> Self {
+    /// Collects a day from recordings that come in the order of time, as far as each vehicle can tell.
+    pub fn new(scope: Scope) -> Self {
         Self {
-            service: Service::new(days(day), schedule, zone),
-            now_micros,
+            service: Service::new(days(scope.day), scope.schedule, scope.zone),
+            ids: scope.ids,
+            now_micros: scope.now_micros,
             summary: Summary::default(),
             positions: Positions::default(),
             trips: Trips::default(),
@@ -66,15 +84,9 @@ impl Collector {
     ///
     /// # Errors
     /// `Storage` when there is no scratch space.
-    pub fn sorted(
-        day: chrono::NaiveDate,
-        schedule: Schedule,
-        zone: Zone,
-        now_micros: i64,
-        scratch: Option<&Path>,
-    ) -> Result<Self> {
+    pub fn sorted(scope: Scope, scratch: Option<&Path>) -> Result<Self> {
         let spool = Some(Spool::new(scratch)?);
-        Ok(Self { spool, is_sorted: true, ..Self::new(day, schedule, zone, now_micros) })
+        Ok(Self { spool, is_sorted: true, ..Self::new(scope) })
     }
 
     /// Takes in what was found of one recording.
@@ -114,13 +126,13 @@ impl Collector {
             })?;
         }
         if !self.positions.rows.is_empty() {
-            sink(Dataset::VehiclePositions, self.positions.batch()?)?;
+            sink(Dataset::VehiclePositions, self.positions.batch(&self.ids)?)?;
         }
         if self.trips.count() > 0 {
-            sink(Dataset::Trips, self.trips.batch(self.service.day, &self.positions.names)?)?;
+            sink(Dataset::Trips, self.trips.batch(self.service.day, &self.positions.names, &self.ids)?)?;
         }
         if self.updates.counts.updates > 0 {
-            self.updates.batches(&mut |batch| sink(Dataset::TripUpdates, batch))?;
+            self.updates.batches(&self.ids, &mut |batch| sink(Dataset::TripUpdates, batch))?;
         }
         if self.alerts.counts.alerts > 0 {
             sink(Dataset::Alerts, self.alerts.batch()?)?;
@@ -148,7 +160,7 @@ impl Collector {
                 }
             }
             if self.positions.rows.len() >= BATCH_ROWS {
-                failed = self.positions.batch().and_then(|batch| sink(Dataset::VehiclePositions, batch));
+                failed = self.positions.batch(&self.ids).and_then(|batch| sink(Dataset::VehiclePositions, batch));
             }
         });
         failed?;
@@ -174,13 +186,14 @@ impl Collector {
                 }
                 Taken::Nothing => {}
                 Taken::OutOfOrder => self.flow = Flow::OutOfOrder,
+                Taken::TooMany => return Err(Malformed::TooMany),
             }
         }
         if let Some(bytes) = entity.trip_update {
             self.updates.take(&Update::read(bytes)?, poll, &mut self.service)?;
         }
         if let Some(bytes) = entity.alert {
-            self.alerts.take(entity.id, bytes, poll, &mut self.service)?;
+            self.alerts.take(entity.id, bytes, poll, &mut self.service, &self.ids)?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use super::positions::Row;
 use super::schedule::start_date;
 use super::words::{Code, OCCUPANCY, VEHICLE_STOP_STATUS, Words};
 use crate::error::{Error, Result};
+use crate::feeds::Ids;
 use crate::model::{Dataset, Kind};
 
 /// Kilometres an hour of a metre a second.
@@ -25,22 +26,23 @@ pub(super) fn schema(columns: &[(&str, Kind)]) -> SchemaRef {
     Arc::new(Schema::new(columns.iter().map(|(name, kind)| Field::new(*name, kind.arrow(), true)).collect::<Vec<_>>()))
 }
 
-pub(super) fn positions(rows: &[Row], names: &Names) -> Result<RecordBatch> {
+pub(super) fn positions(rows: &[Row], names: &Names, ids: &Ids) -> Result<RecordBatch> {
+    let id = |of: fn(&Row) -> Name| names.id_column(ids, rows.iter().map(of));
     let mut dates = Dates::default();
     let start_dates: Vec<_> = rows.iter().map(|row| dates.of(row.said.start_date, names)).collect();
     let columns = vec![
         micros(rows, |row| row.event_micros),
-        names.column(rows.iter().map(|row| row.vehicle))?,
-        names.column(rows.iter().map(|row| row.said.route))?,
+        id(|row| row.vehicle)?,
+        id(|row| row.said.route)?,
         floats(rows, |row| row.said.latitude.map(f64::from)),
         floats(rows, |row| row.said.longitude.map(f64::from)),
         floats(rows, |row| row.said.speed.map(|speed| f64::from(speed) * KMH)),
         floats(rows, |row| row.said.bearing.map(f64::from)),
         micros(rows, |row| row.header_micros),
-        names.column(rows.iter().map(|row| row.said.trip))?,
+        id(|row| row.said.trip)?,
         Arc::new(filled::<_, Date32Type>(&start_dates, |date| *date)) as ArrayRef,
         numbers(rows, |row| row.said.direction),
-        names.column(rows.iter().map(|row| row.said.stop))?,
+        id(|row| row.said.stop)?,
         numbers(rows, |row| row.said.sequence),
         words(VEHICLE_STOP_STATUS, rows.iter().map(|row| row.said.status))?,
         words(OCCUPANCY, rows.iter().map(|row| row.said.occupancy))?,

@@ -1,15 +1,16 @@
 //! The JSON form of a message, translated into that of Protocol Buffers, so that there is one reader. Names are those of the
 //! standard, in either spelling (`tripId`, `trip_id`); numbers may be texts, as 64-bit ones are.
 
-use serde_json::Value;
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
 
 use super::words::{
     CAUSE, EFFECT, INCREMENTALITY, OCCUPANCY, SEVERITY, STOP_RELATIONSHIP, TRIP_RELATIONSHIP, VEHICLE_STOP_STATUS,
     Words,
 };
-
-/// The deepest message of the standard has six levels.
-const DEEPEST: usize = 16;
 
 /// What a field holds.
 #[derive(Clone, Copy)]
@@ -98,93 +99,204 @@ const SELECTOR: &[Field] = &[
 ];
 const TRANSLATED: &[Field] = &[(1, "translation", Part(&[(1, "text", Text), (2, "language", Text)]))];
 
-/// The bytes of a message given as JSON.
+/// The bytes of a message given as JSON. It is translated as it is read: what is unknown takes no memory, however much it is.
 pub(super) fn to_wire(json: &[u8]) -> Result<Vec<u8>, String> {
-    let value: Value = serde_json::from_slice(json).map_err(|e| format!("it is no JSON: {e}"))?;
     let mut wire = Vec::with_capacity(json.len() / 2);
-    message(MESSAGE, &value, "", &mut wire, DEEPEST)?;
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let message = Writer { place: Place::WHOLE, form: Part(MESSAGE), number: None, is_item: false, wire: &mut wire };
+    message.deserialize(&mut reader).and_then(|()| reader.end()).map_err(|e| match e.classify() {
+        Category::Data => e.to_string(),
+        Category::Syntax | Category::Eof | Category::Io => format!("it is no JSON: {e}"),
+    })?;
     Ok(wire)
 }
 
-fn message(fields: &[Field], value: &Value, path: &str, wire: &mut Vec<u8>, depth: usize) -> Result<(), String> {
-    let object = value.as_object().ok_or_else(|| format!("{} is no object", shown(path)))?;
-    let depth = depth.checked_sub(1).ok_or("it is nested too deeply")?;
-    for (name, value) in object {
-        let spelt = snake(name);
-        let Some((number, _, form)) = fields.iter().find(|(_, known, _)| *known == spelt) else { continue };
-        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        match value {
-            Value::Null => {}
-            Value::Array(items) => {
-                for item in items {
-                    field(*number, *form, item, &path, wire, depth)?;
-                }
-            }
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-                field(*number, *form, value, &path, wire, depth)?;
-            }
-        }
-    }
-    Ok(())
+/// Where a value stands, for messages.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    name: &'a str,
+    above: Option<&'a Self>,
 }
 
-fn field(number: u32, form: Form, value: &Value, path: &str, wire: &mut Vec<u8>, depth: usize) -> Result<(), String> {
-    let wrong = |expected: &str| format!("{path} is {}, expected {expected}", brief(value));
-    match form {
-        Form::Text => {
-            let text = match value {
-                Value::String(text) => text.clone(),
-                Value::Number(number) => number.to_string(),
-                Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Err(wrong("a text")),
-            };
-            bytes(number, text.as_bytes(), wire);
+impl Place<'_> {
+    const WHOLE: Self = Self { name: "it", above: None };
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.above {
+            Some(above) if above.above.is_some() => write!(f, "{above}.{}", self.name),
+            Some(_) | None => f.write_str(self.name),
         }
-        Form::Number => varint_field(number, integer(value).ok_or_else(|| wrong("a whole number"))? as u64, wire),
-        Form::Flag => varint_field(number, u64::from(value.as_bool().ok_or_else(|| wrong("true or false"))?), wire),
-        Form::Float => {
-            tag(number, 5, wire);
-            wire.extend_from_slice(&(float(value).ok_or_else(|| wrong("a number"))? as f32).to_le_bytes());
+    }
+}
+
+/// Writes one value of JSON as a field, or as a message of its own without a number.
+struct Writer<'a> {
+    place: Place<'a>,
+    form: Form,
+    number: Option<u32>,
+    /// Whether it stands in a list.
+    is_item: bool,
+    wire: &'a mut Vec<u8>,
+}
+
+impl<'de> DeserializeSeed<'de> for Writer<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
+        value.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Writer<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.form.expected())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<(), E> {
+        match self.form {
+            Flag => self.varint(u64::from(flag)),
+            Text | Number | Float | Double | Word(_) | Part(_) => Err(self.wrong(&flag.to_string())),
         }
-        Form::Double => {
-            tag(number, 1, wire);
-            wire.extend_from_slice(&float(value).ok_or_else(|| wrong("a number"))?.to_le_bytes());
-        }
-        Form::Word(words) => {
-            let named = value.as_str().and_then(|name| words.iter().find(|(_, known)| *known == name));
-            match named.map(|(number, _)| *number as i64).or_else(|| integer(value)) {
-                Some(value) => varint_field(number, value as u64, wire),
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<(), E> {
+        let whole = i64::try_from(number).ok();
+        self.number(whole, number as f64, &number.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<(), E> {
+        self.number(Some(number), number as f64, &number.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<(), E> {
+        let whole = (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
+        self.number(whole, number, &serde_json::json!(number).to_string())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        match self.form {
+            Text => self.bytes(text.as_bytes()),
+            Word(words) => match words.iter().find(|(_, known)| *known == text) {
+                Some((number, _)) => self.varint(*number),
                 // A newer word than ours is an unknown value, as its number would be.
-                None if value.is_string() => {}
-                None => return Err(wrong("a word of the standard")),
-            }
+                None => text.trim().parse::<i64>().map_or(Ok(()), |number| self.varint(number as u64)),
+            },
+            Number => match text.trim().parse::<i64>() {
+                Ok(number) => self.varint(number as u64),
+                Err(_) => Err(self.wrong(&quoted(text))),
+            },
+            Float | Double => match text.trim().parse() {
+                Ok(number) => self.float(number),
+                Err(_) => Err(self.wrong(&quoted(text))),
+            },
+            Flag | Part(_) => Err(self.wrong(&quoted(text))),
         }
-        Form::Part(fields) => {
-            let mut part = Vec::new();
-            message(fields, value, path, &mut part, depth)?;
-            bytes(number, &part, wire);
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        if self.is_item || self.number.is_none() {
+            return Err(self.wrong("a list"));
+        }
+        let Self { place, form, number, is_item: _, wire } = self;
+        while items.next_element_seed(Writer { place, form, number, is_item: true, wire: &mut *wire })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
+        let Part(fields) = self.form else { return Err(self.wrong("an object")) };
+        let Some(number) = self.number else { return object(fields, members, &self.place, self.wire) };
+        let mut part = Vec::new();
+        object(fields, members, &self.place, &mut part)?;
+        bytes(number, &part, self.wire);
+        Ok(())
+    }
+}
+
+impl Writer<'_> {
+    fn number<E: de::Error>(self, whole: Option<i64>, number: f64, written: &str) -> Result<(), E> {
+        match (self.form, whole) {
+            (Text, _) => self.bytes(written.as_bytes()),
+            (Number | Word(_), Some(whole)) => self.varint(whole as u64),
+            (Float | Double, _) => self.float(number),
+            (Number | Word(_) | Flag | Part(_), _) => Err(self.wrong(written)),
+        }
+    }
+
+    fn varint<E: de::Error>(self, value: u64) -> Result<(), E> {
+        let number = self.field()?;
+        tag(number, 0, self.wire);
+        varint(value, self.wire);
+        Ok(())
+    }
+
+    fn float<E: de::Error>(self, value: f64) -> Result<(), E> {
+        let number = self.field()?;
+        if let Double = self.form {
+            tag(number, 1, self.wire);
+            self.wire.extend_from_slice(&value.to_le_bytes());
+        } else {
+            tag(number, 5, self.wire);
+            self.wire.extend_from_slice(&(value as f32).to_le_bytes());
+        }
+        Ok(())
+    }
+
+    fn bytes<E: de::Error>(self, value: &[u8]) -> Result<(), E> {
+        bytes(self.field()?, value, self.wire);
+        Ok(())
+    }
+
+    fn field<E: de::Error>(&self) -> Result<u32, E> {
+        self.number.ok_or_else(|| self.wrong("a value"))
+    }
+
+    fn wrong<E: de::Error>(&self, found: &str) -> E {
+        E::custom(format_args!("{} is {found}, expected {}", self.place, self.form.expected()))
+    }
+}
+
+impl Form {
+    const fn expected(self) -> &'static str {
+        match self {
+            Text => "a text",
+            Number => "a whole number",
+            Flag => "true or false",
+            Float | Double => "a number",
+            Word(_) => "a word of the standard",
+            Part(_) => "an object",
+        }
+    }
+}
+
+/// Writes the members that are fields, and passes over all others.
+fn object<'de, A: MapAccess<'de>>(
+    fields: &[Field],
+    mut members: A,
+    above: &Place<'_>,
+    wire: &mut Vec<u8>,
+) -> Result<(), A::Error> {
+    while let Some(name) = members.next_key::<String>()? {
+        let spelt = snake(&name);
+        match fields.iter().find(|(_, known, _)| *known == spelt) {
+            Some((number, _, form)) => {
+                let place = Place { name: &name, above: Some(above) };
+                let number = Some(*number);
+                members.next_value_seed(Writer { place, form: *form, number, is_item: false, wire: &mut *wire })?;
+            }
+            None => {
+                let IgnoredAny = members.next_value()?;
+            }
         }
     }
     Ok(())
-}
-
-fn integer(value: &Value) -> Option<i64> {
-    match value {
-        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
-        Value::String(text) => text.trim().parse().ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-fn whole(number: f64) -> Option<i64> {
-    (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
-}
-
-fn float(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
 }
 
 /// `tripId` as `trip_id`.
@@ -199,22 +311,15 @@ fn snake(name: &str) -> String {
     text
 }
 
-fn shown(path: &str) -> &str {
-    if path.is_empty() { "it" } else { path }
-}
-
-fn brief(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= 40 { text } else { format!("{}…", text.chars().take(40).collect::<String>()) }
+/// A text as JSON writes it, its beginning if it is long.
+fn quoted(text: &str) -> String {
+    let beginning: String = text.chars().take(40).collect();
+    let dots = if beginning.len() < text.len() { "…" } else { "" };
+    format!("{}{dots}", serde_json::Value::from(beginning))
 }
 
 fn tag(number: u32, kind: u32, wire: &mut Vec<u8>) {
     varint(u64::from(number << 3 | kind), wire);
-}
-
-fn varint_field(number: u32, value: u64, wire: &mut Vec<u8>) {
-    tag(number, 0, wire);
-    varint(value, wire);
 }
 
 fn bytes(number: u32, value: &[u8], wire: &mut Vec<u8>) {

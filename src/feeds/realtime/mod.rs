@@ -7,8 +7,9 @@
 //! Rules: a report belongs to the service date that it names, else to that of the scheduled run nearest in time, else to
 //! its local date; a report that repeats its vehicle's last one is the same row; the last word on a run and stop counts.
 //!
-//! Invariants: whatever the bytes, no panic, and no more memory than the bytes take; memory grows with vehicles, runs and
-//! stops, never with the number of recordings. A recording that cannot be read is told of and stops nothing.
+//! Invariants: whatever the bytes, no panic, and memory of a few times the bytes at most; it grows with vehicles, runs and
+//! stops, of which there is a most, never with the number of recordings. A recording that cannot be read is told
+//! of and stops nothing.
 //!
 //! What it does not do: it opens no file and no store.
 //!
@@ -31,8 +32,15 @@ mod updates;
 mod wire;
 mod words;
 
+/// Vehicles, and runs, that a call takes in: more than a country has, and a bound for what lies.
+const MOST: usize = 2_000_000;
+/// Stops of one run that are taken in.
+const MOST_STOPS: usize = 10_000;
+/// An alert is read whole before it is known whether it says anything new.
+const LARGEST_ALERT_BYTES: usize = 1 << 20;
+
 pub use alerts::AlertCounts;
-pub use collect::{Collector, Flow, Sink};
+pub use collect::{Collector, Flow, Scope, Sink};
 pub use positions::PositionCounts;
 pub use recording::{Found, LARGEST_BYTES, is_recording, message_in, messages, why_unreadable};
 pub use schedule::{Run, Schedule, date, days};

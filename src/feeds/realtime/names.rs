@@ -1,5 +1,6 @@
 //! Texts that repeat much, each kept once and known by a number.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use arrow::datatypes::Int32Type;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::error::{Error, Result};
+use crate::feeds::Ids;
 
 /// The number of a text; [`NONE`] is that of no text.
 pub(super) type Name = u32;
@@ -71,6 +73,19 @@ impl Names {
 
     /// A column of numbers as a dictionary of the texts that stand in it.
     pub(super) fn column(&self, numbers: impl ExactSizeIterator<Item = Name>) -> Result<ArrayRef> {
+        self.dictionary(numbers, |text| Cow::Borrowed(text))
+    }
+
+    /// The same of ids, as the lake knows them.
+    pub(super) fn id_column(&self, ids: &Ids, numbers: impl ExactSizeIterator<Item = Name>) -> Result<ArrayRef> {
+        self.dictionary(numbers, |text| ids.of(text))
+    }
+
+    fn dictionary(
+        &self,
+        numbers: impl ExactSizeIterator<Item = Name>,
+        written: impl Fn(&str) -> Cow<'_, str>,
+    ) -> Result<ArrayRef> {
         // Where each text stands in this column's dictionary, by number.
         let mut places = vec![-1; self.ends.len()];
         let (mut last, mut place, mut count) = (NONE, None, 0);
@@ -81,7 +96,7 @@ impl Names {
                     last = name;
                     place = places.get_mut(name as usize).filter(|_| name != NONE).map(|place| {
                         if *place < 0 {
-                            texts.append_value(self.text(name));
+                            texts.append_value(written(self.text(name)));
                             *place = count;
                             count += 1;
                         }

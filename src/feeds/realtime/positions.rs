@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use hashbrown::HashMap;
 
+use super::MOST;
 use super::columns::Dates;
 use super::message::Report;
 use super::names::{NONE, Name, Names};
@@ -13,6 +14,7 @@ use super::schedule::Run;
 use super::service::Service;
 use super::words::{Code, OCCUPANCY, VEHICLE_STOP_STATUS, code};
 use crate::error::Result;
+use crate::feeds::Ids;
 
 /// Rows of one batch: as many as stay in the cache of a core while they are made into columns.
 pub(super) const BATCH_ROWS: usize = 8 * 1024;
@@ -99,6 +101,8 @@ pub(super) enum Taken<'a> {
     Nothing,
     /// It came before an earlier report of its vehicle: recordings are not in the order of time.
     OutOfOrder,
+    /// It names one vehicle more than there can be.
+    TooMany,
 }
 
 impl Positions {
@@ -111,7 +115,7 @@ impl Positions {
         service: &'s mut Service,
     ) -> Taken<'s> {
         self.counts.reports += 1;
-        let vehicle = self.vehicle(report, entity);
+        let Some(vehicle) = self.vehicle(report, entity) else { return Taken::TooMany };
         let (said, is_new) = self.said(report, vehicle);
         let order = poll.order(report.timestamp);
         let now = Last { said, vehicle: self.last[vehicle].vehicle, recording: poll.number, order };
@@ -132,17 +136,24 @@ impl Positions {
         self.row(report, &now, poll, service)
     }
 
-    /// The place of a report's vehicle among those that were seen; a new one gets the next.
-    fn vehicle(&mut self, report: &Report<'_>, entity: &[u8]) -> usize {
+    /// The place of a report's vehicle among those that were seen; a new one gets the next, while there is one.
+    fn vehicle(&mut self, report: &Report<'_>, entity: &[u8]) -> Option<usize> {
         let name = report.vehicle.name();
         let known = self.vehicles.get(name).copied();
         if let (Some(place), false) = (known, name.is_empty()) {
-            return place;
+            return Some(place);
         }
         // Entities have names of their own, which are no vehicle's.
         let key = if name.is_empty() { [b"\0", entity].concat() } else { name.to_vec() };
         let next = self.last.len();
-        *self.vehicles.entry(key.into()).or_insert(next)
+        match self.vehicles.get(key.as_slice()) {
+            Some(place) => Some(*place),
+            None if next >= MOST => None,
+            None => {
+                self.vehicles.insert(key.into(), next);
+                Some(next)
+            }
+        }
     }
 
     /// What a report says, and whether its vehicle is new.
@@ -197,8 +208,8 @@ impl Positions {
     }
 
     /// The rows since the last time, as a batch.
-    pub(super) fn batch(&mut self) -> Result<RecordBatch> {
-        let batch = super::columns::positions(&self.rows, &self.names);
+    pub(super) fn batch(&mut self, ids: &Ids) -> Result<RecordBatch> {
+        let batch = super::columns::positions(&self.rows, &self.names, ids);
         self.rows.clear();
         batch
     }

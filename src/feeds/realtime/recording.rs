@@ -2,7 +2,9 @@
 //! Protocol Buffers or of JSON. What is inside tells itself by its first bytes; archives are known by their names.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::io::{self, Cursor, Read, Seek};
+use std::rc::Rc;
 
 use chrono::{NaiveDate, NaiveTime};
 
@@ -12,6 +14,8 @@ use crate::error::Result;
 
 /// The largest message that is read, unpacked: far more than any agency's, and a bound for what lies.
 pub const LARGEST_BYTES: u64 = 64 << 20;
+/// What may stand before an entry of a tar, its name above all, which is read as a whole.
+const LARGEST_HEAD_BYTES: u64 = 1 << 20;
 /// Names of recordings in a folder or an archive.
 const ENDINGS: [&str; 2] = [".pb", ".json"];
 const ARCHIVES: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip"];
@@ -138,23 +142,45 @@ fn unpacked<'a>(mut packed: Box<dyn Read + 'a>) -> io::Result<Box<dyn Read + 'a>
 }
 
 fn tarred(name: &str, plain: impl Read, each: &mut dyn FnMut(&str, Found<'_>) -> Result<()>) -> Result<()> {
-    let mut archive = tar::Archive::new(plain);
-    let entries = match archive.entries() {
+    let left = Rc::new(Cell::new(LARGEST_HEAD_BYTES));
+    let mut archive = tar::Archive::new(Measured { inner: plain, left: Rc::clone(&left) });
+    let mut entries = match archive.entries() {
         Ok(entries) => entries,
         Err(e) => return each(name, Err(unreadable(&e))),
     };
-    for entry in entries {
-        let mut entry = match entry {
-            Ok(entry) => entry,
+    loop {
+        left.set(LARGEST_HEAD_BYTES);
+        let mut entry = match entries.next() {
+            None => return Ok(()),
+            Some(Ok(entry)) => entry,
             // What follows cannot be found without it.
-            Err(e) => return each(name, Err(unreadable(&e))),
+            Some(Err(e)) => return each(name, Err(unreadable(&e))),
         };
+        left.set(u64::MAX);
         if entry.header().entry_type().is_file() {
             let inner = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             inside(name, &inner, &mut entry, each)?;
         }
+        // What nobody read is no head of the next entry. A stream that breaks here breaks there too.
+        let _ = io::copy(&mut entry, &mut io::sink());
     }
-    Ok(())
+}
+
+/// A reader that ends with an error where no more is left to be read.
+struct Measured<R> {
+    inner: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Measured<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        match self.left.get().checked_sub(read as u64) {
+            Some(left) => self.left.set(left),
+            None => return Err(io::Error::other(format!("a name of more than {LARGEST_HEAD_BYTES} bytes"))),
+        }
+        Ok(read)
+    }
 }
 
 fn zipped(

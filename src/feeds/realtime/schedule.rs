@@ -22,24 +22,17 @@ pub struct Run {
 #[derive(Clone, Debug, Default)]
 pub struct Schedule {
     runs: HashMap<String, Vec<Run>>,
-    count: u64,
 }
 
 impl Schedule {
     /// Takes a run in.
     pub fn add(&mut self, trip_id: &str, run: Run) {
-        self.count += 1;
         self.runs.entry_ref(trip_id).or_default().push(run);
-    }
-
-    /// The number of runs.
-    pub fn len(&self) -> u64 {
-        self.count
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.runs.is_empty()
     }
 
     /// The run that a report names: of its date and start time, as far as it gives them, the one nearest in time.

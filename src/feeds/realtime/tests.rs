@@ -10,6 +10,7 @@ use super::recording::received_micros;
 use super::schedule::{start_date, start_time};
 use super::wire::{Fields, Malformed, Value};
 use super::*;
+use crate::feeds::Ids;
 use crate::model::Zone;
 
 const DAY: (i32, u32, u32) = (2024, 5, 1);
@@ -21,12 +22,14 @@ fn day() -> NaiveDate {
 /// Collects files and gives rows written and the summary; begins again as the pipeline does.
 fn collect(files: &[(&str, Vec<u8>)]) -> (usize, Summary) {
     for is_sorted in [false, true] {
-        let (schedule, zone, now) = (Schedule::default(), Zone(chrono_tz::UTC), i64::MAX);
-        let mut collector = if is_sorted {
-            Collector::sorted(day(), schedule, zone, now, None).unwrap()
-        } else {
-            Collector::new(day(), schedule, zone, now)
+        let scope = Scope {
+            day: day(),
+            schedule: Schedule::default(),
+            zone: Zone(chrono_tz::UTC),
+            now_micros: i64::MAX,
+            ids: Ids::default(),
         };
+        let mut collector = if is_sorted { Collector::sorted(scope, None).unwrap() } else { Collector::new(scope) };
         let mut rows = 0;
         let mut sink = |_, batch: arrow::array::RecordBatch| {
             rows += batch.num_rows();

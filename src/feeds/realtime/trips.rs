@@ -12,6 +12,7 @@ use super::positions::Row;
 use super::schedule::{date, start_time};
 use crate::clean::wrong_place;
 use crate::error::Result;
+use crate::feeds::Ids;
 use crate::model::Kind;
 
 /// What stays as it is in a part of a trip's id: the unreserved characters of a URL.
@@ -94,7 +95,7 @@ impl Trips {
     }
 
     /// The trips in the order of their first report's arrival.
-    pub(super) fn batch(&self, day: i32, names: &Names) -> Result<RecordBatch> {
+    pub(super) fn batch(&self, day: i32, names: &Names, ids: &Ids) -> Result<RecordBatch> {
         const COLUMNS: [(&str, Kind); 8] = [
             ("trip_id", Kind::Text),
             ("route_id", Kind::Text),
@@ -105,21 +106,23 @@ impl Trips {
             ("scheduled_trip_id", Kind::Text),
             ("scheduled_start_time", Kind::Text),
         ];
-        let text = |of: fn(&Performed) -> Name| -> ArrayRef {
-            let texts = self.all.iter().map(|trip| Some(names.text(of(trip))).filter(|text| !text.is_empty()));
+        let text = |trip: &Performed, of: fn(&Performed) -> Name| Some(names.text(of(trip))).filter(|t| !t.is_empty());
+        let id = |of: fn(&Performed) -> Name| -> ArrayRef {
+            let texts = self.all.iter().map(|trip| text(trip, of).map(|text| ids.of(text)));
             Arc::new(texts.collect::<StringArray>())
         };
-        let ids = self.all.iter().map(|trip| Some(trip_id(day, trip.key, names)));
+        let start_times = self.all.iter().map(|trip| text(trip, |trip| trip.key.1));
+        let trip_ids = self.all.iter().map(|trip| Some(trip_id(day, trip.key, names, ids)));
         let distances = self.all.iter().map(|trip| Some(trip.distance_m));
         let columns = vec![
-            Arc::new(ids.collect::<StringArray>()) as ArrayRef,
-            text(|trip| trip.route),
-            text(|trip| trip.key.2),
+            Arc::new(trip_ids.collect::<StringArray>()) as ArrayRef,
+            id(|trip| trip.route),
+            id(|trip| trip.key.2),
             instants(self.all.iter().map(|trip| Some(trip.first_micros))),
             instants(self.all.iter().map(|trip| Some(trip.last_micros))),
             Arc::new(distances.collect::<Float64Array>()),
-            text(|trip| trip.key.0),
-            text(|trip| trip.key.1),
+            id(|trip| trip.key.0),
+            Arc::new(start_times.collect::<StringArray>()),
         ];
         batch(schema(&COLUMNS), columns)
     }
@@ -135,9 +138,10 @@ fn padded(name: Name, names: &mut Names) -> Name {
 }
 
 /// `<date>/<trip>/<start time>/<vehicle>`, each part percent-encoded.
-fn trip_id(day: i32, (trip, start_time, vehicle): Key, names: &Names) -> String {
-    let part = |name: Name| utf8_percent_encode(names.text(name), &ENCODED).to_string();
-    format!("{}/{}/{}/{}", date(day), part(trip), part(start_time), part(vehicle))
+fn trip_id(day: i32, (trip, start_time, vehicle): Key, names: &Names, ids: &Ids) -> String {
+    let part = |text: &str| utf8_percent_encode(text, &ENCODED).to_string();
+    let id = |name: Name| part(&ids.of(names.text(name)));
+    format!("{}/{}/{}/{}", date(day), id(trip), part(names.text(start_time)), id(vehicle))
 }
 
 /// Where a row lies, if that is a place on earth.

@@ -15,7 +15,9 @@ use super::schedule::{start_date, start_time};
 use super::service::Service;
 use super::wire::Malformed;
 use super::words::{Code, STOP_RELATIONSHIP, TRIP_RELATIONSHIP, code};
+use super::{MOST, MOST_STOPS};
 use crate::error::Result;
+use crate::feeds::Ids;
 use crate::model::Dataset;
 
 /// When something was said: the update's time, then the poll's.
@@ -112,11 +114,15 @@ impl Updates {
             None => self.names.number(start_time(trip.start_time).unwrap_or_default().as_bytes()),
         };
         let key = (self.names.number(trip.id), start);
-        let next = self.runs.len();
-        let place = *self.known.entry(key).or_insert(next);
-        if place == next {
-            self.runs.push((key, Run::default()));
-        }
+        let place = match self.known.get(&key) {
+            Some(known) => *known,
+            None if self.runs.len() >= MOST => return Err(Malformed::TooMany),
+            None => {
+                self.known.insert(key, self.runs.len());
+                self.runs.push((key, Run::default()));
+                self.runs.len() - 1
+            }
+        };
         let names = &mut self.names;
         let head = Head {
             route: names.number(trip.route_id),
@@ -128,7 +134,7 @@ impl Updates {
     }
 
     /// Hands out the last words, run by run in the order in which they were first heard of; one batch at least.
-    pub(super) fn batches(&self, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+    pub(super) fn batches(&self, ids: &Ids, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
         let words = self.runs.iter().flat_map(|(key, run)| {
             run.words.iter().map(move |word| Row { key, head: run.heads.get(word.head as usize), word })
         });
@@ -136,27 +142,27 @@ impl Updates {
         for row in words {
             rows.push(row);
             if rows.len() == BATCH_ROWS {
-                sink(self.batch(&rows)?)?;
+                sink(self.batch(&rows, ids)?)?;
                 rows.clear();
             }
         }
-        sink(self.batch(&rows)?)
+        sink(self.batch(&rows, ids)?)
     }
 
-    fn batch(&self, rows: &[Row<'_>]) -> Result<RecordBatch> {
-        let text = |of: fn(&Row<'_>) -> Name| self.names.column(rows.iter().map(of));
+    fn batch(&self, rows: &[Row<'_>], ids: &Ids) -> Result<RecordBatch> {
+        let id = |of: fn(&Row<'_>) -> Name| self.names.id_column(ids, rows.iter().map(of));
         let head = |row: &Row<'_>| row.head.copied().unwrap_or_default();
         let number = |of: fn(&Word) -> Option<i32>| -> ArrayRef {
             Arc::new(rows.iter().map(|row| of(row.word)).collect::<Int32Array>())
         };
         let instant = |of: fn(&Word) -> Option<u64>| instants(rows.iter().map(|row| of(row.word).map(micros)));
         let columns = vec![
-            text(|row| row.key.0)?,
-            text(|row| row.key.1)?,
+            id(|row| row.key.0)?,
+            self.names.column(rows.iter().map(|row| row.key.1))?,
             number(|word| word.sequence),
-            text(|row| row.word.stop)?,
-            self.names.column(rows.iter().map(|row| head(row).route))?,
-            self.names.column(rows.iter().map(|row| head(row).vehicle))?,
+            id(|row| row.word.stop)?,
+            self.names.id_column(ids, rows.iter().map(|row| head(row).route))?,
+            self.names.id_column(ids, rows.iter().map(|row| head(row).vehicle))?,
             words(TRIP_RELATIONSHIP, rows.iter().map(|row| head(row).relationship))?,
             words(STOP_RELATIONSHIP, rows.iter().map(|row| row.word.relationship))?,
             instant(|word| word.arrival.time),
@@ -177,6 +183,9 @@ impl Run {
         said: Moment,
         names: &mut Names,
     ) -> std::result::Result<(), Malformed> {
+        if update.stops > MOST_STOPS || self.words.len() > MOST_STOPS {
+            return Err(Malformed::TooMany);
+        }
         let known = self.heads.iter().position(|other| *other == head);
         let head_number = known.unwrap_or_else(|| {
             self.heads.push(head);

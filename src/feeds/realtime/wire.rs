@@ -18,6 +18,8 @@ pub(super) enum Malformed {
     Group,
     /// No header, which each message has.
     NoHeader,
+    /// More vehicles, runs, stops of a run or text of an alert than there can be.
+    TooMany,
 }
 
 impl fmt::Display for Malformed {
@@ -27,6 +29,7 @@ impl fmt::Display for Malformed {
             Self::Varint => "a number is longer than ten bytes",
             Self::Tag => "a field has a number or type that Protocol Buffers do not know",
             Self::NoHeader => "it is no GTFS-Realtime message: it has no header",
+            Self::TooMany => "it has more vehicles, runs, stops of a run or text of an alert than any feed",
             Self::Group => "a group of fields does not end where it should",
         })
     }

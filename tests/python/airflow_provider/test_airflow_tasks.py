@@ -64,8 +64,8 @@ def context(**more):
             {"sources": ["feed.zip"], "source_options": None, "date": "2024-05-01", "days": 3, "feed": "tram",
              "folder": None, "dry_run": False},
         )),
-        (ops.IngestGtfsRtOperator, {"sources": "rt/", "schedule": "other"},
-         ("ingest_gtfs_rt", ["rt/"], "2024-05-01", "other", False)),
+        (ops.IngestGtfsRtOperator, {"sources": "rt/", "schedule": "other", "feed": "tram"},
+         ("ingest_gtfs_rt", ["rt/"], "2024-05-01", "other", "tram", False)),
         (ops.IngestTidesOperator, {"source": "package.zip", "date_from": "2024-05-01", "date_to": "2024-05-02"}, (
             "ingest_tides",
             {"source": "package.zip", "source_options": None, "date_from": "2024-05-01", "date_to": "2024-05-02",

@@ -198,7 +198,7 @@ def test_what_cannot_be_read_is_named_and_stops_nothing(tmp_path):
         "3-empty.pb": "it is empty",
         "4-cut.pb.gz": "it is cut short",
         "5-html.pb": whys["5-html.pb"],
-        "6-json.json": 'header.timestamp is "soon", expected a whole number',
+        "6-json.json": 'header.timestamp is "soon", expected a whole number at line 1 column 31',
         "8-entity.pb": "the message is cut short",
     }
 

@@ -81,7 +81,8 @@ class IngestGtfsRtOperator(PartitionOperator):
     Args:
         sources: Recordings: a path, folder, glob or URL, or a list of them, within reach of the lake's connection.
             None: those that `metropulse collect` brought into the lake.
-        schedule: Another lake than the task's, whose scheduled trips are used.
+        schedule: Whose scheduled trips are used instead of the lake's: another lake, or a GTFS feed.
+        feed: Name to set before every id, with a colon, in a lake of several agencies.
         dry_run: Report what would be written, and write nothing.
         dt: The service date; the run's own when None.
         **kwargs: Those of `PartitionOperator`.
@@ -89,13 +90,14 @@ class IngestGtfsRtOperator(PartitionOperator):
 
     writes = ("raw",)
 
-    template_fields: Sequence[str] = ("sources", "schedule", "dt", *COMMON_FIELDS)
+    template_fields: Sequence[str] = ("sources", "schedule", "feed", "dt", *COMMON_FIELDS)
 
     def __init__(
         self,
         *,
         sources: str | Sequence[str] | None = None,
         schedule: str | None = None,
+        feed: str | None = None,
         dry_run: bool = False,
         dt: str | None = None,
         **kwargs: Any,
@@ -103,6 +105,7 @@ class IngestGtfsRtOperator(PartitionOperator):
         super().__init__(dt=dt, **kwargs)
         self.sources = sources
         self.schedule = schedule
+        self.feed = feed
         self.only_report = dry_run
         self.declare(files_of(sources), ())
 
@@ -116,6 +119,7 @@ class IngestGtfsRtOperator(PartitionOperator):
             self.sources or None,
             self.partition(context),
             schedule=self.schedule,
+            feed=self.feed,
             dry_run=self.only_report,
             progress=self.progress,
         )
