@@ -51,7 +51,7 @@ impl Pipeline {
             None => self.runs_of_lake(days, self.lake()?, ids).await?,
         };
         runs.days.retain(|_, count| *count > 0);
-        let used = (!runs.days.is_empty()).then(|| ScheduleUsed { source, days: runs.days });
+        let used = (!runs.days.is_empty()).then_some(ScheduleUsed { source, days: runs.days });
         Ok((runs.schedule, used))
     }
 

@@ -20,9 +20,11 @@ const OWN: &str = "SELECT txid_current_if_assigned(), pid, backend_start::text \
 /// What became of a transaction, and whether its session is still there.
 const FATE: &str = "SELECT txid_status($1), EXISTS (SELECT FROM pg_stat_activity \
                     WHERE pid = $2 AND backend_start = $3::text::timestamptz)";
-/// Ends the old session where it waits for words that cannot come any more. One that works is left to it.
+/// Ends the old session where it waits for words that cannot come any more. One that works is left to it, and one that
+/// has just become idle may have COMMIT before it, unread.
 const END: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                   WHERE pid = $1 AND backend_start = $2::text::timestamptz AND state LIKE 'idle%'";
+                   WHERE pid = $1 AND backend_start = $2::text::timestamptz AND state LIKE 'idle%' \
+                     AND state_change < clock_timestamp() - interval '1 s'";
 
 /// A transaction that wrote, as the server knows it.
 struct Written {

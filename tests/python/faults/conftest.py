@@ -9,9 +9,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-from proxies import Proxy, proxy_before
 
 from answers import DATA
+from faults.proxies import Proxy, proxy_before
 
 DAY = DATA / "prototype_raw" / "dt=2024-05-01"
 

@@ -11,9 +11,9 @@ import time
 import psycopg
 import pyarrow as pa
 import pytest
-from proxies import HalfCutError, LastWords, once_after, through
 
 import metropulse as mp
+from faults.proxies import HalfCutError, LastWords, once_after, through
 
 pytestmark = [pytest.mark.core, pytest.mark.slow]
 DT = "2024-05-01"

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-from identities import Authority, authority, minio_keys
 
 import metropulse as mp
+from faults.identities import Authority, authority, minio_keys
 from metropulse.airflow.connections import Sources
 from metropulse.settings import resolve
 

@@ -8,10 +8,10 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
-from proxies import CutError, cut_at, deaf_after, proxy_before, slowly, through
 
 import metropulse as mp
 from answers import DATA
+from faults.proxies import CutError, cut_at, deaf_after, proxy_before, slowly, through
 from metropulse import exceptions
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from proxies import proxy_before
 
 import metropulse as mp
 from answers import DATA
+from faults.proxies import proxy_before
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import services

@@ -11,9 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from proxies import proxy_before, through
 
 import metropulse as mp
+from faults.proxies import proxy_before, through
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from services import free_port

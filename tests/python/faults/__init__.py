@@ -1,0 +1,1 @@
+"""Servers and networks that fail: what a step does, and what stands afterwards."""
