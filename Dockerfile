@@ -34,7 +34,7 @@ RUN pip install "pyspark==${SPARK_VERSION}" "$(find /tmp/wheels -name 'metropuls
  && ln -s "$(python -c 'import pathlib, pyspark; print(pathlib.Path(pyspark.__file__).parent)')" /opt/spark
 ENV SPARK_HOME=/opt/spark PYSPARK_PYTHON=python3 SPARK_WORKER_DIR=/home/spark/work PATH=/opt/spark/bin:$PATH
 COPY spark_jobs/*.py /opt/metropulse/spark_jobs/
-USER spark
+USER 50001
 WORKDIR /home/spark
 HEALTHCHECK NONE
 
