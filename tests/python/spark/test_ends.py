@@ -29,6 +29,9 @@ from spark.processes import Process, process, python_workers
 
 pytestmark = [pytest.mark.core, pytest.mark.slow]
 
+# Spark looks for cancelled tasks every two seconds, and lets go of their workers up to two seconds later.
+CANCELLED_SECONDS = 6.0
+
 ROWS = 500_000
 START = datetime(2024, 5, 1, tzinfo=UTC)
 ASKED = {"keys": ["route_id"], "time": "event_ts", "measures": {"n": "count", "v": ("count_distinct", "vehicle_id")}}
@@ -125,21 +128,21 @@ def cancelled(spark, work: Callable[[], object], by: str) -> float:
 
 @pytest.mark.alone
 @pytest.mark.parametrize("by", ["group", "tag"])
-def test_a_cancelled_rollup_ends_its_native_work_within_a_second(spark, day, tmp_path, by):
+def test_a_cancelled_rollup_ends_its_native_work_within_seconds(spark, day, tmp_path, by):
     folder = linked(day, tmp_path / "raw", 1_500)
-    assert cancelled(spark, lambda: rollup_hourly(spark, folder, tasks=2, **ASKED), by) < 1
+    assert cancelled(spark, lambda: rollup_hourly(spark, folder, tasks=2, **ASKED), by) < CANCELLED_SECONDS
 
 
 @pytest.mark.alone
-def test_a_cancelled_frame_ends_its_native_work_within_a_second(spark, day, tmp_path):
+def test_a_cancelled_frame_ends_its_native_work_within_seconds(spark, day, tmp_path):
     linked(day, tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet", 300)
     frame = clean(spark, tmp_path, ["2024-05-01"], datasets=["vehicle_positions"]).datasets["vehicle_positions"]
-    assert cancelled(spark, lambda: frame.count(), "tag") < 1
+    assert cancelled(spark, lambda: frame.count(), "tag") < CANCELLED_SECONDS
 
 
 @pytest.mark.alone
 @pytest.mark.embedded
-def test_a_cancelled_build_ends_its_native_work_within_a_second_and_leaves_the_mart(
+def test_a_cancelled_build_ends_its_native_work_within_seconds_and_leaves_the_mart(
     spark, day, tmp_path, pipeline_on, shadows
 ):
     linked(day, tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet", 300)
@@ -151,7 +154,7 @@ def test_a_cancelled_build_ends_its_native_work_within_a_second_and_leaves_the_m
             spark, found.lake, mart=found.mart, mart_user=found.mart_user, mart_password=found.mart_password
         )
 
-    assert cancelled(spark, build, "group") < 1
+    assert cancelled(spark, build, "group") < CANCELLED_SECONDS
     assert p.mart.query("select count() as n from mart_route_hourly").to_pylist() == [{"n": 0}]
     assert shadows(p) == []
 
