@@ -72,7 +72,7 @@ def test_the_dag_survives_serialisation(agency):
 
 def test_the_recordings_task_reads_what_the_recorder_brought(agency, core):
     agency().get_task("recordings").execute(context(params={"partition": "2024-05-01"}))
-    assert core.made[-1].calls == [("ingest_gtfs_rt", [], "2024-05-01", None, False)]
+    assert core.made[-1].calls == [("ingest_gtfs_rt", [], "2024-05-01", None, None, False)]
 
 
 def test_the_sensor_waits_for_the_archive_of_the_last_hour(core, monkeypatch):
