@@ -290,7 +290,8 @@ def shut_down_many(state_dir: Path, folder: Path, times: int) -> Counter[str]:
                 postmaster = int((state_dir / "warehouse" / "data" / "postmaster.pid").read_text().split()[0])
                 # SIGQUIT is PostgreSQL's immediate shutdown: no checkpoint, recovery at the next start.
                 os.kill(postmaster, signal.SIGQUIT)
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # it may have ended before it was stopped
+                os.kill(pid, signal.SIGCONT)
             assert loader.end() in (0, 1)
             truth.reader.close()
             deadline = time.monotonic() + 30
