@@ -177,8 +177,7 @@ class NewestTask:
         """Give the shares."""
         counting = (of_dates(newest(shares), self._bounds) for _, shares in unpacked(batches))
         try:
-            for shares in counting:
-                yield from packed([shares], date_of_share)
+            yield from packed(counting, date_of_share)
         except MetropulseError as error:
             yield failed(error)
 

@@ -81,11 +81,13 @@ def packed(shares: Iterable[Any], place: Place) -> Iterator[Any]:
         Record batches of `PACKED`.
     """
     waiting: list[Any] = []
+    waiting_bytes = 0
     for share in shares:
         waiting.append(share)
-        if sum(table.nbytes for table in waiting) >= _AT_ONCE_BYTES:
+        waiting_bytes += share.nbytes
+        if waiting_bytes >= _AT_ONCE_BYTES:
             yield _pack(pa.concat_tables(waiting), place)
-            waiting = []
+            waiting, waiting_bytes = [], 0
     if any(table.num_rows for table in waiting):
         yield _pack(pa.concat_tables(waiting), place)
 

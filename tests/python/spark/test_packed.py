@@ -17,6 +17,7 @@ pa = pytest.importorskip("pyarrow")
 pytest.importorskip("pandas")
 
 import metropulse as mp
+from metropulse.spark.mart import NewestTask
 from metropulse.spark.packed import bucket_of_key, date_of_share, failed, newest, of_dates, packed, unpacked
 
 pytestmark = pytest.mark.core
@@ -71,6 +72,17 @@ def test_the_newest_day_of_a_dataset_and_key_counts(shares):
         last[dataset, key] = max(last.get((dataset, key), dt), dt)
     wanted = sorted(row for row in shares if row[1] == last[row[0], row[2]])
     assert rows([newest(table(shares))]) == wanted
+
+
+def test_what_counts_of_several_buckets_travels_in_one_batch():
+    """A row of each service date, and not one of each bucket and date."""
+    shares = [("trips", FIRST, key, FIRST + timedelta(days=n % 2), n) for n, key in enumerate("abcdefgh")]
+    buckets = [batch for row in shares for batch in packed([table([row])], partial(bucket_of_key, buckets=7))]
+    by_place = pa.Table.from_batches(buckets).sort_by("place")
+    assert len(set(by_place.column("place").to_pylist())) > 1
+    [found] = NewestTask([None, None])(iter(by_place.to_batches(max_chunksize=1)))
+    assert found.num_rows == 2
+    assert rows([part for _, part in unpacked([found])]) == sorted(shares)
 
 
 @settings(deadline=None)
