@@ -18,7 +18,7 @@ from metropulse.spark.workers import Cargo, access, numbered, numbers, schema_of
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["CleanDays", "clean", "lake_settings", "worker_schema"]
+__all__ = ["CleanDays", "clean", "lake_settings"]
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,7 @@ def clean(
 
     def frame(kind: str, work: list[tuple[str, str]]) -> DataFrame:
         task = CleanTask(cargo, work, rejects=kind == "rejected")
-        return numbers(spark, len(work), tasks_for(spark, len(work))).mapInArrow(
-            task, schema_of(spark, worker_schema(kind))
-        )
+        return numbers(spark, len(work), tasks_for(spark, len(work))).mapInArrow(task, schema_of(spark, _schema(kind)))
 
     rows = {name: frame(name, [(day, name) for day in days]) for name in names}
     return CleanDays(rows, frame("rejected", [(day, name) for day in days for name in names]))
@@ -106,20 +104,6 @@ def lake_settings(
     return found.with_access_to(found.lake, access(spark, found.lake, lake_options))
 
 
-def worker_schema(name: str) -> pa.Schema:
-    """Return the columns that tasks stream.
-
-    Args:
-        name: A dataset, ``rejected`` or ``mart_shares``.
-
-    Returns:
-        The schema.
-    """
-    from metropulse import _core
-
-    return pa.table(_core.worker_schema(name)).schema
-
-
 class CleanTask:
     """Gives the cleaned rows, or the rejects, of datasets and days."""
 
@@ -136,3 +120,10 @@ class CleanTask:
         for day, dataset in numbered(batches, self._work):
             found = core.clean_rejects(day, dataset) if self._rejects else core.clean(day, dataset)
             yield from pa.RecordBatchReader.from_stream(found)
+
+
+def _schema(name: str) -> pa.Schema:
+    """Return the columns that the tasks of a dataset, or of ``rejected``, stream."""
+    from metropulse import _core
+
+    return pa.table(_core.worker_schema(name)).schema
