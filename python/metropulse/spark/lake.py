@@ -13,7 +13,7 @@ from metropulse.days import DATASETS, FEED_DATASETS, Day, iso_day
 from metropulse.exceptions import ConfigError
 from metropulse.settings import Settings, resolve
 from metropulse.spark.lifeline import with_lifeline
-from metropulse.spark.workers import Cargo, access, numbered, numbers, schema_of, task_threads, tasks_for
+from metropulse.spark.workers import Cargo, access, numbered, numbers, schema_of, task_threads
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -74,7 +74,7 @@ def clean(
 
     def frame(kind: str, work: list[tuple[str, str]]) -> DataFrame:
         task = CleanTask(cargo, work, rejects=kind == "rejected")
-        return numbers(spark, len(work), tasks_for(spark, len(work))).mapInArrow(task, schema_of(spark, _schema(kind)))
+        return numbers(spark, len(work)).mapInArrow(task, schema_of(spark, _schema(kind)))
 
     rows = {name: frame(name, [(day, name) for day in days]) for name in names}
     return CleanDays(rows, frame("rejected", [(day, name) for day in days for name in names]))

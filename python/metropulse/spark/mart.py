@@ -19,7 +19,7 @@ from metropulse.days import Day, iso_day
 from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.results import Report
 from metropulse.spark.lake import lake_settings
-from metropulse.spark.lifeline import interrupting, with_lifeline
+from metropulse.spark.lifeline import with_lifeline
 from metropulse.spark.packed import (
     PACKED,
     Place,
@@ -31,7 +31,7 @@ from metropulse.spark.packed import (
     packed,
     unpacked,
 )
-from metropulse.spark.workers import Cargo, numbered, numbers, tasks_for, told
+from metropulse.spark.workers import Cargo, numbered, numbers, running
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -110,7 +110,7 @@ def build_route_hourly(
     routes = pa.table(driver.begin_mart())
     shared = Cargo(spark, {"settings": settings.to_json(), "build": build, "routes": routes})
     try:
-        with told(), interrupting(spark):
+        with running(spark):
             filled = _filled(spark, shared, driver.lake_days(), bounds)
         return Report.from_json(driver.swap_mart(json.dumps(filled), build))
     except BaseException:
@@ -127,7 +127,7 @@ def _filled(spark: SparkSession, shared: Cargo, days: list[str], bounds: list[st
     def shares(datasets: Iterable[str], place: Place) -> DataFrame:
         work = [(day, name) for name in datasets for day in days]
         task = SharesTask(shared, work, place)
-        return numbers(spark, len(work), tasks_for(spark, len(work))).mapInArrow(task, PACKED)
+        return numbers(spark, len(work)).mapInArrow(task, PACKED)
 
     def together(frame: DataFrame) -> DataFrame:
         return frame.repartition("place").sortWithinPartitions("place")

@@ -14,7 +14,7 @@ from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.rollup import Measure, merge_rollups, spec_json
 from metropulse.settings import resolve
 from metropulse.sources import ArrowStream, Name, first_url, stream_or_paths
-from metropulse.spark.lifeline import Task, interrupting, with_lifeline
+from metropulse.spark.lifeline import Task, with_lifeline
 from metropulse.spark.packed import BYTES, AsBytes, from_bytes
 from metropulse.spark.workers import (
     TASKS_PER_CORE,
@@ -24,9 +24,9 @@ from metropulse.spark.workers import (
     numbered,
     numbers,
     plain_table,
+    running,
     schema_of,
     task_threads,
-    told,
 )
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def rollup_hourly(
         found = frame.mapInArrow(task, schema_of(spark, schema))
         together = found.repartition(*(states.portable_name(name) for name in [*keys, "hour_bucket"]))
         return together.mapInArrow(bind(_merged, bounds=bounds), schema_of(spark, result.schema))
-    with told(), interrupting(spark):
+    with running(spark):
         collected = frame.mapInArrow(AsBytes(task), BYTES).toArrow()
     merged = _merged(from_bytes(collected), bounds={**bounds, "threads": None})
     return spark.createDataFrame(pa.Table.from_batches(merged, result.schema))

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from metropulse import exceptions
 from metropulse.exceptions import ConfigError, DatabaseError, MetropulseError
+from metropulse.spark.lifeline import interrupting
 from metropulse.stores import s3_options, store_kind
 
 if TYPE_CHECKING:
@@ -25,10 +26,9 @@ __all__ = [
     "numbered",
     "numbers",
     "plain_table",
+    "running",
     "schema_of",
     "task_threads",
-    "tasks_for",
-    "told",
 ]
 
 TASKS_PER_CORE = 3
@@ -132,32 +132,21 @@ def task_threads(spark: SparkSession) -> int:
     return int(spark.conf.get("spark.task.cpus", "1") or 1)
 
 
-def tasks_for(spark: SparkSession, count: int) -> int:
-    """Return how many tasks share some pieces of work: one each, as long as these are not very many.
-
-    Args:
-        spark: The session. Tasks are at most ``spark.sql.shuffle.partitions``, or three for each core of the cluster
-            where that is more: each costs Spark some hundredths of a second, whatever it does.
-        count: How many pieces there are.
-
-    Returns:
-        The number of tasks.
-    """
-    cores = int(context_of(spark).defaultParallelism)
-    return min(count, max(TASKS_PER_CORE * cores, int(spark.conf.get("spark.sql.shuffle.partitions"))))
-
-
-def numbers(spark: SparkSession, count: int, tasks: int) -> DataFrame:
+def numbers(spark: SparkSession, count: int, tasks: int | None = None) -> DataFrame:
     """Return the numbers from 0, neighbours together.
 
     Args:
         spark: The session.
         count: How many.
-        tasks: Over how many partitions.
+        tasks: Over how many partitions. None: one each, but at most ``spark.sql.shuffle.partitions``, or three for each
+            core of the cluster where that is more; a task costs Spark some hundredths of a second, whatever it does.
 
     Returns:
         A frame with column ``id``.
     """
+    if tasks is None:
+        cores = int(context_of(spark).defaultParallelism)
+        tasks = min(count, max(TASKS_PER_CORE * cores, int(spark.conf.get("spark.sql.shuffle.partitions"))))
     return spark.range(0, count, 1, max(tasks, 1))
 
 
@@ -208,8 +197,11 @@ def schema_of(spark: SparkSession, schema: Any) -> Any:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Raise what a task raised as what it is.
+def running(spark: SparkSession) -> Iterator[None]:
+    """Run the jobs of the block: tasks of a cancelled one end at once, and what a task raised is raised as what it is.
+
+    Args:
+        spark: The session.
 
     Raises:
         MetropulseError: A task's own, with Spark's as its cause; a retry by Spark did not help, a later one may.
@@ -217,7 +209,8 @@ def told() -> Iterator[None]:
     from pyspark.errors import PySparkException
 
     try:
-        yield
+        with interrupting(spark):
+            yield
     except MetropulseError:
         raise
     except (PySparkException, RuntimeError) as error:
