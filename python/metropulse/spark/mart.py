@@ -31,7 +31,7 @@ from metropulse.spark.packed import (
     packed,
     unpacked,
 )
-from metropulse.spark.workers import Cargo, numbered, numbers, running
+from metropulse.spark.workers import Cargo, lasting, numbered, numbers, running
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -159,9 +159,7 @@ class SharesTask:
                 found = pa.RecordBatchReader.from_stream(core.mart_shares(day, dataset, own["build"]))
                 yield from packed((pa.Table.from_batches([batch]) for batch in found), self._place)
             except MetropulseError as error:
-                if error.retryable:
-                    raise
-                error.context.setdefault("dt", day)
+                lasting(error).context.setdefault("dt", day)
                 yield failed(error)
 
 
@@ -204,9 +202,7 @@ class FillTask:
                 reader = pa.RecordBatchReader.from_batches(first[1].schema, rows)
                 filled = _core.Pipeline(own["settings"]).fill_mart(reader, own["routes"], own["build"])
         except MetropulseError as error:
-            if error.retryable:
-                raise
-            failure = states.failure_text(error)
+            failure = states.failure_text(lasting(error))
         yield pa.RecordBatch.from_pylist([{"filled": filled, "failed": failure}], _DONE)
 
 

@@ -21,6 +21,7 @@ from metropulse.spark.workers import (
     Cargo,
     access,
     context_of,
+    lasting,
     numbered,
     numbers,
     plain_table,
@@ -158,9 +159,7 @@ class FilesTask:
                 pieces = json.dumps(share)
                 state = states.described(_core.rollup_pieces(own["settings"], pieces, own["spec"]))
             except MetropulseError as error:
-                if error.retryable:
-                    raise
-                yield states.failure(error, self._schema)
+                yield states.failure(lasting(error), self._schema)
             else:
                 yield from states.state_batches(state.cast(self._schema))
 
@@ -179,9 +178,7 @@ class FrameTask:
             for batch in states.partial(batches, **self._asked):
                 yield batch.cast(self._schema)
         except MetropulseError as error:
-            if error.retryable:
-                raise
-            yield states.failure(error, self._schema)
+            yield states.failure(lasting(error), self._schema)
 
 
 def _of_files(

@@ -23,6 +23,7 @@ __all__ = [
     "Cargo",
     "access",
     "context_of",
+    "lasting",
     "numbered",
     "numbers",
     "plain_table",
@@ -219,6 +220,23 @@ def running(spark: SparkSession) -> Iterator[None]:
             raise
         name, message = found[-1]
         raise getattr(exceptions, name, DatabaseError)(message.strip(), retryable=True) from error
+
+
+def lasting(error: MetropulseError) -> MetropulseError:
+    """Return the error of a task that a retry by Spark cannot help, to be sent on as a row.
+
+    Args:
+        error: The error.
+
+    Returns:
+        The same.
+
+    Raises:
+        MetropulseError: A retry may help.
+    """
+    if error.retryable:
+        raise error
+    return error
 
 
 def _plain(kind: Any) -> Any:
