@@ -7,7 +7,16 @@ from datetime import date, datetime
 
 from metropulse.exceptions import ConfigError
 
-__all__ = ["DATASETS", "FEED_DATASETS", "REQUIRED_DATASETS", "Day", "calendar_span", "dataset_names", "iso_day"]
+__all__ = [
+    "DATASETS",
+    "FEED_DATASETS",
+    "REQUIRED_DATASETS",
+    "Day",
+    "calendar_span",
+    "dataset_names",
+    "iso_day",
+    "optional_day",
+]
 
 Day = str | date
 """A day: a date, or text as ``YYYY-MM-DD``."""
@@ -45,6 +54,22 @@ def iso_day(value: Day, name: str = "dt") -> str:
     except (TypeError, ValueError):
         pass
     raise ConfigError(f"{name} is {value!r}, expected a day as YYYY-MM-DD")
+
+
+def optional_day(value: Day | None, name: str = "dt") -> str | None:
+    """Return a day that may be left out as ``YYYY-MM-DD``.
+
+    Args:
+        value: What `iso_day` takes, or None.
+        name: The argument's name, for the error.
+
+    Returns:
+        The text; None for None.
+
+    Raises:
+        ConfigError: The value is no day.
+    """
+    return None if value is None else iso_day(value, name)
 
 
 def calendar_span(dt: Day) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metropulse.days import Day, iso_day
+from metropulse.days import Day, iso_day, optional_day
 from metropulse.durations import Duration, seconds
 from metropulse.exceptions import ConfigError
 from metropulse.results import Progress, Report
@@ -207,8 +207,8 @@ class Feeds:
         asked = {
             "source": os.fspath(source),
             "source_options": self._source_options([os.fspath(source)], source_options),
-            "date_from": None if date_from is None else iso_day(date_from, "date_from"),
-            "date_to": None if date_to is None else iso_day(date_to, "date_to"),
+            "date_from": optional_day(date_from, "date_from"),
+            "date_to": optional_day(date_to, "date_to"),
             "dry_run": dry_run,
         }
         return Report.from_json(self._core.ingest_tides(json.dumps(asked), progress=progress))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from metropulse.days import Day, iso_day
+from metropulse.days import Day, iso_day, optional_day
 from metropulse.exceptions import ConfigError
 from metropulse.results import Progress, Report
 
@@ -73,8 +73,8 @@ class Operations:
             ``days``, ``tables``, ``mart`` and ``failures``; and in ``misnamed_folders`` the folders of the lake that
             begin with ``dt=`` but name no day; nothing reads them.
         """
-        bounds = [iso_day(d, n) if d is not None else None for d, n in ((date_from, "date_from"), (date_to, "date_to"))]
-        return Report.from_json(self._core.status(bounds[0], bounds[1], verify, progress=progress))
+        first, after = optional_day(date_from, "date_from"), optional_day(date_to, "date_to")
+        return Report.from_json(self._core.status(first, after, verify, progress=progress))
 
     def rejected(
         self, *, dataset: str | None = None, dt: Day | None = None, reason: str | None = None, limit: int = 100
@@ -90,8 +90,7 @@ class Operations:
         Returns:
             ``total`` and the rows in ``rejected``: dataset, dt, file, row_number, reasons, row, rejected_at.
         """
-        day = None if dt is None else iso_day(dt)
-        return Report.from_json(self._core.rejected(dataset, day, reason, limit))
+        return Report.from_json(self._core.rejected(dataset, optional_day(dt), reason, limit))
 
     def requeue(
         self,
@@ -123,7 +122,7 @@ class Operations:
             ConflictError: The files changed since they were loaded: load the day.
             ConfigError: A repair names an unknown column.
         """
-        day = None if dt is None else iso_day(dt)
+        day = optional_day(dt)
         given = json.dumps([dict(row) for row in rows], default=str)
         return Report.from_json(self._core.requeue(dataset, day, reason, given, progress=progress))
 

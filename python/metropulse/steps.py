@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from metropulse.days import REQUIRED_DATASETS, Day, dataset_names, iso_day
+from metropulse.days import REQUIRED_DATASETS, Day, dataset_names, iso_day, optional_day
 from metropulse.exceptions import ConfigError
 from metropulse.results import Progress, Report
 
@@ -101,8 +101,8 @@ class Steps:
             raise ConfigError("date_from and date_to go together: give both, or neither for all dirty dates")
         if force and date_from is None:
             raise ConfigError("force needs date_from and date_to: it rebuilds clean dates of that range")
-        bounds = [iso_day(d, n) if d is not None else None for d, n in ((date_from, "date_from"), (date_to, "date_to"))]
-        found = self._core.build_route_hourly(bounds[0], bounds[1], force, source=source, progress=progress)
+        first, after = optional_day(date_from, "date_from"), optional_day(date_to, "date_to")
+        found = self._core.build_route_hourly(first, after, force, source=source, progress=progress)
         return Report.from_json(found)
 
     def check_quality(self, dt: Day | None = None, *, progress: Progress | None = None) -> Report:
@@ -118,7 +118,7 @@ class Steps:
         Raises:
             QualityError: A check of severity *error* failed; its ``report`` lists all.
         """
-        return Report.from_json(self._core.check_quality(None if dt is None else iso_day(dt), progress=progress))
+        return Report.from_json(self._core.check_quality(optional_day(dt), progress=progress))
 
     def run(self, dt: Day, *, progress: Progress | None = None) -> Report:
         """Run all steps of one raw day in order: calendar, stage, dimensions, facts, mart, quality."""

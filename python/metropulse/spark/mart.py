@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from metropulse import states
-from metropulse.days import Day, iso_day
+from metropulse.days import Day, optional_day
 from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.results import Report
 from metropulse.spark.lake import lake_settings
@@ -90,7 +90,7 @@ def build_route_hourly(
 
     if (date_from is None) != (date_to is None):
         raise ConfigError("date_from and date_to go together: give both, or neither for all dates of the lake")
-    bounds = [None if day is None else iso_day(day) for day in (date_from, date_to)]
+    bounds = [optional_day(day) for day in (date_from, date_to)]
     if bounds[0] is not None and bounds[1] is not None and bounds[0] >= bounds[1]:
         raise ConfigError(f"the dates run from {bounds[0]} to {bounds[1]}; the end is exclusive and must be later")
     settings = lake_settings(
