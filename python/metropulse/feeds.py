@@ -13,12 +13,13 @@ from metropulse.durations import Duration, seconds
 from metropulse.exceptions import ConfigError
 from metropulse.results import Progress, Report
 from metropulse.sources import Name, Source, first_url, stream_or_paths
+from metropulse.stores import variable
 
 if TYPE_CHECKING:
     from metropulse import _core
     from metropulse.settings import Settings
 
-__all__ = ["SPOOL_LIMIT_BYTES", "Feeds", "default_spool", "recording_paths"]
+__all__ = ["SPOOL_LIMIT_BYTES", "Feeds", "default_spool"]
 
 SPOOL_LIMIT_BYTES = 20_000_000_000
 """How much a recorder keeps for its upload when nobody says otherwise."""
@@ -30,7 +31,7 @@ def default_spool() -> Path:
     Returns:
         ``$XDG_STATE_HOME/metropulse/recorder``, by default below ``~/.local/state``.
     """
-    home = os.environ.get("XDG_STATE_HOME", "").strip() or Path.home() / ".local" / "state"
+    home = variable(os.environ, "XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(home) / "metropulse" / "recorder"
 
 
@@ -67,9 +68,7 @@ class Feeds:
         Returns:
             The report.
         """
-        sources = stream_or_paths(source)
-        if not isinstance(sources, list):
-            raise ConfigError("the source is an Arrow stream, expected paths or URLs of GTFS feeds")
+        sources = _paths(source, "paths or URLs of GTFS feeds")
         if not isinstance(days, int) or days < 1:
             raise ConfigError(f"days is {days!r}, expected 1 or more")
         asked = {
@@ -108,7 +107,7 @@ class Feeds:
         Returns:
             The report.
         """
-        paths = [] if sources is None else recording_paths(sources)
+        paths = [] if sources is None else _paths(sources, "paths, folders, globs or URLs of recordings")
         asked = {
             "sources": paths,
             "source_options": self._source_options(paths, source_options) if paths else None,
@@ -259,19 +258,9 @@ class Feeds:
         return None if reaching is self._settings else dict(reaching.lake_options)
 
 
-def recording_paths(sources: Source) -> list[str]:
-    """Return the sources as names of files.
-
-    Args:
-        sources: A path, folder, glob or URL, or a list of them.
-
-    Returns:
-        The names.
-
-    Raises:
-        ConfigError: They are rows in memory, which are no feed.
-    """
-    given = stream_or_paths(sources)
+def _paths(source: Source, expected: str) -> list[str]:
+    """Return a source as names of files; rows in memory are no feed."""
+    given = stream_or_paths(source)
     if not isinstance(given, list):
-        raise ConfigError("the source is an Arrow stream, expected paths, folders, globs or URLs of recordings")
+        raise ConfigError(f"the source is an Arrow stream, expected {expected}")
     return given
