@@ -65,6 +65,8 @@ class MetropulseOperator(BaseOperator):
     """The kinds of assets the step reads, see `metropulse.airflow.assets.KINDS`."""
     writes: ClassVar[Sequence[str]] = ()
     """The kinds of assets it writes."""
+    lake_only: ClassVar[bool] = False
+    """Whether it needs the lake alone, and no server."""
     _running: Any = None
     _run_label: str | None = None
     _trace: Trace | None = None
@@ -168,7 +170,7 @@ class MetropulseOperator(BaseOperator):
         Returns:
             A context manager.
         """
-        return self.hook.pipeline()
+        return self.hook.lake_pipeline() if self.lake_only else self.hook.pipeline()
 
     @abstractmethod
     def call(self, pipeline: Pipeline, context: Context) -> Report:

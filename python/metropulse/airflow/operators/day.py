@@ -6,7 +6,6 @@ The raw day ``dt`` defaults to the run's own: its ``partition`` parameter, its p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from metropulse.airflow.assets import assets_of
@@ -42,6 +41,7 @@ class GenerateRawOperator(PartitionOperator):
     """
 
     writes = ("raw",)
+    lake_only = True
 
     template_fields: Sequence[str] = ("dt", "days", "seed", "scale", *COMMON_FIELDS)
 
@@ -58,10 +58,6 @@ class GenerateRawOperator(PartitionOperator):
         self.days = days
         self.seed = seed
         self.scale = scale
-
-    def open(self) -> AbstractContextManager[Pipeline]:
-        """Open the lake alone."""
-        return self.hook.lake_pipeline()
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Generate the days."""

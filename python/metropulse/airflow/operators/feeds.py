@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from metropulse.airflow.assets import files_of, names_of
@@ -32,6 +31,7 @@ class IngestGtfsOperator(PartitionOperator):
     """
 
     writes = ("raw",)
+    lake_only = True
 
     template_fields: Sequence[str] = ("source", "dt", "days", "feed", "folder", *COMMON_FIELDS)
 
@@ -53,10 +53,6 @@ class IngestGtfsOperator(PartitionOperator):
         self.folder = folder
         self.only_report = dry_run
         self.declare(files_of(source), ())
-
-    def open(self) -> AbstractContextManager[Pipeline]:
-        """Open the lake alone."""
-        return self.hook.lake_pipeline()
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Ingest the feed."""
@@ -89,6 +85,7 @@ class IngestGtfsRtOperator(PartitionOperator):
     """
 
     writes = ("raw",)
+    lake_only = True
 
     template_fields: Sequence[str] = ("sources", "schedule", "feed", "dt", *COMMON_FIELDS)
 
@@ -108,10 +105,6 @@ class IngestGtfsRtOperator(PartitionOperator):
         self.feed = feed
         self.only_report = dry_run
         self.declare(files_of(sources), ())
-
-    def open(self) -> AbstractContextManager[Pipeline]:
-        """Open the lake alone."""
-        return self.hook.lake_pipeline()
 
     def call(self, pipeline: Pipeline, context: Context) -> Report:
         """Ingest the recordings."""
@@ -141,6 +134,7 @@ class IngestTidesOperator(MetropulseOperator):
     """
 
     writes = ("raw",)
+    lake_only = True
 
     template_fields: Sequence[str] = ("source", "date_from", "date_to", *COMMON_FIELDS)
 
@@ -159,10 +153,6 @@ class IngestTidesOperator(MetropulseOperator):
         self.date_to = date_to
         self.only_report = dry_run
         self.declare(files_of(source), ())
-
-    def open(self) -> AbstractContextManager[Pipeline]:
-        """Open the lake alone."""
-        return self.hook.lake_pipeline()
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Ingest the package."""
@@ -193,6 +183,7 @@ class ExportTidesOperator(MetropulseOperator):
     """
 
     reads = ("raw",)
+    lake_only = True
 
     template_fields: Sequence[str] = ("to", "date_from", "date_to", "file_format", "fill", "agency", *COMMON_FIELDS)
 
@@ -215,10 +206,6 @@ class ExportTidesOperator(MetropulseOperator):
         self.fill = fill
         self.agency = agency
         self.declare((), files_of(to))
-
-    def open(self) -> AbstractContextManager[Pipeline]:
-        """Open the lake alone."""
-        return self.hook.lake_pipeline()
 
     def call(self, pipeline: Pipeline, _context: Context) -> Report:
         """Export the days."""
