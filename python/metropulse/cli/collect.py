@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -109,7 +108,7 @@ class _Log:
 def _status(target: Target, spool: str | None) -> int | None:
     found = collect_status(spool)
     if target.as_json:
-        print(json.dumps(found.to_dict(), default=str))
+        print_report(found, as_json=True)
     else:
         _print_status(found)
     return None if found.is_healthy else _UNHEALTHY

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from metropulse.cli.options import examples, option, options
-from metropulse.cli.output import console, print_report
+from metropulse.cli.output import console, print_left_out, print_report
 from metropulse.cli.progress import progress
 from metropulse.cli.target import Target, target_options
 from metropulse.export import export_tides
@@ -49,9 +49,7 @@ def tides(target: Target, date_from: str, date_to: str, to: str, fill: tuple[str
     """
     with progress(quiet=target.quiet) as show:
         report = export_tides(target.lake_only(), to, date_from, date_to, fill=_rules(fill), progress=show, **chosen)
-    print_report(report, as_json=target.as_json)
-    if not target.as_json:
-        _print_left_out(report)
+    print_report(report, as_json=target.as_json, more=_print_gaps)
 
 
 def _rules(fill: tuple[str, ...]) -> dict[str, str]:
@@ -67,15 +65,12 @@ def _rules(fill: tuple[str, ...]) -> dict[str, str]:
     return rules
 
 
-def _print_left_out(report: Any) -> None:
+def _print_gaps(report: Any) -> None:
     """Print what the package does not hold, and why."""
-    from rich.markup import escape
-
     out = console()
     if report.days_missing:
         out.print(f"days that the lake does not have: {', '.join(report.days_missing)}")
-    for name, why in report.left_out.items():
-        out.print(f"left out: {name}: {escape(why)}")
+    print_left_out(out, report.left_out)
     for what, counted in (("rows without", report.rows_left_out), ("values left out of", report.values_left_out)):
         for name, fields in counted.items():
             told = ", ".join(f"{field} {count:,}" for field, count in fields.items())

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from metropulse.cli.options import examples, option, options
-from metropulse.cli.output import console, print_report, table
+from metropulse.cli.output import console, print_left_out, print_report, table
 from metropulse.cli.progress import progress
 from metropulse.cli.target import Target, target_options
 from metropulse.ingest import ingest_gtfs, ingest_gtfs_rt, ingest_tides
@@ -51,9 +51,7 @@ def gtfs(target: Target, sources: tuple[str, ...], dt: str, **chosen: Any) -> No
     """
     with progress(quiet=target.quiet) as show:
         report = ingest_gtfs(sources, target.lake_only(), dt, progress=show, **chosen)
-    print_report(report, as_json=target.as_json)
-    if not target.as_json:
-        _print_days(report)
+    print_report(report, as_json=target.as_json, more=_print_days)
 
 
 def _print_days(report: Any) -> None:
@@ -109,9 +107,7 @@ def gtfs_rt(target: Target, sources: tuple[str, ...], dt: str, **chosen: Any) ->
     """
     with progress(quiet=target.quiet) as show:
         report = ingest_gtfs_rt(sources or None, target.lake_only(), dt, progress=show, **chosen)
-    print_report(report, as_json=target.as_json)
-    if not target.as_json:
-        _print_recordings(report)
+    print_report(report, as_json=target.as_json, more=_print_recordings)
 
 
 def _print_recordings(report: Any) -> None:
@@ -155,9 +151,7 @@ def tides(target: Target, source: str, **chosen: Any) -> None:
     """
     with progress(quiet=target.quiet) as show:
         report = ingest_tides(source, target.lake_only(), progress=show, **chosen)
-    print_report(report, as_json=target.as_json)
-    if not target.as_json:
-        _print_package(report)
+    print_report(report, as_json=target.as_json, more=_print_package)
 
 
 def _print_package(report: Any) -> None:
@@ -175,8 +169,7 @@ def _print_package(report: Any) -> None:
         for day in report.days
     ]
     out.print(table(("dt", "rows", "rejected", ""), rows, right=("rejected",)))
-    for name, why in report.left_out.items():
-        out.print(f"left out: {escape(name)}: {escape(why)}")
+    print_left_out(out, report.left_out)
     for name, count in report.rows_of_other_days.items():
         out.print(f"rows of other days, not written: {count:,} of {escape(name)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from metropulse.results import size
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["console", "headline", "print_report", "print_rows", "quality_table", "table"]
+__all__ = ["console", "headline", "print_left_out", "print_report", "print_rows", "quality_table", "table"]
 
 _COUNTS = {
     "rows_read": "read",
@@ -41,12 +41,13 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
 
 
-def print_report(report: Mapping[str, Any], *, as_json: bool) -> None:
+def print_report(report: Mapping[str, Any], *, as_json: bool, more: Callable[[Any], None] | None = None) -> None:
     """Print the report of one call.
 
     Args:
         report: The report.
         as_json: As one line of JSON instead of text.
+        more: Prints what else the text says of the report; JSON has all of it.
     """
     if as_json:
         print(json.dumps(report, default=str), flush=True)
@@ -71,6 +72,21 @@ def print_report(report: Mapping[str, Any], *, as_json: bool) -> None:
     if report.get("steps"):
         whole = " ".join(str(part) for part in (report.get("step", "run"), report.get("dt")) if part)
         out.print(f"[bold]{whole}[/] done in {_seconds(report)}")
+    if more is not None:
+        more(report)
+
+
+def print_left_out(out: Console, left_out: Mapping[str, str]) -> None:
+    """Print what of a package was left out.
+
+    Args:
+        out: Where to print it.
+        left_out: Why, by name of the table or file.
+    """
+    from rich.markup import escape
+
+    for name, why in left_out.items():
+        out.print(f"left out: {escape(name)}: {escape(why)}")
 
 
 def headline(step: Mapping[str, Any]) -> str:
