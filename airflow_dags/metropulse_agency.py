@@ -17,22 +17,20 @@ it is loaded again each hour, as far as it is recorded.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import DAG, Param, chain
 
 from metropulse.airflow.operators import IngestGtfsOperator, IngestGtfsRtOperator
 from metropulse.airflow.partitions import YESTERDAY
 from metropulse.airflow.recorded import RecordingsSensor
 from metropulse.airflow.schedule import (
+    WAITING,
     agency_gtfs,
     agency_schedule,
     agency_waits,
-    days_at_once,
+    day_defaults,
     first_day,
     max_active_runs,
     wait_seconds,
-    work_pool,
 )
 from metropulse.airflow.task_group import MetropulseDayTaskGroup
 
@@ -47,14 +45,7 @@ with DAG(
     catchup=False,
     max_active_runs=max_active_runs(),
     tags=["metropulse"],
-    default_args={
-        "owner": "metropulse",
-        "retries": 2,
-        "retry_delay": timedelta(minutes=5),
-        "execution_timeout": timedelta(hours=2),
-        "pool": work_pool(),
-        "max_active_tis_per_dag": days_at_once(),
-    },
+    default_args=day_defaults(),
     params={
         "partition": Param(
             YESTERDAY,
@@ -88,9 +79,7 @@ with DAG(
                 mode="reschedule",
                 poke_interval=300,
                 timeout=wait_seconds(),
-                execution_timeout=None,
-                pool="default_pool",
-                max_active_tis_per_dag=None,
+                **WAITING,
             )
         )
     steps.append(IngestGtfsRtOperator(task_id="recordings", lake=LAKE))

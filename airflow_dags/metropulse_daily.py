@@ -18,19 +18,10 @@ Airflow's configuration.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import DAG, Param
 
 from metropulse.airflow.partitions import YESTERDAY
-from metropulse.airflow.schedule import (
-    daily_schedule,
-    days_at_once,
-    first_day,
-    mart_in_daily,
-    max_active_runs,
-    work_pool,
-)
+from metropulse.airflow.schedule import daily_schedule, day_defaults, first_day, mart_in_daily, max_active_runs
 from metropulse.airflow.task_group import MetropulseDayTaskGroup
 
 with DAG(
@@ -43,14 +34,7 @@ with DAG(
     catchup=False,
     max_active_runs=max_active_runs(),
     tags=["metropulse"],
-    default_args={
-        "owner": "metropulse",
-        "retries": 2,
-        "retry_delay": timedelta(minutes=5),
-        "execution_timeout": timedelta(hours=2),
-        "pool": work_pool(),
-        "max_active_tis_per_dag": days_at_once(),
-    },
+    default_args=day_defaults(),
     params={
         "partition": Param(
             YESTERDAY,

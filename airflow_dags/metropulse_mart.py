@@ -8,13 +8,11 @@ way: `DAG(schedule=after(mart_asset()))`.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from airflow.sdk import DAG
 
 from metropulse.airflow.assets import facts_asset
 from metropulse.airflow.operators import BuildRouteHourlyOperator
-from metropulse.airflow.schedule import after, first_day, work_pool
+from metropulse.airflow.schedule import after, first_day, work_defaults
 
 with DAG(
     dag_id="metropulse_mart",
@@ -25,12 +23,6 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["metropulse"],
-    default_args={
-        "owner": "metropulse",
-        "retries": 2,
-        "retry_delay": timedelta(minutes=5),
-        "execution_timeout": timedelta(hours=2),
-        "pool": work_pool(),
-    },
+    default_args=work_defaults(),
 ) as dag:
     BuildRouteHourlyOperator(task_id="mart")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,22 +12,28 @@ from metropulse.settings import default_time_zone
 
 __all__ = [
     "ARRIVALS",
+    "WAITING",
     "after",
     "agency_gtfs",
     "agency_schedule",
     "agency_waits",
     "arrivals_schedule",
     "daily_schedule",
+    "day_defaults",
     "days_at_once",
     "first_day",
     "mart_in_daily",
     "max_active_runs",
     "wait_seconds",
+    "work_defaults",
     "work_pool",
 ]
 
 ARRIVALS = "arrivals"
 """The word for ``[metropulse] schedule`` that starts a run when a raw day has arrived, instead of at a time."""
+
+WAITING: dict[str, Any] = {"execution_timeout": None, "pool": "default_pool", "max_active_tis_per_dag": None}
+"""Arguments of a step that waits. It works for moments only: what bounds those that work must not bound the waiting."""
 
 
 def daily_schedule() -> Any:
@@ -128,6 +134,30 @@ def work_pool() -> str:
         ``[metropulse] pool``.
     """
     return str(conf.get("metropulse", "pool", fallback="default_pool"))
+
+
+def work_defaults() -> dict[str, Any]:
+    """Return the ``default_args`` of a DAG whose steps work.
+
+    Returns:
+        Two retries, at most two hours for each try, and the pool of the steps that work.
+    """
+    return {
+        "owner": "metropulse",
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+        "execution_timeout": timedelta(hours=2),
+        "pool": work_pool(),
+    }
+
+
+def day_defaults() -> dict[str, Any]:
+    """Return the ``default_args`` of a DAG that loads raw days, several side by side.
+
+    Returns:
+        Those of `work_defaults`, and how many days each step may work on at once.
+    """
+    return {**work_defaults(), "max_active_tis_per_dag": days_at_once()}
 
 
 def mart_in_daily() -> bool:

@@ -16,7 +16,7 @@ from metropulse.airflow.operators import (
     LoadFactsOperator,
     StageRawOperator,
 )
-from metropulse.airflow.schedule import wait_seconds
+from metropulse.airflow.schedule import WAITING, wait_seconds
 from metropulse.airflow.sensors import RawPartitionSensor
 from metropulse.days import REQUIRED_DATASETS
 
@@ -88,10 +88,7 @@ class MetropulseDayTaskGroup(TaskGroup):
                     inlets=assets_of(("raw",), Places.of(near)),
                     poke_interval=poll_seconds,
                     timeout=wait_seconds() if timeout_seconds is None else timeout_seconds,
-                    # It works for moments only: what bounds the steps that work must not bound the waiting.
-                    execution_timeout=None,
-                    pool="default_pool",
-                    max_active_tis_per_dag=None,
+                    **WAITING,
                     **near,
                 )
                 steps.append(sensor)
