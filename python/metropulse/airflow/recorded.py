@@ -10,7 +10,7 @@ from metropulse.airflow._errors import airflow_errors
 from metropulse.airflow.hooks import DEFAULT_CONN_ID, LAKE_CONN_ID, MetropulseHook
 from metropulse.airflow.partitions import resolve_partition
 from metropulse.airflow.rendering import ShowsDay
-from metropulse.exceptions import ConfigError
+from metropulse.airflow.waiting import number
 
 if TYPE_CHECKING:
     from metropulse.airflow._compat import Context
@@ -93,7 +93,7 @@ class RecordingsSensor(ShowsDay, BaseSensorOperator):
         )
         with airflow_errors(context), hook.lake_pipeline() as pipeline:
             dt = resolve_partition(context, self.dt)
-            found = pipeline.recordings(dt, hours_past=self._hours())
+            found = pipeline.recordings(dt, hours_past=number(self.hours_past, "hours_past"))
         if found.complete:
             self.log.info("%s archives of %s are there", found.archives, dt)
             return PokeReturnValue(is_done=True, xcom_value=found.to_dict())
@@ -103,9 +103,3 @@ class RecordingsSensor(ShowsDay, BaseSensorOperator):
         )
         self.log.info("%s", self._why)
         return PokeReturnValue(is_done=False)
-
-    def _hours(self) -> float:
-        try:
-            return float(self.hours_past)
-        except ValueError as error:
-            raise ConfigError(f"hours_past is {self.hours_past!r}, expected a number") from error

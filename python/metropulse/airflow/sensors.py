@@ -16,7 +16,7 @@ from metropulse.airflow.lineage import Namespaces, Trace, facets_of
 from metropulse.airflow.partitions import resolve_partition
 from metropulse.airflow.rendering import ShowsDay
 from metropulse.airflow.triggers import RawPartitionTrigger
-from metropulse.airflow.waiting import why_waiting
+from metropulse.airflow.waiting import number, why_waiting
 from metropulse.days import REQUIRED_DATASETS, dataset_names
 from metropulse.exceptions import ConfigError, InternalError, MetropulseError
 
@@ -164,7 +164,7 @@ class RawPartitionSensor(ShowsDay, BaseSensorOperator):
         with airflow_errors(context), self._tracing_errors(), hook.lake_pipeline() as pipeline:
             dt = resolve_partition(context, self.dt)
             self._trace = self._waited_for(Namespaces.of(pipeline.settings), dt)
-            found = pipeline.partition_ready(dt, required=dataset_names(self.required))
+            found = pipeline.partition_ready(dt, required=self.required)
             done = self._complete(found)
             self._why = why_waiting(found, self._stable_seconds())
         if done:
@@ -214,7 +214,4 @@ class RawPartitionSensor(ShowsDay, BaseSensorOperator):
     def _stable_seconds(self) -> float | None:
         if self.stable_seconds in (None, "", "None"):
             return None
-        try:
-            return float(self.stable_seconds)
-        except ValueError as error:
-            raise ConfigError(f"stable_seconds is {self.stable_seconds!r}, expected a number") from error
+        return number(self.stable_seconds, "stable_seconds")

@@ -1,11 +1,32 @@
-"""Why a raw day is still waited for, in words."""
+"""What the sensors share: the numbers in their fields, and why a raw day is still waited for, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["why_waiting"]
+from metropulse.exceptions import ConfigError
+
+__all__ = ["number", "why_waiting"]
+
+
+def number(value: float | str, name: str) -> float:
+    """Return the number in a field, which a template may have filled with text.
+
+    Args:
+        value: The number, or its text.
+        name: The field's name, for the error.
+
+    Returns:
+        The number.
+
+    Raises:
+        ConfigError: The text is no number.
+    """
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ConfigError(f"{name} is {value!r}, expected a number") from error
 
 
 def why_waiting(found: Mapping[str, Any], stable_seconds: float | None) -> str:
