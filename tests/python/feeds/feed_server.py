@@ -76,6 +76,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif behaviour == "slow":
             time.sleep(self.server.slow_seconds)
             self.close_connection = True
+        elif behaviour in {"endless", "bomb"}:
+            body = bytes(65 << 20)
+            packed = {"Content-Encoding": "gzip"} if behaviour == "bomb" else {}
+            self.answer(200, body, packed, gzip.compress(body, 1) if packed else None)
         elif behaviour == "garbage":
             self.answer(200, random.randbytes(200), {"ETag": '"garbage"'})
         else:

@@ -140,6 +140,22 @@ def test_an_answer_that_is_no_message_is_kept_as_it_is_and_is_a_failure(tmp_path
     assert '"garbage"' not in server.acknowledged
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "says"),
+    [
+        ("endless", "the answer has more than 67108864 bytes"),
+        ("bomb", "the answer unpacks to more than 67108864 bytes"),
+        ("to /vehicle_positions", "the server sends on and on"),
+    ],
+)
+def test_an_answer_without_end_is_a_failed_poll_that_keeps_nothing(tmp_path, behaviour, says):
+    with feed_server(lambda _: behaviour) as server, Running(server, tmp_path, timeout="60s"):
+        wait_for(lambda: (found := status(tmp_path)) and found.feeds.vehicle_positions.failed, 60)
+        counts = status(tmp_path).feeds.vehicle_positions
+    assert (counts.recorded, says in counts.error) == (0, True), counts.error
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 1 << 20
+
+
 def test_keys_are_read_anew_for_each_request_and_never_written_down(tmp_path, monkeypatch):
     first, second, of_environment = "first-secret-key", "second-secret-key", "key-of-environment"
     secrets = tmp_path / "secrets"

@@ -65,7 +65,8 @@ def test_no_synced_poll_is_lost_and_every_file_is_readable_whenever_the_recorder
     acknowledged = {server.tags[tag] for tag in server.acknowledged if tag in server.tags}
     print(f"{kills} kills, {len(server.requests)} polls, {len(kept)} synced, {len(acknowledged)} acknowledged, "
           f"{len(found)} archives, {len(recorded)} recordings")  # fmt: skip
-    assert kills >= SECONDS / 5
+    # Beginning takes a second, and many where others use the machine.
+    assert kills >= SECONDS / 20
     assert len(acknowledged) > kills
     assert kept <= recorded, "a message that was synced when the recorder was killed is lost"
     assert acknowledged <= recorded, "a message that the recorder said it had is lost"
