@@ -51,7 +51,7 @@ impl Work<'_> {
     pub(super) async fn find_touched(&self, found: &mut Found<'_>, days: &Days, all: bool) -> Result<()> {
         let may_flip = self.shape.may_flip().filter(|_| days.old != days.new);
         let Some(condition) = all.then(|| "true".to_owned()).or(may_flip) else { return Ok(()) };
-        self.keys_of_log(&condition, &mut |key| {
+        self.keys_of_log("SELECT DISTINCT", &condition, &mut |key| {
             found.touched.insert(key.to_owned());
             let place = found.meet(key);
             found.push(key, place)
@@ -93,7 +93,7 @@ impl Work<'_> {
     pub(super) async fn find_leaving(&self, found: &mut Found<'_>) -> Result<()> {
         let dt = self.dt;
         let condition = format!("m.from_dt = '{dt}' OR m.to_dt = '{dt}'");
-        self.keys_of_log(&condition, &mut |key| {
+        self.keys_of_log("SELECT DISTINCT", &condition, &mut |key| {
             if found.touched.contains(key) { Ok(()) } else { found.push(key, None) }
         })
         .await
@@ -104,7 +104,8 @@ impl Work<'_> {
         let (mut previous_keys, mut vanished, mut names) = (0, 0, BTreeSet::new());
         if let (Some(earlier), false) = (days.earlier(self.dt), self.absent.is_ignored()) {
             let condition = format!("NOT m.is_mention AND {}", holds_on(earlier));
-            self.keys_of_log(&condition, &mut |key| {
+            // At most one run of a key holds on a day.
+            self.keys_of_log("SELECT", &condition, &mut |key| {
                 previous_keys += 1;
                 if snapshot.place(key).is_none() {
                     vanished += 1;
@@ -124,10 +125,15 @@ impl Work<'_> {
             .map_err(|e| e.with("table", self.shape.dimension.table).with("dt", self.dt))
     }
 
-    /// The keys that have a row `m` of this kind in the log, each once.
-    async fn keys_of_log(&self, condition: &str, take: &mut (dyn FnMut(&str) -> Result<()> + Send)) -> Result<()> {
+    /// The keys of the rows `m` of this kind in the log; those that may have several need a `SELECT DISTINCT`.
+    async fn keys_of_log(
+        &self,
+        select: &str,
+        condition: &str,
+        take: &mut (dyn FnMut(&str) -> Result<()> + Send),
+    ) -> Result<()> {
         let (key, log) = (self.table.key_list("m."), &self.table.log.name);
-        let sql = format!("SELECT DISTINCT {key} FROM {log} m WHERE {condition}");
+        let sql = format!("{select} {key} FROM {log} m WHERE {condition}");
         stream(self.session, &sql, &self.warehouse.cancel, &mut |fields| take(text(fields[0])?)).await
     }
 }
