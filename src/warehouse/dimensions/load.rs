@@ -13,7 +13,9 @@ use crate::error::Result;
 use crate::history::{Calendar, Columns, Instant, Snapshot};
 use crate::load::{Line, Part};
 use crate::model::{Absent, Dimension, Member};
-use crate::postgres::history::{Affected, Keeps, Planner, Sheet, Table, Tally, check_overlaps, sample, sheet, write};
+use crate::postgres::history::{
+    Affected, Keeps, Op, Planner, Sheet, Table, Tally, check_overlaps, sample, sheet, write,
+};
 use crate::postgres::{Session, get};
 use crate::warehouse::context::Warehouse;
 use crate::warehouse::lock::Lock;
@@ -230,7 +232,7 @@ impl<'a> Work<'a> {
         if !sheet.is_empty() {
             self.apply(&sheet, tally).await?;
             loaded.written = Written { inserted: tally.inserted, updated: tally.updated, deleted: tally.deleted };
-            loaded.rekeyed = self.follow(self.shape.dimension.member).await?;
+            loaded.rekeyed = self.follow(self.shape.dimension.member, &sheet).await?;
         }
         if self.dry_run {
             loaded.sample = sample(self.session, &self.table).await?;
@@ -275,9 +277,9 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Facts follow changed answers; hours of renamed routes become dirty.
-    async fn follow(&self, member: Member) -> Result<BTreeMap<&'static str, u64>> {
-        if self.shape.dimension.interval.is_none() {
+    /// Facts follow changed answers; hours of renamed routes become dirty. Where no answer changed there is nothing to do.
+    async fn follow(&self, member: Member, sheet: &Sheet) -> Result<BTreeMap<&'static str, u64>> {
+        if self.shape.dimension.interval.is_none() || sheet.count(Op::Changed) == 0 {
             return Ok(BTreeMap::new());
         }
         rekey::note_changes(self.session).await?;
