@@ -162,6 +162,7 @@ async fn take_dimensions_out(
         table.versions_updated = taken.written.updated;
         table.versions_deleted = taken.written.deleted;
         table.rows_rekeyed = taken.rekeyed.values().sum();
+        drop_temporary(session, &["retired", "changed"]).await?;
         warehouse.progress.add(1);
     }
     Ok(())

@@ -101,8 +101,6 @@ pub(in crate::warehouse) async fn take_out(
     let work = Work::new(warehouse, session, dimension, dt, false, Some(dt));
     let snapshot = Snapshot::new(&[]);
     let loaded = work.assign_day(DimensionLoad { dimension, dt, lines: Vec::new(), snapshot }).await?;
-    // Another dimension of the transaction makes them anew.
-    session.run("DROP TABLE IF EXISTS pg_temp.retired, pg_temp.changed").await?;
     sheet::discard(session).await?;
     Ok(loaded)
 }
