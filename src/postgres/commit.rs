@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// Of the transaction under way: its number, none if it wrote nothing, and the session's process.
 const OWN: &str = "SELECT txid_current_if_assigned(), pid, backend_start::text \
-                   FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+                   FROM pg_stat_get_activity(pg_backend_pid())";
 /// What became of a transaction, and whether its session is still there.
 const FATE: &str = "SELECT txid_status($1), EXISTS (SELECT FROM pg_stat_activity \
                     WHERE pid = $2 AND backend_start = $3::text::timestamptz)";
@@ -25,6 +25,14 @@ const FATE: &str = "SELECT txid_status($1), EXISTS (SELECT FROM pg_stat_activity
 const END: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                    WHERE pid = $1 AND backend_start = $2::text::timestamptz AND state LIKE 'idle%' \
                      AND state_change < clock_timestamp() - interval '1 s'";
+
+/// The transaction under way in a session, as the server knows it.
+pub(super) struct Underway {
+    /// None if it wrote nothing.
+    number: Option<i64>,
+    process_id: i32,
+    since: String,
+}
 
 /// A transaction that wrote, as the server knows it.
 struct Written {
@@ -53,17 +61,24 @@ impl Session {
     /// The server's refusal. After a lost connection [`Error::Database`]: the transaction was rolled back, or
     /// nobody can tell.
     pub async fn commit(&self) -> Result<()> {
-        let failed = |e| wrong(e, "a transaction could not be committed");
+        let underway = self.underway().await?;
+        self.commit_known(underway).await
+    }
+
+    /// Asks for what [`Session::commit_known`] has to know, once all is written.
+    pub(super) async fn underway(&self) -> Result<Underway> {
         let row = self.query_typed_one(OWN, &[]).await.map_err(failed)?;
-        let number: Option<i64> = get(&row, 0)?;
+        Ok(Underway { number: get(&row, 0)?, process_id: get(&row, 1)?, since: get(&row, 2)? })
+    }
+
+    /// [`Session::commit`] of a transaction that was asked about before.
+    pub(super) async fn commit_known(&self, underway: Underway) -> Result<()> {
         let Err(error) = self.batch_execute("COMMIT").await else { return Ok(()) };
         let is_lost = error.as_db_error().is_none_or(ends_session);
         let error = failed(error);
+        let Underway { number, process_id, since } = underway;
         match number {
-            Some(number) if is_lost => {
-                let written = Written { number, process_id: get(&row, 1)?, since: get(&row, 2)? };
-                self.resolve(&written, error).await
-            }
+            Some(number) if is_lost => self.resolve(&Written { number, process_id, since }, error).await,
             _ => Err(error),
         }
     }
@@ -112,6 +127,10 @@ impl Session {
         session.release().await;
         Ok(fate)
     }
+}
+
+fn failed(error: tokio_postgres::Error) -> Error {
+    wrong(error, "a transaction could not be committed")
 }
 
 /// Whether a server's error ends the session, so that it tells nothing about the statement.

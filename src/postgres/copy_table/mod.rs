@@ -158,13 +158,13 @@ impl Load<'_> {
         let target = self.target(name, freeze);
         let rows = copy_here(session, &target, self.feed(), self.cancel, self.progress).await?;
         self.cancel.check()?;
-        self.publish(session).await?;
+        self.published(session.commit().await)?;
         Ok((rows, freeze))
     }
 
-    /// Commits rows that a second copy would add once more.
-    async fn publish(&self, session: &Session) -> Result<()> {
-        session.commit().await.map_err(|e| match is_unknown(&e) && !self.copy.truncate {
+    /// What became of a commit of rows that a second copy would add once more.
+    fn published(&self, committed: Result<()>) -> Result<()> {
+        committed.map_err(|e| match is_unknown(&e) && !self.copy.truncate {
             true => e.and("a second copy would add the rows once more, so find out before").retryable(false),
             false => e,
         })
@@ -191,7 +191,7 @@ impl Load<'_> {
         self.cancel.check()?;
         let rename = format!("ALTER TABLE {} RENAME TO {}", self.table.sibling(side), quoted(&self.table.table));
         session.run(&format!("BEGIN; {rename}")).await?;
-        self.publish(session).await?;
+        self.published(session.commit().await)?;
         Ok(rows)
     }
 
@@ -211,10 +211,13 @@ impl Load<'_> {
         });
         let done = futures::future::try_join_all(loads).await?;
         self.cancel.check()?;
+        let named = |error: Error| error.with("table", &target.table);
+        // Between the commits nothing else is asked: whoever is lost by now leaves nothing behind.
+        let asked = futures::future::try_join_all(done.iter().map(|(session, _)| session.underway())).await;
         let mut rows = 0;
-        for (committed, (session, copied)) in done.iter().enumerate() {
-            if let Err(error) = self.publish(session).await {
-                let error = error.with("table", &target.table);
+        for (committed, ((session, copied), underway)) in done.iter().zip(asked.map_err(named)?).enumerate() {
+            if let Err(error) = self.published(session.commit_known(underway).await) {
+                let error = named(error);
                 return Err(match committed {
                     0 => error,
                     _ => Error::database(format!(
