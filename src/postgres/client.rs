@@ -113,7 +113,9 @@ impl Address {
         connection.leaving = is_pooled.then(|| (Handle::current(), Arc::clone(&self.leaving)));
         let set = connection.client.batch_execute(&settings).await;
         set.map_err(|e| unreachable(wrong(e, "a session cannot be set up")))?;
-        self.timeline.get_or_init(|| timeline_of(&connection.client)).await;
+        self.timeline
+            .get_or_init(|| async { if server.is_standby { None } else { timeline_of(&connection.client).await } })
+            .await;
         let token = connection.client.cancel_token();
         self.open.lock().unwrap_or_else(PoisonError::into_inner).push(token);
         Ok(Session { connection, address: self.clone() })
@@ -309,7 +311,7 @@ impl Drop for Connection {
 
 /// The timeline that a server writes; none on a standby, or where a service does not show it.
 async fn timeline_of(client: &Client) -> Option<String> {
-    client.query_one(TIMELINE, &[]).await.ok()?.try_get(0).ok()
+    client.query_typed_one(TIMELINE, &[]).await.ok()?.try_get(0).ok()
 }
 
 /// The error of a connection that did not come about.
