@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringArray};
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int32Type, TimestampMicrosecondType};
 
 use super::optional::{Optional, Values};
@@ -244,20 +243,30 @@ pub(super) fn codes(batch: &RecordBatch, name: &str, texts: &mut Texts) -> Resul
     Ok(array.keys().iter().map(|code| code.map_or(absent, |code| code as usize)).collect())
 }
 
-fn words<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, out: &mut Vec<u8>, bytes: fn(T::Native) -> [u8; 8]) {
+fn words<T: ArrowPrimitiveType, const N: usize>(
+    array: &PrimitiveArray<T>,
+    out: &mut Vec<u8>,
+    bytes: fn(T::Native) -> [u8; N],
+) {
     array.values().iter().for_each(|value| out.extend_from_slice(&bytes(*value)));
 }
 
-fn nullable<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, out: &mut Vec<u8>, bytes: fn(T::Native) -> [u8; 8]) {
+/// Appends which rows have no value, then the values; what lies under a NULL is zero.
+pub(super) fn nullable<T: ArrowPrimitiveType, const N: usize>(
+    array: &PrimitiveArray<T>,
+    out: &mut Vec<u8>,
+    bytes: fn(T::Native) -> [u8; N],
+) {
     match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-        None => out.resize(out.len() + array.len(), 0),
-        Some(nulls) => mask(nulls, out),
+        None => {
+            out.resize(out.len() + array.len(), 0);
+            words(array, out, bytes);
+        }
+        Some(nulls) => {
+            out.extend(nulls.iter().map(|is_valid| u8::from(!is_valid)));
+            array.iter().for_each(|value| out.extend_from_slice(&value.map_or([0; N], bytes)));
+        }
     }
-    words(array, out, bytes);
-}
-
-pub(super) fn mask(nulls: &NullBuffer, out: &mut Vec<u8>) {
-    out.extend(nulls.iter().map(|is_valid| u8::from(!is_valid)));
 }
 
 fn texts(texts: &Texts, codes: &[usize], out: &mut Vec<u8>) {

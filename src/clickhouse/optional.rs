@@ -6,7 +6,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{ArrowPrimitiveType, Date32Type, Float64Type, Int32Type, TimestampMicrosecondType};
 
-use super::native::{Texts, codes, mask};
+use super::native::{Texts, codes, nullable};
 use crate::error::{Error, Result};
 use crate::load::Rows;
 
@@ -34,7 +34,7 @@ const fn of(raw: &'static str, name: &'static str, holds: Holds) -> Optional {
     Optional { raw, name, holds }
 }
 
-/// All of them, in the order of the DDL.
+/// All of them, in the order of the DDL and of the model.
 pub(super) const OPTIONAL: [Optional; 10] = [
     of("trip_id", "trip_id", Holds::Text),
     of("start_date", "start_day", Holds::Day),
@@ -117,10 +117,10 @@ impl Values {
                 out.extend(codes.iter().map(|&code| u8::from(texts.is_null(code))));
                 codes.iter().for_each(|&code| out.extend_from_slice(texts.bytes_of(code)));
             }
-            Self::Instant(values) => numbers(values, out, |value, out| out.extend_from_slice(&value.to_le_bytes())),
-            Self::Day(values) => numbers(values, out, |value, out| out.extend_from_slice(&value.to_le_bytes())),
-            Self::Integer(values) => numbers(values, out, |value, out| out.extend_from_slice(&value.to_le_bytes())),
-            Self::Float(values) => numbers(values, out, |value, out| out.extend_from_slice(&value.to_le_bytes())),
+            Self::Instant(values) => nullable(values, out, i64::to_le_bytes),
+            Self::Day(values) => nullable(values, out, i32::to_le_bytes),
+            Self::Integer(values) => nullable(values, out, i32::to_le_bytes),
+            Self::Float(values) => nullable(values, out, f64::to_le_bytes),
         }
     }
 
@@ -139,11 +139,36 @@ impl Values {
     }
 }
 
-fn numbers<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, out: &mut Vec<u8>, write: fn(T::Native, &mut Vec<u8>)) {
-    match values.nulls() {
-        None => out.resize(out.len() + values.len(), 0),
-        Some(nulls) => mask(nulls, out),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Dataset, Kind};
+
+    fn held(kind: Kind) -> Holds {
+        match kind {
+            Kind::Text | Kind::Code => Holds::Text,
+            Kind::Instant => Holds::Instant,
+            Kind::Date => Holds::Day,
+            Kind::Integer => Holds::Integer,
+            Kind::Float => Holds::Float,
+            Kind::Money | Kind::Boolean | Kind::Json => panic!("no column of the telemetry holds {kind:?}"),
+        }
     }
-    // What stands under a NULL must be zero: the hash takes it for that.
-    values.iter().for_each(|value| write(value.unwrap_or_default(), out));
+
+    #[test]
+    fn what_only_some_recordings_have_is_what_the_model_declares_after_the_positions_own() {
+        let (own, more) = Dataset::VehiclePositions.columns().split_at(8);
+        assert_eq!(own.last().map(|column| column.name), Some("provider_ts"));
+        let declared: Vec<_> = more.iter().map(|column| (column.name, held(column.kind))).collect();
+        assert_eq!(OPTIONAL.map(|column| (column.raw, column.holds)).as_slice(), declared);
+        assert!(more.iter().all(|column| !column.required));
+    }
+
+    #[test]
+    fn what_lies_under_a_null_is_written_as_zero() {
+        let days = Date32Array::new(vec![7, 9].into(), Some(vec![true, false].into()));
+        let mut out = Vec::new();
+        Values::Day(days).write(&Texts::default(), &mut out);
+        assert_eq!(out, [0, 1, 7, 0, 0, 0, 0, 0, 0, 0]);
+    }
 }
