@@ -94,10 +94,8 @@ impl Mart {
 
     /// Runs one statement that gives no rows.
     pub async fn execute(&self, sql: &str) -> Result<()> {
-        retrying(error::is_unheard, || async {
-            let id = query_id();
-            let query = self.client.query_raw(sql).with_setting("query_id", &id).with_setting("wait_end_of_query", "1");
-            self.guarded(id, "run a statement", query.execute()).await
+        self.request("run a statement", |id| {
+            self.client.query_raw(sql).with_setting("query_id", id).with_setting("wait_end_of_query", "1").execute()
         })
         .await
     }
@@ -141,17 +139,15 @@ impl Mart {
     /// Sends rows in RowBinary; `into` is the table with its columns.
     pub(super) async fn insert(&self, into: &str, rows: Bytes) -> Result<()> {
         let sql = format!("INSERT INTO {into} FORMAT RowBinary");
-        retrying(error::is_unheard, || async {
-            let id = query_id();
-            let mut insert = self.client.insert_formatted_with(&sql).with_setting("query_id", &id);
+        self.request("insert rows", |id| {
+            let mut insert = self.client.insert_formatted_with(&sql).with_setting("query_id", id);
             let mut rest = rows.clone();
-            let sent = async move {
+            async move {
                 while !rest.is_empty() {
                     insert.send(rest.split_to(rest.len().min(CHUNK_BYTES))).await?;
                 }
                 insert.end().await
-            };
-            self.guarded(id, "insert rows", sent).await
+            }
         })
         .await
     }
@@ -181,13 +177,26 @@ impl Mart {
     }
 
     async fn fetch(&self, sql: &str, format: &str, settings: &[(&str, &str)]) -> Result<Bytes> {
-        retrying(error::is_unheard, || async {
-            let id = query_id();
+        self.request("run a query", |id| {
             // With `wait_end_of_query` an error in the middle of an answer is an error, not a truncated answer.
-            let query = self.client.query_raw(sql).with_setting("query_id", &id).with_setting("wait_end_of_query", "1");
+            let query = self.client.query_raw(sql).with_setting("query_id", id).with_setting("wait_end_of_query", "1");
             let query = settings.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value));
             let format = format.to_owned();
-            self.guarded(id, "run a query", async move { query.fetch_bytes(format)?.collect().await }).await
+            async move { query.fetch_bytes(format)?.collect().await }
+        })
+        .await
+    }
+
+    /// Makes a request under a query id of its own, and again while the server has not heard it.
+    async fn request<T, F: Future<Output = clickhouse::error::Result<T>>>(
+        &self,
+        asked: &str,
+        ask: impl Fn(&str) -> F,
+    ) -> Result<T> {
+        retrying(error::is_unheard, || {
+            let id = query_id();
+            let request = ask(&id);
+            self.guarded(id, asked, request)
         })
         .await
     }
