@@ -1,5 +1,7 @@
 //! Writing a sheet of changes, by whole statements in one order that passes through no forbidden state.
 
+use serde::{Deserialize, Serialize};
+
 use super::super::client::{Session, get};
 use super::super::copy_in::quoted;
 use super::sheet::{AFFECTED, Op, SHEET, Sheet, of_affected};
@@ -9,10 +11,11 @@ use crate::error::{Error, Result};
 /// Rows that a dry run shows.
 const SAMPLE_ROWS: usize = 20;
 
-/// The rows that were written, and the sum of their marks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Marks {
+/// Which rows a table has, or were written to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fingerprint {
     pub(crate) rows: i64,
+    /// The marks of all these rows.
     pub(crate) marks: i64,
 }
 
@@ -23,8 +26,8 @@ pub(crate) struct Marks {
 ///
 /// # Errors
 /// [`Error::Internal`] when other rows were there than were read.
-pub(crate) async fn write(session: &Session, table: &Table, sheet: &Sheet, mark: Option<&str>) -> Result<Marks> {
-    let mut writer = Writer { session, table, sheet, mark, written: Marks::default() };
+pub(crate) async fn write(session: &Session, table: &Table, sheet: &Sheet, mark: Option<&str>) -> Result<Fingerprint> {
+    let mut writer = Writer { session, table, sheet, mark, written: Fingerprint::default() };
     // The columns that are joined and filtered by; statistics on the values would cost more than all the joins.
     session.run(&format!("ANALYZE {SHEET} (op, kid, id); SET CONSTRAINTS ALL DEFERRED")).await?;
     writer.log().await?;
@@ -39,7 +42,7 @@ struct Writer<'a> {
     table: &'a Table,
     sheet: &'a Sheet,
     mark: Option<&'a str>,
-    written: Marks,
+    written: Fingerprint,
 }
 
 impl Writer<'_> {

@@ -21,7 +21,7 @@ mod table;
 pub(crate) mod wire;
 
 pub(crate) use affected::Affected;
-pub(crate) use apply::{check_overlaps, sample, write};
+pub(crate) use apply::{Fingerprint, check_overlaps, sample, write};
 pub(crate) use planner::{Keeps, Planner, Subject, Tally};
 pub(crate) use sheet::{Op, Sheet};
 pub(crate) use stream::{literal, stream};

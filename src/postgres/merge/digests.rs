@@ -11,12 +11,12 @@
 use tokio::sync::oneshot;
 
 use super::super::client::{Session, get, wrong};
-use super::super::history::literal;
 use super::super::history::wire::is_spelled_one_way;
+use super::super::history::{Fingerprint, literal};
 use super::ddl::list;
 use super::digest::Digester;
 use super::intake::Intake;
-use super::parts::{Bound, Fingerprint, Header, Parts, load};
+use super::parts::{Bound, Header, Parts, load};
 use super::spec::Names;
 use super::stored::{ENTRY_BYTES, Stored, put_entry, put_identity};
 use super::target::{Target, quote};

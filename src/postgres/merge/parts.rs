@@ -11,6 +11,7 @@ use tokio_postgres::RowStream;
 
 use super::super::client::{Session, get, wrong};
 use super::super::copy_in::{copy_bytes, hand_over};
+use super::super::history::Fingerprint;
 use super::super::history::wire::{HEADER, put_field};
 use super::digest::{Digest, Digester};
 use super::stored::{ENTRY_BYTES, Stored, put_entry, put_identity};
@@ -22,14 +23,6 @@ use crate::history::Instant;
 const FORMAT: &str = concat!("2 of ", env!("CARGO_PKG_VERSION"));
 /// Entries in one row of the base.
 const CHUNK_ENTRIES: usize = 65_536;
-
-/// Which rows a table has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Fingerprint {
-    pub(super) rows: i64,
-    /// The marks of all rows.
-    pub(super) marks: i64,
-}
 
 /// What the digests are digests of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,6 @@ use super::super::history::{Affected, Keeps, Planner, check_overlaps, sample, sh
 use super::asked::{Ask, Asked, table_of};
 use super::digests::{Effect, MARK, OWN_MARK};
 use super::layout::Layout;
-use super::parts::Fingerprint;
 use super::rows::{Place, Rows};
 use super::spec::Merged;
 use super::target::Target;
@@ -72,8 +71,7 @@ impl Work<'_> {
         if self.is_dry {
             report.sample = sample(self.session, &table).await?;
         } else if !sheet.is_empty() {
-            let written = write(self.session, &table, &sheet, self.has_marks.then_some(OWN_MARK)).await?;
-            effect.written = Fingerprint { rows: written.rows, marks: written.marks };
+            effect.written = write(self.session, &table, &sheet, self.has_marks.then_some(OWN_MARK)).await?;
             check_overlaps(self.session, &table, affected.has_null).await?;
         }
         Ok((report, effect))
