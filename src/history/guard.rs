@@ -8,7 +8,7 @@ const VANISHED_KEYS_FLOOR: u64 = 10;
 /// The share of keys, in per cent, that may vanish.
 const VANISHED_PERCENT_LIMIT: u64 = 30;
 /// How many vanished keys a message names.
-const KEYS_NAMED: usize = 5;
+pub(crate) const KEYS_NAMED: usize = 5;
 
 /// A snapshot against the nearest earlier loaded day.
 #[derive(Clone, Copy, Debug)]

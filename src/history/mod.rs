@@ -39,6 +39,7 @@ mod tests;
 pub use as_of::{AsOfBuilder, AsOfIndex, Hit, KeyId, Misses, as_of};
 pub use columns::Columns;
 pub use derive::{ActiveWindow, Rules, Version, derive};
+pub(crate) use guard::KEYS_NAMED;
 pub use guard::{Census, guard};
 pub use log::{Presence, Run, Statement, assign, covering, forget, joined, rewind, state};
 pub use plan::{EventRange, Plan, Stored, Update, plan};

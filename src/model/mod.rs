@@ -23,3 +23,6 @@ pub use fact::{Computed, Fact, FactKind, Reference, Registry};
 pub use member::Member;
 pub use reason::Reason;
 pub use zone::{Clock, HOUR_MICROS, Zone, epoch_micros};
+
+/// The mean radius of the earth.
+pub(crate) const EARTH_RADIUS_M: f64 = 6_371_008.8;

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 
 use super::Check;
 use super::checks::{counted, few, few_of, percent};
-use crate::model::{Dimension, Fact};
+use crate::model::{Dimension, EARTH_RADIUS_M, Fact};
 
 /// Reports that a vehicle under way makes in a minute, at least and at most.
 const REPORTS_PER_MINUTE: (u32, u32) = (1, 60);
@@ -18,7 +18,6 @@ const AHEAD_SECONDS: u32 = 300;
 const FARTHEST_M: u32 = 100;
 /// Positions of a day that are measured against shapes, about: each is held against all points of its shape.
 const MEASURED: u32 = 200_000;
-const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
 /// The share of hours and positions of one raw day with something odd about their reports.
 pub(super) fn report_checks(dt: NaiveDate) -> [Check; 3] {

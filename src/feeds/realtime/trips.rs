@@ -13,11 +13,10 @@ use super::schedule::{date, start_time};
 use crate::clean::wrong_place;
 use crate::error::Result;
 use crate::feeds::Ids;
-use crate::model::Kind;
+use crate::model::{EARTH_RADIUS_M, Kind};
 
 /// What stays as it is in a part of a trip's id: the unreserved characters of a URL.
 const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
 /// A run as one vehicle performed it: feed's trip, start time, vehicle.
 type Key = (Name, Name, Name);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use bytes::{BufMut, BytesMut};
 
-use super::super::copy::{EPOCH_MICROS, PgType};
+use super::super::copy::{EPOCH_DAYS, EPOCH_MICROS, PgType};
 use crate::clean::canonical_json;
 use crate::error::{Error, Result};
 use crate::history::{Columns, Value, Values};
@@ -65,6 +65,11 @@ pub(crate) fn instant(field: Field<'_>) -> Result<Option<i64>> {
         }
         other => Ok(other.map(|micros| micros.saturating_add(EPOCH_MICROS))),
     }
+}
+
+/// The day, in days since 1970, that a date holds.
+pub(crate) fn date(bytes: [u8; 4]) -> i32 {
+    i32::from_be_bytes(bytes).saturating_add(EPOCH_DAYS)
 }
 
 /// An eight-byte integer.

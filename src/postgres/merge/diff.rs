@@ -14,10 +14,7 @@ use super::stored::Stored;
 use super::target::{Target, quote};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
-use crate::history::Columns;
-
-/// How many vanished keys a message names.
-const KEYS_NAMED: usize = 5;
+use crate::history::{Columns, KEYS_NAMED};
 
 /// The keys of the loaded day before, held against the snapshot.
 #[derive(Debug, Default)]

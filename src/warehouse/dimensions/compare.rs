@@ -7,13 +7,10 @@ use chrono::NaiveDate;
 use super::load::{Days, Work};
 use super::values::canonical;
 use crate::error::{Error, Result};
-use crate::history::{Census, Run, Snapshot, Statement, Values, guard};
+use crate::history::{Census, KEYS_NAMED, Run, Snapshot, Statement, Values, guard};
 use crate::model::Kind;
 use crate::postgres::history::wire::{Field, columns};
 use crate::postgres::history::{Affected, stream};
-
-/// How many vanished keys a message names.
-const KEYS_NAMED: usize = 5;
 
 /// The keys found so far.
 pub(super) struct Found<'a> {

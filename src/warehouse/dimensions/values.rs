@@ -6,10 +6,7 @@ use crate::clean::canonical_json;
 use crate::error::{Error, Result};
 use crate::history::Value;
 use crate::model::{Kind, canonical_date, canonical_float};
-use crate::postgres::history::wire::{Field, instant};
-
-/// Days from 1970-01-01 to the day that PostgreSQL counts from.
-const EPOCH_DAYS: i32 = 10_957;
+use crate::postgres::history::wire::{Field, date, instant};
 
 /// What is read of a column: itself, or what PostgreSQL prints of it, where that is canonical.
 pub(super) fn read(kind: Kind, column: &str) -> (String, &'static str) {
@@ -38,7 +35,7 @@ pub(super) fn canonical(kind: Kind, field: Field<'_>) -> Result<Value> {
             Cow::Owned(canonical_json(text).ok_or_else(|| torn(kind))?)
         }
         Kind::Instant => Cow::Owned(instant(field)?.ok_or_else(|| torn(kind))?.to_string()),
-        Kind::Date => Cow::Owned(canonical_date(i32::from_be_bytes(exact(kind, bytes)?).saturating_add(EPOCH_DAYS))),
+        Kind::Date => Cow::Owned(canonical_date(date(exact(kind, bytes)?))),
         Kind::Float => Cow::Owned(canonical_float(f64::from_be_bytes(exact(kind, bytes)?))),
         Kind::Integer => Cow::Owned(i32::from_be_bytes(exact(kind, bytes)?).to_string()),
         Kind::Boolean => Cow::Borrowed(if exact::<1>(kind, bytes)? == [0] { "false" } else { "true" }),
@@ -74,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_the_log_holds_reads_as_what_was_said() {
-        let days = |days: i32| (days - EPOCH_DAYS).to_be_bytes().to_vec();
+        let days = |days: i32| (days - 10_957).to_be_bytes().to_vec();
         let micros = |micros: i64| (micros - 946_684_800_000_000).to_be_bytes().to_vec();
         let cases: [(Kind, ArrayRef, Vec<u8>); 10] = [
             (Kind::Text, Arc::new(StringArray::from(vec!["Łódź"])), "Łódź".into()),
