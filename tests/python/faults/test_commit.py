@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import threading
 import time
@@ -253,3 +254,19 @@ def test_a_copy_of_unknown_outcome_is_not_repeated_by_itself(postgres):
             mp.copy_parquet(table(50), target, "public.c", connections=1)
         assert not caught.value.retryable
         assert caught.value.context["transaction"]
+
+
+def test_a_copy_over_several_connections_asks_all_before_the_first_commits_and_nothing_between(postgres):
+    url, proxy = postgres
+    asks, commit, said = b"txid_current_if_assigned", b"COMMIT\0", []
+
+    def up(data):
+        said.extend(re.findall(asks + b"|" + commit, data))
+        return data
+
+    proxy.up = up
+    with a_table(url):
+        rows = table(90).to_reader(max_chunksize=30)
+        assert mp.copy_parquet(rows, through(url, proxy.port), "public.c", connections=3).connections == 3
+        assert counted(url, COPIED) == 90
+    assert said == [asks] * 3 + [commit] * 3
