@@ -212,7 +212,7 @@ impl Mart {
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Ok(answer) => {
                 kill.spare();
-                answer.map_err(|e| error::told(e, &self.server, asked))
+                answer.map_err(|e| error::client_error(e, &self.server, asked))
             }
             Err(_) => Err(error::unreachable(&self.server, "a request took longer than 30 minutes and was given up")),
         }

@@ -19,7 +19,7 @@ const TOO_MANY: u32 = 202;
 const MESSAGE_CHARS: usize = 600;
 
 /// An error of the client, told with where the server is and what was asked of it.
-pub(super) fn told(error: ClientError, server: &str, asked: &str) -> Error {
+pub(super) fn client_error(error: ClientError, server: &str, asked: &str) -> Error {
     match error {
         ClientError::BadResponse(text) => refused(&text, server, asked),
         ClientError::TimedOut => unreachable(server, "it did not answer in time"),
@@ -97,7 +97,7 @@ mod tests {
         "Code: 60. DB::Exception: Table default.x doesn't exist. (UNKNOWN_TABLE) (version 26.9.2.1 (official build))";
 
     fn of(text: &str) -> Error {
-        told(ClientError::BadResponse(text.into()), "http://mart:8123", "run the query")
+        client_error(ClientError::BadResponse(text.into()), "http://mart:8123", "run the query")
     }
 
     #[test]
@@ -124,10 +124,10 @@ mod tests {
             of("Code: 193, e.displayText() = DB::Exception: Wrong password for user loader, e.what() = DB::Exception");
         assert_eq!((access.kind(), access.is_retryable()), ("config", false));
         let down = std::io::Error::from(ErrorKind::ConnectionRefused);
-        assert!(is_unheard(&told(ClientError::Network(down.into()), "http://mart:8123", "insert rows")));
+        assert!(is_unheard(&client_error(ClientError::Network(down.into()), "http://mart:8123", "insert rows")));
         let cut = std::io::Error::from(ErrorKind::ConnectionReset);
-        assert!(!is_unheard(&told(ClientError::Network(cut.into()), "http://mart:8123", "insert rows")));
-        let gone = told(ClientError::Network("connection refused".into()), "http://mart:8123", "run the query");
+        assert!(!is_unheard(&client_error(ClientError::Network(cut.into()), "http://mart:8123", "insert rows")));
+        let gone = client_error(ClientError::Network("connection refused".into()), "http://mart:8123", "run the query");
         assert!(gone.is_retryable());
         assert_eq!(gone.to_string(), "ClickHouse at http://mart:8123 cannot be reached: connection refused");
     }

@@ -178,7 +178,7 @@ impl Export<'_> {
             return Ok(report);
         }
         self.export_days().await?;
-        self.tell_what_is_left_out();
+        self.explain_left_out();
         if self.written.is_empty() {
             let why: Vec<String> = self.told.left_out.iter().map(|(table, why)| format!("{table}: {why}")).collect();
             return Err(Error::not_found(format!("there is nothing to export ({})", why.join("; "))).retryable(false));
@@ -320,7 +320,7 @@ impl Export<'_> {
         Ok(begun)
     }
 
-    fn tell_what_is_left_out(&mut self) {
+    fn explain_left_out(&mut self) {
         for name in TABLE_NAMES {
             let table = Table::ALL.into_iter().find(|table| table.name() == name);
             if self.written.iter().any(|file| file.table.name() == name) {

@@ -228,7 +228,7 @@ fn refuse_if_nothing_was_read(summary: &Summary) -> Result<()> {
 
 /// The datasets of which recordings said something, and so replace what the day has of them; with the reports that were read,
 /// and how many of these repeat another.
-fn told(summary: &Summary) -> Vec<(Dataset, u64, u64)> {
+fn reported_datasets(summary: &Summary) -> Vec<(Dataset, u64, u64)> {
     let (positions, mut told) = (&summary.positions, Vec::new());
     if positions.reports > 0 {
         told.push((Dataset::VehiclePositions, positions.reports, positions.repeated));
@@ -248,12 +248,12 @@ fn tables(collected: &Collected) -> Vec<(Dataset, TableReport)> {
         let rows_written = collected.rows.get(&dataset).copied().unwrap_or(0);
         (dataset, TableReport { rows_read, rows_duplicate, rows_written, ..TableReport::default() })
     };
-    told(&collected.summary).into_iter().map(of).collect()
+    reported_datasets(&collected.summary).into_iter().map(of).collect()
 }
 
 /// The datasets that are put in the place of what the day has of them.
 fn replaced(summary: &Summary, writer: &PartitionWriter, feed: Option<&str>) -> Vec<Dataset> {
-    let mut datasets: Vec<_> = told(summary).into_iter().map(|(dataset, ..)| dataset).collect();
+    let mut datasets: Vec<_> = reported_datasets(summary).into_iter().map(|(dataset, ..)| dataset).collect();
     if writer.files().any(|file| feed_name::is_of(file, &[Dataset::Trips]) && !is_ours(file)) {
         // The agency delivers its trips itself.
         datasets.retain(|dataset| ![Dataset::Trips].contains(dataset));

@@ -89,7 +89,7 @@ impl Pipeline {
             true => summary.days.keys().map(|date| day_of(&summary, *date)).collect::<Result<Vec<_>>>()?,
             false => days.publish(&summary, &origin).await?,
         };
-        tell(&mut report, &summary, &made, asked.dry_run);
+        add_counts(&mut report, &summary, &made, asked.dry_run);
         report.outcome = Outcome::IngestedTides(Box::new(IngestedTides {
             lake: lake.url().to_owned(),
             source: source.name.clone(),
@@ -253,7 +253,7 @@ fn day_of(summary: &Summary, dt: NaiveDate) -> Result<TidesDay> {
 }
 
 /// Adds the counts to the report.
-fn tell(report: &mut Report, summary: &Summary, days: &[TidesDay], dry_run: bool) {
+fn add_counts(report: &mut Report, summary: &Summary, days: &[TidesDay], dry_run: bool) {
     for (table, tally) in &summary.tables {
         let dataset = table.dataset().name();
         let rows = |day: &TidesDay| day.rows.get(dataset).copied().unwrap_or(0);

@@ -93,7 +93,7 @@ impl Pipeline {
         let zone = Zone(self.settings.zone()?);
         self.progress.begin("build mart", builds.len() as u64);
         let snapshot_ts = Utc::now();
-        let mut done = Done::told_by(&self.progress);
+        let mut done = Done::published_by(&self.progress);
         let mut written = Vec::with_capacity(builds.len());
         let most_bytes = usize::try_from(self.settings.memory_bytes / 8).unwrap_or(usize::MAX);
         let mut window = Window::default();
@@ -128,7 +128,7 @@ impl Pipeline {
         };
         self.progress.begin("build mart", dates.len() as u64);
         let snapshot_ts = Utc::now();
-        let mut done = Done::told_by(&self.progress);
+        let mut done = Done::published_by(&self.progress);
         for window in dates.chunks(WINDOW_DATES) {
             let wanted = window.to_vec();
             let rows;
@@ -177,7 +177,7 @@ pub(super) struct Done {
 
 impl Done {
     /// Nothing yet; what happens is published by these counters.
-    pub(super) fn told_by(progress: &Progress) -> Self {
+    pub(super) fn published_by(progress: &Progress) -> Self {
         Self { progress: progress.clone(), ..Self::default() }
     }
 

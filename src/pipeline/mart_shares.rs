@@ -120,7 +120,7 @@ impl Pipeline {
             held.keys().copied().filter(|date| is_ranged && build.takes(*date) && !dates.contains(date)).collect();
         mart.swap_filled(build.build, &filled, &emptied).await?;
         mart.drop_shadows(build.build).await?;
-        let mut done = Done::told_by(&self.progress);
+        let mut done = Done::published_by(&self.progress);
         for one in &filled {
             done.count(one.service_date, Replaced { rows: one.rows, changed: one.shadow.is_some() });
         }

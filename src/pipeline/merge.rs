@@ -17,7 +17,7 @@ impl Pipeline {
         let mut report = Report::new("merge_snapshot", None);
         let (feed, ..) = self.feed(source, self.settings.threads(), &mut report).await?;
         let merged = postgres::merge(self.warehouse()?, spec, feed).await?;
-        tell(&mut report, merged);
+        fill(&mut report, merged);
         Ok(report.took(started))
     }
 
@@ -26,12 +26,12 @@ impl Pipeline {
         let started = Instant::now();
         let mut report = Report::new("rewind_snapshot", None);
         let merged = postgres::rewind(self.warehouse()?, spec).await?;
-        tell(&mut report, merged);
+        fill(&mut report, merged);
         Ok(report.took(started))
     }
 }
 
-fn tell(report: &mut Report, merged: Merged) {
+fn fill(report: &mut Report, merged: Merged) {
     report.rows = if merged.dry_run { 0 } else { merged.versions_written() };
     report.unchanged = merged.is_unchanged;
     report.outcome = Outcome::Merged(Box::new(merged));

@@ -22,10 +22,10 @@ mod ingest_realtime;
 mod ingest_tides;
 mod input;
 mod lake_mart;
-mod life;
 mod mart;
 mod mart_shares;
 mod merge;
+mod operations;
 mod outcome;
 mod pieces;
 mod quality;
@@ -194,7 +194,7 @@ impl Pipeline {
         dt: Option<NaiveDate>,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let outcome = self.told(work.await);
+        let outcome = self.explained(work.await);
         // Without a warehouse there is nowhere to note it.
         if self.settings.warehouse.is_none() {
             return outcome;
@@ -203,7 +203,7 @@ impl Pipeline {
             Ok(_) => warehouse::forget_failure(self.warehouse()?, step, dt).await?,
             Err(error) => {
                 if let Ok(warehouse) = self.warehouse() {
-                    warehouse::tell_failure(warehouse, step, dt, error).await;
+                    warehouse::record_failure(warehouse, step, dt, error).await;
                 }
             }
         }
@@ -243,7 +243,7 @@ impl Pipeline {
 
     /// An outcome as the caller shall hear it: what the server stopped at the caller's wish was cancelled, and who
     /// stopped a call hears what stands of it.
-    pub fn told<T>(&self, outcome: Result<T>) -> Result<T> {
+    pub fn explained<T>(&self, outcome: Result<T>) -> Result<T> {
         asked(outcome, self.cancel.is_cancelled()).map_err(|error| {
             let standing = self.progress.standing();
             if error.is_cancelled() && !error.detail().message.ends_with(&standing) {

@@ -12,7 +12,7 @@ use tokio_postgres::{CancelToken, Client};
 use super::conninfo::{ConnInfo, Host, SessionAttrs};
 use super::pooler::{self, Server};
 use super::sqlstate::is_away;
-pub use super::sqlstate::{asked, is_lock_timeout, is_refusal, wrong};
+pub use super::sqlstate::{asked, is_lock_timeout, is_refusal, server_error};
 use crate::backoff::retrying;
 use crate::config::Secret;
 use crate::error::{Error, Result};
@@ -112,7 +112,7 @@ impl Address {
         // From here on the connection has settings, which it does not take with it.
         connection.leaving = is_pooled.then(|| (Handle::current(), Arc::clone(&self.leaving)));
         let set = connection.client.batch_execute(&settings).await;
-        set.map_err(|e| unreachable(wrong(e, "a session cannot be set up")))?;
+        set.map_err(|e| unreachable(server_error(e, "a session cannot be set up")))?;
         self.timeline
             .get_or_init(|| async { if server.is_standby { None } else { timeline_of(&connection.client).await } })
             .await;
@@ -255,16 +255,16 @@ impl Session {
             .client
             .batch_execute(sql)
             .await
-            .map_err(|e| wrong(e, "a statement failed").with("sql", brief(sql)))
+            .map_err(|e| server_error(e, "a statement failed").with("sql", brief(sql)))
     }
 
     /// Runs one statement; the number of rows it touched.
-    pub async fn touch(&self, sql: &str, params: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<u64> {
+    pub async fn execute(&self, sql: &str, params: &[&(dyn tokio_postgres::types::ToSql + Sync)]) -> Result<u64> {
         self.connection
             .client
             .execute(sql, params)
             .await
-            .map_err(|e| wrong(e, "a statement failed").with("sql", brief(sql)))
+            .map_err(|e| server_error(e, "a statement failed").with("sql", brief(sql)))
     }
 
     /// Runs one query.
@@ -273,7 +273,11 @@ impl Session {
         sql: &str,
         params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
     ) -> Result<Vec<tokio_postgres::Row>> {
-        self.connection.client.query(sql, params).await.map_err(|e| wrong(e, "a query failed").with("sql", brief(sql)))
+        self.connection
+            .client
+            .query(sql, params)
+            .await
+            .map_err(|e| server_error(e, "a query failed").with("sql", brief(sql)))
     }
 
     /// Runs one query that gives exactly one row.
@@ -286,7 +290,7 @@ impl Session {
             .client
             .query_one(sql, params)
             .await
-            .map_err(|e| wrong(e, "a query failed").with("sql", brief(sql)))
+            .map_err(|e| server_error(e, "a query failed").with("sql", brief(sql)))
     }
 }
 
@@ -317,7 +321,7 @@ async fn timeline_of(client: &Client) -> Option<String> {
 /// The error of a connection that did not come about.
 fn refused(error: tokio_postgres::Error, no_password: Option<&str>) -> Error {
     let told = error.as_db_error().map(|db| db.message().to_owned()).unwrap_or_default();
-    let refused = wrong(error, "cannot connect to the warehouse");
+    let refused = server_error(error, "cannot connect to the warehouse");
     if told.starts_with("unsupported startup parameter") {
         return Error::config(format!(
             "the connection pooler does not take a parameter of the connection ({told}): leave it out, or name it in the \

@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use super::client::{Session, get};
-use super::sqlstate::wrong;
+use super::sqlstate::server_error;
 use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 
@@ -130,7 +130,7 @@ impl Session {
 }
 
 fn failed(error: tokio_postgres::Error) -> Error {
-    wrong(error, "a transaction could not be committed")
+    server_error(error, "a transaction could not be committed")
 }
 
 /// Whether a server's error ends the session, so that it tells nothing about the statement.

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures::SinkExt;
 use tokio::sync::mpsc;
 
-use super::client::{Address, Session, wrong};
+use super::client::{Address, Session, server_error};
 use super::copy::{Encoder, PgType, Selection};
 use super::sqlstate::Place;
 use crate::control::{Cancel, Progress};
@@ -151,9 +151,9 @@ async fn send<T: Send + 'static>(
         match place {
             Some((file, row)) => {
                 let what = format!("COPY failed at row {row} of {file}");
-                wrong(e, &what).with("table", table).with("file", file).with("row", row)
+                server_error(e, &what).with("table", table).with("file", file).with("row", row)
             }
-            None => wrong(e, "COPY failed").with("table", table),
+            None => server_error(e, "COPY failed").with("table", table),
         }
     };
     let sink = session.copy_in::<_, Bytes>(statement).await.map_err(failed)?;

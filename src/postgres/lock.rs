@@ -23,7 +23,7 @@ pub(crate) struct Advisory {
 pub(crate) async fn hold(session: &Session, locks: &[Advisory], deadline_seconds: u64) -> Result<()> {
     limit_waits(session, deadline_seconds).await?;
     for lock in locks {
-        let taken = session.touch("SELECT pg_advisory_lock($1, $2)", &[&(CLASS + lock.class), &lock.object]).await;
+        let taken = session.execute("SELECT pg_advisory_lock($1, $2)", &[&(CLASS + lock.class), &lock.object]).await;
         taken.map_err(|e| {
             held(e, || {
                 Error::conflict(format!(
@@ -39,7 +39,7 @@ pub(crate) async fn hold(session: &Session, locks: &[Advisory], deadline_seconds
 /// Takes the session lock of one table with history, within the deadline, which goes on holding for what comes after.
 pub(super) async fn hold_table(session: &Session, table: &str, deadline_seconds: u64) -> Result<()> {
     limit_waits(session, deadline_seconds).await?;
-    let taken = session.touch("SELECT pg_advisory_lock($1, hashtext($2))", &[&TABLES, &table]).await;
+    let taken = session.execute("SELECT pg_advisory_lock($1, hashtext($2))", &[&TABLES, &table]).await;
     taken.map_err(|e| {
         held(e, || {
             Error::conflict(format!(

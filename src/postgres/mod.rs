@@ -22,7 +22,7 @@ mod read_table;
 mod sqlstate;
 mod tls;
 
-pub use client::{Address, Session, asked, get, is_lock_timeout, wrong};
+pub use client::{Address, Session, asked, get, is_lock_timeout, server_error};
 pub(crate) use copy_in::{Target, copy_here, copy_parallel};
 pub use copy_table::{Copied, CopyTable};
 pub use database::Database;

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::{CancelToken, Client, SimpleQueryMessage};
 
-use super::sqlstate::wrong;
+use super::sqlstate::server_error;
 use crate::error::{Error, Result};
 
 /// How often both clients are asked. A pooler without sessions that is idle gives itself away at the first question; one
@@ -43,7 +43,8 @@ pub(super) struct Server {
 impl Server {
     /// Asks in the simple protocol: a prepared statement would stay on a connection that others get.
     pub(super) async fn ask(client: &Client) -> Result<Self> {
-        let answer = client.simple_query(ASKS).await.map_err(|e| wrong(e, "the server does not tell who it is"))?;
+        let answer =
+            client.simple_query(ASKS).await.map_err(|e| server_error(e, "the server does not tell who it is"))?;
         let row = answer.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
@@ -103,7 +104,7 @@ async fn process_id(token: &CancelToken) -> Result<i32> {
     token
         .cancel_query_raw(theirs, Plain)
         .await
-        .map_err(|e| wrong(e, "the process id of the start-up cannot be seen"))?;
+        .map_err(|e| server_error(e, "the process id of the start-up cannot be seen"))?;
     let mut sent = Vec::new();
     ours.read_to_end(&mut sent).await.map_err(unseen)?;
     // Length, code, process id, key.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio_postgres::types::{Kind as TypeKind, Type};
 
-use super::client::{Session, wrong};
+use super::client::{Session, server_error};
 use super::copy::{Decoder, PgType};
 use super::database::Database;
 use crate::error::{Error, Result};
@@ -52,7 +52,7 @@ pub(crate) async fn read(
     sink: &mut (dyn FnMut(RecordBatch) -> Result<()> + Send),
 ) -> Result<SchemaRef> {
     let sql = sql.trim().trim_end_matches(';');
-    let statement = session.prepare(sql).await.map_err(|e| wrong(e, "the query cannot be run"))?;
+    let statement = session.prepare(sql).await.map_err(|e| server_error(e, "the query cannot be run"))?;
     let mut columns = Vec::with_capacity(statement.columns().len());
     for column in statement.columns() {
         let kind = known(column.type_()).ok_or_else(|| {
@@ -71,7 +71,7 @@ pub(crate) async fn read(
     }
     let mut decoder = Decoder::new(&columns);
     let schema = decoder.schema();
-    let failed = |e| wrong(e, "the query failed");
+    let failed = |e| server_error(e, "the query failed");
     let stream = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT BINARY)")).await.map_err(failed)?;
     let mut stream = std::pin::pin!(stream);
     while let Some(chunk) = stream.next().await {

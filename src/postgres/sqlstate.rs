@@ -82,7 +82,7 @@ fn meaning(code: &str) -> (Kind, bool) {
 }
 
 /// Classifies a driver error: what the caller can do, whether a retry can help, with SQLSTATE, place and detail.
-pub fn wrong(error: tokio_postgres::Error, what: &str) -> Error {
+pub fn server_error(error: tokio_postgres::Error, what: &str) -> Error {
     let Some(db) = error.as_db_error() else { return without_sqlstate(error, what) };
     let code = db.code().code().to_owned();
     let place = Place::of(db);

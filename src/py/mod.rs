@@ -5,7 +5,7 @@
 mod errors;
 mod feeds;
 mod html;
-mod life;
+mod operations;
 mod pipeline;
 mod rollup;
 mod runtime;

@@ -1,4 +1,4 @@
-//! Running async work for Python: GIL released, signals heeded, progress told, panics contained.
+//! Running async work for Python: GIL released, signals heeded, progress reported, panics contained.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -35,7 +35,7 @@ pub(super) fn block_on<T: Send>(
             outcome
         })
     });
-    pipeline.told(outcome?).map_err(|e| raise(py, &e))
+    pipeline.explained(outcome?).map_err(|e| raise(py, &e))
 }
 
 /// Drives the work and, every tick, Python's signal handlers and the progress callback.
@@ -45,17 +45,17 @@ async fn watch<T>(
     work: impl Future<Output = Result<T>>,
 ) -> PyResult<Result<T>> {
     let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
-    let mut told = None;
+    let mut reported = None;
     loop {
         tokio::select! {
             outcome = &mut work => {
-                tell(pipeline, progress, &mut told)?;
+                report_progress(pipeline, progress, &mut reported)?;
                 return Ok(outcome.unwrap_or_else(|panic| Err(panicked(&*panic))));
             }
             () = tokio::time::sleep(TICK) => {}
         }
         let signalled = Python::attach(|py| py.check_signals());
-        if let Err(stop) = signalled.and_then(|()| tell(pipeline, progress, &mut told)) {
+        if let Err(stop) = signalled.and_then(|()| report_progress(pipeline, progress, &mut reported)) {
             pipeline.stop().await;
             // A call that ends in time has rolled back; the reason to stop is what the caller hears either way.
             let _ = tokio::time::timeout(GRACE, &mut work).await;
@@ -78,16 +78,16 @@ async fn watch<T>(
 /// How often a callback hears of work that does not move, so that it can say so.
 const STILL: Duration = Duration::from_secs(1);
 
-type Told = Option<((String, u64, u64), Instant)>;
+type Reported = Option<((String, u64, u64), Instant)>;
 
-fn tell(pipeline: &Pipeline, progress: Option<&Py<PyAny>>, told: &mut Told) -> PyResult<()> {
+fn report_progress(pipeline: &Pipeline, progress: Option<&Py<PyAny>>, reported: &mut Reported) -> PyResult<()> {
     let Some(callback) = progress else { return Ok(()) };
     let now = pipeline.progress().read();
-    if now.0.is_empty() || told.as_ref().is_some_and(|(before, at)| *before == now && at.elapsed() < STILL) {
+    if now.0.is_empty() || reported.as_ref().is_some_and(|(before, at)| *before == now && at.elapsed() < STILL) {
         return Ok(());
     }
     Python::attach(|py| callback.call1(py, now.clone()))?;
-    *told = Some((now, Instant::now()));
+    *reported = Some((now, Instant::now()));
     Ok(())
 }
 

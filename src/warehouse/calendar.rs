@@ -29,7 +29,7 @@ pub async fn load_calendar(warehouse: &Warehouse, start: NaiveDate, end: NaiveDa
     }
     let session = warehouse.locked(&[Lock::Calendar]).await?;
     let dates = session
-        .touch(
+        .execute(
             "INSERT INTO dwh.dim_date (date_sk, full_date, day, week, month, quarter, year, is_weekend) \
              SELECT to_char(d, 'YYYYMMDD')::int, d, extract(day FROM d)::int2, extract(week FROM d)::int2, \
                extract(month FROM d)::int2, extract(quarter FROM d)::int2, extract(year FROM d)::int2, \
@@ -40,7 +40,7 @@ pub async fn load_calendar(warehouse: &Warehouse, start: NaiveDate, end: NaiveDa
         )
         .await?;
     let times = session
-        .touch(
+        .execute(
             "INSERT INTO dwh.dim_time (time_sk, hh24mi, hour, minute, second) \
              SELECT s, to_char(s / 3600, 'FM00') || ':' || to_char(s / 60 % 60, 'FM00'), s / 3600, s / 60 % 60, s % 60 \
              FROM generate_series(0, 86399) s WHERE NOT EXISTS (SELECT FROM dwh.dim_time WHERE time_sk = 86399)",

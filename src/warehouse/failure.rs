@@ -30,19 +30,19 @@ pub struct Failure {
 }
 
 /// Keeps a failure for `status`, as well as that can be done; a step that was stopped has not failed.
-pub async fn tell_failure(warehouse: &Warehouse, step: &str, dt: Option<NaiveDate>, error: &Error) {
+pub async fn record_failure(warehouse: &Warehouse, step: &str, dt: Option<NaiveDate>, error: &Error) {
     if matches!(error, Error::Cancelled(_)) {
         return;
     }
     // Nobody is left to tell of a failure to tell: the warehouse may be away, or not ours yet.
-    let _ = tokio::time::timeout(PATIENCE, keep_failure(warehouse, step, dt, error)).await;
+    let _ = tokio::time::timeout(PATIENCE, insert_failure(warehouse, step, dt, error)).await;
 }
 
-async fn keep_failure(warehouse: &Warehouse, step: &str, dt: Option<NaiveDate>, error: &Error) -> Result<()> {
+async fn insert_failure(warehouse: &Warehouse, step: &str, dt: Option<NaiveDate>, error: &Error) -> Result<()> {
     let session = warehouse.address.session().await?;
     let sql = "WITH gone AS (DELETE FROM dwh.step_failure WHERE step = $1 AND dt IS NOT DISTINCT FROM $2) \
                INSERT INTO dwh.step_failure (step, dt, kind, message, run_id) VALUES ($1, $2, $3, $4, $5)";
-    session.touch(sql, &[&step, &dt, &error.kind(), &error.to_string(), &warehouse.run_id]).await?;
+    session.execute(sql, &[&step, &dt, &error.kind(), &error.to_string(), &warehouse.run_id]).await?;
     Ok(())
 }
 
@@ -50,7 +50,7 @@ async fn keep_failure(warehouse: &Warehouse, step: &str, dt: Option<NaiveDate>, 
 pub async fn forget_failure(warehouse: &Warehouse, step: &str, dt: Option<NaiveDate>) -> Result<()> {
     let session = warehouse.session().await?;
     let sql = "DELETE FROM dwh.step_failure WHERE step = $1 AND dt IS NOT DISTINCT FROM $2";
-    session.touch(sql, &[&step, &dt]).await?;
+    session.execute(sql, &[&step, &dt]).await?;
     Ok(())
 }
 

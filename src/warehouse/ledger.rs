@@ -59,7 +59,7 @@ async fn keep_etags(session: &Session, target: &str, dt: NaiveDate, lines: &[Lin
     }
     let sql = "UPDATE dwh.load_ledger l SET etag = n.etag FROM unnest($3::text[], $4::text[]) AS n (file, etag) \
                WHERE l.target = $1 AND l.dt = $2 AND l.file = n.file";
-    session.touch(sql, &[&target, &dt, &files, &etags]).await.map(drop)
+    session.execute(sql, &[&target, &dt, &files, &etags]).await.map(drop)
 }
 
 /// The files of a day whose bytes are known by what the object store says of them.
@@ -89,7 +89,7 @@ pub(super) async fn write(
     fingerprint: &str,
     run_id: &str,
 ) -> Result<()> {
-    session.touch("DELETE FROM dwh.load_ledger WHERE target = $1 AND dt = $2", &[&target, &dt]).await?;
+    session.execute("DELETE FROM dwh.load_ledger WHERE target = $1 AND dt = $2", &[&target, &dt]).await?;
     for (file_no, line) in lines.iter().enumerate() {
         line.check(target)?;
         let count = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
@@ -97,7 +97,7 @@ pub(super) async fn write(
             Error::data(format!("{} files of one dataset and day, expected at most {}", lines.len(), i16::MAX))
         })?;
         session
-            .touch(
+            .execute(
                 "INSERT INTO dwh.load_ledger (target, dt, file, file_no, size_bytes, sha256, rows_read, rows_loaded, \
                  rows_duplicate, rows_superseded, rows_rejected, settings_fingerprint, run_id, etag) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",

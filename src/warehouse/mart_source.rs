@@ -198,7 +198,7 @@ impl MartSource {
         if rows == 0 {
             let sql = "WITH gone AS (DELETE FROM dwh.mart_dirty WHERE id = ANY ($1)) \
                        DELETE FROM dwh.mart_build WHERE service_date = $2";
-            self.session.touch(sql, &[marks, date]).await?;
+            self.session.execute(sql, &[marks, date]).await?;
             return Ok(());
         }
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
@@ -206,7 +206,7 @@ impl MartSource {
                    INSERT INTO dwh.mart_build (service_date, rows, run_id) VALUES ($2, $3, $4) \
                    ON CONFLICT (service_date) DO UPDATE \
                    SET rows = excluded.rows, run_id = excluded.run_id, built_at = now()";
-        self.session.touch(sql, &[marks, date, &rows, &self.run_id]).await?;
+        self.session.execute(sql, &[marks, date, &rows, &self.run_id]).await?;
         Ok(())
     }
 }

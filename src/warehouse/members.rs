@@ -218,13 +218,13 @@ async fn write(session: &Session, member: Member, numbered: &[(i64, String)], lo
             "INSERT INTO {table} ({surrogate}, {key}, is_inferred, load_id) \
              SELECT n, k, true, $3 FROM unnest($1::bigint[], $2::text[]) AS added (n, k)"
         );
-        session.touch(&sql, &[&numbers, &keys, &load_id]).await?;
+        session.execute(&sql, &[&numbers, &keys, &load_id]).await?;
     } else {
         let sql = format!(
             "INSERT INTO {table} ({surrogate}, {key}, name) \
              SELECT n, k, k FROM unnest($1::bigint[], $2::text[]) AS added (n, k)"
         );
-        session.touch(&sql, &[&numbers, &keys]).await?;
+        session.execute(&sql, &[&numbers, &keys]).await?;
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ pub async fn mark_mart_dirty(warehouse: &Warehouse, reason: &str) -> Result<u64>
     let sql = "INSERT INTO dwh.mart_dirty (service_date, reason, run_id) \
                SELECT service_date, $1, $2 FROM (SELECT service_date FROM dwh.fact_service_date \
                UNION SELECT service_date FROM dwh.mart_build) d ORDER BY 1";
-    warehouse.session().await?.touch(sql, &[&reason, &warehouse.run_id]).await
+    warehouse.session().await?.execute(sql, &[&reason, &warehouse.run_id]).await
 }
 
 async fn move_aside(warehouse: &Warehouse, session: &Session, moved: &[Moved]) -> Result<()> {
@@ -151,5 +151,5 @@ async fn take_over_payment_methods(session: &Session) -> Result<u64> {
          FROM {ASIDE}.dim_payment_method WHERE code <> '' ORDER BY code, name NULLS LAST, provider NULLS LAST \
          ON CONFLICT (code) DO UPDATE SET name = excluded.name, provider = excluded.provider"
     );
-    session.touch(&sql, &[]).await
+    session.execute(&sql, &[]).await
 }

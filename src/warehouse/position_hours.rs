@@ -69,7 +69,7 @@ pub(super) async fn replace(
     dt: NaiveDate,
     hours: &RecordBatch,
 ) -> Result<()> {
-    session.touch(&format!("DELETE FROM {TABLE} WHERE dt = $1"), &[&dt]).await?;
+    session.execute(&format!("DELETE FROM {TABLE} WHERE dt = $1"), &[&dt]).await?;
     if hours.num_rows() == 0 {
         return Ok(());
     }
@@ -154,5 +154,5 @@ pub(super) async fn make_all(session: &Session, zone: Zone) -> Result<u64> {
                FROM {fact} f CROSS JOIN LATERAL (SELECT f.event_ts AT TIME ZONE $1 AS at) l GROUP BY 1, 2, 3, 4) g \
          LEFT JOIN dwh.dim_route r USING (route_sk) LEFT JOIN dwh.dim_vehicle v USING (vehicle_sk) GROUP BY 1, 2, 3"
     );
-    session.touch(&sql, &[&zone.0.name(), &fingerprint(zone)]).await
+    session.execute(&sql, &[&zone.0.name(), &fingerprint(zone)]).await
 }

@@ -144,7 +144,7 @@ async fn take_fact_out(
     dry_run: bool,
 ) -> Result<Vec<(String, u64)>> {
     let gone = mark(session, fact.table, dt).await?;
-    session.touch("DELETE FROM dwh.fact_service_date WHERE target = $1 AND dt = $2", &[&fact.table, &dt]).await?;
+    session.execute("DELETE FROM dwh.fact_service_date WHERE target = $1 AND dt = $2", &[&fact.table, &dt]).await?;
     if let (Some(partition), false) = (current(session, fact.table, dt).await?, dry_run) {
         let leaving = members::unreferenced(session, Some((fact, dt, None))).await?;
         patiently(session, &[format!("DROP TABLE {partition}")], warehouse.swap_deadline(), &partition).await?;
@@ -209,7 +209,7 @@ async fn purge_rows(
     let count = if dry_run {
         get::<i64>(&session.row(&format!("SELECT count(*) {condition}"), &[&before]).await?, 0)?.unsigned_abs()
     } else {
-        session.touch(&format!("DELETE {condition}"), &[&before]).await?
+        session.execute(&format!("DELETE {condition}"), &[&before]).await?
     };
     rows.insert(table.to_owned(), count);
     Ok(())

@@ -56,7 +56,7 @@ pub async fn record_quality(warehouse: &Warehouse, outcomes: &[QualityRow<'_>]) 
     session.run("BEGIN").await?;
     for outcome in outcomes {
         session
-            .touch(
+            .execute(
                 "INSERT INTO dwh.quality_result (run_id, dt, name, table_name, severity, passed, found, expected) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                 &[

@@ -198,7 +198,7 @@ pub(super) async fn copy(
 
 /// Takes what the quarantine holds of a day's feeds out, within a transaction; how many rows that was.
 pub(super) async fn take_feed_rejects_out(session: &Session, dt: NaiveDate) -> Result<u64> {
-    session.touch("DELETE FROM staging.rejected WHERE dt = $1 AND file NOT LIKE 'dt=%'", &[&dt]).await
+    session.execute("DELETE FROM staging.rejected WHERE dt = $1 AND file NOT LIKE 'dt=%'", &[&dt]).await
 }
 
 /// Keeps repairs, within the publication of staging that uses them.
@@ -209,7 +209,7 @@ pub(super) async fn keep(session: &Session, repairs: &[Repair], run_id: &str) ->
                repaired = excluded.repaired, run_id = excluded.run_id, repaired_at = excluded.repaired_at";
     for r in repairs {
         session
-            .touch(
+            .execute(
                 sql,
                 &[
                     &r.dataset.name(),

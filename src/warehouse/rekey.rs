@@ -57,7 +57,7 @@ pub(super) async fn rekey(
                 dimension = member.table(),
                 as_of = as_of_sql(member, "c.key", &time),
             );
-            *moved.entry(table).or_default() += session.touch(&sql, &[]).await?;
+            *moved.entry(table).or_default() += session.execute(&sql, &[]).await?;
         }
     }
     Ok(moved)
@@ -85,7 +85,7 @@ pub(super) async fn dirty_routes(session: &Session, zone: &str, reason: &str, ru
          SELECT service_date, $2, $3 FROM dirty ORDER BY 1",
         selects.join(" UNION ")
     );
-    session.touch(&sql, &[&zone, &reason, &run_id]).await
+    session.execute(&sql, &[&zone, &reason, &run_id]).await
 }
 
 /// Which of the affected keys `$1` a fact refers to, by any of their rows.

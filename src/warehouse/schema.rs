@@ -142,7 +142,7 @@ pub(super) async fn upgrade(session: &Session, found: &Found) -> Result<()> {
     }
     let sql = "INSERT INTO dwh.deployment (name, value) VALUES ('schema_version', $1) \
                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    session.touch(sql, &[&SCHEMA_VERSION.to_string()]).await?;
+    session.execute(sql, &[&SCHEMA_VERSION.to_string()]).await?;
     Ok(())
 }
 
@@ -189,7 +189,7 @@ pub(super) async fn check_zone(session: &Session, zone: &str) -> Result<()> {
 /// Fixes the service zone, within the first publication.
 pub(super) async fn fix_zone(session: &Session, zone: &str) -> Result<()> {
     session
-        .touch(
+        .execute(
             "INSERT INTO dwh.deployment (name, value) VALUES ('time_zone', $1) ON CONFLICT (name) DO NOTHING",
             &[&zone],
         )

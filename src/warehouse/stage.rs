@@ -134,7 +134,7 @@ async fn fill_and_publish(warehouse: &Warehouse, session: &Session, side: &Side,
 
 async fn replace_rejects(warehouse: &Warehouse, session: &Session, load: &StageLoad) -> Result<()> {
     session
-        .touch(
+        .execute(
             "DELETE FROM staging.rejected WHERE dataset = $1 AND dt = $2 AND file LIKE 'dt=%'",
             &[&load.dataset.name(), &load.dt],
         )

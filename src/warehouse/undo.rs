@@ -115,7 +115,7 @@ async fn take_day_out(warehouse: &Warehouse, session: &Session, dt: NaiveDate, d
     take_facts_out(warehouse, session, dt, &mut undone).await?;
     take_dimensions_out(warehouse, session, dt, &mut undone).await?;
     let staged = take_staging_out(warehouse, session, dt, &mut undone).await?;
-    session.touch("DELETE FROM dwh.step_failure WHERE dt = $1", &[&dt]).await?;
+    session.execute("DELETE FROM dwh.step_failure WHERE dt = $1", &[&dt]).await?;
     schema::release_zone(session).await?;
     let leaving = unreferenced_without(session, dt).await?;
     undone.inferred_removed = leaving.iter().map(|(_, keys)| keys.len() as u64).sum();
@@ -180,7 +180,7 @@ async fn take_staging_out(
         let Some(table) = undone.tables.get_mut(dataset.staging_table()) else { continue };
         partitions.extend(current(session, dataset.staging_table(), dt).await?);
         let sql = "DELETE FROM staging.rejected WHERE dataset = $1 AND dt = $2 AND file LIKE 'dt=%'";
-        table.rejects_removed = session.touch(sql, &[&dataset.name(), &dt]).await?;
+        table.rejects_removed = session.execute(sql, &[&dataset.name(), &dt]).await?;
         ledger::write(session, dataset.staging_table(), dt, &[], "", &warehouse.run_id).await?;
         warehouse.progress.add(1);
     }
@@ -188,7 +188,7 @@ async fn take_staging_out(
         table.rejects_removed = take_feed_rejects_out(session, dt).await?;
         ledger::write(session, REJECTED, dt, &[], "", &warehouse.run_id).await?;
     }
-    undone.repairs_removed = session.touch("DELETE FROM staging.repaired WHERE dt = $1", &[&dt]).await?;
+    undone.repairs_removed = session.execute("DELETE FROM staging.repaired WHERE dt = $1", &[&dt]).await?;
     Ok(partitions)
 }
 

@@ -145,7 +145,7 @@ impl Collector {
 
     fn message(&mut self, name: &str, message: &Message<'_>, sink: &mut Sink<'_>) -> Result<()> {
         let poll = poll(name, message, self.summary.recordings, self.now_micros, self.is_sorted);
-        self.summary.heard(&poll, message.entities);
+        self.summary.count_recording(&poll, message.entities);
         let mut unreadable = None;
         let mut failed = Ok(());
         let walked = message.each(|entity| {

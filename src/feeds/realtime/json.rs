@@ -163,7 +163,7 @@ impl<'de> Visitor<'de> for Writer<'_> {
     fn visit_bool<E: de::Error>(self, flag: bool) -> Result<(), E> {
         match self.form {
             Flag => self.varint(u64::from(flag)),
-            Text | Number | Float | Double | Word(_) | Part(_) => Err(self.wrong(&flag.to_string())),
+            Text | Number | Float | Double | Word(_) | Part(_) => Err(self.mismatch(&flag.to_string())),
         }
     }
 
@@ -191,19 +191,19 @@ impl<'de> Visitor<'de> for Writer<'_> {
             },
             Number => match text.trim().parse::<i64>() {
                 Ok(number) => self.varint(number as u64),
-                Err(_) => Err(self.wrong(&quoted(text))),
+                Err(_) => Err(self.mismatch(&quoted(text))),
             },
             Float | Double => match text.trim().parse() {
                 Ok(number) => self.float(number),
-                Err(_) => Err(self.wrong(&quoted(text))),
+                Err(_) => Err(self.mismatch(&quoted(text))),
             },
-            Flag | Part(_) => Err(self.wrong(&quoted(text))),
+            Flag | Part(_) => Err(self.mismatch(&quoted(text))),
         }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         if self.is_item || self.number.is_none() {
-            return Err(self.wrong("a list"));
+            return Err(self.mismatch("a list"));
         }
         let Self { place, form, number, is_item: _, wire } = self;
         while items.next_element_seed(Writer { place, form, number, is_item: true, wire: &mut *wire })?.is_some() {}
@@ -211,7 +211,7 @@ impl<'de> Visitor<'de> for Writer<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
-        let Part(fields) = self.form else { return Err(self.wrong("an object")) };
+        let Part(fields) = self.form else { return Err(self.mismatch("an object")) };
         let Some(number) = self.number else { return object(fields, members, &self.place, self.wire) };
         let mut part = Vec::new();
         object(fields, members, &self.place, &mut part)?;
@@ -226,7 +226,7 @@ impl Writer<'_> {
             (Text, _) => self.bytes(written.as_bytes()),
             (Number | Word(_), Some(whole)) => self.varint(whole as u64),
             (Float | Double, _) => self.float(number),
-            (Number | Word(_) | Flag | Part(_), _) => Err(self.wrong(written)),
+            (Number | Word(_) | Flag | Part(_), _) => Err(self.mismatch(written)),
         }
     }
 
@@ -255,10 +255,10 @@ impl Writer<'_> {
     }
 
     fn field<E: de::Error>(&self) -> Result<u32, E> {
-        self.number.ok_or_else(|| self.wrong("a value"))
+        self.number.ok_or_else(|| self.mismatch("a value"))
     }
 
-    fn wrong<E: de::Error>(&self, found: &str) -> E {
+    fn mismatch<E: de::Error>(&self, found: &str) -> E {
         E::custom(format_args!("{} is {found}, expected {}", self.place, self.form.expected()))
     }
 }

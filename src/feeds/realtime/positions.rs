@@ -116,7 +116,7 @@ impl Positions {
     ) -> Taken<'s> {
         self.counts.reports += 1;
         let Some(vehicle) = self.vehicle(report, entity) else { return Taken::TooMany };
-        let (said, is_new) = self.said(report, vehicle);
+        let (said, is_new) = self.statement_of(report, vehicle);
         let order = poll.order(report.timestamp);
         let now = Last { said, vehicle: self.last[vehicle].vehicle, recording: poll.number, order };
         if !is_new {
@@ -157,7 +157,7 @@ impl Positions {
     }
 
     /// What a report says, and whether its vehicle is new.
-    fn said(&mut self, report: &Report<'_>, vehicle: usize) -> (Said, bool) {
+    fn statement_of(&mut self, report: &Report<'_>, vehicle: usize) -> (Said, bool) {
         let is_new = vehicle == self.last.len();
         if is_new {
             let name = self.names.number(report.vehicle.name());

@@ -36,7 +36,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn heard(&mut self, poll: &Poll, entities: usize) {
+    pub(super) fn count_recording(&mut self, poll: &Poll, entities: usize) {
         self.recordings += 1;
         self.recordings_empty += u64::from(entities == 0);
         self.recordings_without_time += u64::from(poll.header_micros.is_none());

@@ -131,7 +131,7 @@ impl Source {
     async fn ask_into(&self, answer: &mut Answer, values: &mut Values) -> std::result::Result<(), String> {
         *values = self.secrets.read().map_err(|e| e.to_string())?;
         let (url, headers) = self.request(values).map_err(|e| e.to_string())?;
-        let response = self.client.get(url).headers(headers).send().await.map_err(told)?;
+        let response = self.client.get(url).headers(headers).send().await.map_err(without_url)?;
         let (status, headers) = (response.status(), response.headers());
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         answer.poll.status = Some(status.as_u16());
@@ -184,7 +184,7 @@ impl Source {
 /// The body, whole: an answer that is cut short is an error.
 async fn body(mut response: Response) -> std::result::Result<Bytes, String> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(told)? {
+    while let Some(chunk) = response.chunk().await.map_err(without_url)? {
         if (body.len() + chunk.len()) as u64 > LARGEST_BYTES {
             return Err(format!("the answer has more than {LARGEST_BYTES} bytes, which no message has"));
         }
@@ -194,7 +194,7 @@ async fn body(mut response: Response) -> std::result::Result<Bytes, String> {
 }
 
 /// An error of the client without the URL, which may hold a key.
-fn told(error: reqwest::Error) -> String {
+fn without_url(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return "the server did not answer in time".into();
     }

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::{DataType, Field};
 
-use super::super::client::{Session, get, wrong};
+use super::super::client::{Session, get, server_error};
 use super::super::copy::PgType;
 use super::super::copy_in::quoted;
 use super::fit::advice;
@@ -232,5 +232,5 @@ pub(crate) fn no_name(name: &str, error: tokio_postgres::Error) -> Error {
     if malformed {
         return Error::config(format!("{name} is no name of a table, expected table or schema.table")).because(error);
     }
-    wrong(error, "the table cannot be looked up")
+    server_error(error, "the table cannot be looked up")
 }

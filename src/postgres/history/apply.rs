@@ -54,7 +54,7 @@ impl Writer<'_> {
         let (mut columns, mut values): (Vec<&str>, Vec<String>) = log.rest().into_iter().unzip();
         columns.push(end);
         values.push(its_end.clone());
-        for item in self.table.said() {
+        for item in self.table.logged() {
             columns.push(&item.name);
             values.push(item.write.clone());
         }
@@ -74,7 +74,7 @@ impl Writer<'_> {
             ),
         ];
         for (op, sql) in steps {
-            self.expect(&[op], self.touch(op, &sql).await?)?;
+            self.expect(&[op], self.execute_op(op, &sql).await?)?;
         }
         Ok(())
     }
@@ -82,7 +82,7 @@ impl Writer<'_> {
     async fn delete(&self) -> Result<()> {
         let Table { name, surrogate, .. } = self.table;
         let sql = format!("DELETE FROM {name} m USING {SHEET} s WHERE s.id = m.{surrogate}");
-        self.expect(&[Op::Delete], self.touch(Op::Delete, &sql).await?)
+        self.expect(&[Op::Delete], self.execute_op(Op::Delete, &sql).await?)
     }
 
     /// Updates versions: those that close, those that are open then, and those that become inferred.
@@ -129,16 +129,16 @@ impl Writer<'_> {
     }
 
     /// Runs a statement over the rows `s` of one kind, if there are any; it ends within its WHERE.
-    async fn touch(&self, op: Op, sql: &str) -> Result<u64> {
+    async fn execute_op(&self, op: Op, sql: &str) -> Result<u64> {
         if self.sheet.count(op) == 0 {
             return Ok(0);
         }
-        self.session.touch(&format!("{sql} AND s.op = {}", op as i16), &[]).await
+        self.session.execute(&format!("{sql} AND s.op = {}", op as i16), &[]).await
     }
 
     /// Runs an INSERT or UPDATE of the table; the number of rows.
     async fn write(&mut self, sql: &str, place: &str) -> Result<u64> {
-        let Some(mark) = self.mark else { return self.session.touch(sql, &[]).await };
+        let Some(mark) = self.mark else { return self.session.execute(sql, &[]).await };
         let sql = format!(
             "WITH written AS ({sql} RETURNING {place} AS place) \
              SELECT count(*), coalesce(bit_xor({mark}), 0) FROM written"

@@ -201,7 +201,7 @@ impl<S: Subject> Planner<'_, S> {
             let [id, from, to, mention] = table.log.read();
             let said = format!(
                 "a.kid, 0::int2, {id}, {from}, {to}, NULL::int8, {mention}, m.stated{}",
-                items(&|item| item.is_said)
+                items(&|item| item.is_logged)
             );
             let said = of_affected(table, self.has_null, &said, &table.log.name);
             sql = format!("{sql} UNION ALL {said}");

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
 use futures::StreamExt;
 
-use super::super::client::{Session, wrong};
+use super::super::client::{Session, server_error};
 use super::wire::{Field, HEADER, split};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ pub(crate) async fn stream(
     cancel: &Cancel,
     row: &mut (dyn FnMut(&[Field<'_>]) -> Result<()> + Send),
 ) -> Result<()> {
-    let failed = |e| wrong(e, "reading the history failed");
+    let failed = |e| server_error(e, "reading the history failed");
     let chunks = session.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT BINARY)")).await.map_err(failed)?;
     let mut chunks = std::pin::pin!(chunks);
     let mut rows = Cut { pending: BytesMut::new(), is_open: false, count: 0 };

@@ -20,7 +20,7 @@ pub(crate) struct Item {
     /// Whether the table has the column.
     pub(crate) is_shown: bool,
     /// Whether the log has it.
-    pub(crate) is_said: bool,
+    pub(crate) is_logged: bool,
 }
 
 /// A table with history.
@@ -79,8 +79,8 @@ impl Table {
     }
 
     /// The items that the log says.
-    pub(crate) fn said(&self) -> impl Iterator<Item = &Item> {
-        self.items.iter().filter(|item| item.is_said)
+    pub(crate) fn logged(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|item| item.is_logged)
     }
 }
 

@@ -77,7 +77,7 @@ impl Past {
             adoption.note_loads(&rules).await?;
         }
         write_rules(session, &self.place, &rules).await?;
-        self.place.look_again(session).await?;
+        self.place.reload_columns(session).await?;
         self.known = remembered(session, &self.place).await?;
         self.followed.has_new_rules = true;
         self.followed.history = Some(adopted);
@@ -123,7 +123,7 @@ impl Adoption<'_> {
         }
         self.session.run(&format!("ALTER TABLE {table} ALTER COLUMN {to} DROP NOT NULL")).await?;
         let sql = format!("UPDATE {table} SET {to} = NULL WHERE {to} >= {NEVER}");
-        adopted.opened = self.session.touch(&sql, &[]).await?;
+        adopted.opened = self.session.execute(&sql, &[]).await?;
         Ok(())
     }
 
@@ -239,7 +239,7 @@ impl Adoption<'_> {
             return Ok(());
         }
         let sql = format!("UPDATE {table} SET {name} = {to} IS NULL WHERE {name} IS DISTINCT FROM ({to} IS NULL)");
-        self.session.touch(&sql, &[]).await.map(drop)
+        self.session.execute(&sql, &[]).await.map(drop)
     }
 
     /// Notes every bound as a loaded snapshot that stated all columns.
@@ -254,7 +254,7 @@ impl Adoption<'_> {
             stated = columns_literal(&rules.all()),
             table = self.place.table(),
         );
-        self.session.touch(&sql, &[]).await.map(drop)
+        self.session.execute(&sql, &[]).await.map(drop)
     }
 }
 

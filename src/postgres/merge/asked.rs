@@ -112,7 +112,7 @@ impl Asked<'_> {
             return Ok((at, Statement::gone()));
         }
         let mut values: Vec<Value> = vec![None; self.attributes.len()];
-        for ((column, place), field) in layout.stated().iter().zip(&layout.places).zip(layout.said(&fields)) {
+        for ((column, place), field) in layout.stated().iter().zip(&layout.places).zip(layout.statement_of(&fields)) {
             values[*place] = self.lexicon.value(*place, column, *field);
         }
         Ok((at, Statement::observed(stated.clone(), values.into())))
@@ -131,7 +131,7 @@ pub(super) fn table_of(target: &Target) -> Table {
             read_type: column.sql_type.clone(),
             write: format!("s.a{i}"),
             is_shown: true,
-            is_said: true,
+            is_logged: true,
             name,
         }
     };
@@ -143,6 +143,6 @@ pub(super) fn table_of(target: &Target) -> Table {
         bounds: Some((quote(&names.valid_from), quote(&names.valid_to))),
         stamps: flag.map(|current| (quote(current), "s.at_to IS NULL".to_owned())).into_iter().collect(),
         inferred: None,
-        log: Log { name: target.place.said(), form: LogForm::Instants },
+        log: Log { name: target.place.log(), form: LogForm::Instants },
     }
 }

@@ -16,7 +16,7 @@ impl<T> Awaited<T> {
     }
 
     /// What was found out, once; with `waits` not before it is. Blocking.
-    pub(super) fn look(&mut self, waits: bool) -> Result<Option<T>> {
+    pub(super) fn poll(&mut self, waits: bool) -> Result<Option<T>> {
         let Some(mut receiver) = self.0.take() else { return Ok(None) };
         let found = match receiver.try_recv() {
             Err(TryRecvError::Empty) if waits => receiver.blocking_recv().ok(),

@@ -68,7 +68,7 @@ impl Diff<'_> {
         if self.has_said {
             let sql = format!(
                 "SELECT said_from <= {at} AND (said_to IS NULL OR said_to > {at}), stated, {keys}, {stated} FROM {}",
-                self.target.place.said()
+                self.target.place.log()
             );
             let (session, cancel) = (self.session, self.cancel);
             let mut scratch = Vec::new();
@@ -189,7 +189,7 @@ impl Diff<'_> {
         let columns = self.target.keys.clone();
         let said = format!(
             " UNION SELECT {keys} FROM {} WHERE said_from <= {at} AND (said_to IS NULL OR said_to > {at})",
-            self.target.place.said()
+            self.target.place.log()
         );
         let sql = format!(
             "SELECT {keys} FROM {table} WHERE {from} <= {at} AND ({to} IS NULL OR {to} > {at}){said}",
@@ -258,7 +258,7 @@ impl Diff<'_> {
             }
         };
         if self.has_said {
-            let sql = format!("SELECT stated, {keys}, said_from, {stated} FROM {}", self.target.place.said());
+            let sql = format!("SELECT stated, {keys}, said_from, {stated} FROM {}", self.target.place.log());
             let key_digester = self.intake.digester.clone();
             stream(session, &sql, cancel, &mut |fields| {
                 let key = &fields[1..=layout.key_count];
@@ -291,5 +291,5 @@ impl Diff<'_> {
 /// A query for every key that has a history.
 pub(super) fn all_keys(target: &Target) -> String {
     let keys = list(&target.keys, "");
-    format!("SELECT {keys} FROM {} UNION SELECT {keys} FROM {}", target.place.table(), target.place.said())
+    format!("SELECT {keys} FROM {} UNION SELECT {keys} FROM {}", target.place.table(), target.place.log())
 }

@@ -10,7 +10,7 @@
 
 use tokio::sync::oneshot;
 
-use super::super::client::{Session, get, wrong};
+use super::super::client::{Session, get, server_error};
 use super::super::history::wire::is_spelled_one_way;
 use super::super::history::{Fingerprint, literal};
 use super::ddl::list;
@@ -123,13 +123,13 @@ impl<'a> Digests<'a> {
     }
 
     /// Gives what is stored, and then whether the table holds the very rows that it was made for.
-    pub(super) async fn look(
+    pub(super) async fn load_and_check(
         &self,
         give_stored: oneshot::Sender<Option<Stored>>,
         give_trust: oneshot::Sender<bool>,
     ) -> Result<()> {
         let Some(header) = &self.header else { return Ok(()) };
-        let failed = |e| wrong(e, "reading the table's fingerprint failed");
+        let failed = |e| server_error(e, "reading the table's fingerprint failed");
         let sql = format!("SELECT count(*), coalesce(bit_xor({MARK}), 0) FROM {} m", self.target.place.table());
         let fingerprint_of = self.session.prepare(&sql).await.map_err(failed)?;
         let parts = self.parts.ask().await?;

@@ -29,7 +29,7 @@ impl Past {
         for (old, new) in renamed {
             if rename(session, &self.place, &mut known.rules, old, new).await? {
                 self.followed.renamed.push(format!("{old} is now {new}"));
-                self.place.look_again(session).await?;
+                self.place.reload_columns(session).await?;
             }
         }
         let (place, rules) = (&self.place, &mut known.rules);
@@ -120,8 +120,8 @@ async fn rename(session: &Session, place: &Place, rules: &mut Rules, old: &str, 
         }
         (false, false) => return refuse("the table has neither, expected one of them".to_owned()),
     }
-    if columns_of(session, &place.said()).await?.contains_key(old) {
-        session.run(&to(&place.said())).await?;
+    if columns_of(session, &place.log()).await?.contains_key(old) {
+        session.run(&to(&place.log())).await?;
     }
     rules.rename(old, new);
     Ok(true)
@@ -130,7 +130,7 @@ async fn rename(session: &Session, place: &Place, rules: &mut Rules, old: &str, 
 /// Takes a column that the table has lost out of rules and log.
 async fn retire(session: &Session, place: &Place, known: &mut Known, index: usize) -> Result<String> {
     let name = known.rules.columns.remove(index);
-    let (said, loads) = (place.said(), place.loads());
+    let (said, loads) = (place.log(), place.loads());
     let without = format!("rtrim(overlay(stated::text PLACING '' FROM {} FOR 1), '0')::bit varying", index + 1);
     let sql = format!(
         "UPDATE {loads} SET stated = {without} WHERE effective IS NOT NULL; UPDATE {said} SET stated = {without}; \
@@ -151,7 +151,7 @@ async fn take_values(session: &Session, place: &Place, known: &mut Known, column
     let index = known.rules.columns.len();
     let keys = known.rules.key.iter().map(|name| place.owned(name)).collect::<Result<Vec<_>>>()?;
     let with = format!("(rpad(stated::text, {index}, '0') || '1')::bit varying");
-    let (said, loads, name) = (place.said(), place.loads(), quote(&column.name));
+    let (said, loads, name) = (place.log(), place.loads(), quote(&column.name));
     let sql = format!(
         "UPDATE {loads} SET stated = {with} WHERE effective IS NOT NULL; \
          ALTER TABLE {said} ADD COLUMN {name} {sql_type}; \

@@ -188,7 +188,7 @@ impl Intake {
     fn take_held(&mut self, held: &mut Held, waits: bool, forward: &mut Option<Forward<'_>>) -> Result<()> {
         let Some(coming) = &mut self.coming else { return Ok(()) };
         if self.stored.is_none() {
-            self.stored = coming.stored.look(waits)?.flatten();
+            self.stored = coming.stored.poll(waits)?.flatten();
         }
         if self.stored.is_some() {
             for block in &held.blocks[held.taken..] {
@@ -197,7 +197,7 @@ impl Intake {
             held.taken = held.blocks.len();
         }
         let Some(coming) = &mut self.coming else { return Ok(()) };
-        let Some(is_trusted) = coming.is_trusted.look(waits)? else { return Ok(()) };
+        let Some(is_trusted) = coming.is_trusted.poll(waits)? else { return Ok(()) };
         self.coming = None;
         if !is_trusted {
             (self.stored, held.taken, self.duplicate_count) = (None, 0, 0);
@@ -361,7 +361,9 @@ impl Worker<'_> {
             let identity = self.digester.digest(&columns[..*identity_count], &fields, &mut self.scratch);
             let says = match self.layout.is_gone(&fields) {
                 true => self.digester.gone(),
-                false => self.digester.digest(self.layout.stated(), self.layout.said(&fields), &mut self.scratch),
+                false => {
+                    self.digester.digest(self.layout.stated(), self.layout.statement_of(&fields), &mut self.scratch)
+                }
             };
             let start = u32::try_from(at).map_err(|_| Error::data("a block of rows is larger than 4 GiB"))?;
             rows.push(Seen { identity, says, at: start });

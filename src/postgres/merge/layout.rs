@@ -54,11 +54,11 @@ impl Layout {
 
     /// The columns that say something.
     pub(super) fn stated(&self) -> &[Column] {
-        self.said(&self.columns)
+        self.statement_of(&self.columns)
     }
 
     /// What of a row says something.
-    pub(super) fn said<'a, T>(&self, row: &'a [T]) -> &'a [T] {
+    pub(super) fn statement_of<'a, T>(&self, row: &'a [T]) -> &'a [T] {
         &row[self.identity_count + usize::from(self.tells_gone)..]
     }
 

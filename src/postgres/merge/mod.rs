@@ -114,7 +114,7 @@ async fn rewind_locked(database: &Database, session: &Session, spec: &RewindSpec
         "SELECT {keys} FROM {} WHERE {from} > {to} OR {end} > {to} \
          UNION SELECT {keys} FROM {} WHERE said_from > {to} OR said_to > {to}",
         place.table(),
-        place.said()
+        place.log()
     );
     let mut affected = Affected::default();
     let sql = if all { diff::all_keys(&target) } else { touched };
@@ -128,7 +128,7 @@ async fn rewind_locked(database: &Database, session: &Session, spec: &RewindSpec
         if followed.has_new_rules {
             write_rules(session, place, &target.rules).await?;
         }
-        gone = session.touch(&format!("DELETE FROM {} WHERE effective > {to}", place.loads()), &[]).await?;
+        gone = session.execute(&format!("DELETE FROM {} WHERE effective > {to}", place.loads()), &[]).await?;
     }
     report.is_unchanged = gone == 0 && !followed.has_new_rules && report.versions_written() + report.said_rows == 0;
     Ok(report)
@@ -232,7 +232,7 @@ impl Merge<'_> {
         let read = async { read.await.map_err(|e| Error::internal("reading ended early").because(e))? };
         let look = async {
             match digests {
-                Some(digests) => digests.look(give_stored, give_trust).await,
+                Some(digests) => digests.load_and_check(give_stored, give_trust).await,
                 None => Ok(()),
             }
         };
@@ -373,7 +373,7 @@ impl Merge<'_> {
             literal(at)?,
             columns_literal(stated)
         );
-        self.session.touch(&sql, &[&rows.cast_signed()]).await?;
+        self.session.execute(&sql, &[&rows.cast_signed()]).await?;
         Ok(true)
     }
 }

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::RowStream;
 
-use super::super::client::{Session, get, wrong};
+use super::super::client::{Session, get, server_error};
 use super::super::copy_in::{copy_bytes, hand_over};
 use super::super::history::Fingerprint;
 use super::super::history::wire::{HEADER, put_field};
@@ -79,7 +79,7 @@ impl Parts<'_> {
 
     /// Asks for everything behind the header, ours or not.
     pub(super) async fn ask(&self) -> Result<RowStream> {
-        let failed = |e| wrong(e, "reading the digests failed");
+        let failed = |e| server_error(e, "reading the digests failed");
         let sql = format!("SELECT part, stated, gone FROM {} WHERE part <> 0 ORDER BY part", self.table);
         let statement = self.session.prepare(&sql).await.map_err(failed)?;
         self.session.query_raw(&statement, [0_i32; 0]).await.map_err(failed)
@@ -100,7 +100,7 @@ impl Parts<'_> {
 
     /// Empties the table.
     pub(super) async fn clear(&self) -> Result<()> {
-        self.session.touch(&format!("DELETE FROM {}", self.table), &[]).await.map(drop)
+        self.session.execute(&format!("DELETE FROM {}", self.table), &[]).await.map(drop)
     }
 
     /// Writes everything anew, from the digest of every key and half of the digest of what is said of it.
@@ -144,7 +144,7 @@ impl Parts<'_> {
         let text = serde_json::to_string(header)
             .map_err(|e| Error::internal("the header of the digests cannot be written").because(e))?;
         let sql = format!("UPDATE {} SET header = $1, stated = $2 WHERE part = 0", self.table);
-        self.session.touch(&sql, &[&text, &seal(header.key, &text)]).await.map(drop)
+        self.session.execute(&sql, &[&text, &seal(header.key, &text)]).await.map(drop)
     }
 }
 
@@ -168,7 +168,7 @@ pub(super) async fn load(parts: RowStream, header: &Header) -> Result<Option<Sto
     let mut found = Bound { last_part: 0, parts: Digest::default(), ..header.bound.clone() };
     let (mut stored, mut is_base) = (Stored::default(), true);
     while let Some(row) = parts.next().await {
-        let row = row.map_err(|e| wrong(e, "reading the digests failed"))?;
+        let row = row.map_err(|e| server_error(e, "reading the digests failed"))?;
         let (part, stated, gone): (Option<i32>, Option<&[u8]>, Option<&[u8]>) =
             (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
         let Some(stated) = stated else { return Ok(None) };

@@ -91,7 +91,7 @@ async fn upgrade(session: &Session, place: &Place) -> Result<()> {
     if found.get("stated").is_none_or(|stated| stated.sql_type != "bigint") {
         return Ok(());
     }
-    for table in [place.loads(), place.said()] {
+    for table in [place.loads(), place.log()] {
         let sql = format!(
             "ALTER TABLE {table} ALTER COLUMN stated TYPE bit varying \
              USING rtrim(reverse(stated::bit(64)::text), '0')::bit varying"
@@ -113,7 +113,7 @@ async fn upgrade(session: &Session, place: &Place) -> Result<()> {
 pub(super) async fn write_rules(session: &Session, place: &Place, rules: &Rules) -> Result<()> {
     let text = serde_json::to_string(rules).map_err(|e| Error::internal("the rules cannot be written").because(e))?;
     let loads = place.loads();
-    session.touch(&format!("DELETE FROM {loads} WHERE effective IS NULL"), &[]).await?;
+    session.execute(&format!("DELETE FROM {loads} WHERE effective IS NULL"), &[]).await?;
     let sql = format!("INSERT INTO {loads} (stated, rules, row_count) VALUES (B'', $1::text::jsonb, 0)");
-    session.touch(&sql, &[&text]).await.map(drop)
+    session.execute(&sql, &[&text]).await.map(drop)
 }

@@ -33,7 +33,7 @@ impl Question {
 impl Merge<'_> {
     /// What is asked for, how the history will read, and which keys have to be looked at.
     pub(super) async fn question(&self, target: &Target, layout: &Layout) -> Result<Question> {
-        let said = format!("SELECT EXISTS (SELECT FROM {})", target.place.said());
+        let said = format!("SELECT EXISTS (SELECT FROM {})", target.place.log());
         let has_said = get(&self.session.row(&said, &[]).await?, 0)?;
         let stated = layout.columns_stated();
         let derives_like = target.old_rules.as_ref().is_none_or(|old| old.derives_like(&target.rules));

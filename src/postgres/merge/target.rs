@@ -109,7 +109,7 @@ impl Place {
     }
 
     /// The table of what was said.
-    pub(super) fn said(&self) -> String {
+    pub(super) fn log(&self) -> String {
         self.beside("_said")
     }
 
@@ -151,7 +151,7 @@ impl Place {
     }
 
     /// Reads the table's columns again.
-    pub(super) async fn look_again(&mut self, session: &Session) -> Result<()> {
+    pub(super) async fn reload_columns(&mut self, session: &Session) -> Result<()> {
         self.columns = columns_of(session, &self.table()).await?;
         Ok(())
     }

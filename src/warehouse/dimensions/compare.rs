@@ -57,12 +57,12 @@ impl Work<'_> {
     }
 
     /// The keys of which the snapshot says something else than the log does on its day.
-    pub(super) async fn find_said(&self, found: &mut Found<'_>, snapshot: &Snapshot) -> Result<()> {
+    pub(super) async fn find_restated(&self, found: &mut Found<'_>, snapshot: &Snapshot) -> Result<()> {
         let kinds: Vec<Kind> = self.shape.declared().iter().map(|column| column.kind).collect();
         let sql = format!(
             "SELECT {}, m.is_mention, m.stated{} FROM {} m WHERE {}",
             self.table.key_list("m."),
-            self.table.said().map(|item| format!(", {}", item.read)).collect::<String>(),
+            self.table.logged().map(|item| format!(", {}", item.read)).collect::<String>(),
             self.table.log.name,
             holds_on(self.dt),
         );

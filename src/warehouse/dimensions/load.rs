@@ -175,7 +175,7 @@ impl<'a> Work<'a> {
         let mut found = Found::new(snapshot);
         self.find_touched(&mut found, &days, old_absent != self.absent).await?;
         match snapshot {
-            Some(snapshot) => self.find_said(&mut found, snapshot).await?,
+            Some(snapshot) => self.find_restated(&mut found, snapshot).await?,
             None => self.find_leaving(&mut found).await?,
         }
         let mut loaded = self.change(snapshot, found.affected, &days, old_absent).await?;
@@ -266,7 +266,7 @@ impl<'a> Work<'a> {
         let today = self.absent.to_string();
         let sql = "INSERT INTO dwh.deployment (name, value) VALUES ($1, $2) \
                    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-        self.session.touch(sql, &[&name, &today]).await?;
+        self.session.execute(sql, &[&name, &today]).await?;
         Ok(match rows.first().map(|row| get::<String>(row, 0)).transpose()?.as_deref() {
             Some("close") => Absent::Close,
             Some("ignore") => Absent::Ignore,

@@ -68,11 +68,11 @@ impl Shape {
         let is_filled = |name: &str| dimension.tracked.contains(&name) || dimension.overwritten.contains(&name);
         let declared = self.declared().iter().map(|column| (column.name, column.kind, is_filled(column.name), true));
         let flag = self.active().map(|_| ("active_flag", Kind::Boolean, true, false));
-        let items = declared.chain(flag).enumerate().map(|(i, (name, kind, is_shown, is_said))| {
+        let items = declared.chain(flag).enumerate().map(|(i, (name, kind, is_shown, is_logged))| {
             let (read, read_type) = values::read(kind, &format!("m.{name}"));
             let write = kind.from_canonical(&format!("s.a{i}"));
             let (name, read_type, sheet_type) = (name.to_owned(), read_type.to_owned(), "text".to_owned());
-            Item { name, sheet_type, read, read_type, write, is_shown, is_said }
+            Item { name, sheet_type, read, read_type, write, is_shown, is_logged }
         });
         let (name, sql_type) = (dimension.dataset.key().to_owned(), "text".to_owned());
         Table {
@@ -115,7 +115,7 @@ mod tests {
                 declared.contains(&format!("{},\n    PRIMARY KEY ({key}, from_dt)", said.join(", "))),
                 "{declared}"
             );
-            assert_eq!(table.said().count(), said.len(), "{log}");
+            assert_eq!(table.logged().count(), said.len(), "{log}");
             assert_eq!(table.items.len(), shape.kinds().len(), "{log}");
             let shown: Vec<&str> = table.items.iter().filter(|item| item.is_shown).map(|item| &*item.name).collect();
             let expected = shape.declared().iter().map(|column| column.name);

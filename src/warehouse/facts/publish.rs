@@ -141,7 +141,7 @@ impl Publication<'_> {
             }
             let sql = "UPDATE dwh.load_ledger SET rows_loaded = rows_loaded - $4, rows_superseded = rows_superseded + $4 \
                        WHERE target = $1 AND dt = $2 AND file_no = $3";
-            let touched = self.session.touch(sql, &[&self.fact.table, &dt, &file_no, &rows]).await?;
+            let touched = self.session.execute(sql, &[&self.fact.table, &dt, &file_no, &rows]).await?;
             if touched != 1 {
                 return Err(Error::internal(format!("the ledger has no line for file {file_no} of {dt}"))
                     .with("table", self.fact.table));
@@ -159,7 +159,7 @@ impl Publication<'_> {
         for (other, ..) in settled.returned.iter().filter(|(other, ..)| *other != dt) {
             let sql = "INSERT INTO dwh.fact_service_date (target, dt, service_date) \
                        SELECT $1, $2, unnest($3::date[]) ON CONFLICT DO NOTHING";
-            session.touch(sql, &[&table, other, &settled.touched]).await?;
+            session.execute(sql, &[&table, other, &settled.touched]).await?;
         }
         let sql = "WITH old AS (DELETE FROM dwh.fact_service_date WHERE target = $1 AND dt = $2 RETURNING service_date), \
                    dirty AS (SELECT service_date FROM old UNION SELECT unnest($3::date[]) UNION SELECT unnest($4::date[])) \
@@ -170,7 +170,7 @@ impl Publication<'_> {
         let is_in_mart = self.fact.kind.is_in_mart();
         let rows = session.rows(sql, &[&table, &dt, &new, &settled.touched, &reason, run_id, &is_in_mart]).await?;
         let sql = "INSERT INTO dwh.fact_service_date (target, dt, service_date) SELECT $1, $2, unnest($3::date[])";
-        session.touch(sql, &[&table, &dt, &new]).await?;
+        session.execute(sql, &[&table, &dt, &new]).await?;
         rows.iter().map(|row| get(row, 0)).collect()
     }
 }
