@@ -84,7 +84,13 @@ def start_clickhouse_18(binary: str, folder: Path, http: int, tcp: int, password
     (folder / "users.xml").write_text(CLICKHOUSE_USERS.format(password=password))
     with (folder / "out.log").open("a") as log:
         server = subprocess.Popen([binary, f"--config-file={folder}/config.xml"], stdout=log, stderr=log)
-    wait_for(f"http://127.0.0.1:{http}/ping", server, "ClickHouse 18.16")
+    try:
+        wait_for(f"http://127.0.0.1:{http}/ping", server, "ClickHouse 18.16")
+    except BaseException:
+        # The caller does not have it yet, so nobody else would end it.
+        server.kill()
+        server.wait()
+        raise
     return server
 
 
