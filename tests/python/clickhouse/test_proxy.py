@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ import pytest
 
 import metropulse as mp
 from conftest import execute_on_mart
+from http_servers import running
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded]
 
@@ -43,10 +43,8 @@ def gateway(running_engines):
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
+        yield f"http://127.0.0.1:{server.server_port}", asked
 
 
 def test_a_prefix_of_the_path_and_a_database_are_both_honoured(gateway, running_engines):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from http_servers import running
 from realtime_messages import message, report
 
 GOOD = ("new", "same", "gzip", "untagged")
@@ -138,12 +139,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def feed_server(behave: Callable[[str], str], slow_seconds: float = 3.0) -> Iterator[FeedServer]:
-    server = FeedServer(behave, slow_seconds)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with running(FeedServer(behave, slow_seconds)) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

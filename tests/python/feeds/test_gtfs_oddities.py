@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
-import threading
 import zipfile
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,6 +12,7 @@ import pytest
 
 import metropulse as mp
 from expansion import DAY, FEED, ZONE, expand, manifest, read, write_zip, written
+from http_servers import files_of
 
 pytestmark = pytest.mark.core
 
@@ -350,14 +348,11 @@ def test_a_folder_and_a_web_server_give_what_the_zip_gives(ingest, lake, tmp_pat
     for name, text in FEED.items():
         (folder / name).write_text(text)
     mp.ingest_gtfs(folder, tmp_path / "a", DAY, time_zone=ZONE)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/feed.zip?api_key=not-to-be-shown"
+    with files_of(tmp_path) as www:
+        url = f"{www}/feed.zip?api_key=not-to-be-shown"
         report = mp.ingest_gtfs(url, tmp_path / "b", DAY, time_zone=ZONE)
         with pytest.raises(mp.NotFoundError) as caught:
             mp.ingest_gtfs(url.replace("feed", "none"), tmp_path / "b", DAY, time_zone=ZONE)
-        server.shutdown()
     assert written(tmp_path / "a", DAY) == written(tmp_path / "b", DAY) == written(lake, DAY)
     assert "not-to-be-shown" not in f"{report}{caught.value}{caught.value.__cause__}"
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import json
-import threading
 from decimal import Decimal
 
 import pyarrow as pa
@@ -15,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import metropulse as mp
+from http_servers import files_of
 from tides_packages import (
     FARES,
     FLEET,
@@ -86,11 +84,8 @@ def test_a_package_of_every_form_becomes_raw_days(form, tmp_path):
 @pytest.mark.parametrize("name", ["p.zip", "package/datapackage.json"])
 def test_a_package_of_a_web_server_becomes_raw_days(name, tmp_path):
     pack(write_package(tmp_path / "www" / "package"), tmp_path / "www" / "p.zip")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "www")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        ingest(f"http://127.0.0.1:{server.server_port}/{name}", tmp_path / "lake")
-        server.shutdown()
+    with files_of(tmp_path / "www") as url:
+        ingest(f"{url}/{name}", tmp_path / "lake")
     expect_package(tmp_path / "lake")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import metropulse as mp
+from http_servers import running
 from store_proxy import CountingProxy
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
@@ -27,13 +27,10 @@ def store(minio_bucket, minio_put, tmp_path):
     for path in sorted((raw / "dt=2024-05-01").iterdir()):
         minio_put(bucket, f"dt=2024-05-01/{path.name}", path.read_bytes())
         sizes[f"/{bucket}/dt=2024-05-01/{path.name}"] = path.stat().st_size
-    proxy = CountingProxy(options["aws_endpoint"])
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    options = {**options, "aws_endpoint": proxy.url}
-    settings = {"lake_options": options, "spool": tmp_path / "spool"}
-    yield f"s3://{bucket}", settings, proxy, sizes
-    proxy.shutdown()
-    proxy.server_close()
+    with running(CountingProxy(options["aws_endpoint"])) as proxy:
+        options = {**options, "aws_endpoint": proxy.url}
+        settings = {"lake_options": options, "spool": tmp_path / "spool"}
+        yield f"s3://{bucket}", settings, proxy, sizes
 
 
 def spooled(settings) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +12,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 import psycopg
 
 import metropulse as mp
+from http_servers import running
 from store_proxy import CountingProxy
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
@@ -40,12 +40,8 @@ def store(minio_bucket, minio_put):
         sink = pa.BufferOutputStream()
         pq.write_table(rows, sink)
         minio_put(bucket, f"dt={DAY}/vehicle_positions/part-{number:03}.parquet", sink.getvalue().to_pybytes())
-    proxy = CountingProxy(options["aws_endpoint"], delay_seconds=0.05)
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    options = {**options, "aws_endpoint": proxy.url}
-    yield f"s3://{bucket}", options, proxy
-    proxy.shutdown()
-    proxy.server_close()
+    with running(CountingProxy(options["aws_endpoint"], delay_seconds=0.05)) as proxy:
+        yield f"s3://{bucket}", {**options, "aws_endpoint": proxy.url}, proxy
 
 
 def test_a_day_of_small_files_is_fetched_side_by_side_and_its_unchanged_rerun_only_listed(store, pipeline_on):
