@@ -120,10 +120,7 @@ class Servers:
             yield
         finally:
             rules.write_text(before)
-            with psycopg.connect(self.postgres, autocommit=True) as admin:
-                admin.execute("alter system reset ssl")
-                admin.execute("alter system reset ssl_ca_file")
-                admin.execute("select pg_reload_conf()")
+            certificates.hide()
 
     def database(self, name: str, owner: str) -> str:
         """Make a database; its URL with the superuser's name."""

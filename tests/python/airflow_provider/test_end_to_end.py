@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
@@ -35,8 +34,6 @@ OF_THE_METADATA = {"xcom": "load_facts", "rendered_task_instance_fields": "2024-
 def deployment(
     debian_postgres: str, clickhouse_18_with_password: str, minio_server, tmp_path_factory
 ) -> Iterator[Deployment]:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("deployment")
     (folder / "certificates").mkdir()
     servers = Servers(debian_postgres, clickhouse_18_with_password, minio_server, folder / "certificates")

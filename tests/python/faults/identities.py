@@ -8,8 +8,6 @@ import hashlib
 import hmac
 import json
 import ssl
-import subprocess
-import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +16,9 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
+
+from certificates import Issuer
+from http_servers import running
 
 AWS = "{https://sts.amazonaws.com/doc/2011-06-15/}"
 
@@ -132,20 +133,10 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
 
-def certificates(folder: Path) -> ssl.SSLContext:
-    """Make a throwaway authority, ``ca.pem``, and what a server on localhost shows of it."""
-
-    def openssl(*command: str) -> None:
-        subprocess.run(["openssl", *command], check=True, capture_output=True, cwd=folder)
-
-    fresh = ("-newkey", "rsa:2048", "-nodes")
-    openssl("req", "-x509", *fresh, "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
-    openssl("req", *fresh, "-subj", "/CN=localhost", "-keyout", "sts.key", "-out", "sts.csr")
-    (folder / "sts.ext").write_text("subjectAltName=DNS:localhost\n")
-    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "sts.ext")
-    openssl("x509", "-req", "-in", "sts.csr", *signed, "-days", "2", "-out", "sts.pem")
+def _context(folder: Path) -> ssl.SSLContext:
+    """What a server on localhost shows, issued by a throwaway authority whose certificate is ``ca.pem``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "sts.pem", folder / "sts.key")
+    context.load_cert_chain(*Issuer(folder).issue("sts", "localhost", "DNS:localhost"))
     return context
 
 
@@ -154,12 +145,7 @@ def authority(keys: Keys, tls: Path | None = None) -> Iterator[tuple[Authority, 
     """Run an authority, over TLS where a folder for certificates is given; gives it and its URL."""
     server = Authority(keys)
     if tls is not None:
-        server.socket = certificates(tls).wrap_socket(server.socket, server_side=True)
+        server.socket = _context(tls).wrap_socket(server.socket, server_side=True)
     scheme = "http" if tls is None else "https"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server, f"{scheme}://localhost:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with running(server):
+        yield server, f"{scheme}://localhost:{server.server_port}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -127,14 +126,9 @@ def test_the_next_host_is_asked_where_one_is_away(debian_postgres):
 @pytest.fixture(scope="module")
 def certificates(debian_postgres, tmp_path_factory):
     """A server with TLS, until the module's end."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
     made = Certificates(tmp_path_factory.mktemp("tls"), debian_postgres)
     yield made
-    with psycopg.connect(debian_postgres, autocommit=True) as admin:
-        admin.execute("alter system reset ssl")
-        admin.execute("alter system reset ssl_ca_file")
-        admin.execute("select pg_reload_conf()")
+    made.hide()
 
 
 ENCRYPTED = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
