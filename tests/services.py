@@ -24,6 +24,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 TOOLS = Path("~/.cache/metropulse-tests/bin").expanduser()
 """Where servers that are built rather than packaged are kept between runs."""
 
+MINIO_KEY, MINIO_SECRET = "metropulse", "s3-secret-key"
+
 CLICKHOUSE_CONFIG = """<yandex>
   <logger><level>warning</level><log>{folder}/server.log</log><errorlog>{folder}/error.log</errorlog></logger>
   <http_port>{http}</http_port><tcp_port>{tcp}</tcp_port><listen_host>127.0.0.1</listen_host>
@@ -204,7 +206,7 @@ def minio(folder: Path) -> Iterator[str | None]:
         return
     folder.mkdir(parents=True, exist_ok=True)
     url = f"127.0.0.1:{free_port()}"
-    environment = {**os.environ, "MINIO_ROOT_USER": "metropulse", "MINIO_ROOT_PASSWORD": "s3-secret-key"}
+    environment = {**os.environ, "MINIO_ROOT_USER": MINIO_KEY, "MINIO_ROOT_PASSWORD": MINIO_SECRET}
     command = [
         binary,
         "server",

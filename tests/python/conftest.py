@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
     from metropulse import Pipeline
     from metropulse.embedded import Engines
 
-sys.path.insert(0, str(Path(__file__).parent))
 ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "tests" / "python"), str(ROOT / "tests")]
+import services
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -167,9 +167,15 @@ def pipeline_on(running_engines: Engines) -> Iterator[Callable[..., Pipeline]]:
 
 def execute_on_mart(engines: Engines, sql: str, database: str = "default") -> str:
     """Run one statement on the session's ClickHouse."""
-    request = urllib.request.Request(urljoin(engines.mart_url, f"/?database={database}"), sql.encode())
-    request.add_header("X-ClickHouse-User", engines.mart_user)
-    request.add_header("X-ClickHouse-Key", engines.mart_password)
+    url = urljoin(engines.mart_url, f"/?database={database}")
+    return ask_clickhouse(url, engines.mart_user, engines.mart_password, sql)
+
+
+def ask_clickhouse(url: str, user: str, password: str, sql: str) -> str:
+    """Run one statement on a ClickHouse; what it answers."""
+    request = urllib.request.Request(url, sql.encode())
+    request.add_header("X-ClickHouse-User", user)
+    request.add_header("X-ClickHouse-Key", password)
     with urllib.request.urlopen(request, timeout=60) as reply:
         return bytes(reply.read()).decode()
 
@@ -247,8 +253,8 @@ def minio_server() -> Iterator[tuple[str, Path]]:
 def minio_variables(minio_server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """The prototype's variables name the test's MinIO; the folder of its buckets."""
     endpoint, folder = minio_server
-    access = {"ENDPOINT": endpoint, "ACCESS_KEY": "metropulse", "SECRET_KEY": "s3-secret-key", "SECURE": "false"}
-    for name, value in access.items():
+    access = {"ENDPOINT": endpoint, "ACCESS_KEY": services.MINIO_KEY, "SECRET_KEY": services.MINIO_SECRET}
+    for name, value in {**access, "SECURE": "false"}.items():
         monkeypatch.setenv(f"MINIO_{name}", value)
     return folder
 
@@ -259,13 +265,7 @@ def minio_bucket(minio_server: tuple[str, Path]) -> tuple[str, dict[str, str]]:
     endpoint, folder = minio_server
     name = f"b{os.urandom(6).hex()}"
     (folder / name).mkdir()
-    return name, {
-        "aws_endpoint": endpoint,
-        "aws_allow_http": "true",
-        "aws_access_key_id": "metropulse",
-        "aws_secret_access_key": "s3-secret-key",
-        "aws_region": "us-east-1",
-    }
+    return name, minio_options(endpoint)
 
 
 @pytest.fixture
@@ -287,21 +287,24 @@ def minio_files(endpoint: str) -> Any:
     return fs.S3FileSystem(
         endpoint_override=endpoint.removeprefix("http://"),
         scheme="http",
-        access_key="metropulse",
-        secret_key="s3-secret-key",
+        access_key=services.MINIO_KEY,
+        secret_key=services.MINIO_SECRET,
         region="us-east-1",
     )
 
 
-def _services() -> ModuleType:
-    sys.path.insert(0, str(ROOT / "tests"))
-    import services
-
-    return services
+def minio_options(endpoint: str) -> dict[str, str]:
+    """The lake's options that reach MinIO."""
+    return {
+        "aws_endpoint": endpoint,
+        "aws_allow_http": "true",
+        "aws_access_key_id": services.MINIO_KEY,
+        "aws_secret_access_key": services.MINIO_SECRET,
+        "aws_region": "us-east-1",
+    }
 
 
 def _program(name: str) -> str:
-    services = _services()
     found = shutil.which(name, path=f"{services.TOOLS}:{os.environ.get('PATH', '')}")
     if found is None:
         missing = f"{name} is neither on the PATH nor in {services.TOOLS}; .ci/run says where it comes from"
@@ -315,7 +318,7 @@ def _program(name: str) -> str:
 def _service(name: str, missing: str, *behind: str) -> Iterator[tuple[str, Path]]:
     """Run a server of tests/services.py, which the Rust tests use too; gives its URL and its folder."""
     folder = _reachable_folder()
-    with getattr(_services(), name)(folder / name, *behind) as url:
+    with getattr(services, name)(folder / name, *behind) as url:
         if url is None:
             pytest.skip(missing)
         yield url, folder / name

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from services import free_port
+from waiting import until
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 ENDED = {"success", "failed"}
@@ -102,12 +103,8 @@ class Server:
         return dict(self.call("GET", f"/api/v2/dags/{dag}/dagRuns/{urllib.parse.quote(run_id, safe='')}"))
 
     def tasks(self, dag: str, run_id: str) -> dict[str, dict[str, Any]]:
-        return {task["task_id"]: task for task in self.instances(dag, run_id)}
-
-    def instances(self, dag: str, run_id: str) -> list[dict[str, Any]]:
-        """The tasks of a run, each mapped one for itself."""
         path = f"/api/v2/dags/{dag}/dagRuns/{urllib.parse.quote(run_id, safe='')}/taskInstances"
-        return self._all(path, "task_instances")
+        return {task["task_id"]: task for task in self._all(path, "task_instances")}
 
     def clear(self, dag: str, run_id: str) -> None:
         """Let what failed in a run, and what follows it, run again."""
@@ -133,21 +130,6 @@ class Server:
     def wait_for_run(self, dag: str, run_id: str, seconds: float = 600) -> dict[str, Any]:
         until(lambda: self.run(dag, run_id)["state"] in ENDED, seconds, f"the run {run_id} of {dag} does not end")
         return self.run(dag, run_id)
-
-
-def until(holds: Callable[[], object], seconds: float, complaint: str, every: float = 0.5) -> None:
-    """Wait until something holds."""
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            raise AssertionError(complaint)
-        time.sleep(every)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from airflow_server import Server, airflow_server
 
 import metropulse as mp
 from certificates import Certificates
-from conftest import minio_files
+from conftest import ask_clickhouse, minio_files, minio_options
+from services import MINIO_KEY, MINIO_SECRET
 
 ROOT = Path(__file__).parents[3]
 DAGS = Path(__file__).parent / "end_to_end"
 LOADER, LOADER_PASSWORD = "loader", "warehouse s/cret@1"
-S3_KEY, S3_SECRET = "metropulse", "s3-secret-key"
 LINEAGE = """
 from airflow.providers.openlineage.utils.selective_enable import enable_lineage
 
@@ -49,13 +48,7 @@ class City:
         """Open the city from the test's own process."""
         return mp.Pipeline(
             lake=self.lake,
-            lake_options={
-                "aws_endpoint": self.endpoint,
-                "aws_allow_http": "true",
-                "aws_access_key_id": S3_KEY,
-                "aws_secret_access_key": S3_SECRET,
-                "aws_region": "us-east-1",
-            },
+            lake_options=minio_options(self.endpoint),
             warehouse=f"{self.warehouse}?sslmode=verify-full&sslrootcert={quote(str(self.authority), safe='')}",
             mart=self.mart,
             mart_user="default",
@@ -68,8 +61,8 @@ class City:
         places = {
             "LAKE": {
                 "conn_type": "aws",
-                "login": S3_KEY,
-                "password": S3_SECRET,
+                "login": MINIO_KEY,
+                "password": MINIO_SECRET,
                 "extra": {
                     "endpoint_url": self.endpoint,
                     "region_name": "us-east-1",
@@ -146,11 +139,8 @@ class Servers:
 
     def ask_mart(self, sql: str) -> str:
         """Run a statement on ClickHouse."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.clickhouse.port}/", sql.encode())
-        request.add_header("X-ClickHouse-User", "default")
-        request.add_header("X-ClickHouse-Key", self.clickhouse.password or "")
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            return bytes(reply.read()).decode().strip()
+        url, password = f"http://127.0.0.1:{self.clickhouse.port}/", self.clickhouse.password or ""
+        return ask_clickhouse(url, "default", password, sql).strip()
 
 
 @dataclass(frozen=True)
@@ -181,7 +171,7 @@ class Deployment:
         """What must be shown nowhere."""
         return {
             "warehouse": LOADER_PASSWORD,
-            "lake": S3_SECRET,
+            "lake": MINIO_SECRET,
             "mart": self.servers.clickhouse.password or "",
             "metadata": urlsplit(self.metadata).password or "",
         }

@@ -16,10 +16,10 @@ import pytest
 
 import metropulse as mp
 from answers import DATA, PROTOTYPE_DAYS, check_prototype, state
+from waiting import until
 
 pytest.importorskip("airflow.sdk")
 psutil = pytest.importorskip("psutil")
-from airflow_server import until
 from browser import page_text
 from deployment import Deployment, Servers, deployed
 

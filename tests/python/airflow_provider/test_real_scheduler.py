@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from answers import DATA, PROTOTYPE_DAYS, check_prototype
+from waiting import until
 
 pytest.importorskip("airflow.sdk")
-from airflow_server import Server, airflow_server, until
+from airflow_server import Server, airflow_server
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.slow]
 ROOT = Path(__file__).parents[3]

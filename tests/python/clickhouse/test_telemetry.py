@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -18,22 +17,15 @@ import pyarrow.parquet as pq
 from click.testing import CliRunner
 
 import metropulse as mp
+import services
 
 DAY = "2024-05-01"
-
-
-def services():
-    path = Path(__file__).parents[2] / "services.py"
-    spec = importlib.util.spec_from_file_location("services", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
 def old_server():
     folder = Path(tempfile.mkdtemp(prefix="metropulse-clickhouse-"))
-    with services().clickhouse_18(folder) as url:
+    with services.clickhouse_18(folder) as url:
         yield url
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import threading
 import time
 from pathlib import Path
@@ -11,11 +10,9 @@ from pathlib import Path
 import pytest
 
 import metropulse as mp
+import services
 from answers import DATA
 from faults.proxies import proxy_before
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-import services
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
 DT = "2024-05-01"

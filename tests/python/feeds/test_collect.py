@@ -19,6 +19,7 @@ from feed_server import feed_server
 from recordings import archives, synced
 
 import metropulse as mp
+from waiting import until
 
 pq = pytest.importorskip("pyarrow.parquet")
 
@@ -42,10 +43,7 @@ def collect(server: Any, folder: Path, **more: Any) -> mp.Report:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it does not come to it"
-        time.sleep(0.05)
+    until(condition, seconds, "it does not come to it", every=0.05)
 
 
 def status(folder: Path) -> mp.Report | None:

@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 import metropulse as mp
+from conftest import minio_files
 from sources.reading import DAY, Readers, local_store, rows
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
@@ -226,15 +227,7 @@ def test_a_day_with_parquet_that_no_dataset_takes_fails_unless_it_is_allowed(sto
 
 
 def test_objects_that_stand_for_folders_are_no_data(bucket, readers, minio_server):
-    from pyarrow import fs
-
-    minio = fs.S3FileSystem(
-        endpoint_override=minio_server[0].removeprefix("http://"),
-        scheme="http",
-        access_key="metropulse",
-        secret_key="s3-secret-key",
-        region="us-east-1",
-    )
+    minio = minio_files(minio_server[0])
     name = bucket.begin.removeprefix("s3://")
     for folder in (FOLDER, f"{FOLDER}/hour=08", f"{FOLDER}/empty"):
         minio.create_dir(f"{name}{folder}")
