@@ -12,6 +12,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -217,6 +218,41 @@ def debian_postgres() -> Iterator[str]:
     """The distribution's PostgreSQL, over TCP with a password."""
     with _service("debian_postgres", "no PostgreSQL server of the distribution is installed") as (url, _):
         yield url
+
+
+@dataclass(frozen=True)
+class RotatingRole:
+    """A role of PostgreSQL with a database of its own, whose password is changed."""
+
+    server: str
+    name: str
+
+    def url(self, password: str) -> str:
+        """Where the role's database is, with a password that is the role's or was."""
+        parts = urlsplit(self.server)
+        place = f"{self.name}:{password}@{parts.hostname}:{parts.port}"
+        return urlunsplit(parts._replace(netloc=place, path=f"/{self.name}"))
+
+    def change(self, password: str) -> None:
+        """Give the role another password."""
+        import psycopg
+
+        with psycopg.connect(self.server, autocommit=True) as admin:
+            admin.execute(f"alter role {self.name} password '{password}'")
+
+
+@pytest.fixture
+def rotating_role(debian_postgres: str) -> Iterator[RotatingRole]:
+    """A role of a test's own, whose password is `first-word` until it is changed."""
+    import psycopg
+
+    name = f"r{os.urandom(5).hex()}"
+    with psycopg.connect(debian_postgres, autocommit=True) as admin:
+        admin.execute(f"create role {name} login password 'first-word'")
+        admin.execute(f"create database {name} owner {name} template template0")
+        yield RotatingRole(debian_postgres, name)
+        admin.execute(f"drop database {name} with (force)")
+        admin.execute(f"drop role {name}")
 
 
 @pytest.fixture(scope="session")

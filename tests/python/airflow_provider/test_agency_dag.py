@@ -10,12 +10,12 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from unittest.mock import MagicMock
 
 import pytest
 
 pytest.importorskip("airflow.sdk")
+
+from test_airflow_tasks import context
 
 from metropulse.airflow._compat import AirflowSensorTimeout
 from metropulse.airflow.recorded import RecordingsSensor
@@ -38,10 +38,6 @@ def agency(monkeypatch):
         return bag.dags["metropulse_agency"]
 
     return parse
-
-
-def context(**more):
-    return {"ti": MagicMock(), "dag_run": SimpleNamespace(conf={}), "params": {}, **more}
 
 
 def test_timetable_and_recordings_come_before_the_steps_of_the_day(agency):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import uuid
-from types import SimpleNamespace
-from unittest.mock import MagicMock
 
 import pytest
 
@@ -15,6 +13,7 @@ pytest.importorskip("airflow.providers.openlineage")
 from lineage_schemas import problems
 from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 from openlineage.client.serde import Serde
+from test_airflow_tasks import context
 
 from metropulse import exceptions
 from metropulse.airflow._compat import AirflowFailException, AirflowSensorTimeout
@@ -100,10 +99,6 @@ def test_what_is_not_as_specified_is_found(spoil, said):
     spoilt = copy.deepcopy(event)
     spoil(spoilt)
     assert said in "\n".join(problems(spoilt))
-
-
-def context():
-    return {"ti": MagicMock(), "dag_run": SimpleNamespace(conf={}), "params": {}}
 
 
 def failed(sensor):

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from urllib.parse import urlsplit
 
 import psycopg
@@ -18,6 +17,7 @@ pytest.importorskip("airflow.sdk")
 
 import metropulse as mp
 from answers import DATA
+from waiting import until
 
 pytestmark = [pytest.mark.core, pytest.mark.airflow, pytest.mark.slow]
 DT = "2024-05-01"
@@ -60,22 +60,11 @@ def run(operator):
 """
 
 
-@pytest.fixture
-def role(debian_postgres):
-    """A role with a database and a password of its own; gives its connection under a password, and how to change that."""
-    name = f"s{os.urandom(5).hex()}"
-    parts = urlsplit(debian_postgres)
-    with psycopg.connect(debian_postgres, autocommit=True) as admin:
-        admin.execute(f"create role {name} login password 'first-word'")
-        admin.execute(f"create database {name} owner {name} template template0")
-
-        def connection(password):
-            return {"conn_type": "postgres", "host": parts.hostname, "port": parts.port, "schema": name, "login": name,
-                    "password": password}  # fmt: skip
-
-        yield connection, lambda password: admin.execute(f"alter role {name} password '{password}'")
-        admin.execute(f"drop database {name} with (force)")
-        admin.execute(f"drop role {name}")
+def connection(url):
+    """Airflow's connection to a warehouse."""
+    parts = urlsplit(url)
+    return {"conn_type": "postgres", "host": parts.hostname, "port": parts.port, "schema": parts.path[1:],
+            "login": parts.username, "password": parts.password}  # fmt: skip
 
 
 def start(tmp_path, script, **variables):
@@ -108,9 +97,11 @@ def backend(kind, **arguments):
 
 
 @pytest.mark.parametrize("kept_in", ["variables", "a file", "a vault"])
-def test_connections_come_from_the_backend_that_airflow_has(role, tmp_path, kept_in):
-    connection, _ = role
-    connections = {"metropulse_lake_default": LAKE, "metropulse_warehouse_default": connection("first-word")}
+def test_connections_come_from_the_backend_that_airflow_has(rotating_role, tmp_path, kept_in):
+    connections = {
+        "metropulse_lake_default": LAKE,
+        "metropulse_warehouse_default": connection(rotating_role.url("first-word")),
+    }
     if kept_in == "variables":
         variables = {f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in connections.items()}
     elif kept_in == "a file":
@@ -133,11 +124,10 @@ def test_connections_come_from_the_backend_that_airflow_has(role, tmp_path, kept
     assert "first-word" not in printed
 
 
-def test_a_password_that_was_rotated_is_used_by_the_next_task_of_the_same_process(role, tmp_path):
-    connection, rotate = role
+def test_a_password_that_was_rotated_is_used_by_the_next_task_of_the_same_process(rotating_role, tmp_path):
     (tmp_path / "metropulse_lake_default.json").write_text(json.dumps({**LAKE, "extra": json.dumps(LAKE["extra"])}))
     vault = tmp_path / "metropulse_warehouse_default.json"
-    vault.write_text(json.dumps(connection("first-word")))
+    vault.write_text(json.dumps(connection(rotating_role.url("first-word"))))
     script = f"""
         told = [run(ops.StageRawOperator(task_id="stage", dt="{DT}"))]
         for _ in range(2):
@@ -148,11 +138,11 @@ def test_a_password_that_was_rotated_is_used_by_the_next_task_of_the_same_proces
     """
     process = start(tmp_path, script, **backend("vault.Vault", folder=str(tmp_path)))
     until_ready(process)
-    rotate("second-word")
+    rotating_role.change("second-word")
     process.stdin.write("go\n")
     process.stdin.flush()
     until_ready(process)
-    vault.write_text(json.dumps(connection("second-word")))
+    vault.write_text(json.dumps(connection(rotating_role.url("second-word"))))
     (staged, stale, fresh), printed = done(process)
     assert staged["step"] == "stage"
     assert stale["raised"] == "AirflowFailException", "no retry helps before somebody puts the new word into the vault"
@@ -163,12 +153,11 @@ def test_a_password_that_was_rotated_is_used_by_the_next_task_of_the_same_proces
 
 
 @pytest.mark.alone
-def test_a_task_that_airflow_kills_stops_its_native_step_within_a_second(role, tmp_path):
+def test_a_task_that_airflow_kills_stops_its_native_step_within_a_second(rotating_role, tmp_path):
     """Airflow's task runner answers SIGTERM by on_kill(), in the process where the step runs."""
-    connection, _ = role
     variables = {
         "AIRFLOW_CONN_METROPULSE_LAKE_DEFAULT": json.dumps(LAKE),
-        "AIRFLOW_CONN_METROPULSE_WAREHOUSE_DEFAULT": json.dumps(connection("first-word")),
+        "AIRFLOW_CONN_METROPULSE_WAREHOUSE_DEFAULT": json.dumps(connection(rotating_role.url("first-word"))),
     }
     script = f"""
         operator = ops.StageRawOperator(task_id="stage", dt="{DT}")
@@ -178,17 +167,13 @@ def test_a_task_that_airflow_kills_stops_its_native_step_within_a_second(role, t
         print(json.dumps({{**told, "seconds": time.monotonic() - killed[0]}}))
     """
     waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    given = connection("first-word")
-    url = f"postgresql://{given['login']}:first-word@{given['host']}:{given['port']}/{given['schema']}"
+    url = rotating_role.url("first-word")
     mp.Pipeline(warehouse=url).apply_schema()
     with psycopg.connect(url) as holder:
         holder.execute("lock table staging.trips_raw in access exclusive mode")
         process = start(tmp_path, script, **variables)
         with psycopg.connect(url, autocommit=True) as link:
-            deadline = time.monotonic() + 60
-            while not link.execute(waits).fetchone()[0]:
-                assert time.monotonic() < deadline, process.poll()
-                time.sleep(0.05)
+            until(lambda: link.execute(waits).fetchone()[0], 60, "the task does not come to the lock", every=0.05)
             process.send_signal(signal.SIGTERM)
             found, _ = done(process)
             assert link.execute(waits).fetchone() == (0,), "the server stopped as well"

@@ -12,6 +12,15 @@ from urllib.parse import urlsplit, urlunsplit
 
 CHUNK_BYTES = 1 << 16
 
+BUSY = b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+"""What a store answers that is busy."""
+
+
+def expired(status: str) -> bytes:
+    """What a store answers to keys that have expired."""
+    body = b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+    return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
+
 
 class CutError(Exception):
     """Raised by a rule: both ends of the connection are closed at once."""

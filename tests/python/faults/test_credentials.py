@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from types import SimpleNamespace
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
 import pytest
 
 import metropulse as mp
+import services
 from faults.identities import Authority, authority, minio_keys
+from faults.proxies import expired
 from metropulse.airflow.connections import Sources
 from metropulse.settings import resolve
 
 pytestmark = [pytest.mark.core, pytest.mark.slow]
 DT = "2024-05-01"
 ROLE = "arn:aws:iam::1:role/loader"
-
-
-def expired(status: str) -> bytes:
-    body = b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
-    return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "403 Forbidden"])
@@ -46,7 +40,7 @@ def test_keys_that_have_expired_are_named_as_such_and_asked_with_once(s3, status
 @pytest.fixture
 def keys(minio_server):
     """Short-lived keys of MinIO's own STS."""
-    return minio_keys(minio_server[0], "metropulse", "s3-secret-key")
+    return minio_keys(minio_server[0], services.MINIO_KEY, services.MINIO_SECRET)
 
 
 def connection(**given):
@@ -149,25 +143,12 @@ def test_keys_of_a_connection_come_before_a_role_of_the_machine(s3):
     assert reads(lake_of(named, nowhere))
 
 
-def test_a_password_that_changes_between_two_tasks_fails_the_one_that_has_the_old(debian_postgres, lake_of_trips):
-    name = f"r{os.urandom(5).hex()}"
-    parts = urlsplit(debian_postgres)
-
-    def url(password):
-        return urlunsplit(parts._replace(netloc=f"{name}:{password}@{parts.hostname}:{parts.port}", path=f"/{name}"))
-
-    with psycopg.connect(debian_postgres, autocommit=True) as admin:
-        admin.execute(f"create role {name} login password 'first-word'")
-        admin.execute(f"create database {name} owner {name} template template0")
-        try:
-            mp.Pipeline(lake=lake_of_trips, warehouse=url("first-word")).stage(DT)
-            admin.execute(f"alter role {name} password 'second-word'")
-            with pytest.raises(mp.ConfigError, match="password authentication failed") as caught:
-                mp.Pipeline(lake=lake_of_trips, warehouse=url("first-word")).load_facts(DT)
-            assert not caught.value.retryable
-            assert "first-word" not in json.dumps(caught.value.to_dict())
-            second = mp.Pipeline(lake=lake_of_trips, warehouse=url("second-word"))
-            assert second.load_facts(DT).rows == 73
-        finally:
-            admin.execute(f"drop database {name} with (force)")
-            admin.execute(f"drop role {name}")
+def test_a_password_that_changes_between_two_tasks_fails_the_one_that_has_the_old(rotating_role, lake_of_trips):
+    mp.Pipeline(lake=lake_of_trips, warehouse=rotating_role.url("first-word")).stage(DT)
+    rotating_role.change("second-word")
+    with pytest.raises(mp.ConfigError, match="password authentication failed") as caught:
+        mp.Pipeline(lake=lake_of_trips, warehouse=rotating_role.url("first-word")).load_facts(DT)
+    assert not caught.value.retryable
+    assert "first-word" not in json.dumps(caught.value.to_dict())
+    second = mp.Pipeline(lake=lake_of_trips, warehouse=rotating_role.url("second-word"))
+    assert second.load_facts(DT).rows == 73

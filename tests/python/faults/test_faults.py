@@ -11,7 +11,7 @@ import pytest
 
 import metropulse as mp
 from answers import DATA
-from faults.proxies import CutError, cut_at, deaf_after, proxy_before, slowly, through
+from faults.proxies import BUSY, CutError, cut_at, deaf_after, proxy_before, slowly, through
 from metropulse import exceptions
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
@@ -33,9 +33,6 @@ def expected(pipeline_on):
     p = pipeline_on(RAW)
     p.run(DT)
     return counts(p), p.mart.query(MART).to_pylist()
-
-
-BUSY = b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 def test_a_store_that_is_busy_for_a_while_is_asked_again(s3, pipeline_on, expected):

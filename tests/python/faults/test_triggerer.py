@@ -10,12 +10,11 @@ import pytest
 
 pytest.importorskip("airflow.sdk")
 
+from faults.proxies import expired
 from metropulse.airflow.triggers import RawPartitionTrigger
 
 pytestmark = [pytest.mark.core, pytest.mark.airflow, pytest.mark.slow]
 DT = "2024-05-01"
-EXPIRED = b"<Error><Code>ExpiredToken</Code></Error>"
-REFUSAL = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 40\r\nconnection: close\r\n\r\n" + EXPIRED
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def test_a_store_that_drops_connections_for_a_while_ends_no_wait(s3, fire):
 
 def test_keys_that_have_ended_end_the_wait_with_their_name(s3, fire):
     lake, _, proxy = s3
-    proxy.accept = lambda: REFUSAL
+    proxy.accept = lambda: expired("400 Bad Request")
     event, seconds = fire()
     assert "ExpiredToken" in event["error"]["message"]
     assert event["error"]["retryable"] is False
