@@ -96,46 +96,59 @@ def start_clickhouse_18(binary: str, folder: Path, http: int, tcp: int, password
     return server
 
 
+POSTGRES_OPTIONS = "-h 127.0.0.1 -k '' -c fsync=off -c max_wal_size=2GB -c max_connections=200"
+
+
+def run_postgres(program: str, *arguments: str, check: bool = True) -> None:
+    """Run a program of the distribution's newest PostgreSQL, as the account that its package made where root tests."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))[-1]
+    command = [str(found), *arguments]
+    subprocess.run(command, check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **account())
+
+
+def account() -> dict[str, object]:
+    """Whom servers run as that refuse root: an account that PostgreSQL's package made."""
+    return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def folder_of_account(folder: Path) -> None:
+    """Make a folder for a server that refuses root."""
+    folder.mkdir(parents=True)
+    if account():
+        shutil.chown(folder, "postgres", "postgres")
+
+
+def start_postgres(folder: Path, port: int) -> None:
+    """Start the distribution's PostgreSQL over its data and wait until it takes connections."""
+    options = f"-p {port} {POSTGRES_OPTIONS}"
+    run_postgres("pg_ctl", "-D", str(folder), "-w", "-l", str(folder / "log"), "-o", options, "start")
+
+
+def stop_postgres(folder: Path) -> None:
+    """Stop it at once; a test may have done so before."""
+    run_postgres("pg_ctl", "-D", str(folder), "-m", "immediate", "stop", check=False)
+
+
 @contextlib.contextmanager
 def debian_postgres(folder: Path) -> Iterator[str | None]:
     """Run the distribution's PostgreSQL under a folder; yields its URL, or None where it is not installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
+    if not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         if required():
             raise SystemExit("no PostgreSQL server is installed, but METROPULSE_REQUIRE_SERVICES=1")
         yield None
         return
-    binaries, port = found[-1].parent, free_port()
-    folder.mkdir(parents=True)
-    # The server refuses to run as root; the package made an account for it.
-    account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-    if account:
-        shutil.chown(folder, "postgres", "postgres")
+    folder_of_account(folder)
     password = folder.parent / "password"
     password.write_text("pg-secret\n")
     password.chmod(0o644)
-
-    def run(*command: str) -> None:
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **account)
-
-    run(
-        f"{binaries}/initdb",
-        "-D",
-        str(folder),
-        "-U",
-        "dwh",
-        "-A",
-        "scram-sha-256",
-        f"--pwfile={password}",
-        "-E",
-        "UTF8",
-    )
-    options = f"-p {port} -h 127.0.0.1 -k '' -c fsync=off -c max_wal_size=2GB -c max_connections=200"
-    run(f"{binaries}/pg_ctl", "-D", str(folder), "-w", "-l", str(folder / "log"), "-o", options, "start")
+    secret = ("-A", "scram-sha-256", f"--pwfile={password}")
+    run_postgres("initdb", "-D", str(folder), "-U", "dwh", *secret, "-E", "UTF8")
+    port = free_port()
+    start_postgres(folder, port)
     try:
         yield f"postgresql://dwh:pg-secret@127.0.0.1:{port}/postgres"
     finally:
-        run(f"{binaries}/pg_ctl", "-D", str(folder), "-m", "immediate", "stop")
+        stop_postgres(folder)
 
 
 PGBOUNCER_CONFIG = """[databases]
@@ -176,12 +189,11 @@ def pgbouncer(folder: Path, server: str) -> Iterator[str | None]:
     (folder / "pgbouncer.ini").write_text(PGBOUNCER_CONFIG.format(databases=databases, port=port, folder=folder))
     (folder / "users.txt").write_text(f'"{behind.username}" "{behind.password}"\n')
     # It refuses to run as root, as PostgreSQL does; the package made the same account for both.
-    account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-    if account:
+    if account():
         for path in (folder, *folder.iterdir()):
             shutil.chown(path, "postgres", "postgres")
     command = [binary, "--quiet", str(folder / "pgbouncer.ini")]
-    pooler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **account)
+    pooler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **account())
     try:
         wait_for_port(port, pooler, "PgBouncer")
         yield urlunsplit(

@@ -11,7 +11,7 @@ import tempfile
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -216,8 +216,13 @@ def clickhouse_18_with_password() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def debian_postgres() -> Iterator[str]:
     """The distribution's PostgreSQL, over TCP with a password."""
-    with _service("debian_postgres", "no PostgreSQL server of the distribution is installed") as (url, _):
+    with postgres_server() as (url, _):
         yield url
+
+
+def postgres_server() -> AbstractContextManager[tuple[str, Path]]:
+    """One more of them: its URL and the folder of its data."""
+    return _service("debian_postgres", "no PostgreSQL server of the distribution is installed")
 
 
 @dataclass(frozen=True)
