@@ -12,11 +12,13 @@ BIN    := $(VENV)/bin
 # One profile for the demo, the tests and development, so that nothing is compiled twice.
 CARGO_FLAGS := --release --locked
 
+# Tests, demo and benchmarks start hundreds of processes, which import the same modules: compiled once, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
 export VIRTUAL_ENV := $(VENV)
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-rust test-python check dependencies format soak bench wheel stop clean
+.PHONY: help build demo test test-rust test-python end-to-end check dependencies format soak bench wheel stop clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +45,7 @@ demo: build ## Three days through the Airflow DAG on embedded engines; RAW=<fold
 
 # Much of a test is waiting for a server or a disk: Rust's and Python's run side by side, each with engines of its own; what measures time
 # comes after them, by itself.
-test: build ## Every test, Rust and Python
+test: build ## Every test, Rust and Python, but the long ones of end-to-end and soak
 	$(MAKE) --no-print-directory -j2 test-rust test-python
 	$(BIN)/python -m pytest -m alone
 
@@ -51,7 +53,10 @@ test-rust: build ## The Rust tests, with the servers that they need
 	MAKEFLAGS= $(BIN)/python tests/services.py cargo test $(CARGO_FLAGS) --no-default-features --quiet
 
 test-python: build ## The Python tests that do not measure time, by TEST_WORKERS processes
-	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone and not end_to_end"
+
+end-to-end: build ## The tests of a whole Airflow on servers, which take minutes
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak"
 
 check: build ## What must be clean: format, lints, types, stub, docs, spelling, dependencies
 	cargo fmt --check
@@ -74,8 +79,8 @@ format: build ## Put Rust and Python into shape
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-soak: build ## The long tests: thousands of random histories, a hundred crashes
-	METROPULSE_SOAK=1 $(BIN)/python -m pytest -m soak
+soak: build ## The longest tests, and end-to-end: thousands of random histories, a hundred crashes, 200 days that wait in Airflow
+	METROPULSE_SOAK=1 $(BIN)/python -m pytest -m "soak or end_to_end"
 
 bench: build ## Benchmarks beside their peers, results checked first; BENCH_SIZE=full for the large sizes
 	$(BIN)/python benches/run.py

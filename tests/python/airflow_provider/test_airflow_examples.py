@@ -15,7 +15,7 @@ import metropulse as mp
 from answers import DATA, PROTOTYPE_DAYS, check_prototype
 
 pytest.importorskip("airflow.sdk")
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.slow(seconds=40)]
 EXAMPLES = Path(__file__).parents[3] / "airflow_dags" / "examples"
 
 PROGRAM = textwrap.dedent("""

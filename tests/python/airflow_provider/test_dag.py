@@ -19,7 +19,7 @@ import telemetry_days
 from answers import DATA, PROTOTYPE_DAYS, REAL_DATA, check_austin, check_prototype, needs_real_data
 
 pytest.importorskip("airflow.sdk")
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.slow(seconds=25)]
 
 STEPS = ["wait", "calendar", "stage", "dimensions", "facts", "mart", "quality"]
 

@@ -19,7 +19,7 @@ from waiting import until
 pytest.importorskip("airflow.sdk")
 from airflow_server import Server, airflow_server
 
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.end_to_end]
 ROOT = Path(__file__).parents[3]
 FIRST, SECOND, THIRD = PROTOTYPE_DAYS
 

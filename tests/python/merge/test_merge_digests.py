@@ -574,7 +574,7 @@ steps = st.lists(
 
 
 # `make soak` picks by mark.
-@(pytest.mark.soak if SOAK else pytest.mark.slow)
+@(pytest.mark.soak if SOAK else pytest.mark.slow(seconds=40))
 @settings(
     max_examples=5_000 if SOAK else 100,
     deadline=None,

@@ -7,7 +7,7 @@ import os
 import pytest
 
 pytest.importorskip("metropulse._core")
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow(seconds=35)]
 
 import pyarrow as pa
 from hypothesis import HealthCheck, given, settings

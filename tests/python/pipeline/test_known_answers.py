@@ -25,6 +25,7 @@ from answers import (
 pytestmark = [pytest.mark.core, pytest.mark.embedded]
 
 
+@pytest.mark.slow(seconds=40)
 def test_all_orders_and_repeats_of_the_prototypes_days_give_its_answers(pipeline_on):
     """Six orders, each with a repeat thrown in, end in one state: history, facts, ledger and mart."""
     wanted = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pickle
 import shutil
 import signal
 import threading
@@ -28,10 +30,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
-    """The archive that a cluster is given, made by the recipe of docs/spark.md."""
+    """The archive that a cluster is given, made by the recipe of docs/spark.md; once for all processes that test."""
     if shutil.which("java") is None:
         missing("Spark needs Java 17, and there is no java on the PATH")
-    return ship(tmp_path_factory.mktemp("shipped"))
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shipped"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = folder / "made"
+        if not made.exists():
+            (folder / "recipe").mkdir()
+            made.write_bytes(pickle.dumps(ship(folder / "recipe")))
+        return pickle.loads(made.read_bytes())
 
 
 @pytest.fixture(scope="session")

@@ -111,6 +111,7 @@ def test_rows_of_several_files_say_which_they_are_from(pipeline, database, lake)
     assert ask(database, "SELECT trip_id, file_no FROM dwh.fact_trip ORDER BY 1") == [("T1", 0), ("T2", 1), ("T3", 1)]
 
 
+@pytest.mark.slow(seconds=18)
 @pytest.mark.parametrize("change", [write_out, update_all, dump_and_restore])
 @pytest.mark.parametrize("days", [DAYS, DAYS[::-1]])
 def test_old_and_new_partitions_live_side_by_side(

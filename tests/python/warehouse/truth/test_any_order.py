@@ -74,6 +74,7 @@ def take_out(pipeline: mp.Pipeline, model: Model, day: Day) -> None:
         pipeline.undo(day)
 
 
+@pytest.mark.slow(seconds=230)
 @settings(_RELAXED, max_examples=200)
 @given(world=worlds())
 def test_any_order_gives_what_the_model_says(session_truth: Truth, world: World):

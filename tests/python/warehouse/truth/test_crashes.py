@@ -24,7 +24,7 @@ from metropulse import embedded
 from .cities import DAYS, City, sample, states
 from .warehouse import Truth
 
-pytestmark = [pytest.mark.core, pytest.mark.embedded]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow(seconds=20)]
 
 PACKAGE = Path(__file__).parents[2]
 SIDE = r"_2024\d{4}_[0-9a-f]{8}"
