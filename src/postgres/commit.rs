@@ -14,12 +14,13 @@ use super::sqlstate::server_error;
 use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 
-/// Of the transaction under way: its number, none if it wrote nothing, and the session's process.
+/// Of the transaction under way: its number, none if it wrote nothing, and the session's process. A session that took
+/// another role (`options=-c role=...`) may not see when it began.
 const OWN: &str = "SELECT txid_current_if_assigned(), pid, backend_start::text \
                    FROM pg_stat_get_activity(pg_backend_pid())";
 /// What became of a transaction, and whether its session is still there.
 const FATE: &str = "SELECT txid_status($1), EXISTS (SELECT FROM pg_stat_activity \
-                    WHERE pid = $2 AND backend_start = $3::text::timestamptz)";
+                    WHERE pid = $2 AND backend_start IS NOT DISTINCT FROM $3::text::timestamptz)";
 /// Ends the old session where it waits for words that cannot come any more. One that works is left to it, and one that
 /// has just become idle may have COMMIT before it, unread.
 const END: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -31,14 +32,14 @@ pub(super) struct Underway {
     /// None if it wrote nothing.
     number: Option<i64>,
     process_id: i32,
-    since: String,
+    since: Option<String>,
 }
 
 /// A transaction that wrote, as the server knows it.
 struct Written {
     number: i64,
     process_id: i32,
-    since: String,
+    since: Option<String>,
 }
 
 /// What became of it.

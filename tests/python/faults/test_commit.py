@@ -244,6 +244,28 @@ def test_a_copy_whose_commit_is_lost_adds_its_rows_once_or_not_at_all(postgres, 
         assert counted(url, COPIED) == 50
 
 
+@pytest.fixture
+def copier(postgres):
+    """A role that may write to a table, for sessions of another one."""
+    url, _ = postgres
+    with a_table(url) as link:
+        link.execute("create role copier; grant insert, select on public.c to copier")
+        yield "copier"
+        link.execute("drop owned by copier; drop role copier")
+
+
+def test_a_session_that_took_another_role_finds_its_commit_too(postgres, copier):
+    """Such a session may not see when it began."""
+    url, proxy = postgres
+    held_up(url, "public.c", "new.id = 0")
+    shown = cut_behind_commit(proxy, url, COPY, COPIED)
+    behind = f"{through(url, proxy.port)}?options=-c%20role%3D{copier}"
+    began = time.monotonic()
+    assert mp.copy_parquet(table(50), behind, "public.c", connections=1).rows == 50 == counted(url, COPIED)
+    assert shown == [0]
+    assert time.monotonic() - began >= HELD_SECONDS
+
+
 def test_a_copy_of_unknown_outcome_is_not_repeated_by_itself(postgres):
     url, proxy = postgres
     with a_table(url):
