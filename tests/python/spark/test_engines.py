@@ -76,8 +76,7 @@ def test_sail_runs_the_functions_in_its_mapinarrow(lake):
     frame = spark.read.parquet(str(lake)).repartition(3)
     # Its columns, as Spark's names of types: of what one row makes.
     [state] = partial(pq.read_table(lake / "0.parquet").slice(0, 1).to_batches(), **ASKED)
-    empty = pa.Table.from_batches([], pa.schema([pa.field(f.name, f.type) for f in state.schema]))
-    schema = spark.createDataFrame(empty).schema
+    schema = spark.createDataFrame(pa.table(dict(zip(state.schema.names, state.columns, strict=True)))).schema
     together = frame.mapInArrow(states, schema).repartition(2, "route_id", "hour_bucket")
     result = "route_id string, hour_bucket timestamp, n bigint, vehicles bigint, speed double"
     found = together.mapInArrow(merge, result).toArrow().to_pylist()
