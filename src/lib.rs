@@ -10,6 +10,7 @@ pub mod clean;
 pub mod clickhouse;
 pub mod config;
 pub mod control;
+mod digest;
 pub mod error;
 pub mod feeds;
 pub mod generate;

@@ -11,6 +11,7 @@ use arrow::util::display::array_value_to_string;
 use chrono::{DateTime, Utc};
 
 use super::json::quote;
+use crate::digest::hex;
 
 /// A value as JSON for comparison; `None` if JSON has no word for it (an infinity, bytes that are no text).
 pub(super) fn strict(array: &dyn Array, row: usize) -> Option<String> {
@@ -91,8 +92,7 @@ fn bytes(bytes: &[u8], lenient: bool, out: &mut String) -> Option<()> {
     match std::str::from_utf8(bytes) {
         Ok(text) => string(text, lenient, out),
         Err(_) if lenient => {
-            let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-            quote(&format!("\\x{hex}"), out);
+            quote(&format!("\\x{}", hex(bytes)), out);
             Some(())
         }
         Err(_) => None,

@@ -1,6 +1,5 @@
 //! Makes a part readable as a local file whose size, digest and row count are known.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write as _};
 use std::path::{Path as FilePath, PathBuf};
@@ -21,6 +20,7 @@ use super::partition::Part;
 use super::read::open_metadata;
 use super::unite::Completion;
 use crate::control::Cancel;
+use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::model::Dataset;
 
@@ -199,14 +199,6 @@ fn check_format(file: &FilePath, part: &Part) -> Result<()> {
         return Err(bad(format!("is cut short ({size} bytes, without the mark PAR1 at its end); write it again")));
     }
     Ok(())
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 impl LocalPart {

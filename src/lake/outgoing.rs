@@ -7,9 +7,9 @@ use object_store::{Error as StoreError, ObjectStore};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
-use super::fetch::hex;
 use super::open::{Lake, stoppable};
 use crate::control::Cancel;
+use crate::digest::hex;
 use crate::error::{Error, Result};
 
 /// A file that is being written. One that is not published leaves nothing behind.

@@ -7,9 +7,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::fetch::hex;
 use super::open::Lake;
 use super::partition::{FileName, Part, file_name};
+use crate::digest::hex;
 use crate::error::Result;
 use crate::model::Dataset;
 

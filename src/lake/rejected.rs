@@ -7,10 +7,10 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
 
-use super::fetch::hex;
 use super::manifest::{MANIFEST, ManifestFile};
 use super::open::{Lake, stoppable};
 use crate::control::Cancel;
+use crate::digest::hex;
 use crate::error::{Error, Result};
 
 /// A file of rejected rows, in memory: ingest keeps few of them.

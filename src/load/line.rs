@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::error::{Error, Result};
 
 /// Identity of one raw file: path, size and digest.
@@ -65,5 +66,5 @@ impl Line {
 /// A fingerprint of settings that change what a load makes of the same file.
 pub fn fingerprint(settings: &[&str]) -> String {
     let digest = Sha256::digest(settings.join("\u{1f}").as_bytes());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest[..8])
 }

@@ -21,6 +21,7 @@ use super::report::{Report, TableReport};
 use super::tides_files::{Encoder, Output, Piece, Pieces};
 use super::tides_outcome::ExportedTides;
 use crate::config::{Secret, Settings};
+use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::feeds::tides::{
     About, DESCRIPTOR, Fill, Fleet, Format, LeftOut, Present, Rows, TABLE_NAMES, Table, Written, describe, present,
@@ -145,10 +146,6 @@ impl Pipeline {
         });
         Ok((days, missing, hex(&Sha256::digest(decisive.to_string()))))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The package that the folder holds.

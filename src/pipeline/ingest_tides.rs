@@ -17,6 +17,7 @@ use super::report::{Report, TableReport};
 use super::tides_outcome::{IngestedTides, TidesDay};
 use super::tides_source::{PackageFile, PackageSource};
 use crate::config::Secret;
+use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::feeds::tides::{Collector, Listed, Package, Source, Summary};
 use crate::lake::{FileWriter, Lake, ManifestFile, PartitionWriter, rejected_path};
@@ -84,7 +85,7 @@ impl Pipeline {
         (report.files, report.bytes) = (files.len() as u64, bytes);
         let summary = self.collect_tides(files, &asked, &mut days).await?;
         refuse_if_no_day(&summary, &source.name)?;
-        let origin = json!({"format": FORMAT, "package_sha256": sha256(&descriptor)});
+        let origin = json!({"format": FORMAT, "package_sha256": hex(&Sha256::digest(&descriptor))});
         let made = match asked.dry_run {
             true => summary.days.keys().map(|date| day_of(&summary, *date)).collect::<Result<Vec<_>>>()?,
             false => days.publish(&summary, &origin).await?,
@@ -215,10 +216,6 @@ impl DayFiles<'_> {
         }
         Ok(made)
     }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn refuse_if_no_day(summary: &Summary, source: &str) -> Result<()> {

@@ -59,6 +59,7 @@ use self::day::Day;
 use crate::clickhouse::Mart;
 use crate::config::Settings;
 use crate::control::{Cancel, Progress};
+use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::postgres::{self, asked};
@@ -284,5 +285,5 @@ fn run_id() -> String {
     use std::hash::{BuildHasher, RandomState};
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     let seed = format!("{now}/{}/{}", std::process::id(), RandomState::new().hash_one(now));
-    Sha256::digest(seed.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(seed.as_bytes())[..8])
 }

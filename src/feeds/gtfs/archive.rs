@@ -10,6 +10,7 @@ use tempfile::TempPath;
 
 use super::super::unpack;
 use super::super::zipped::{is_litter, list_zip, open_zip, unpack_inner, unreadable, zip_says};
+use crate::digest::{add_file, hex};
 use crate::error::{Error, Result};
 
 /// The files without which there is no timetable.
@@ -124,32 +125,22 @@ impl Archive {
         let mut digest = Sha256::new();
         let failed = |e: std::io::Error| unreadable(&self.name, &e.to_string());
         match &self.place {
-            Place::Zip(path) => copy_into(&mut File::open(path).map_err(failed)?, &mut digest).map_err(failed)?,
-            Place::Unpacked(path) => copy_into(&mut File::open(path).map_err(failed)?, &mut digest).map_err(failed)?,
+            Place::Zip(path) => add_file(&mut digest, &mut File::open(path).map_err(failed)?).map_err(failed)?,
+            Place::Unpacked(path) => add_file(&mut digest, &mut File::open(path).map_err(failed)?).map_err(failed)?,
             Place::Folder(folder) => {
                 for (file, bytes) in &self.files {
                     digest.update(format!("{file}\0{bytes}\0"));
                     let mut input = File::open(folder.join(format!("{}{file}", self.folder))).map_err(failed)?;
-                    copy_into(&mut input, &mut digest).map_err(failed)?;
+                    add_file(&mut digest, &mut input).map_err(failed)?;
                 }
             }
         }
         digest.update(self.folder.as_bytes());
-        Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&digest.finalize()))
     }
 
     fn unreadable(&self, file: &str, why: &str) -> Error {
         unreadable(&self.name, &format!("{file}: {why}")).with("file", file)
-    }
-}
-
-fn copy_into(input: &mut File, digest: &mut Sha256) -> std::io::Result<()> {
-    let mut piece = vec![0; 1 << 16];
-    loop {
-        match input.read(&mut piece)? {
-            0 => return Ok(()),
-            read => digest.update(&piece[..read]),
-        }
     }
 }
 

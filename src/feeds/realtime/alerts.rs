@@ -1,6 +1,5 @@
 //! Alerts: each content that an alert had, with the polls that showed it first and last.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -17,6 +16,7 @@ use super::recording::Poll;
 use super::service::Service;
 use super::wire::{Fields, Malformed, Value};
 use super::words::{CAUSE, EFFECT, SEVERITY, TRIP_RELATIONSHIP, word};
+use crate::digest::hex;
 use crate::error::Result;
 use crate::feeds::Ids;
 use crate::model::Dataset;
@@ -104,7 +104,9 @@ impl Alerts {
                 shown.first_micros = shown.first_micros.min(at);
                 shown.last_micros = shown.last_micros.max(at);
             }
-            None => self.all.push(content.shown(ids.of(&lossy(id)).into_owned(), hex(&digest), at)),
+            None => {
+                self.all.push(content.shown(ids.of(&lossy(id)).into_owned(), hex(&digest[..CONTENT_DIGITS / 2]), at))
+            }
         }
         Ok(())
     }
@@ -261,12 +263,4 @@ fn trip(bytes: &[u8], ids: &Ids) -> Outcome<Json> {
 
 fn lossy(text: &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().take(CONTENT_DIGITS / 2).fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -12,8 +12,9 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use super::files::{failed, finish, hex, names, unfinished};
+use super::files::{failed, finish, names, unfinished};
 use super::index::{ARCHIVE, ARCHIVED, Became, Feed, INDEX, Poll, SPOOLED, told_by};
+use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::feeds::realtime::LARGEST_BYTES;
 

@@ -103,8 +103,3 @@ pub(super) fn failed(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> 
             .because(error)
     }
 }
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

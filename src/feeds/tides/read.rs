@@ -2,7 +2,6 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's types: a few of many")]
 
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
@@ -17,6 +16,7 @@ use super::super::records::Records;
 use super::package::Shape;
 use super::tables::Table;
 use crate::control::Cancel;
+use crate::digest::{add_file, hex};
 use crate::error::{Error, Result};
 
 const BATCH_ROWS: usize = 4_096;
@@ -73,16 +73,9 @@ impl Source<'_> {
     /// # Errors
     /// `Data` when they are not.
     pub fn verify(&self, sha256: &str) -> Result<()> {
-        let mut file = self.open()?;
         let mut digest = Sha256::new();
-        let mut piece = vec![0; 1 << 16];
-        loop {
-            match file.read(&mut piece).map_err(|e| self.broken(&e))? {
-                0 => break,
-                read => digest.update(&piece[..read]),
-            }
-        }
-        let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        add_file(&mut digest, &mut self.open()?).map_err(|e| self.broken(&e))?;
+        let found = hex(&digest.finalize());
         if found == sha256 {
             return Ok(());
         }

@@ -19,6 +19,7 @@ use super::layout::Layout;
 use super::rows::{Place, Rows};
 use super::stored::{Met, Stored};
 use crate::control::{Cancel, Progress};
+use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::load::Feed;
 use crate::queue::Queue;
@@ -302,7 +303,7 @@ fn shown(kind: PgType, bytes: &[u8]) -> String {
     match kind {
         PgType::Int2 | PgType::Int4 | PgType::Int8 => number(bytes).map_or_else(String::new, |n| n.to_string()),
         PgType::Text | PgType::Varchar | PgType::Bpchar => format!("'{}'", String::from_utf8_lossy(bytes)),
-        _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        _ => hex(bytes),
     }
 }
 
