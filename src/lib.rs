@@ -24,6 +24,7 @@ pub mod quality;
 pub mod queue;
 pub mod rollup;
 pub mod runtime;
+mod scratch;
 pub mod warehouse;
 
 #[cfg(feature = "python")]

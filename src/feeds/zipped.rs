@@ -12,6 +12,7 @@ use zip::result::ZipError;
 
 use super::unpack;
 use crate::error::{Error, Result};
+use crate::scratch::scratch_folder;
 
 /// What operating systems leave in archives.
 const LITTER: [&str; 3] = ["desktop.ini", "Thumbs.db", ".DS_Store"];
@@ -54,7 +55,7 @@ pub(super) fn unpack_inner(
     let entry = zip.by_name(inner).map_err(|e| unreadable(name, &zip_says(&e)))?;
     let packed = entry.compressed_size();
     let failed = |e: std::io::Error| unreadable(name, &format!("{inner}: {e}"));
-    let folder = spool.map_or_else(std::env::temp_dir, Path::to_path_buf);
+    let folder = scratch_folder(spool, |_, e| failed(e))?;
     let mut file = tempfile::Builder::new().prefix("metropulse-").suffix(suffix).tempfile_in(folder).map_err(failed)?;
     std::io::copy(&mut unpack::Limited::new(entry, Some(packed)), &mut file).map_err(failed)?;
     file.flush().map_err(failed)?;

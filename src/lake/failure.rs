@@ -4,6 +4,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use object_store::Error as StoreError;
 
@@ -132,6 +133,11 @@ pub(super) fn file_error(error: io::Error, doing: &str, path: impl fmt::Display)
         _ => Error::storage(format!("{doing} {path} failed: {error}")),
     };
     made.with("file", path).because(error)
+}
+
+/// An error of the folder for copies.
+pub(super) fn spool_error(folder: &Path, error: io::Error) -> Error {
+    file_error(error, "spooling to", folder.display())
 }
 
 /// Whether a failure the store calls generic may pass: refusals by status or permission do not.

@@ -12,7 +12,7 @@ use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 
-use super::failure::file_error;
+use super::failure::{file_error, spool_error};
 use super::find::MAGIC;
 use super::manifest::MANIFEST;
 use super::open::{Lake, stoppable};
@@ -23,6 +23,7 @@ use crate::control::Cancel;
 use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::model::Dataset;
+use crate::scratch::scratch_folder;
 
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -71,9 +72,8 @@ impl Lake {
     }
 
     async fn spool(&self, part: &Part, spool: Option<&FilePath>, cancel: &Cancel) -> Result<(TempPath, Bytes)> {
-        let folder = spool.map_or_else(std::env::temp_dir, FilePath::to_path_buf);
-        let failed = |e| file_error(e, "spooling to", folder.display()).with("file", &part.path);
-        std::fs::create_dir_all(&folder).map_err(failed)?;
+        let folder = scratch_folder(spool, spool_error)?;
+        let failed = |e| spool_error(&folder, e);
         let mut temp =
             tempfile::Builder::new().prefix("metropulse-").suffix(".parquet").tempfile_in(&folder).map_err(failed)?;
         let lost = |e| self.failed(e, "reading", &part.path);

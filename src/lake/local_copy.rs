@@ -13,11 +13,12 @@ use tempfile::{TempDir, TempPath};
 use url::Url;
 
 use super::address::Address;
-use super::failure::{Scrub, file_error, store_error};
+use super::failure::{Scrub, file_error, spool_error, store_error};
 use super::open::{Lake, retry, stoppable};
 use crate::config::Secret;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
+use crate::scratch::scratch_folder;
 
 /// A file or folder of this machine. What was copied goes with it.
 #[derive(Debug)]
@@ -108,9 +109,8 @@ async fn copy_folder(
     if listing.objects.is_empty() {
         return Err(Error::not_found(format!("{} is not there", place.url())).with("source", place.url()));
     }
-    let parent = spool.map_or_else(std::env::temp_dir, FilePath::to_path_buf);
-    let spooling = |e: std::io::Error| file_error(e, "spooling to", parent.display());
-    std::fs::create_dir_all(&parent).map_err(spooling)?;
+    let parent = scratch_folder(spool, spool_error)?;
+    let spooling = |e| spool_error(&parent, e);
     let folder = tempfile::Builder::new().prefix("metropulse-").tempdir_in(&parent).map_err(spooling)?;
     for object in listing.objects {
         let Some(file) = object.location.filename() else { continue };
@@ -127,9 +127,8 @@ async fn copy(
     cancel: &Cancel,
     failed: &(impl Fn(StoreError) -> Error + Sync),
 ) -> Result<TempPath> {
-    let folder = spool.map_or_else(std::env::temp_dir, FilePath::to_path_buf);
-    let spooling = |e| file_error(e, "spooling to", folder.display());
-    std::fs::create_dir_all(&folder).map_err(spooling)?;
+    let folder = scratch_folder(spool, spool_error)?;
+    let spooling = |e| spool_error(&folder, e);
     let mut file = tempfile::Builder::new().prefix("metropulse-").tempfile_in(&folder).map_err(spooling)?;
     let mut stream = got.into_stream().into_stream();
     while let Some(chunk) = stoppable(cancel, stream.next()).await? {

@@ -13,7 +13,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::address::{Address, location};
-use super::failure::file_error;
+use super::failure::{file_error, spool_error};
 use super::find::object;
 use super::open::{Lake, stoppable};
 use super::pattern::{Glob, is_glob, local_matches};
@@ -21,6 +21,7 @@ use super::tree::{At, Found, Tree};
 use crate::config::Secret;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
+use crate::scratch::scratch_folder;
 
 /// One file, not opened yet.
 #[derive(Clone, Debug)]
@@ -159,9 +160,8 @@ impl Object {
                 if is_small {
                     return stoppable(cancel, object.bytes()).await?.map(Body::Bytes).map_err(lost);
                 }
-                let folder = spool.map_or_else(std::env::temp_dir, FilePath::to_path_buf);
-                let failed = |e| file_error(e, "spooling to", folder.display()).with("file", &self.name);
-                std::fs::create_dir_all(&folder).map_err(failed)?;
+                let folder = scratch_folder(spool, spool_error)?;
+                let failed = |e| spool_error(&folder, e);
                 let mut file = tempfile::tempfile_in(&folder).map_err(failed)?;
                 let mut stream = object.into_stream();
                 while let Some(chunk) = stoppable(cancel, stream.next()).await? {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use tempfile::TempPath;
 
@@ -26,7 +27,7 @@ enum Place {
     /// A folder or a URL in front of the names of files.
     Beside(String),
     /// The zip must outlive the reading.
-    Zip { packed: Packed, _zip: LocalCopy },
+    Zip { packed: Arc<Packed>, _zip: LocalCopy },
 }
 
 /// A file of a package as one of this machine. What was copied goes with it.
@@ -113,7 +114,9 @@ impl<'a> PackageSource<'a> {
                 Err(e) => Err(e),
             },
             Place::Zip { packed, .. } => {
-                let unpacked = packed.unpack(path, self.pipeline.settings.spool.as_deref())?;
+                let (packed, spool) = (Arc::clone(packed), self.pipeline.settings.spool.clone());
+                let inner = path.to_owned();
+                let unpacked = on_thread(move || packed.unpack(&inner, spool.as_deref())).await?;
                 unpacked.map(PackageFile::Unpacked).ok_or_else(missing)
             }
         }
@@ -123,7 +126,7 @@ impl<'a> PackageSource<'a> {
 async fn zipped(zip: LocalCopy) -> Result<(String, Place)> {
     let (path, name) = (zip.path.clone(), zip.name.clone());
     let packed = on_thread(move || Packed::open(&path, &name)).await?;
-    Ok((zip.name.clone(), Place::Zip { packed, _zip: zip }))
+    Ok((zip.name.clone(), Place::Zip { packed: Arc::new(packed), _zip: zip }))
 }
 
 impl Pipeline {

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::scratch::scratch_folder;
 
 /// Messages in a scratch file, packed; only where they lie is kept in memory.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ struct Place {
 
 impl Spool {
     pub(super) fn new(folder: Option<&Path>) -> Result<Self> {
-        let made = folder.map_or_else(tempfile::tempfile, tempfile::tempfile_in);
-        Ok(Self { file: made.map_err(failed)?, end: 0, places: Vec::new() })
+        let folder = scratch_folder(folder, |_, e| failed(e))?;
+        Ok(Self { file: tempfile::tempfile_in(folder).map_err(failed)?, end: 0, places: Vec::new() })
     }
 
     pub(super) fn push(&mut self, order: i64, digest: [u8; 32], name: &str, message: &[u8]) -> Result<()> {
