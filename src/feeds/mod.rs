@@ -20,4 +20,7 @@ mod records;
 mod unpack;
 mod zipped;
 
+/// Kilometres an hour of a metre a second.
+const KMH: f64 = 3.6;
+
 pub use ids::Ids;

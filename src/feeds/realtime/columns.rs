@@ -16,11 +16,8 @@ use super::positions::Row;
 use super::schedule::start_date;
 use super::words::{Code, OCCUPANCY, VEHICLE_STOP_STATUS, Words};
 use crate::error::{Error, Result};
-use crate::feeds::Ids;
+use crate::feeds::{Ids, KMH};
 use crate::model::{Dataset, Kind};
-
-/// Kilometres an hour of a metre a second.
-const KMH: f64 = 3.6;
 
 pub(super) fn schema(columns: &[(&str, Kind)]) -> SchemaRef {
     Arc::new(Schema::new(columns.iter().map(|(name, kind)| Field::new(*name, kind.arrow(), true)).collect::<Vec<_>>()))

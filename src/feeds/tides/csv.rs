@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use arrow::array::RecordBatch;
 use csv_core::{WriteResult, Writer};
 
+use super::super::realtime::date;
 use super::columns::cell;
-use super::value::{Cell, date_of, shown_instant};
+use super::value::{Cell, shown_instant};
 use crate::error::Result;
 use crate::model::Zone;
 
@@ -49,7 +50,7 @@ impl Csv {
     fn shown<'a>(&self, cell: Cell<'a>) -> Cow<'a, str> {
         match cell {
             Cell::Text(text) => text.into(),
-            Cell::Date(days) => date_of(days).to_string().into(),
+            Cell::Date(days) => date(days).to_string().into(),
             Cell::Instant(micros) => shown_instant(micros, self.zone).into(),
             Cell::Number(number) => number.to_string().into(),
             Cell::Cents(cents) => {

@@ -10,10 +10,11 @@ use arrow::error::ArrowError;
 use chrono::NaiveDate;
 
 use super::super::quarantine::{self, Rejected};
+use super::super::realtime::{date, days};
 use super::columns::Builder;
 use super::read::{Row, Source};
 use super::tables::{Field, Form, From, Table};
-use super::value::{Cell, clock_text, date_of, days, parse, to_raw};
+use super::value::{Cell, clock_text, parse, to_raw};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::model::{Column, Dataset, Reason, Zone};
@@ -254,13 +255,13 @@ impl Collector {
     fn hand_on(&mut self, key: (Table, Option<i32>), sink: &mut Sink<'_>) -> Result<()> {
         let (Some(mut batch), Some(layout)) = (self.open.remove(&key), self.layouts.get(&key.0)) else { return Ok(()) };
         let rows = layout.batch(&mut batch)?;
-        match key.1.map(date_of) {
+        match key.1.map(date) {
             None => self.summary.fleet.push(rows),
-            Some(date) => {
+            Some(dt) => {
                 let dataset = key.0.dataset();
-                let counted = self.summary.days.entry(date).or_default().entry(dataset).or_default();
+                let counted = self.summary.days.entry(dt).or_default().entry(dataset).or_default();
                 *counted += rows.num_rows() as u64;
-                sink(dataset, date, rows)?;
+                sink(dataset, dt, rows)?;
             }
         }
         Ok(())
@@ -358,17 +359,17 @@ impl Layout {
 impl Batch {
     fn new(layout: &Layout, day: Option<i32>, zone: Zone) -> Self {
         let columns = layout.kinds.iter().map(|column| Builder::of(column.kind)).collect();
-        let timetable_micros = day.map_or(0, |day| zone.timetable_start_micros(date_of(day)));
+        let timetable_micros = day.map_or(0, |day| zone.timetable_start_micros(date(day)));
         Self { columns, rows: 0, timetable_micros }
     }
 }
 
 impl Summary {
     /// The rejected rows of a day that has rows, if any; those of no such day are kept with the first.
-    pub fn rejected(&self, date: NaiveDate) -> Result<Option<RecordBatch>> {
+    pub fn rejected(&self, wanted: NaiveDate) -> Result<Option<RecordBatch>> {
         let first = self.days.keys().next().copied();
-        let home = |reject: &Reject| reject.day.map(date_of).filter(|day| self.days.contains_key(day)).or(first);
-        let of_day = self.rejects.iter().filter(|reject| home(reject) == Some(date));
+        let home = |reject: &Reject| reject.day.map(date).filter(|day| self.days.contains_key(day)).or(first);
+        let of_day = self.rejects.iter().filter(|reject| home(reject) == Some(wanted));
         let rejected: Vec<Rejected<'_>> = of_day
             .map(|reject| Rejected {
                 dataset: reject.table.dataset(),
@@ -378,6 +379,6 @@ impl Summary {
                 row_json: &reject.row_json,
             })
             .collect();
-        if rejected.is_empty() { Ok(None) } else { quarantine::batch(date, &rejected).map(Some) }
+        if rejected.is_empty() { Ok(None) } else { quarantine::batch(wanted, &rejected).map(Some) }
     }
 }

@@ -8,9 +8,10 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef};
 use chrono::NaiveDate;
 
+use super::super::realtime::days;
 use super::columns::{Builder, cell, kind};
 use super::tables::{Field, Form, From, Table};
-use super::value::{Cell, days, is_missing, parse, to_tides};
+use super::value::{Cell, is_missing, parse, to_tides};
 use crate::error::{Error, Result};
 use crate::model::{Dataset, Kind, Zone};
 

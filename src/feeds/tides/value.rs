@@ -1,16 +1,16 @@
 //! Values of TIDES: out of text, and between what the standard and what a raw day says.
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, TimeZone};
+use chrono::{DateTime, NaiveDate, SecondsFormat, TimeZone};
 
+use super::super::KMH;
 use super::super::gtfs::value::{clock, seconds};
+use super::super::realtime::days;
 use super::tables::Form;
 use crate::clean::{cents, parse_instant};
 use crate::model::{Zone, epoch_micros};
 
 /// Texts that mean that there is no value.
 const MISSING: [&str; 3] = ["", "NA", "NaN"];
-/// Kilometres an hour of a metre a second.
-const KMH: f64 = 3.6;
 const SECOND_MICROS: i64 = 1_000_000;
 
 /// One value.
@@ -34,14 +34,6 @@ pub(super) struct Unreadable;
 /// Whether a text stands for no value.
 pub(super) fn is_missing(text: &str) -> bool {
     MISSING.contains(&text)
-}
-
-pub(super) fn days(date: NaiveDate) -> i32 {
-    date.signed_duration_since(NaiveDate::default()).num_days() as i32
-}
-
-pub(super) fn date_of(days: i32) -> NaiveDate {
-    NaiveDate::default() + TimeDelta::days(i64::from(days))
 }
 
 /// Reads a text as what the standard says; text that means no value is `None`.
