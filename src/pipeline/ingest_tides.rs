@@ -87,7 +87,7 @@ impl Pipeline {
         refuse_if_no_day(&summary, &source.name)?;
         let origin = json!({"format": FORMAT, "package_sha256": hex(&Sha256::digest(&descriptor))});
         let made = match asked.dry_run {
-            true => summary.days.keys().map(|date| day_of(&summary, *date)).collect::<Result<Vec<_>>>()?,
+            true => summary.days.keys().map(|date| day_of(&summary, *date)).collect(),
             false => days.publish(&summary, &origin).await?,
         };
         add_counts(&mut report, &summary, &made, asked.dry_run);
@@ -184,7 +184,7 @@ impl DayFiles<'_> {
         let mut made = Vec::new();
         let part = Some(FORMAT);
         for date in summary.days.keys().copied() {
-            let mut day = day_of(summary, date)?;
+            let mut day = day_of(summary, date);
             for batch in &summary.fleet {
                 self.file(Dataset::Vehicles, date, batch).await?.write(batch).await?;
             }
@@ -238,15 +238,14 @@ fn by_table<T>(
     summary.tables.iter().map(move |(table, tally)| (table.name(), of(tally)))
 }
 
-fn day_of(summary: &Summary, dt: NaiveDate) -> Result<TidesDay> {
+fn day_of(summary: &Summary, dt: NaiveDate) -> TidesDay {
     let rows = summary.days.get(&dt).into_iter().flatten();
     let mut rows: BTreeMap<&'static str, u64> = rows.map(|(dataset, rows)| (dataset.name(), *rows)).collect();
     let vehicles: usize = summary.fleet.iter().map(RecordBatch::num_rows).sum();
     if vehicles > 0 {
         rows.insert(Dataset::Vehicles.name(), vehicles as u64);
     }
-    let rejected = summary.rejected(dt)?.map_or(0, |rejected| rejected.num_rows() as u64);
-    Ok(TidesDay { dt, rows, rejected, unchanged: false })
+    TidesDay { dt, rows, rejected: summary.rows_rejected(dt), unchanged: false }
 }
 
 /// Adds the counts to the report.

@@ -180,13 +180,8 @@ impl Day<'_> {
     /// The bad rows of the day, as the quarantine takes them.
     pub fn rejects_batch(&self) -> Result<RecordBatch> {
         let ids = &self.schedule.feed.ids;
-        let rejected = self.rejects.iter().map(|reject| Rejected {
-            dataset: reject.dataset,
-            file: ids.file(reject.file).into(),
-            row: reject.line,
-            reason: reject.reason,
-            row_json: &reject.row_json,
-        });
+        let rejected =
+            self.rejects.iter().map(|reject| Rejected { file: ids.file(reject.file).into(), ..reject.shown() });
         quarantine::batch(self.date, &rejected.collect::<Vec<_>>())
     }
 }

@@ -4,19 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::super::quarantine::{Kept, Origin, Rejected};
 use super::rows::{Row, Source};
 use super::value::Unreadable;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Dataset, Reason};
 
-/// Bad rows that are kept: a feed with more of them is broken as a whole.
-const MOST_REJECTS: usize = 100_000;
-/// Text of bad rows that is kept: they may be as long as a row can be.
-const MOST_REJECT_BYTES: usize = 32 << 20;
-/// Of a bad row in a message.
-const SHOWN_CHARACTERS: usize = 1_000;
-/// A share is judged from so many bad rows on: in a small file one row is a large share.
-const FEWEST_FOR_SHARE: u64 = 10;
+const FEED: Origin = Origin { whole: "feed", row: "line" };
 
 /// Of neighbours with one key the last stays; how many went.
 pub(super) fn keep_last<T: Copy, K: PartialEq>(all: &mut Vec<T>, key: impl Fn(&T) -> K) -> usize {
@@ -78,6 +72,14 @@ pub struct Reject {
     pub(super) trip: Option<u32>,
 }
 
+impl Reject {
+    /// As the quarantine takes it.
+    pub(super) fn shown(&self) -> Rejected<'_> {
+        let Self { dataset, file, line, reason, row_json, .. } = self;
+        Rejected { dataset: *dataset, file: (*file).into(), row: *line, reason: *reason, row_json }
+    }
+}
+
 /// What one file of the feed held.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct FileTally {
@@ -102,8 +104,7 @@ pub struct Tally {
     pub files: BTreeMap<&'static str, FileTally>,
     /// Bad rows by file and line.
     pub rejects: Vec<Reject>,
-    /// Their text.
-    reject_bytes: usize,
+    kept: Kept,
 }
 
 impl Tally {
@@ -141,14 +142,7 @@ impl Tally {
         if let Some(file) = self.files.get_mut(reject.file) {
             file.rows_rejected += 1;
         }
-        if self.rejects.len() >= MOST_REJECTS {
-            return Err(too_many(&reject, &format!("more than {MOST_REJECTS} rows of the feed cannot be used")));
-        }
-        self.reject_bytes += reject.row_json.len();
-        if self.reject_bytes > MOST_REJECT_BYTES {
-            let what = format!("rows of more than {MOST_REJECT_BYTES} bytes of the feed cannot be used");
-            return Err(too_many(&reject, &what));
-        }
+        self.kept.add(FEED, &reject.shown())?;
         self.rejects.push(reject);
         Ok(())
     }
@@ -157,31 +151,15 @@ impl Tally {
     pub(super) fn merge(&mut self, other: Self) {
         self.files.extend(other.files);
         self.rejects.extend(other.rejects);
-        self.reject_bytes += other.reject_bytes;
+        self.kept.merge(other.kept);
     }
 
     /// An error if too large a share of a file's rows is of no use.
     pub fn judge(&self, limit: f64) -> Result<()> {
         for (name, file) in &self.files {
-            let is_over = file.rows_rejected as f64 > limit * file.rows_read as f64;
-            if file.rows_rejected >= FEWEST_FOR_SHARE && is_over {
-                let first = self.rejects.iter().find(|reject| reject.file == *name);
-                let what = format!(
-                    "{} of {} rows of {name} cannot be used, above the reject limit of {limit}",
-                    file.rows_rejected, file.rows_read
-                );
-                return Err(first.map_or_else(|| Error::data(what.clone()), |first| too_many(first, &what)));
-            }
+            let first = || self.rejects.iter().find(|reject| reject.file == *name).map(Reject::shown);
+            FEED.judge(name, (file.rows_rejected, file.rows_read), limit, first)?;
         }
         Ok(())
     }
-}
-
-fn too_many(first: &Reject, what: &str) -> Error {
-    let Reject { file, line, reason, row_json, .. } = first;
-    let row: String = row_json.chars().take(SHOWN_CHARACTERS).collect();
-    let dots = if row.len() < row_json.len() { "…" } else { "" };
-    Error::data(format!("{what}; such as line {line} of {file} ({}): {row}{dots}; repair the feed", reason.code()))
-        .with("file", file)
-        .with("line", line)
 }

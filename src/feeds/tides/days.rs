@@ -9,7 +9,7 @@ use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use chrono::NaiveDate;
 
-use super::super::quarantine::{self, Rejected};
+use super::super::quarantine::{self, Kept, Origin, Rejected};
 use super::super::realtime::{date, days};
 use super::columns::Builder;
 use super::read::{Row, Source};
@@ -23,10 +23,7 @@ use crate::model::{Column, Dataset, Reason, Zone};
 const BATCH_ROWS: usize = 4_096;
 /// Days that one call may make: each has files of its own open.
 const MOST_DAYS: usize = 100;
-/// Bad rows that are kept: a package with more of them is broken as a whole.
-const MOST_REJECTS: usize = 100_000;
-/// A share is judged from so many bad rows on: in a small file one row is a large share.
-const FEWEST_FOR_SHARE: u64 = 10;
+const ORIGIN: Origin = Origin { whole: "package", row: "row" };
 
 /// Takes the batches of a raw dataset and day.
 pub type Sink<'a> = dyn FnMut(Dataset, NaiveDate, RecordBatch) -> Result<()> + 'a;
@@ -56,6 +53,7 @@ pub struct Summary {
     /// Counts by table.
     pub tables: BTreeMap<Table, TableTally>,
     rejects: Vec<Reject>,
+    kept: Kept,
 }
 
 #[derive(Debug)]
@@ -273,9 +271,7 @@ impl Collector {
         *tally.rejected_by_reason.entry(reason.code()).or_default() += 1;
         let (table, name, row_json) = (file.table, file.name.to_owned(), row.json());
         let reject = Reject { table, file: name, row: row.number, reason, row_json, day };
-        if self.summary.rejects.len() >= MOST_REJECTS {
-            return Err(too_many(&reject, &format!("more than {MOST_REJECTS} rows of the package cannot be used")));
-        }
+        self.summary.kept.add(ORIGIN, &reject.shown())?;
         self.summary.rejects.push(reject);
         Ok(())
     }
@@ -294,27 +290,19 @@ impl Collector {
             self.hand_on(key, sink)?;
         }
         for (table, tally) in &self.summary.tables {
-            let is_over = tally.rows_rejected as f64 > reject_limit * tally.rows_read as f64;
-            let first = self.summary.rejects.iter().find(|reject| reject.table == *table);
-            if let (Some(first), true) = (first, is_over && tally.rows_rejected >= FEWEST_FOR_SHARE) {
-                let what = format!(
-                    "{} of {} rows of {} cannot be used, above the reject limit of {reject_limit}",
-                    tally.rows_rejected,
-                    tally.rows_read,
-                    table.name()
-                );
-                return Err(too_many(first, &what));
-            }
+            let first = || self.summary.rejects.iter().find(|reject| reject.table == *table).map(Reject::shown);
+            ORIGIN.judge(table.name(), (tally.rows_rejected, tally.rows_read), reject_limit, first)?;
         }
         Ok(self.summary)
     }
 }
 
-fn too_many(first: &Reject, what: &str) -> Error {
-    let Reject { file, row, reason, row_json, .. } = first;
-    Error::data(format!("{what}; such as row {row} of {file} ({}): {row_json}; repair the package", reason.code()))
-        .with("file", file)
-        .with("row", row)
+impl Reject {
+    /// As the quarantine takes it.
+    fn shown(&self) -> Rejected<'_> {
+        let Self { table, file, row, reason, row_json, .. } = self;
+        Rejected { dataset: table.dataset(), file: file.as_str().into(), row: *row, reason: *reason, row_json }
+    }
 }
 
 fn check_header(file: &Source<'_>, header: &[String]) -> Result<()> {
@@ -365,20 +353,21 @@ impl Batch {
 }
 
 impl Summary {
-    /// The rejected rows of a day that has rows, if any; those of no such day are kept with the first.
-    pub fn rejected(&self, wanted: NaiveDate) -> Result<Option<RecordBatch>> {
+    /// The rejected rows of a day that has rows; those of no such day are kept with the first.
+    fn rejects_of(&self, wanted: NaiveDate) -> impl Iterator<Item = &Reject> {
         let first = self.days.keys().next().copied();
-        let home = |reject: &Reject| reject.day.map(date).filter(|day| self.days.contains_key(day)).or(first);
-        let of_day = self.rejects.iter().filter(|reject| home(reject) == Some(wanted));
-        let rejected: Vec<Rejected<'_>> = of_day
-            .map(|reject| Rejected {
-                dataset: reject.table.dataset(),
-                file: reject.file.as_str().into(),
-                row: reject.row,
-                reason: reject.reason,
-                row_json: &reject.row_json,
-            })
-            .collect();
-        if rejected.is_empty() { Ok(None) } else { quarantine::batch(wanted, &rejected).map(Some) }
+        let home = move |reject: &Reject| reject.day.map(date).filter(|day| self.days.contains_key(day)).or(first);
+        self.rejects.iter().filter(move |reject| home(reject) == Some(wanted))
+    }
+
+    /// How many rejected rows a day has.
+    pub fn rows_rejected(&self, date: NaiveDate) -> u64 {
+        self.rejects_of(date).count() as u64
+    }
+
+    /// The rejected rows of a day, if any.
+    pub fn rejected(&self, date: NaiveDate) -> Result<Option<RecordBatch>> {
+        let rejected: Vec<Rejected<'_>> = self.rejects_of(date).map(Reject::shown).collect();
+        if rejected.is_empty() { Ok(None) } else { quarantine::batch(date, &rejected).map(Some) }
     }
 }
