@@ -74,6 +74,20 @@ impl<'a> Records<'a> {
         usize::from(self.plain.is_some())
     }
 
+    /// One value; what a short record lacks is blank.
+    pub(super) fn value(&self, place: usize) -> &[u8] {
+        let start = place.checked_sub(1).and_then(|before| self.ends().get(before)).map_or(0, |end| end + self.gap());
+        let end = self.ends().get(place).copied().unwrap_or(start);
+        self.bytes().get(start..end).unwrap_or_default()
+    }
+
+    /// The record as the names of columns, without the marks and blanks that programs leave around them.
+    pub(super) fn names(&self) -> Vec<String> {
+        let name = |place| String::from_utf8_lossy(self.value(place)).into_owned();
+        let plain = |name: String| name.trim_start_matches('\u{feff}').trim().trim_matches('"').to_owned();
+        (0..self.ends().len()).map(name).map(plain).collect()
+    }
+
     /// The line on which the record begins: the last one less the line breaks within.
     pub(super) fn line(&self) -> u64 {
         let breaks = if self.plain.is_some() { 0 } else { self.bytes().iter().filter(|byte| **byte == b'\n').count() };

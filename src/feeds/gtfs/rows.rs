@@ -124,14 +124,7 @@ pub(super) fn read(
 
 impl Head {
     fn new(table: &'static Source, records: &Records<'_>) -> Result<Self> {
-        let names: Vec<String> = (0..records.ends().len())
-            .map(|place| {
-                let start = place.checked_sub(1).and_then(|before| records.ends().get(before)).copied().unwrap_or(0);
-                let name = records.ends().get(place).and_then(|end| records.bytes().get(start..*end));
-                let name = String::from_utf8_lossy(name.unwrap_or_default());
-                name.trim_start_matches('\u{feff}').trim().trim_matches('"').to_owned()
-            })
-            .collect();
+        let names = records.names();
         let places: Vec<_> = table.columns.iter().map(|column| names.iter().position(|name| name == column)).collect();
         for (column, place) in table.columns.iter().zip(&places).take(table.required) {
             if place.is_none() {

@@ -94,32 +94,23 @@ impl Source<'_> {
         match self.shape {
             Shape::Csv { delimiter, quote } => {
                 let mut file = self.open()?;
-                let mut records = Records::separated(self.name, &mut file, delimiter, quote);
-                if !records.next()? {
-                    return Err(Error::schema(format!("{} is empty, expected at least its header", self.name))
-                        .with("file", self.name));
-                }
-                let names = values(&records).into_iter().map(|name| String::from_utf8_lossy(name).into_owned());
-                let plain = |name: String| name.trim_start_matches('\u{feff}').trim().trim_matches('"').to_owned();
-                Ok(names.map(plain).collect())
+                self.begin(&mut Records::separated(self.name, &mut file, delimiter, quote))
             }
-            Shape::Parquet => Ok(self.parquet()?.schema().fields().iter().map(|field| field.name().clone()).collect()),
+            Shape::Parquet => Ok(names(&self.parquet()?)),
         }
     }
 
     /// Gives `each` the rows in their order.
     pub(super) fn rows(&self, cancel: &Cancel, each: &mut dyn FnMut(&Row<'_>) -> Result<()>) -> Result<()> {
-        let names = self.header()?;
-        let places: Vec<Option<usize>> =
-            self.table.fields().iter().map(|field| names.iter().position(|name| name == field.name)).collect();
         match self.shape {
             Shape::Csv { delimiter, quote } => {
                 let mut file = self.open()?;
                 let mut records = Records::separated(self.name, &mut file, delimiter, quote);
-                records.next()?;
+                let names = self.begin(&mut records)?;
+                let places = self.places(&names);
                 let mut seen = 0_u64;
                 while records.next()? {
-                    let values = values(&records);
+                    let values: Vec<&[u8]> = (0..records.ends().len()).map(|place| records.value(place)).collect();
                     let row = Row { names: &names, places: &places, values: &values, number: records.line() };
                     seen += 1;
                     if seen.is_multiple_of(CHECK_ROWS) {
@@ -133,19 +124,29 @@ impl Source<'_> {
                 }
                 Ok(())
             }
-            Shape::Parquet => self.parquet_rows(&names, &places, cancel, each),
+            Shape::Parquet => self.parquet_rows(cancel, each),
         }
     }
 
-    fn parquet_rows(
-        &self,
-        names: &[String],
-        places: &[Option<usize>],
-        cancel: &Cancel,
-        each: &mut dyn FnMut(&Row<'_>) -> Result<()>,
-    ) -> Result<()> {
+    /// Reads the header.
+    fn begin(&self, records: &mut Records<'_>) -> Result<Vec<String>> {
+        if records.next()? {
+            return Ok(records.names());
+        }
+        Err(Error::schema(format!("{} is empty, expected at least its header", self.name)).with("file", self.name))
+    }
+
+    /// Where the fields of the table stand.
+    fn places(&self, names: &[String]) -> Vec<Option<usize>> {
+        self.table.fields().iter().map(|field| names.iter().position(|name| name == field.name)).collect()
+    }
+
+    fn parquet_rows(&self, cancel: &Cancel, each: &mut dyn FnMut(&Row<'_>) -> Result<()>) -> Result<()> {
+        let file = self.parquet()?;
+        let names = names(&file);
+        let places = self.places(&names);
         let mut number = 0;
-        let reader = self.parquet()?.with_batch_size(BATCH_ROWS).build().map_err(|e| self.broken(&e))?;
+        let reader = file.with_batch_size(BATCH_ROWS).build().map_err(|e| self.broken(&e))?;
         for batch in reader {
             cancel.check()?;
             let batch = batch.map_err(|e| self.broken(&e))?;
@@ -160,7 +161,7 @@ impl Source<'_> {
             for row in 0..batch.num_rows() {
                 number += 1;
                 let values: Vec<&[u8]> = columns.iter().map(|column| value(column.as_ref(), row)).collect();
-                each(&Row { names, places, values: &values, number })?;
+                each(&Row { names: &names, places: &places, values: &values, number })?;
             }
         }
         Ok(())
@@ -190,14 +191,8 @@ impl Source<'_> {
     }
 }
 
-fn values<'a>(records: &'a Records<'_>) -> Vec<&'a [u8]> {
-    let mut start = 0;
-    let mut values = Vec::with_capacity(records.ends().len());
-    for end in records.ends() {
-        values.push(records.bytes().get(start..*end).unwrap_or_default());
-        start = end + records.gap();
-    }
-    values
+fn names(file: &ParquetRecordBatchReaderBuilder<File>) -> Vec<String> {
+    file.schema().fields().iter().map(|field| field.name().clone()).collect()
 }
 
 fn value(column: Option<&StringArray>, row: usize) -> &[u8] {
