@@ -147,11 +147,12 @@ impl Recorder {
             let spool = locked(&self.spool);
             (spool.archives()?, spool.archives_folder())
         };
-        for (period, name) in &waiting {
+        let mut left = waiting.as_slice();
+        while let Some(((period, name), others)) = left.split_first() {
+            left = others;
             let bytes = self.lake.upload(&folder.join(name), &period.place(name), &self.end.cancel).await?;
             // It is verified: the lake has it.
             locked(&self.spool).uploaded(name)?;
-            let left = locked(&self.spool).archives()?;
             {
                 let mut health = locked(&self.health);
                 health.archives_uploaded += 1;
@@ -159,7 +160,7 @@ impl Recorder {
                 health.uploaded_at = Some(Utc::now());
                 (health.uploads_failed, health.upload_error) = (0, None);
             }
-            self.waiting(&left);
+            self.waiting(left);
             self.say(&format!("uploaded {} ({bytes} bytes)", period.place(name)));
             self.write_health();
         }

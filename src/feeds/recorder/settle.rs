@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::index::{Became, Poll};
 use super::source::{Answer, Known};
-use super::spool::Spool;
+use super::spool::{Spool, packed};
 use crate::feeds::realtime::{LARGEST_BYTES, why_unreadable};
 
 /// A poll that was dealt with.
@@ -41,7 +41,8 @@ pub fn settle(answer: Answer, known: &Known, spool: &Mutex<Spool>) -> Settled {
         poll.became = Became::Unchanged;
         return Settled { poll: noted(poll, spool), known: known_now };
     }
-    match locked(spool).record(poll.clone(), &message) {
+    // Packed without the lock: other feeds go on meanwhile.
+    match packed(&message).and_then(|packed| locked(spool).record(poll.clone(), &packed)) {
         Ok(poll) => {
             let is_kept = match poll.became {
                 Became::Recorded => true,

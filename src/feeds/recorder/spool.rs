@@ -70,11 +70,10 @@ impl Spool {
         self.folder.join(name)
     }
 
-    /// Keeps a message that is new, or says in the index that there was no room. Once it returns, the recording and its
-    /// name are synced.
-    pub(super) fn record(&mut self, mut poll: Poll, message: &[u8]) -> Result<Poll> {
+    /// Keeps a new message that is [`packed`], or says in the index that there was no room. Once it returns, the recording
+    /// and its name are synced.
+    pub(super) fn record(&mut self, mut poll: Poll, packed: &[u8]) -> Result<Poll> {
         let folder = self.period_of(poll.received_at)?;
-        let packed = packed(message).map_err(failed("packing for", &folder))?;
         if self.used_bytes.saturating_add(packed.len() as u64) > self.limit_bytes {
             poll.became = Became::NotKept;
             poll.error = Some(format!(
@@ -92,7 +91,7 @@ impl Spool {
             name = stem(poll.feed, poll.received_at);
         }
         let mut file = unfinished(&folder).map_err(failed("writing into", &folder))?;
-        file.write_all(&packed).map_err(failed("writing into", &folder))?;
+        file.write_all(packed).map_err(failed("writing into", &folder))?;
         finish(file, &folder, &format!("{name}{SPOOLED}")).map_err(failed("writing into", &folder))?;
         self.used_bytes += packed.len() as u64;
         (poll.became, poll.file) = (Became::Recorded, Some(format!("{name}{ARCHIVED}")));
@@ -193,8 +192,9 @@ impl Spool {
     /// `Storage` when the spool cannot be written.
     pub fn uploaded(&mut self, archive: &str) -> Result<()> {
         let file = self.room("archives").join(archive);
+        let bytes = std::fs::metadata(&file).map_err(failed("deleting", &file))?.len();
         std::fs::remove_file(&file).map_err(failed("deleting", &file))?;
-        self.used_bytes = bytes_below(&self.folder).map_err(failed("measuring", &self.folder))?;
+        self.used_bytes = self.used_bytes.saturating_sub(bytes);
         Ok(())
     }
 
@@ -205,11 +205,14 @@ impl Spool {
 }
 
 /// One recording, packed so that damage shows.
-fn packed(message: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = zstd::stream::Encoder::new(Vec::new(), LEVEL)?;
-    encoder.include_checksum(true)?;
-    encoder.write_all(message)?;
-    encoder.finish()
+pub(super) fn packed(message: &[u8]) -> Result<Vec<u8>> {
+    let pack = || {
+        let mut encoder = zstd::stream::Encoder::new(Vec::new(), LEVEL)?;
+        encoder.include_checksum(true)?;
+        encoder.write_all(message)?;
+        encoder.finish()
+    };
+    pack().map_err(|e: std::io::Error| Error::storage(format!("a message cannot be packed: {e}")).because(e))
 }
 
 fn lock(folder: &Path) -> Result<File> {
