@@ -6,12 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::partition::{FileName, Part, below_day, file_name};
 use crate::error::{Error, Result};
+use crate::model::Dataset;
 
 /// The manifest's name within a partition. It is written last and removed first.
 pub const MANIFEST: &str = "_manifest.json";
 const VERSION: u32 = 1;
 /// What names of files of rejected rows begin with.
 const REJECTED: &str = "_rejected";
+
+/// The path of a dataset's file below the day, or of one part of it: parts stand in a folder.
+pub fn data_path(dataset: Dataset, part: Option<&str>) -> String {
+    part.map_or_else(|| format!("{dataset}.parquet"), |part| format!("{dataset}/{part}.parquet"))
+}
 
 /// The file of rejected rows of a day, or of one part of it.
 pub fn rejected_path(part: Option<&str>) -> String {

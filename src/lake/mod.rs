@@ -48,7 +48,7 @@ pub use files::{ParquetFile, ParquetTable, Places, parquet_files, parquet_table}
 pub use find::REQUESTS;
 pub use folder::Folder;
 pub use local_copy::{LocalCopy, local_copy};
-pub use manifest::{MANIFEST, Manifest, ManifestFile, rejected_path};
+pub use manifest::{MANIFEST, Manifest, ManifestFile, data_path, rejected_path};
 pub use naming::FolderValue;
 pub use objects::{Body, Object, objects};
 pub use open::Lake;

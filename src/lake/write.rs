@@ -14,7 +14,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-use super::manifest::{MANIFEST, Manifest, ManifestFile, is_rejected, rejected_path};
+use super::manifest::{MANIFEST, Manifest, ManifestFile, data_path, is_rejected, rejected_path};
 use super::open::{Lake, stoppable};
 use super::outgoing::Upload;
 use super::partition::{FileName, below_day, file_name};
@@ -112,7 +112,7 @@ impl Lake {
 impl PartitionWriter {
     /// Begins `<dataset>.parquet`, or `<dataset>/<part>.parquet` when a part is named.
     pub fn begin(&self, dataset: Dataset, part: Option<&str>, schema: &SchemaRef) -> Result<FileWriter> {
-        let below = part.map_or_else(|| format!("{dataset}.parquet"), |part| format!("{dataset}/{part}.parquet"));
+        let below = data_path(dataset, part);
         if !matches!(file_name(&below), FileName::Data(_)) {
             return Err(Error::config(format!("part name {part:?} is hidden or nested, expected a plain file name")));
         }

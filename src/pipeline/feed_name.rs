@@ -17,14 +17,9 @@ pub(super) fn check(name: Option<&str>) -> Result<()> {
     }
 }
 
-/// The path of a dataset's file below the day: a named feed's files stand in folders, an only feed's beside them.
-pub(super) fn path(dataset: Dataset, name: Option<&str>) -> String {
-    name.map_or_else(|| format!("{dataset}.parquet"), |name| format!("{dataset}/{name}.parquet"))
-}
-
-/// Whether a file holds rows of one of these datasets.
-pub(super) fn is_of(file: &ManifestFile, datasets: &[Dataset]) -> bool {
-    let base = file.path.split(['/', '.']).next().unwrap_or(&file.path);
+/// Whether a file, by its path below the day, holds rows of one of these datasets.
+pub(super) fn is_of(path: &str, datasets: &[Dataset]) -> bool {
+    let base = path.split(['/', '.']).next().unwrap_or(path);
     datasets.iter().any(|dataset| dataset.name() == base)
 }
 

@@ -16,7 +16,7 @@ use super::report::{Report, TableReport};
 use crate::config::Secret;
 use crate::error::{Error, Result};
 use crate::feeds::gtfs::{Day, Feed, FileTally, OpenOptions, Table, version_for};
-use crate::lake::{Lake, LocalCopy, ManifestFile, PartitionWriter, local_copy, rejected_path};
+use crate::lake::{Lake, LocalCopy, ManifestFile, PartitionWriter, data_path, local_copy, rejected_path};
 use crate::model::{Dataset, Reason};
 
 /// The most days one call makes: a typing error should not fill a disk.
@@ -273,7 +273,7 @@ impl Work<'_> {
     }
 
     fn path(&self, table: Table) -> String {
-        feed_name::path(table.dataset(), self.asked.feed.as_deref())
+        data_path(table.dataset(), self.asked.feed.as_deref())
     }
 
     /// Whether a file of a day is one that this feed brings.
@@ -285,7 +285,7 @@ impl Work<'_> {
     fn check_layout(&self, writer: &PartitionWriter) -> Result<()> {
         let (name, ours) = (self.asked.feed.as_deref(), Table::ALL.map(Table::dataset));
         feed_name::check_layout(writer, name, |file| {
-            feed_name::is_of(file, &ours) && file.path.contains('/') != name.is_some()
+            feed_name::is_of(&file.path, &ours) && file.path.contains('/') != name.is_some()
         })
     }
 

@@ -22,7 +22,7 @@ use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::feeds::Ids;
 use crate::feeds::realtime::{Collector, Flow, Scope, Summary, is_recording, message_in, messages};
-use crate::lake::{Body, FileWriter, ManifestFile, Object, PartitionWriter, objects};
+use crate::lake::{Body, FileWriter, ManifestFile, Object, PartitionWriter, data_path, objects};
 use crate::model::{Dataset, Zone, epoch_micros};
 
 /// How the origin of our files is told from that of others.
@@ -254,14 +254,14 @@ fn tables(collected: &Collected) -> Vec<(Dataset, TableReport)> {
 /// The datasets that are put in the place of what the day has of them.
 fn replaced(summary: &Summary, writer: &PartitionWriter, feed: Option<&str>) -> Vec<Dataset> {
     let mut datasets: Vec<_> = reported_datasets(summary).into_iter().map(|(dataset, ..)| dataset).collect();
-    if writer.files().any(|file| feed_name::is_of(file, &[Dataset::Trips]) && !is_ours(file)) {
+    if writer.files().any(|file| feed_name::is_of(&file.path, &[Dataset::Trips]) && !is_ours(file)) {
         // The agency delivers its trips itself.
         datasets.retain(|dataset| ![Dataset::Trips].contains(dataset));
     }
-    let own = feed_name::path(Dataset::VehiclePositions, feed);
+    let own = data_path(Dataset::VehiclePositions, feed);
     let has_positions = writer.files().any(|file| match feed {
         Some(_) => file.path == own,
-        None => feed_name::is_of(file, &[Dataset::VehiclePositions]),
+        None => feed_name::is_of(&file.path, &[Dataset::VehiclePositions]),
     });
     if datasets.is_empty() && !has_positions {
         // Feeds without an entity: a day on which nothing was reported.
@@ -274,7 +274,7 @@ fn replaced(summary: &Summary, writer: &PartitionWriter, feed: Option<&str>) -> 
 fn refuse_mixed(writer: &PartitionWriter, datasets: &[Dataset], feed: Option<&str>) -> Result<()> {
     feed_name::check_layout(writer, feed, |file| {
         let is_named = file.origin.as_ref().is_some_and(|origin| origin.get("feed").is_some_and(Value::is_string));
-        feed_name::is_of(file, datasets) && if feed.is_some() { !file.path.contains('/') } else { is_named }
+        feed_name::is_of(&file.path, datasets) && if feed.is_some() { !file.path.contains('/') } else { is_named }
     })
 }
 
@@ -299,7 +299,7 @@ async fn publish(
     match feed {
         None => writer.replace(datasets, sealed).await,
         Some(_) => {
-            let own: Vec<String> = datasets.iter().map(|dataset| feed_name::path(*dataset, feed)).collect();
+            let own: Vec<String> = datasets.iter().map(|dataset| data_path(*dataset, feed)).collect();
             writer.replace_files(|path| own.iter().any(|own| own == path), sealed).await
         }
     }

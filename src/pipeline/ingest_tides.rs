@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::Pipeline;
+use super::feed_name;
 use super::input::on_thread;
 use super::outcome::Outcome;
 use super::report::{Report, TableReport};
@@ -204,10 +205,7 @@ impl DayFiles<'_> {
                 file.write(&rejected).await?;
                 sealed.push(file.seal_as(origin).await?);
             }
-            let is_ours = |path: &str| {
-                let base = path.split(['/', '.']).next().unwrap_or(path);
-                datasets.iter().any(|dataset| dataset.name() == base) || path == rejected_path(part)
-            };
+            let is_ours = |path: &str| feed_name::is_of(path, &datasets) || path == rejected_path(part);
             day.unchanged = !writer.replace_files(is_ours, sealed).await?;
             if !day.unchanged {
                 self.pipeline.progress.publish(format!("dt={date} of the lake"));
