@@ -1,4 +1,4 @@
-//! A folder or prefix outside of the lake, to which files are written one by one.
+//! A folder or prefix to which files are written one by one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use super::address::Address;
 use super::open::{Lake, stoppable};
 use super::outgoing::Upload;
-
 use super::write::FileWriter;
 use crate::config::Secret;
 use crate::control::Cancel;
@@ -30,9 +29,12 @@ impl Folder {
     /// # Errors
     /// `Config` for a name that is neither, `Storage` for a folder that cannot be made.
     pub fn open(name: &str, options: &BTreeMap<String, Secret>, cancel: &Cancel) -> Result<Self> {
-        let place = Lake::at(&Address::parse("output", name)?, options)?;
-        let store = place.writable()?;
-        Ok(Self { place, store, cancel: cancel.clone() })
+        Self::of(&Lake::at(&Address::parse("output", name)?, options)?, cancel)
+    }
+
+    /// The files of a lake.
+    pub(super) fn of(lake: &Lake, cancel: &Cancel) -> Result<Self> {
+        Ok(Self { store: lake.writable()?, place: lake.clone(), cancel: cancel.clone() })
     }
 
     /// The address, without secrets.

@@ -1,24 +1,21 @@
 //! Replaces a day: files first, the manifest last.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::NaiveDate;
-use object_store::path::Path;
-use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
+use super::folder::Folder;
 use super::manifest::{MANIFEST, Manifest, ManifestFile, data_path, is_rejected, rejected_path};
-use super::open::{Lake, stoppable};
+use super::open::Lake;
 use super::outgoing::Upload;
 use super::partition::{FileName, below_day, file_name};
-
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::model::{Dataset, Kind};
@@ -42,9 +39,8 @@ pub struct Written {
 #[derive(Debug)]
 pub struct PartitionWriter {
     lake: Lake,
-    store: Arc<dyn ObjectStore>,
+    folder: Folder,
     dt: NaiveDate,
-    cancel: Cancel,
     files: BTreeMap<String, ManifestFile>,
     /// Rows that whoever made the day could not use, for the quarantine.
     rejected: BTreeMap<String, ManifestFile>,
@@ -61,15 +57,9 @@ pub struct FileWriter {
 impl Lake {
     /// Begins to replace a day: its manifest, if any, goes first.
     pub async fn write(&self, dt: NaiveDate, cancel: &Cancel) -> Result<PartitionWriter> {
-        let store = self.writable()?;
-        let writer = PartitionWriter {
-            lake: self.clone(),
-            store,
-            dt,
-            cancel: cancel.clone(),
-            files: BTreeMap::new(),
-            rejected: BTreeMap::new(),
-        };
+        let folder = Folder::of(self, cancel)?;
+        let (files, rejected) = (BTreeMap::new(), BTreeMap::new());
+        let writer = PartitionWriter { lake: self.clone(), folder, dt, files, rejected };
         writer.unseal().await?;
         Ok(writer)
     }
@@ -77,7 +67,7 @@ impl Lake {
     /// Begins to replace some datasets of a day; what it has of the others stays, and so does its manifest until
     /// [`PartitionWriter::replace`].
     pub async fn amend(&self, dt: NaiveDate, cancel: &Cancel) -> Result<PartitionWriter> {
-        let store = self.writable()?;
+        let folder = Folder::of(self, cancel)?;
         let day = Self::day(dt);
         let listing = self.list(dt).await?;
         let (files, rejected) = match listing.manifest {
@@ -86,7 +76,7 @@ impl Lake {
         };
         let by_path = |files: Vec<ManifestFile>| files.into_iter().map(|file| (file.path.clone(), file)).collect();
         let (files, rejected) = (by_path(files), by_path(rejected));
-        Ok(PartitionWriter { lake: self.clone(), store, dt, cancel: cancel.clone(), files, rejected })
+        Ok(PartitionWriter { lake: self.clone(), folder, dt, files, rejected })
     }
 }
 
@@ -128,8 +118,7 @@ impl PartitionWriter {
 
     fn begin_file(&self, below: String, schema: &SchemaRef, settings: WriterProperties) -> Result<FileWriter> {
         let path = format!("{}/{below}", Lake::day(self.dt));
-        let upload = Upload::begin(&self.lake, &self.store, path, &self.cancel)?;
-        FileWriter::new(upload, below, schema, settings)
+        FileWriter::new(self.folder.begin(&path)?, below, schema, settings)
     }
 
     /// The files that the day has so far.
@@ -154,14 +143,14 @@ impl PartitionWriter {
         sealed: Vec<(FileWriter, ManifestFile)>,
     ) -> Result<bool> {
         let before: Vec<_> = self.files.values().chain(self.rejected.values()).filter(|f| is_ours(&f.path)).collect();
-        let is_complete = self.has_manifest().await?;
+        let is_complete = self.folder.size(&self.manifest_path()).await?.is_some();
         if is_complete && before.len() == sealed.len() && sealed.iter().all(|(_, file)| before.contains(&file)) {
             return Ok(false);
         }
         self.unseal().await?;
         self.files.retain(|path, _| !is_ours(path));
         for stale in self.rejected.keys().filter(|path| is_ours(path)) {
-            self.remove(&format!("{}/{stale}", Lake::day(self.dt))).await?;
+            self.folder.remove(&format!("{}/{stale}", Lake::day(self.dt))).await?;
         }
         self.rejected.retain(|path, _| !is_ours(path));
         for (writer, file) in sealed {
@@ -172,18 +161,13 @@ impl PartitionWriter {
         Ok(true)
     }
 
-    async fn has_manifest(&self) -> Result<bool> {
-        let path = format!("{}/{MANIFEST}", Lake::day(self.dt));
-        match stoppable(&self.cancel, self.store.head(&self.lake.location(&path)?)).await? {
-            Ok(_) => Ok(true),
-            Err(StoreError::NotFound { .. }) => Ok(false),
-            Err(e) => Err(self.lake.failed(e, "reading", &path)),
-        }
+    fn manifest_path(&self) -> String {
+        format!("{}/{MANIFEST}", Lake::day(self.dt))
     }
 
     /// Takes the manifest away: the day is not complete from here on.
     async fn unseal(&self) -> Result<()> {
-        self.remove(&format!("{}/{MANIFEST}", Lake::day(self.dt))).await
+        self.folder.remove(&self.manifest_path()).await
     }
 
     /// Takes in a finished file.
@@ -197,28 +181,16 @@ impl PartitionWriter {
     pub async fn finish(self) -> Result<Written> {
         let day = Lake::day(self.dt);
         let files: Vec<_> = self.files.values().cloned().collect();
-        let path = format!("{day}/{MANIFEST}");
-        let location = self.lake.location(&path)?;
         let json = Manifest::new(files.clone(), self.rejected.values().cloned().collect()).to_json()?;
-        stoppable(&self.cancel, self.store.put(&location, json.into()))
-            .await?
-            .map_err(|e| self.lake.failed(e, "writing", &path))?;
+        self.folder.put(&self.manifest_path(), json).await?;
         let listing = self.lake.list(self.dt).await?;
         for stale in listing.parts.keys() {
             if !self.files.contains_key(below_day(&day, stale)) {
-                self.remove(stale).await?;
+                self.folder.remove(stale).await?;
             }
         }
         let sum = |of: fn(&ManifestFile) -> Option<u64>| files.iter().filter_map(of).sum();
         Ok(Written { rows: sum(|f| f.rows), bytes: sum(|f| f.bytes), files })
-    }
-
-    async fn remove(&self, path: &str) -> Result<()> {
-        let location: Path = self.lake.location(path)?;
-        match stoppable(&self.cancel, self.store.delete(&location)).await? {
-            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(e) => Err(self.lake.failed(e, "removing", path)),
-        }
     }
 }
 
