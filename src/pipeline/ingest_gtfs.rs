@@ -125,22 +125,34 @@ impl Pipeline {
     /// Fetches and opens all sources; the copies must outlive the reading.
     async fn open_feeds(&self, asked: &IngestGtfs) -> Result<(Vec<LocalCopy>, Vec<Arc<Feed>>)> {
         let options = asked.source_options.as_ref().unwrap_or(&self.settings.lake_options);
-        let spool = self.settings.spool.clone();
         let (mut copies, mut feeds) = (Vec::new(), Vec::new());
         for source in &asked.sources {
             self.progress.begin(&format!("open {}", source.split('?').next().unwrap_or(source)), 0);
-            let copy = local_copy(source, options, spool.as_deref(), &self.cancel).await?;
-            let (path, name, spool) = (copy.path.clone(), copy.name.clone(), spool.clone());
-            let (folder, prefix, cancel) = (asked.folder.clone(), asked.feed.clone(), self.cancel.clone());
-            let open = move || {
-                let spool = spool.as_deref();
-                let options = OpenOptions { folder: folder.as_deref(), prefix: prefix.as_deref(), spool };
-                Feed::open(&path, &name, options, &cancel)
-            };
-            feeds.push(Arc::new(on_thread(open).await?));
+            let (copy, feed) = self.open_feed(source, options, asked.folder.clone(), asked.feed.clone()).await?;
+            feeds.push(feed);
             copies.push(copy);
         }
         Ok((copies, feeds))
+    }
+
+    /// Fetches and opens a source, of which `folder` holds the feed and `prefix` stands before its ids; the copy must outlive
+    /// the reading.
+    pub(super) async fn open_feed(
+        &self,
+        source: &str,
+        options: &BTreeMap<String, Secret>,
+        folder: Option<String>,
+        prefix: Option<String>,
+    ) -> Result<(LocalCopy, Arc<Feed>)> {
+        let (spool, cancel) = (self.settings.spool.clone(), self.cancel.clone());
+        let copy = local_copy(source, options, spool.as_deref(), &cancel).await?;
+        let (path, name) = (copy.path.clone(), copy.name.clone());
+        let open = move || {
+            let spool = spool.as_deref();
+            let options = OpenOptions { folder: folder.as_deref(), prefix: prefix.as_deref(), spool };
+            Feed::open(&path, &name, options, &cancel)
+        };
+        Ok((copy, Arc::new(on_thread(open).await?)))
     }
 
     pub(super) fn check_zone(&self, feed: &Feed) -> Result<()> {

@@ -13,9 +13,9 @@ use super::input::on_thread;
 use super::realtime_outcome::{ScheduleSource, ScheduleUsed};
 use crate::error::{Error, Result};
 use crate::feeds::Ids;
-use crate::feeds::gtfs::{Feed, OpenOptions, Table};
+use crate::feeds::gtfs::Table;
 use crate::feeds::realtime::{Run, Schedule, days};
-use crate::lake::{Lake, ParquetFile, Places, local_copy, local_path, parquet_files};
+use crate::lake::{Lake, ParquetFile, Places, local_path, parquet_files};
 use crate::model::Dataset;
 
 /// Service dates before and after a day whose runs may be under way on it: one begins at most two days before.
@@ -73,14 +73,7 @@ impl Pipeline {
 
     async fn runs_of_feed(&self, days: Vec<NaiveDate>, source: &str) -> Result<(Runs, ScheduleSource)> {
         let settings = &self.settings;
-        let copy = local_copy(source, &settings.lake_options, settings.spool.as_deref(), &self.cancel).await?;
-        let (path, name, spool, cancel) =
-            (copy.path.clone(), copy.name.clone(), settings.spool.clone(), self.cancel.clone());
-        let feed = on_thread(move || {
-            let options = OpenOptions { spool: spool.as_deref(), ..OpenOptions::default() };
-            Feed::open(&path, &name, options, &cancel).map(Arc::new)
-        })
-        .await?;
+        let (_copy, feed) = self.open_feed(source, &settings.lake_options, None, None).await?;
         self.check_zone(&feed)?;
         let (opened, cancel, progress, limit) =
             (Arc::clone(&feed), self.cancel.clone(), self.progress.clone(), settings.reject_limit);
