@@ -306,8 +306,10 @@ impl Export<'_> {
             let (output, written) = match &mut begun {
                 Some(begun) => begun,
                 None => {
-                    // From here on the package that was there is none any more.
-                    self.folder.remove(DESCRIPTOR).await?;
+                    if self.written.is_empty() {
+                        // From here on the package that was there is none any more.
+                        self.folder.remove(DESCRIPTOR).await?;
+                    }
                     begun.insert((Output::begin(&self.folder, path, &piece)?, 0))
                 }
             };
