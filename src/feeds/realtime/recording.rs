@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use chrono::{NaiveDate, NaiveTime};
 
+use super::super::zipped::is_litter;
 use super::json;
 use super::message::Message;
 use crate::error::Result;
@@ -219,7 +220,7 @@ fn inside(
     each: &mut dyn FnMut(&str, Found<'_>) -> Result<()>,
 ) -> Result<()> {
     let (file, path) = (inner.rsplit('/').next().unwrap_or(inner), format!("{archive}/{inner}"));
-    if inner.split('/').any(|part| part == "__MACOSX") || !is_recording(file) {
+    if is_litter(inner) || !is_recording(file) {
         return Ok(());
     }
     if is_archive(file) {
