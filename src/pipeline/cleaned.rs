@@ -16,7 +16,6 @@ use super::streamed::{Stream, streamed};
 use crate::error::{Error, Result};
 use crate::load::Feed;
 use crate::model::{Dataset, Kind};
-use crate::rollup::mart::shares::share_schema;
 
 impl Pipeline {
     /// The days of the lake, in order.
@@ -56,14 +55,13 @@ impl Pipeline {
     }
 }
 
-/// The columns that workers stream: of a cleaned dataset by its name, of `rejected` rows, of `mart_shares`.
+/// The columns that workers stream: of a cleaned dataset by its name, of `rejected` rows.
 ///
 /// # Errors
 /// `Config` for another name.
 pub fn worker_schema(name: &str) -> Result<SchemaRef> {
     match name {
         "rejected" => Ok(Rejects::columns()),
-        "mart_shares" => Ok(share_schema()),
         dataset => dataset.parse().map(plain_schema),
     }
 }
