@@ -231,6 +231,7 @@ def packed_alike(polls: list[bytes], zstd) -> dict[str, dict[str, bytes]]:
         for name, poll in reversed(list(zip(names, polls, strict=True))):
             archive.writestr(f"day/{name}", poll)
         archive.writestr("__MACOSX/day/._0.pb", b"nothing")
+        archive.writestr("day/._0.pb", b"nothing")
     return {
         "plain": dict(zip(names, polls, strict=True)),
         "gzip": {f"{name}.gz": gzip.compress(poll) for name, poll in zip(names, polls, strict=True)},
