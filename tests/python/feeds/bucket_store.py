@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from http_servers import running
 
 
 class BucketStore(ThreadingHTTPServer):
@@ -67,12 +68,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def bucket_store() -> Iterator[BucketStore]:
-    server = BucketStore()
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with running(BucketStore()) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

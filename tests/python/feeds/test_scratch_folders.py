@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
-import threading
 import zipfile
 
 import pytest
 
 import metropulse as mp
 from expansion import DAY, FEED, ZONE, write_zip
+from http_servers import files_of
 from realtime_messages import message, report
 from tides_packages import pack, read_day, write_package
 
@@ -29,11 +27,8 @@ def reach(request, tmp_path):
     if request.param == "local":
         yield lambda path: path
         return
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield lambda path: f"http://127.0.0.1:{server.server_port}/{path.relative_to(tmp_path)}"
-        server.shutdown()
+    with files_of(tmp_path) as url:
+        yield lambda path: f"{url}/{path.relative_to(tmp_path)}"
 
 
 def test_a_package_in_a_zip_is_unpacked_into_a_spool_that_is_made(tmp_path, spool, reach):
