@@ -4,8 +4,9 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Int32Type, Schema};
 
-use super::convert::{Converted, accepts, convert};
-use super::json::quote;
+use super::convert::{accepts, convert};
+use super::converted::Converted;
+use super::render::quote;
 use super::{render, rules};
 use crate::error::{Error, Result};
 use crate::model::{Column, Dataset, Reason};

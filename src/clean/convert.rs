@@ -1,33 +1,13 @@
 //! Chooses the conversion of a column by its kind and physical type.
 #![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
-use arrow::array::{Array, ArrayRef, new_null_array};
-use arrow::compute::cast;
+use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::DataType;
 
+use super::converted::{Converted, cast_to, is_binary, is_string};
 use super::{json, number, text, time};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Kind;
-
-/// A converted column.
-#[derive(Debug)]
-pub(super) struct Converted {
-    /// Values in the kind's Arrow type; NULL where the value is unreadable.
-    pub(super) array: ArrayRef,
-    /// Positions of unreadable values, ascending.
-    pub(super) unreadable: Vec<u32>,
-    /// Money that was more than 0.0005 off a cent.
-    pub(super) rounded: u64,
-    /// Positions of instants that lost digits below a microsecond, ascending.
-    pub(super) truncated: Vec<u32>,
-}
-
-impl Converted {
-    /// A column without anything to report.
-    pub(super) fn plain(array: ArrayRef) -> Self {
-        Self { array, unreadable: Vec::new(), rounded: 0, truncated: Vec::new() }
-    }
-}
 
 /// Whether a physical type can become a kind at all.
 pub(super) fn accepts(kind: Kind, physical: &DataType) -> bool {
@@ -74,24 +54,4 @@ pub(super) fn convert(kind: Kind, array: &ArrayRef, own_time: bool) -> Result<Co
             Kind::Json => json::to_json(array),
         },
     }
-}
-
-/// A cast that is lossless by choice of the types.
-pub(super) fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
-    cast(array, to).map_err(|e| {
-        Error::data(format!("a batch of type {} cannot be brought into {to}: {e}", array.data_type())).because(e)
-    })
-}
-
-/// The error of a type that was not refused when the file was opened.
-pub(super) fn unexpected(array: &dyn Array, kind: Kind) -> Error {
-    Error::schema(format!("a batch has type {}, which cannot become {kind:?}", array.data_type()))
-}
-
-pub(super) fn is_string(physical: &DataType) -> bool {
-    matches!(physical, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-}
-
-pub(super) fn is_binary(physical: &DataType) -> bool {
-    matches!(physical, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
 }

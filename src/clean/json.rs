@@ -1,14 +1,13 @@
 //! JSON as PostgreSQL's jsonb compares it: one text for one value.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 
-use super::convert::{Converted, is_binary, is_string, unexpected};
+use super::converted::{Converted, is_binary, is_string, unexpected};
 use super::decimal::Decimal;
-use super::render;
+use super::render::{quote, strict};
 use super::text::to_text;
 use crate::error::Result;
 use crate::model::Kind;
@@ -33,7 +32,7 @@ pub(super) fn to_json(array: &ArrayRef) -> Result<Converted> {
         }
         let canonical = match values {
             Some(values) => values.is_valid(i).then(|| values.value(i)).and_then(canonical_json),
-            None => render::strict(array.as_ref(), i).and_then(|text| canonical_json(&text)),
+            None => strict(array.as_ref(), i).and_then(|text| canonical_json(&text)),
         };
         if canonical.is_none() {
             unreadable.push(i as u32);
@@ -52,26 +51,6 @@ pub fn canonical_json(text: &str) -> Option<String> {
     parser.value(&mut out)?;
     parser.blanks();
     (parser.at == text.len()).then_some(out)
-}
-
-/// Appends a JSON string.
-pub(super) fn quote(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if (c as u32) < 0x20 => {
-                // Writing to a string cannot fail.
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 struct Parser<'a> {

@@ -17,6 +17,7 @@
 
 mod cleaner;
 mod convert;
+mod converted;
 mod decimal;
 mod fate;
 mod hash;

@@ -13,7 +13,7 @@ use arrow::datatypes::{
     Int64Type, UInt64Type,
 };
 
-use super::convert::{Converted, cast_to, is_string, unexpected};
+use super::converted::{Converted, cast_to, is_string, unexpected};
 use super::decimal::Decimal;
 use crate::error::{Error, Result};
 use crate::model::Kind;

@@ -1,6 +1,8 @@
 //! Physical values as JSON text: strictly, to be compared, or readably, to be looked at.
 #![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
+use std::fmt::Write as _;
+
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{
@@ -10,7 +12,6 @@ use arrow::datatypes::{
 use arrow::util::display::array_value_to_string;
 use chrono::{DateTime, Utc};
 
-use super::json::quote;
 use crate::digest::hex;
 
 /// A value as JSON for comparison; `None` if JSON has no word for it (an infinity, bytes that are no text).
@@ -25,6 +26,26 @@ pub(super) fn strict(array: &dyn Array, row: usize) -> Option<String> {
 pub(super) fn readable(array: &dyn Array, row: usize) -> String {
     let mut out = String::new();
     write(array, row, true, &mut out).map_or_else(|| "null".into(), |()| out)
+}
+
+/// Appends a JSON string.
+pub(super) fn quote(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if (c as u32) < 0x20 => {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
 }
 
 fn write(array: &dyn Array, row: usize, lenient: bool, out: &mut String) -> Option<()> {

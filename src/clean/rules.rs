@@ -6,7 +6,7 @@
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::datatypes::{ArrowPrimitiveType, Decimal128Type, Float64Type, Int32Type, TimestampMicrosecondType};
 
-use super::convert::Converted;
+use super::converted::Converted;
 use crate::model::{Coordinates, Dataset, Kind, Reason};
 
 /// 1970-01-02T00:00:00Z.

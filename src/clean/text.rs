@@ -8,7 +8,7 @@ use arrow::array::{
 use arrow::compute::{cast, nullif};
 use arrow::datatypes::{DataType, Int32Type};
 
-use super::convert::{Converted, cast_to, is_binary, is_string, unexpected};
+use super::converted::{Converted, cast_to, is_binary, is_string, unexpected};
 use crate::error::Result;
 use crate::model::Kind;
 

@@ -11,7 +11,7 @@ use arrow::datatypes::{
 };
 use chrono::{Days, NaiveDate, NaiveTime};
 
-use super::convert::{Converted, cast_to, is_string, unexpected};
+use super::converted::{Converted, cast_to, is_string, unexpected};
 use crate::error::Result;
 use crate::model::Kind;
 

@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod columns;
 mod draw;
 mod fleet;
 mod geography;
@@ -31,6 +32,7 @@ mod plan;
 mod ride;
 mod rider;
 mod route;
+mod rows;
 mod snapshot;
 mod telemetry;
 mod timetable;
@@ -38,4 +40,5 @@ mod timetable;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{City, DayPlan, schema};
+pub use columns::schema;
+pub use plan::{City, DayPlan};

@@ -2,24 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{Schema, SchemaRef};
 use chrono::NaiveDate;
 
 use super::draw::{Key, Topic};
 use super::fleet::{Vehicle, fleet};
 use super::geography::{Stop, stops};
-use super::ride::Rides;
 use super::rider::{Riders, day_number};
 use super::route::Route;
-use super::snapshot;
-use super::telemetry::Positions;
 use super::timetable::{Rhythm, Run, Runs};
 use crate::error::{Error, Result};
 use crate::model::{Dataset, Zone};
-
-/// Rows of a batch, about.
-pub(super) const BATCH_ROWS: usize = 65_536;
 
 const ROUTES: f64 = 20.0;
 const RIDERS: f64 = 2_000.0;
@@ -83,8 +75,6 @@ pub struct DayPlan {
     pub(super) routes: Vec<Route>,
     pub(super) fleet: Vec<Vehicle>,
     pub(super) riders: Riders,
-    /// One bit a rider: whether he rides today.
-    riding: Vec<u64>,
     pub(super) trips: u64,
     /// The weight of all runs of the day: how the trips are shared out among them.
     pub(super) weight: f64,
@@ -110,37 +100,16 @@ impl DayPlan {
             routes,
             fleet,
             riders,
-            riding: Vec::new(),
             trips: (riders.count as f64 * TRIPS_PER_RIDER * rhythm.volume * mood).round() as u64,
             weight: 0.0,
         };
         plan.weight = plan.total_weight();
-        plan.riding = plan.mark_riders();
         plan
     }
 
     /// The service date.
     pub fn date(&self) -> NaiveDate {
         self.date
-    }
-
-    /// The rows of a dataset in batches of [`schema`], about 65,000 rows each; memory does not grow with the number of
-    /// rows. The same bytes whoever asks, in whatever order.
-    pub fn batches(&self, dataset: Dataset) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send + '_> {
-        match dataset {
-            Dataset::Routes => Box::new(snapshot::routes(self)),
-            Dataset::Stops => Box::new(snapshot::stops(self)),
-            Dataset::Users => Box::new(snapshot::users(self)),
-            Dataset::Vehicles => Box::new(snapshot::vehicles(self)),
-            Dataset::Trips => Box::new(Rides::new(self).trips()),
-            Dataset::Payments => Box::new(Rides::new(self).payments()),
-            Dataset::VehiclePositions => Box::new(Positions::new(self)),
-            Dataset::ScheduledTrips
-            | Dataset::ScheduledStopTimes
-            | Dataset::Shapes
-            | Dataset::TripUpdates
-            | Dataset::Alerts => Box::new(std::iter::empty()),
-        }
     }
 
     /// Microseconds since the epoch of a time of this service day.
@@ -162,10 +131,6 @@ impl DayPlan {
         self.rhythm.demand(start) * self.routes[self.fleet[vehicle].route].popularity
     }
 
-    pub(super) fn rides_today(&self, rider: u64) -> bool {
-        self.riding.get((rider / 64) as usize).is_some_and(|word| word >> (rider % 64) & 1 == 1)
-    }
-
     fn total_weight(&self) -> f64 {
         let mut run = Run::default();
         let mut weight = 0.0;
@@ -177,34 +142,4 @@ impl DayPlan {
         }
         weight
     }
-
-    fn mark_riders(&self) -> Vec<u64> {
-        let mut riding = vec![0_u64; (self.riders.count as usize).div_ceil(64)];
-        for ride in Rides::new(self) {
-            riding[(ride.rider / 64) as usize] |= 1 << (ride.rider % 64);
-        }
-        riding
-    }
-}
-
-/// The columns that a city fills of a dataset: the first ones; what comes after them is for feeds.
-pub fn schema(dataset: Dataset) -> SchemaRef {
-    let all = dataset.schema();
-    let width = match dataset {
-        Dataset::Trips => 11,
-        Dataset::VehiclePositions => 8,
-        Dataset::Routes | Dataset::Stops | Dataset::Users | Dataset::Vehicles | Dataset::Payments => all.fields().len(),
-        Dataset::ScheduledTrips
-        | Dataset::ScheduledStopTimes
-        | Dataset::Shapes
-        | Dataset::TripUpdates
-        | Dataset::Alerts => 0,
-    };
-    Arc::new(Schema::new(all.fields().iter().take(width).cloned().collect::<Vec<_>>()))
-}
-
-/// A batch of a dataset from its columns in order.
-pub(super) fn batch(dataset: Dataset, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
-    RecordBatch::try_new(schema(dataset), columns)
-        .map_err(|e| Error::internal("generated columns do not fit their dataset").with("dataset", dataset).because(e))
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{Float64Array, RecordBatch};
 
+use super::columns::{BATCH_ROWS, batch, instants, money, texts};
 use super::draw::{Key, Topic};
-use super::plan::{BATCH_ROWS, DayPlan, batch};
+use super::plan::DayPlan;
 use super::rider::Riders;
-use super::snapshot::{instants, money, texts};
 use super::timetable::{Run, Runs};
 use crate::error::Result;
 use crate::model::Dataset;

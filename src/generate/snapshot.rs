@@ -2,35 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
-};
+use arrow::array::{BooleanArray, Date32Array, Float64Array, Int32Array, RecordBatch, StringArray};
 
+use super::columns::{BATCH_ROWS, batch, instants, money, texts};
 use super::fleet::Vehicle;
-use super::plan::{BATCH_ROWS, DayPlan, batch};
+use super::plan::DayPlan;
+use super::ride::Rides;
 use super::rider::{Rider, Riders};
 use super::route::Route;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Dataset;
 
 const DAY_MICROS: i64 = 86_400_000_000;
-
-/// A text column without NULLs.
-pub(super) fn texts<T: AsRef<str>>(values: impl Iterator<Item = T>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
-}
-
-/// An instant column; UTC.
-pub(super) fn instants(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
-    Arc::new(values.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
-}
-
-/// A money column from kopecks.
-pub(super) fn money(values: impl Iterator<Item = i64>) -> Result<ArrayRef> {
-    let array = Decimal128Array::from_iter_values(values.map(i128::from)).with_precision_and_scale(12, 2);
-    array.map(|array| Arc::new(array) as ArrayRef).map_err(|e| Error::internal("money does not fit").because(e))
-}
 
 /// Indexes below `count`, in portions of a batch.
 fn portions(count: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
@@ -76,8 +59,10 @@ pub(super) fn stops(plan: &DayPlan) -> impl Iterator<Item = Result<RecordBatch>>
 
 /// Whoever rides today, and most of the others.
 pub(super) fn users(plan: &DayPlan) -> impl Iterator<Item = Result<RecordBatch>> + Send + '_ {
-    portions(plan.riders.count).map(|portion| {
-        let named = portion.filter(|&index| plan.rides_today(index) || plan.riders.in_extract(index));
+    let riding = riding(plan);
+    portions(plan.riders.count).map(move |portion| {
+        let rides = |index: u64| riding[(index / 64) as usize] >> (index % 64) & 1 == 1;
+        let named = portion.filter(|&index| rides(index) || plan.riders.in_extract(index));
         let users: Vec<(u64, Rider)> = named.map(|index| (index, plan.riders.get(index))).collect();
         let rows = || users.iter().map(|user| user.1);
         batch(
@@ -93,6 +78,15 @@ pub(super) fn users(plan: &DayPlan) -> impl Iterator<Item = Result<RecordBatch>>
             ],
         )
     })
+}
+
+/// One bit a rider: whether he rides today.
+fn riding(plan: &DayPlan) -> Vec<u64> {
+    let mut riding = vec![0_u64; (plan.riders.count as usize).div_ceil(64)];
+    for ride in Rides::new(plan) {
+        riding[(ride.rider / 64) as usize] |= 1 << (ride.rider % 64);
+    }
+    riding
 }
 
 /// Every vehicle of the fleet, and those retired of late.

@@ -7,9 +7,10 @@ use arrow::array::{
 };
 use arrow::datatypes::Int32Type;
 
+use super::columns::{BATCH_ROWS, batch};
 use super::draw::{Key, Topic};
 use super::geography::round7;
-use super::plan::{BATCH_ROWS, DayPlan, batch};
+use super::plan::DayPlan;
 use super::route::Route;
 use super::timetable::{HOUR_MS, LAST_HOUR, Run, Runs};
 use crate::error::{Error, Result};

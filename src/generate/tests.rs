@@ -28,7 +28,7 @@ fn date(text: &str) -> NaiveDate {
 fn table(day: &DayPlan, dataset: Dataset) -> RecordBatch {
     let batches: Vec<_> = day.batches(dataset).map(|batch| batch.unwrap()).collect();
     // Payments hold refunds and dirty batches repetitions beside their portion.
-    batches.iter().for_each(|batch| assert!(batch.num_rows() <= plan::BATCH_ROWS * 3 / 2));
+    batches.iter().for_each(|batch| assert!(batch.num_rows() <= columns::BATCH_ROWS * 3 / 2));
     concat_batches(&schema(dataset), &batches).unwrap()
 }
 

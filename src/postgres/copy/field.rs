@@ -39,6 +39,9 @@ pub(super) trait Field: Send {
     fn write(&self, rows: &[u32], cursors: &mut [usize], out: &mut [u8]) -> Result<(), Fault>;
 }
 
+/// The writer of an array; `None` where it cannot be written as that type.
+pub(super) type Prepared = Option<Box<dyn Field>>;
+
 fn put(out: &mut [u8], cursor: &mut usize, bytes: &[u8]) {
     out[*cursor..*cursor + bytes.len()].copy_from_slice(bytes);
     *cursor += bytes.len();

@@ -8,6 +8,8 @@
 //! What it does not do: it sends nothing, creates no table, and leaves to the server what only the server knows
 //! (the length of a `varchar(n)`, the precision of a `numeric(p,s)`, the grammar of JSON).
 
+mod arrays;
+mod counterparts;
 mod decode;
 mod encode;
 mod field;

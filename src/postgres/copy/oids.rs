@@ -1,7 +1,7 @@
 //! Names and OIDs of types, and of their arrays.
 #![allow(clippy::wildcard_enum_match_arm, reason = "every other type is a scalar")]
 
-use super::types::{Element, PgType};
+use super::types::{Element, PgType, array};
 
 /// The types that have an OID of their own everywhere, with it, their name, and the OID of their array.
 static KNOWN: [(PgType, u32, &str, u32); 25] = [
@@ -31,11 +31,6 @@ static KNOWN: [(PgType, u32, &str, u32); 25] = [
     (PgType::Jsonb, 3802, "jsonb", 3807),
     (PgType::AsText, 0, "", 0),
 ];
-
-/// The array of a type, whose elements have this OID.
-pub(super) const fn array(pg: &'static PgType, oid: u32) -> PgType {
-    PgType::Array(Element { pg, oid })
-}
 
 impl PgType {
     /// The OID in `pg_type`; 0 for a type of the database's own.

@@ -2,7 +2,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use arrow::array::cast::AsArray;
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, GenericListArray, GenericStringArray, OffsetSizeTrait};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, GenericStringArray, OffsetSizeTrait};
 use arrow::compute::cast;
 use arrow::datatypes::{
     ArrowDictionaryKeyType, ArrowNativeType, DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type,
@@ -12,13 +12,12 @@ use arrow::datatypes::{
     UInt16Type, UInt32Type, UInt64Type,
 };
 
-use super::field::{Bytes, Check, Coded, Constant, Field, Fixed, Made, NULL, Strings, Why, append, nulls};
+use super::arrays;
+use super::field::{Bytes, Check, Coded, Constant, Fixed, Made, NULL, Prepared, Strings, nulls};
 use super::numeric::{write_i128, write_i256};
 use super::spelled;
-use super::types::{Element, PgType};
+use super::types::PgType;
 use super::{DAY_MICROS, EPOCH_DAYS, EPOCH_MICROS};
-
-pub(super) type Prepared = Option<Box<dyn Field>>;
 
 /// PostgreSQL's first and first-too-late timestamp, in microseconds since 2000-01-01.
 const TIMESTAMPS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
@@ -56,7 +55,7 @@ pub(super) fn prepare(array: &ArrayRef, pg: PgType) -> Prepared {
         PgType::Interval => spelled::interval(array),
         // One byte of PostgreSQL's own catalogs.
         PgType::Char => None,
-        PgType::Array(element) => list(array, element),
+        PgType::Array(element) => arrays::list(array, element, prepare),
     }
 }
 
@@ -284,52 +283,6 @@ fn timestamp(array: &ArrayRef) -> Prepared {
         }
         _ => None,
     }
-}
-
-fn list(array: &ArrayRef, element: Element) -> Prepared {
-    match array.data_type() {
-        DataType::List(_) => list_of(array.as_list_opt::<i32>()?, element),
-        DataType::LargeList(_) => list_of(array.as_list_opt::<i64>()?, element),
-        _ => spelled::array(array, element),
-    }
-}
-
-fn list_of<O: OffsetSizeTrait>(array: &GenericListArray<O>, element: Element) -> Prepared {
-    let offsets = array.offsets().clone();
-    // Only the elements of this slice: the child may be far longer.
-    let (first, last) = (offsets[0].as_usize(), offsets[array.len()].as_usize());
-    let values = array.values().slice(first, last - first);
-    let absent = values.logical_nulls().filter(|n| n.null_count() > 0);
-    // An array within an array has no form on the wire that a list of lists would mean.
-    // Numerics of any size are read as text, so what was read goes into the same column again.
-    let spelled = || if *element.pg == PgType::Numeric { spelled::element(&values, PgType::Numeric) } else { None };
-    let mut elements = prepare(&values, *element.pg).or_else(spelled)?;
-    let make = move |row: usize, out: &mut Vec<u8>| {
-        let (start, end) = (offsets[row].as_usize() - first, offsets[row + 1].as_usize() - first);
-        let has_null = absent.as_ref().is_some_and(|n| (start..end).any(|at| n.is_null(at)));
-        array_of(elements.as_mut(), element.oid, start..end, has_null, out)
-    };
-    Some(Box::new(Made::new(nulls(array), make)))
-}
-
-/// Appends one array: dimensions, null flag, the elements' type, length and lower bound, then the elements.
-pub(super) fn array_of(
-    elements: &mut dyn Field,
-    oid: u32,
-    places: std::ops::Range<usize>,
-    has_null: bool,
-    out: &mut Vec<u8>,
-) -> Result<(), Why> {
-    let dimensions = i32::from(!places.is_empty());
-    out.extend_from_slice(&dimensions.to_be_bytes());
-    out.extend_from_slice(&i32::from(has_null).to_be_bytes());
-    out.extend_from_slice(&oid.to_be_bytes());
-    if dimensions == 1 {
-        let count = i32::try_from(places.len()).map_err(|_| Why::Range)?;
-        out.extend_from_slice(&count.to_be_bytes());
-        out.extend_from_slice(&1_i32.to_be_bytes());
-    }
-    places.into_iter().try_for_each(|at| append(elements, at as u32, out))
 }
 
 fn dictionary(array: &ArrayRef, key: &DataType, pg: PgType) -> Prepared {

@@ -1,26 +1,25 @@
-//! Types whose text is read here: addresses, intervals, and arrays in PostgreSQL's own form.
+//! Types whose text is read here: addresses, intervals, numerics of any size, bytes.
 #![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's and PostgreSQL's types: a few of many")]
 
 use std::net::IpAddr;
 
 use arrow::array::cast::AsArray;
 use arrow::array::{Array, ArrayRef, StringArray};
-use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::compute::cast;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType,
     DurationSecondType, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, TimeUnit,
 };
 
-use super::field::{Field, Fixed, Made, Why, nulls};
+use super::field::{Fixed, Made, Prepared, Why, nulls};
 use super::numeric::write_text;
-use super::prepare::{Prepared, array_of, prepare};
-use super::types::{Element, PgType};
+use super::types::PgType;
 
 /// The numbers that PostgreSQL gives the families of addresses.
 const FAMILIES: [(u8, u8); 2] = [(2, 32), (3, 128)];
 
 /// Strings as `Utf8`; `None` for an array that holds none.
-fn texts(array: &ArrayRef) -> Option<StringArray> {
+pub(super) fn texts(array: &ArrayRef) -> Option<StringArray> {
     match array.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             cast(array, &DataType::Utf8).ok()?.as_string_opt::<i32>().cloned()
@@ -215,57 +214,6 @@ fn clock(text: &str) -> Option<i64> {
     Some(if is_negative { -micros } else { micros })
 }
 
-/// Arrays that stand in text in PostgreSQL's own form.
-pub(super) fn array(array: &ArrayRef, element: Element) -> Prepared {
-    let texts = texts(array)?;
-    // Every element of every row, so that one writer serves them all.
-    let (mut all, mut rows) = (Vec::new(), Vec::with_capacity(texts.len()));
-    for row in 0..texts.len() {
-        let start = all.len();
-        let items = if texts.is_null(row) { Some(Vec::new()) } else { items_of(texts.value(row).trim()) };
-        let is_readable = items.is_some();
-        all.extend(items.unwrap_or_default());
-        rows.push((start..all.len(), is_readable));
-    }
-    let spelled = StringArray::from(all);
-    let (mut elements, values) = writer(&spelled, *element.pg)?;
-    let make = move |row: usize, out: &mut Vec<u8>| {
-        let (places, is_readable) = rows[row].clone();
-        // What could not be made of its text has become NULL.
-        let is_whole = places.clone().all(|at| spelled.is_null(at) || !values.is_null(at));
-        if !is_readable || !is_whole {
-            return Err(Why::Range);
-        }
-        let has_null = places.clone().any(|at| spelled.is_null(at));
-        array_of(elements.as_mut(), element.oid, places, has_null, out)
-    };
-    Some(Box::new(Made::new(nulls(&texts), make)))
-}
-
-/// A writer of elements that stand in text, and the values that it writes.
-fn writer(spelled: &StringArray, pg: PgType) -> Option<(Box<dyn Field>, ArrayRef)> {
-    let texts: ArrayRef = std::sync::Arc::new(spelled.clone());
-    if let Some(field) = prepare(&texts, pg).or_else(|| element(&texts, pg)) {
-        return Some((field, texts));
-    }
-    let arrow = match pg {
-        PgType::Bool
-        | PgType::Int2
-        | PgType::Int4
-        | PgType::Int8
-        | PgType::Float4
-        | PgType::Float8
-        | PgType::Oid
-        | PgType::Date
-        | PgType::Time
-        | PgType::Timestamp
-        | PgType::Timestamptz => pg.arrow(),
-        _ => return None,
-    };
-    let values = cast_with_options(&texts, &arrow, &CastOptions { safe: true, ..CastOptions::default() }).ok()?;
-    Some((prepare(&values, pg)?, values))
-}
-
 /// A writer of elements that stand in text and have no form of their own in Arrow: numerics of any size, bytes.
 pub(super) fn element(array: &ArrayRef, pg: PgType) -> Prepared {
     let write = match pg {
@@ -302,50 +250,6 @@ fn write_bytes(text: &str, out: &mut Vec<u8>) -> Result<(), Why> {
         };
     }
     Ok(())
-}
-
-/// The elements of `{a,"b \"c\"",NULL}`; `None` for what is no such array, or one of several dimensions.
-fn items_of(text: &str) -> Option<Vec<Option<String>>> {
-    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
-    if inner.trim().is_empty() {
-        return Some(Vec::new());
-    }
-    let mut items = Vec::new();
-    let mut characters = inner.trim_start().chars().peekable();
-    loop {
-        let mut item = String::new();
-        let is_quoted = characters.next_if_eq(&'"').is_some();
-        loop {
-            match characters.peek() {
-                None if is_quoted => return None,
-                None => break,
-                Some('"') if is_quoted => {
-                    characters.next();
-                    while characters.next_if(|c| c.is_whitespace()).is_some() {}
-                    break;
-                }
-                Some(',') if !is_quoted => break,
-                Some('{' | '}' | '"') if !is_quoted => return None,
-                Some('\\') => {
-                    characters.next();
-                    item.push(characters.next()?);
-                }
-                Some(_) => item.extend(characters.next()),
-            }
-        }
-        let bare = item.trim();
-        match (is_quoted, bare) {
-            (true, _) => items.push(Some(item)),
-            (false, "") => return None,
-            (false, bare) if bare.eq_ignore_ascii_case("null") => items.push(None),
-            (false, bare) => items.push(Some(bare.to_owned())),
-        }
-        match characters.next() {
-            None => return Some(items),
-            Some(',') => while characters.next_if(|c| c.is_whitespace()).is_some() {},
-            Some(_) => return None,
-        }
-    }
 }
 
 #[cfg(test)]

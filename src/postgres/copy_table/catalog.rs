@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Field};
 use super::super::client::{Session, get, server_error};
 use super::super::copy::PgType;
 use super::super::copy_in::quoted;
-use super::fit::advice;
+use super::advice::advice;
 use crate::error::{Error, Result};
 use crate::load::Origin;
 

@@ -11,6 +11,7 @@
 //! - Where connections could wait for each other (unique indexes, exclusion constraints, triggers), or the table is
 //!   emptied first, one connection does it all, and the outcome says why.
 
+mod advice;
 pub(super) mod catalog;
 mod fit;
 

@@ -9,7 +9,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, Schema, UInt64Type};
 use hashbrown::HashMap;
 
-use super::field;
+use super::spec::field;
 use crate::error::{Error, Result};
 use crate::rollup::columns;
 use crate::rollup::ids::{IntegerIds, NULL_ID, TextIds};

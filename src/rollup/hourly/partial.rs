@@ -12,8 +12,9 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Decimal128Type, Field, Float64Type, Int64Type, Schema};
 use serde::{Deserialize, Serialize};
 
+use super::spec::HOUR;
 use super::states::{Class, State, decimals, join, too_large};
-use super::{HOUR, Hourly, Measure, Op, Spec, batch};
+use super::{Hourly, Measure, Op, Spec, batch};
 use crate::error::{Error, Result};
 use crate::model::Zone;
 use crate::rollup::columns;

@@ -11,7 +11,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, Schema, UInt64Type};
 
 use super::distinct::Distinct;
-use super::{Measure, Op, field};
+use super::spec::{Measure, Op, field};
 use crate::error::{Error, Result};
 use crate::rollup::columns;
 
