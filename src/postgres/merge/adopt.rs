@@ -4,15 +4,14 @@
 //! statement, and an end that nothing follows the word that the key was gone. So nothing need be logged: the versions tell it.
 
 use arrow::datatypes::Schema;
-use serde::Serialize;
 
 use super::super::client::{Session, get};
 use super::super::history::wire::{Column, columns_literal};
 use super::ddl::{companions_sql, list};
 use super::past::{Past, remembered, write_rules};
+use super::place::{Place, quote};
 use super::rules::Rules;
-use super::spec::{MergeSpec, Names};
-use super::target::{Place, quote};
+use super::spec::{Adopted, MergeSpec, Names};
 use crate::error::{Error, Result};
 use crate::model::Zone;
 
@@ -20,25 +19,6 @@ use crate::model::Zone;
 const KEYS_NAMED: usize = 5;
 /// An end from here on stands for none, as does an infinite one.
 const NEVER: &str = "'9999-01-01 00:00:00+00'";
-
-/// What was taken over.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Adopted {
-    /// Versions that the table had.
-    pub versions: u64,
-    /// Their keys.
-    pub key_count: u64,
-    /// Ends that no version of the key follows at once, but a later one: the key was gone in between.
-    pub gaps: u64,
-    /// Some of these keys.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub gap_keys: Vec<String>,
-    /// Ends beyond the year 9998, which became NULL.
-    pub opened: u64,
-    /// Columns that were made or changed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub changed_columns: Vec<String>,
-}
 
 impl Past {
     /// Takes over the rows of a table that no merge has written.

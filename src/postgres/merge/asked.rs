@@ -5,9 +5,10 @@ use bytes::{Bytes, BytesMut};
 use super::super::history::wire::{Column, Field, Lexicon, instant, split};
 use super::super::history::{Affected, Item, Log, LogForm, Subject, Table};
 use super::layout::Layout;
+use super::place::quote;
 use super::rows::{Place, Rows};
 use super::spec::Merged;
-use super::target::{Target, quote};
+use super::target::Target;
 use crate::error::{Error, Result};
 use crate::history::{Columns, Instant, Presence, Run, Statement, Value, Values, assign, covering, rewind, state};
 

@@ -2,7 +2,8 @@
 
 use super::super::client::{Session, get};
 use super::super::history::wire::{Column, columns_literal};
-use super::target::{Place, Target, columns_of, quote};
+use super::place::{Place, columns_of, quote};
+use super::target::Target;
 use crate::error::{Error, Result};
 
 /// From this version on a unique constraint can hold for NULLs as well.

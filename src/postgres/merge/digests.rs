@@ -17,9 +17,10 @@ use super::ddl::list;
 use super::digest::Digester;
 use super::intake::Intake;
 use super::parts::{Bound, Header, Parts, load};
+use super::place::quote;
 use super::spec::Names;
 use super::stored::{ENTRY_BYTES, Stored, put_entry, put_identity};
-use super::target::{Target, quote};
+use super::target::Target;
 use crate::error::Result;
 use crate::history::Instant;
 

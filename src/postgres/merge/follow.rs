@@ -12,9 +12,9 @@ use super::super::client::{Session, get};
 use super::super::history::wire::Column;
 use super::ddl::list;
 use super::past::{Known, Past};
+use super::place::{Place, check_name, columns_of, quote};
 use super::rules::Rules;
 use super::spec::MergeSpec;
-use super::target::{Place, check_name, columns_of, quote};
 use crate::error::{Error, Result};
 
 impl Past {

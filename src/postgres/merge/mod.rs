@@ -28,6 +28,7 @@ mod intake;
 mod layout;
 mod parts;
 mod past;
+mod place;
 mod publish;
 mod question;
 mod renamed;
@@ -57,14 +58,14 @@ use digests::{Digests, Effect};
 use intake::{Coming, Intake};
 use layout::Layout;
 use past::{Past, write_rules};
+use place::{Place, quote};
 use publish::Work;
 use question::Question;
 use renamed::Renamed;
 use rows::Place as RowPlace;
-use target::{Place, Target};
+use target::Target;
 
-pub use adopt::Adopted;
-pub use spec::{Deleted, Effective, MergeSpec, Merged, Names, RewindSpec};
+pub use spec::{Adopted, Deleted, Effective, MergeSpec, Merged, Names, RewindSpec};
 
 /// A feed is held against the whole table only if it is not much smaller.
 const FEED_SHARE: u64 = 20;
@@ -108,7 +109,7 @@ async fn rewind_locked(database: &Database, session: &Session, spec: &RewindSpec
     // An overwritten column shows what a later load said also where no interval changes.
     let all = !target.rules.overwritten.is_empty() && target.loads.iter().any(|(_, s)| *s != target.rules.all());
     let all = all || followed.concerns_all_keys();
-    let (from, end) = (target::quote(&target.rules.names.valid_from), target::quote(&target.rules.names.valid_to));
+    let (from, end) = (quote(&target.rules.names.valid_from), quote(&target.rules.names.valid_to));
     let keys = ddl::list(&target.keys, "");
     let touched = format!(
         "SELECT {keys} FROM {} WHERE {from} > {to} OR {end} > {to} \
@@ -195,7 +196,7 @@ impl Merge<'_> {
                 self.first_load(&target, layout, feed, fit, at, report).await
             }
             _ => {
-                let question = self.question(&target, &layout).await?;
+                let question = Question::of(self.session, self.spec, &target, &layout).await?;
                 let digests = match question.ask {
                     Ask::Snapshot { at, .. } if question.suits_digests(&target, at) => {
                         Digests::find(self.session, &target, at).await?

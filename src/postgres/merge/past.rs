@@ -1,9 +1,9 @@
 //! What a table's history was made with: the rules and the loads that stand beside it.
 
 use super::super::client::{Session, get};
-use super::adopt::Adopted;
+use super::place::{Place, columns_of};
 use super::rules::Rules;
-use super::target::{Place, columns_of};
+use super::spec::Adopted;
 use crate::error::{Error, Result};
 use crate::history::Columns;
 

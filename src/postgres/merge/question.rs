@@ -1,10 +1,9 @@
 //! What a merge asks of a table's history.
 
-use super::super::client::get;
-use super::Merge;
+use super::super::client::{Session, get};
 use super::asked::Ask;
 use super::layout::Layout;
-use super::spec::Effective;
+use super::spec::{Effective, MergeSpec};
 use super::target::Target;
 use crate::error::Result;
 use crate::history::{Calendar, Columns};
@@ -23,24 +22,16 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Whether the snapshot is the newest one and says everything, so that the open versions are what it is held against.
-    pub(super) fn suits_digests(&self, target: &Target, at: i64) -> bool {
-        let is_newest = target.loads.last().is_some_and(|(day, _)| *day <= at);
-        is_newest && self.stated == target.rules.all() && !self.all && !self.has_said
-    }
-}
-
-impl Merge<'_> {
     /// What is asked for, how the history will read, and which keys have to be looked at.
-    pub(super) async fn question(&self, target: &Target, layout: &Layout) -> Result<Question> {
+    pub(super) async fn of(session: &Session, spec: &MergeSpec, target: &Target, layout: &Layout) -> Result<Self> {
         let said = format!("SELECT EXISTS (SELECT FROM {})", target.place.log());
-        let has_said = get(&self.session.row(&said, &[]).await?, 0)?;
+        let has_said = get(&session.row(&said, &[]).await?, 0)?;
         let stated = layout.columns_stated();
         let derives_like = target.old_rules.as_ref().is_none_or(|old| old.derives_like(&target.rules));
         let changes_rules = !derives_like || target.followed.concerns_all_keys();
-        let Effective::At(at) = self.spec.effective else {
+        let Effective::At(at) = spec.effective else {
             let new = Calendar::Feed(target.rules.all());
-            return Ok(Question { stated, ask: Ask::Feed, new, all: changes_rules, has_said });
+            return Ok(Self { stated, ask: Ask::Feed, new, all: changes_rules, has_said });
         };
         let mut loads = target.loads.clone();
         let place = loads.partition_point(|(day, _)| *day < at);
@@ -53,6 +44,12 @@ impl Merge<'_> {
         // A column that the load stated and no longer states: what shows it now may go.
         let states_less = old.is_some_and(|old| !old.is_within(&stated));
         let (ask, all) = (Ask::Snapshot { at, next }, changes_rules || states_less);
-        Ok(Question { stated, ask, new: Calendar::snapshots(loads), all, has_said })
+        Ok(Self { stated, ask, new: Calendar::snapshots(loads), all, has_said })
+    }
+
+    /// Whether the snapshot is the newest one and says everything, so that the open versions are what it is held against.
+    pub(super) fn suits_digests(&self, target: &Target, at: i64) -> bool {
+        let is_newest = target.loads.last().is_some_and(|(day, _)| *day <= at);
+        is_newest && self.stated == target.rules.all() && !self.all && !self.has_said
     }
 }

@@ -6,7 +6,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::adopt::Adopted;
 use crate::error::{Error, Result};
 use crate::model::Absent;
 
@@ -276,4 +275,23 @@ impl Merged {
     pub fn versions_written(&self) -> u64 {
         self.versions_inserted + self.versions_updated + self.versions_deleted
     }
+}
+
+/// What was taken over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Adopted {
+    /// Versions that the table had.
+    pub versions: u64,
+    /// Their keys.
+    pub key_count: u64,
+    /// Ends that no version of the key follows at once, but a later one: the key was gone in between.
+    pub gaps: u64,
+    /// Some of these keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gap_keys: Vec<String>,
+    /// Ends beyond the year 9998, which became NULL.
+    pub opened: u64,
+    /// Columns that were made or changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed_columns: Vec<String>,
 }
