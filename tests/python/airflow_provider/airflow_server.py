@@ -30,6 +30,7 @@ class Server:
         self.home, self.environment = home, dict(environment)
         self.base = f"http://127.0.0.1:{port}"
         self.token = ""
+        self.processes: dict[str, int] = {}
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         request = urllib.request.Request(
@@ -118,10 +119,9 @@ class Server:
 
         def answered() -> bool:
             try:
-                page = self.call("GET", "/api/v2/assets/events?limit=1000&order_by=timestamp")
+                found[:] = self._all("/api/v2/assets/events", "asset_events", order_by="timestamp")
             except AssertionError:
                 return False  # Airflow 3.3.2 answers 500 while a run that an event made has not begun.
-            found.extend(page["asset_events"])
             return True
 
         until(answered, 60, "the events of the assets cannot be listed")
@@ -179,11 +179,11 @@ def airflow_server(home: Path, dags: Path, **variables: str) -> Iterator[Server]
     try:
         for component in COMPONENTS:
             with (home / f"{component}.log").open("wb") as log:
-                processes.append(
-                    subprocess.Popen(
-                        [*airflow, component], env=environment, stdout=log, stderr=log, start_new_session=True
-                    )
+                process = subprocess.Popen(
+                    [*airflow, component], env=environment, stdout=log, stderr=log, start_new_session=True
                 )
+            processes.append(process)
+            server.processes[component] = process.pid
         until(server.healthy, 400, "Airflow does not come up:\n" + _ends_of_logs(home))
         server.log_in()
         yield server

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +17,7 @@ from certificates import Certificates
 from conftest import ask_clickhouse, minio_files, minio_options
 from services import MINIO_KEY, MINIO_SECRET
 
-ROOT = Path(__file__).parents[3]
-DAGS = Path(__file__).parent / "end_to_end"
 LOADER, LOADER_PASSWORD = "loader", "warehouse s/cret@1"
-LINEAGE = """
-from airflow.providers.openlineage.utils.selective_enable import enable_lineage
-
-enable_lineage(dag)
-"""
-"""Only DAGs that ask for it tell lineage: its provider forks twice for each task."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +97,8 @@ class Servers:
         rules = certificates.data / "pg_hba.conf"
         before = rules.read_text()
         rules.write_text(f"hostssl all {LOADER} 127.0.0.1/32 scram-sha-256\nhost all {LOADER} all reject\n{before}")
+        self.role(LOADER, LOADER_PASSWORD)
         with psycopg.connect(self.postgres, autocommit=True) as admin:
-            admin.execute(f"create role {LOADER} login password '{LOADER_PASSWORD}'")
             admin.execute("select pg_reload_conf(), pg_sleep(0.2)")
         try:
             yield
@@ -115,21 +106,26 @@ class Servers:
             rules.write_text(before)
             certificates.hide()
 
+    def role(self, name: str, password: str) -> None:
+        """Make an account, where a deployment before has not made it."""
+        with psycopg.connect(self.postgres, autocommit=True) as admin, suppress(psycopg.errors.DuplicateObject):
+            admin.execute(f"create role {name} login password '{password}'")
+
     def database(self, name: str, owner: str) -> str:
         """Make a database; its URL with the superuser's name."""
         with psycopg.connect(self.postgres, autocommit=True) as admin:
             admin.execute(f"create database {name} owner {owner} template template0")
         return urlsplit(self.postgres)._replace(path=f"/{name}").geturl()
 
-    def city(self, name: str, bucket: str | None = None) -> City:
-        """Make a city's bucket and databases."""
+    def city(self, name: str, bucket: str) -> City:
+        """Make a city's bucket, where no other has made it, and databases."""
         endpoint, buckets = self.minio
-        (buckets / (bucket or name)).mkdir(exist_ok=True)
+        (buckets / bucket).mkdir(exist_ok=True)
         place = urlsplit(self.database(name, LOADER))
         self.ask_mart(f"CREATE DATABASE {name}")
         port, login = place.port, f"{LOADER}:{quote(LOADER_PASSWORD, safe='')}"
         return City(
-            bucket=buckets / (bucket or name),
+            bucket=buckets / bucket,
             endpoint=endpoint,
             warehouse=f"postgresql://{login}@127.0.0.1:{port}/{name}",
             authority=self._certificates.authority,
@@ -178,29 +174,29 @@ class Deployment:
 
 
 @contextmanager
-def deployed(servers: Servers, folder: Path) -> Iterator[Deployment]:
-    """Start Airflow over cities: the prototype's by the default connections, a week by connections of its name.
+def deployed(
+    servers: Servers, folder: Path, dags: Path, cities: Mapping[str, str], **variables: str
+) -> Iterator[Deployment]:
+    """Start Airflow over cities, each with connections of its name; the prototype's are the default ones.
 
     Args:
         servers: What runs already.
         folder: Where Airflow's home is made.
+        dags: The folder of the DAG files.
+        cities: The bucket of each city.
+        **variables: More of Airflow's environment.
 
     Yields:
         The deployment.
     """
-    dags, lineage = folder / "dags", folder / "lineage.jsonl"
-    shutil.copytree(DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
-    (dags / "metropulse_daily.py").write_text((ROOT / "airflow_dags" / "metropulse_daily.py").read_text() + LINEAGE)
+    lineage = folder / "lineage.jsonl"
     with servers.guarded():
-        cities = {name: servers.city(name) for name in ("prototype", "week")}
-        # The same files loaded one day after the other, to compare with.
-        cities["reference"] = servers.city("reference", bucket="week")
-        with psycopg.connect(servers.postgres, autocommit=True) as admin, suppress(psycopg.errors.DuplicateObject):
-            admin.execute("create role airflow login password 'metadata-secret'")
-        place = urlsplit(servers.database("airflow", "airflow"))
-        metadata = f"postgresql+psycopg://airflow:metadata-secret@127.0.0.1:{place.port}/airflow"
-        connections = cities["prototype"].connections("default")
-        connections |= cities["week"].connections("week")
+        made = {name: servers.city(name, bucket) for name, bucket in cities.items()}
+        servers.role("airflow", "metadata-secret")
+        place = urlsplit(servers.database(f"airflow_{folder.name}", "airflow"))
+        metadata = f"postgresql+psycopg://airflow:metadata-secret@127.0.0.1:{place.port}{place.path}"
+        for name, city in made.items():
+            variables |= city.connections("default" if name == "prototype" else name)
         with airflow_server(
             folder / "airflow",
             dags,
@@ -208,6 +204,6 @@ def deployed(servers: Servers, folder: Path) -> Iterator[Deployment]:
             AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC=metadata,
             AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE="True",
             AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps({"type": "file", "log_file_path": str(lineage), "append": True}),
-            **connections,
+            **variables,
         ) as airflow:
-            yield Deployment(servers, cities, airflow, metadata, lineage)
+            yield Deployment(servers, made, airflow, metadata, lineage)

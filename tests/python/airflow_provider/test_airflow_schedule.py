@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,17 +122,3 @@ def test_the_default_of_each_setting_is_the_one_described(monkeypatch):
     }.items()} == {
         name: option["default"] for name, option in options.items() if name not in {"schedule", "agency_schedule"}
     }  # fmt: skip
-
-
-@pytest.mark.alone
-def test_parsing_the_dag_files_takes_under_50_ms():
-    """Beyond the imports, which a process does once: its own files, assets and connections included."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    def parse() -> float:
-        began = time.perf_counter()
-        assert len(DagBag(dag_folder=str(ROOT / "airflow_dags")).dags) == 8
-        return time.perf_counter() - began
-
-    parse()
-    assert min(parse() for _ in range(5)) < 0.05

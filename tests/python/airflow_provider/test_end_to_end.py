@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import psycopg
@@ -23,7 +25,15 @@ psutil = pytest.importorskip("psutil")
 from browser import page_text
 from deployment import Deployment, Servers, deployed
 
-pytestmark = [pytest.mark.core, pytest.mark.airflow, pytest.mark.slow]
+ROOT = Path(__file__).parents[3]
+DAGS = Path(__file__).parent / "end_to_end"
+LINEAGE = """
+from airflow.providers.openlineage.utils.selective_enable import enable_lineage
+
+enable_lineage(dag)
+"""
+"""Only DAGs that ask for it tell lineage: its provider forks twice for each task."""
+pytestmark = [pytest.mark.core, pytest.mark.airflow, pytest.mark.end_to_end]
 WEEK = tuple(f"2024-06-{day:02}" for day in range(1, 8))
 LONG, BROKEN = WEEK[2], WEEK[4]
 OF_THE_METADATA = {"xcom": "load_facts", "rendered_task_instance_fields": "2024-05-01", "asset_event": "payment"}
@@ -36,8 +46,13 @@ def deployment(
 ) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("deployment")
     (folder / "certificates").mkdir()
+    dags = folder / "dags"
+    shutil.copytree(DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
+    (dags / "metropulse_daily.py").write_text((ROOT / "airflow_dags" / "metropulse_daily.py").read_text() + LINEAGE)
     servers = Servers(debian_postgres, clickhouse_18_with_password, minio_server, folder / "certificates")
-    with deployed(servers, folder) as running:
+    # The reference has the same files, loaded one day after the other, to compare with.
+    cities = {"prototype": "prototype", "week": "week", "reference": "week"}
+    with deployed(servers, folder, dags, cities) as running:
         yield running
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 
 import services
+from waiting import until
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,8 @@ class Pair:
         with psycopg.connect(self.primary) as link:
             [reached] = link.execute("select pg_current_wal_lsn()::text").fetchone()
         with psycopg.connect(self.standby, autocommit=True) as link:
-            for _ in range(300):
-                [even] = link.execute("select pg_last_wal_replay_lsn() >= %s::pg_lsn", [reached]).fetchone()
-                if even:
-                    return
-                time.sleep(0.1)
-        raise AssertionError("the standby does not follow")
+            ask = "select pg_last_wal_replay_lsn() >= %s::pg_lsn"
+            until(lambda: link.execute(ask, [reached]).fetchone()[0], 60, "the standby does not follow", every=0.1)
 
     def kill_primary(self) -> None:
         """Take the primary away as a power cut does: the server and all of its sessions at once."""
