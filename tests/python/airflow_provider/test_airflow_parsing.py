@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("airflow.sdk")
-pytestmark = [pytest.mark.core, pytest.mark.airflow]
+pytestmark = [pytest.mark.alone, pytest.mark.core, pytest.mark.airflow]
 FILES = sorted((Path(__file__).parents[3] / "airflow_dags").rglob("*.py"))
 
 PROGRAM = textwrap.dedent("""
