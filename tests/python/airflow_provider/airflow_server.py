@@ -104,8 +104,12 @@ class Server:
         return dict(self.call("GET", f"/api/v2/dags/{dag}/dagRuns/{urllib.parse.quote(run_id, safe='')}"))
 
     def tasks(self, dag: str, run_id: str) -> dict[str, dict[str, Any]]:
+        return {task["task_id"]: task for task in self.instances(dag, run_id)}
+
+    def instances(self, dag: str, run_id: str) -> list[dict[str, Any]]:
+        """The tasks of a run, each mapped one for itself."""
         path = f"/api/v2/dags/{dag}/dagRuns/{urllib.parse.quote(run_id, safe='')}/taskInstances"
-        return {task["task_id"]: task for task in self._all(path, "task_instances")}
+        return self._all(path, "task_instances")
 
     def clear(self, dag: str, run_id: str) -> None:
         """Let what failed in a run, and what follows it, run again."""
