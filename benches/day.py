@@ -2,17 +2,18 @@
 
 Run by the peers' interpreter, which has numpy and pyarrow:
 
-    .venv-bench/bin/python benches/day.py FOLDER POSITIONS TRIPS
+    .venv-bench/bin/python benches/day.py FOLDER POSITIONS TRIPS [DAYS]
 
 The first day has all dimensions and one fact in a hundred: it fills the warehouse, so that the second one, which the
 benchmarks load, meets a history. From one day to the next one route in five and one rider in twenty changes. One row in
-a thousand is a repetition of another, one position in a thousand has an impossible speed.
+a thousand is a repetition of another, one position in a thousand has an impossible speed. With DAYS it makes so many
+whole days instead, for the mart of a month.
 """
 
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -159,20 +160,36 @@ def make(lake: Path, positions: int, trips: int) -> None:
     """Write both days under a folder, unless they are there."""
     if (lake / "_made").exists():
         return
-    riders = max(trips // 2, 1_000)
     for day, dt in enumerate((FIRST, SECOND)):
-        rng = np.random.default_rng(seed=20_240_501 + day)
         share = 100 if day == 0 else 1
-        start = int(datetime.fromisoformat(dt).replace(tzinfo=UTC).timestamp())
-        tables = _dimensions(np.random.default_rng(1), day, riders)
-        for name, table in _events(rng, day, start, (positions // share, trips // share, riders)).items():
-            tables[name] = _repeated(table)
-        folder = lake / f"dt={dt}"
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in tables.items():
-            pq.write_table(table, folder / f"{name}.parquet", compression="zstd", row_group_size=ROW_GROUP)
+        _write(lake, day, dt, (positions // share, trips // share, max(trips // 2, 1_000)))
     (lake / "_made").touch()
 
 
+def make_days(lake: Path, positions: int, trips: int, days: int) -> None:
+    """Write so many whole days from the first on under a folder, unless they are there."""
+    if (lake / "_made").exists():
+        return
+    for day in range(days):
+        dt = str(date.fromisoformat(FIRST) + timedelta(days=day))
+        _write(lake, day, dt, (positions, trips, max(trips // 2, 1_000)))
+    (lake / "_made").touch()
+
+
+def _write(lake: Path, day: int, dt: str, sizes: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(seed=20_240_501 + day)
+    start = int(datetime.fromisoformat(dt).replace(tzinfo=UTC).timestamp())
+    tables = _dimensions(np.random.default_rng(1), day, sizes[2])
+    for name, table in _events(rng, day, start, sizes).items():
+        tables[name] = _repeated(table)
+    folder = lake / f"dt={dt}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        pq.write_table(table, folder / f"{name}.parquet", compression="zstd", row_group_size=ROW_GROUP)
+
+
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    if len(sys.argv) > 4:
+        make_days(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        make(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

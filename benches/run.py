@@ -30,6 +30,7 @@ _ORDER = (
     "merge_snapshot",
     "spark_day",
     "spark_rollup",
+    "spark_mart",
     "growth",
 )
 SUITES = tuple(name for name in _ORDER if (HERE / f"{name}.py").exists())

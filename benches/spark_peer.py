@@ -9,6 +9,7 @@ no ledger, no rejects, no foreign keys, no dirty dates, and fills only the proto
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
 
 from day_answers import answers, clickhouse
@@ -48,7 +49,7 @@ class SparkDay(Trial):
     distributions = ("pyspark",)
 
     def __init__(
-        self, *, lake: str, dt: str, url: str, psql: str, mart: str, jars: str, only_mart: bool = False
+        self, *, lake: str, dt: str, url: str, psql: str, mart: str, jars: str, after: str = "", only_mart: bool = False
     ) -> None:
         """Start Spark, as a service that stays up would."""
         import psycopg
@@ -56,6 +57,7 @@ class SparkDay(Trial):
 
         self.psycopg, self.psql = psycopg, psql
         self.lake, self.dt, self.only_mart = lake, dt, only_mart
+        self.after = after or str(date.fromisoformat(dt) + timedelta(days=1))
         self.url, self.mart = url, mart
         place = url.partition("@")[2]
         self.jdbc = f"jdbc:postgresql://{place}?user=bench&reWriteBatchedInserts=true&stringtype=unspecified"
@@ -102,17 +104,19 @@ class SparkDay(Trial):
     def run(self) -> None:
         """Do the steps, in the prototype's order."""
         if not self.only_mart:
-            self.stage()
-            self.type_1("dim_vehicle", "vehicle_id", self.raw("vehicles"))
-            self.type_1("dim_stop", "stop_id", self.raw("stops"))
-            tracked = ["name", "transport_type", "base_fare", "schema_json"]
-            self.type_2("dim_route", "route_id", "valid", tracked, [], self.routes())
-            overwritten = ["gender", "birthdate", "created_at"]
-            self.type_2(
-                "dim_user", "user_id", "effective", ["city", "lang", "is_active"], overwritten, self.raw("users")
-            )
-            self.facts()
+            self.load()
         self.build_mart()
+
+    def load(self) -> None:
+        """Bring the day into the warehouse."""
+        self.stage()
+        self.type_1("dim_vehicle", "vehicle_id", self.raw("vehicles"))
+        self.type_1("dim_stop", "stop_id", self.raw("stops"))
+        tracked = ["name", "transport_type", "base_fare", "schema_json"]
+        self.type_2("dim_route", "route_id", "valid", tracked, [], self.routes())
+        overwritten = ["gender", "birthdate", "created_at"]
+        self.type_2("dim_user", "user_id", "effective", ["city", "lang", "is_active"], overwritten, self.raw("users"))
+        self.facts()
 
     def stage(self) -> None:
         """Load the raw files into staging; a rerun replaces its own rows."""
@@ -246,22 +250,22 @@ class SparkDay(Trial):
         self.write(positions.drop("vehicle_id", "route_id"), "dwh.fact_vehicle_position")
 
     def build_mart(self) -> None:
-        """Aggregate the day's facts by route and hour into ClickHouse."""
+        """Aggregate the facts of a day, or of days up to `after`, by route and hour into ClickHouse."""
         from pyspark.sql import functions as f
 
-        first, last = f"{self.dt} 00:00:00", f"{self.dt} 23:59:59"
+        first, last = f"{self.dt} 00:00:00", f"{self.after} 00:00:00"
 
-        def of_day(time: str) -> str:
-            return f"{time} >= '{self.dt} 00:00+00' AND {time} < '{self.dt} 24:00+00'"
+        def of_days(time: str) -> str:
+            return f"{time} >= '{self.dt} 00:00+00' AND {time} < '{self.after} 00:00+00'"
 
         routes = f.broadcast(self.read("SELECT route_sk, route_id, name, transport_type FROM dwh.dim_route"))
         trips = self.read(
             "SELECT route_sk, trip_id, start_ts, fare_amount::float8 AS fare, duration_sec, distance_m "
-            f"FROM dwh.fact_trip WHERE {of_day('start_ts')}",
+            f"FROM dwh.fact_trip WHERE {of_days('start_ts')}",
             split="start_ts", low=first, high=last,
         )  # fmt: skip
         positions = self.read(
-            f"SELECT route_sk, event_ts, speed FROM dwh.fact_vehicle_position WHERE {of_day('event_ts')}",
+            f"SELECT route_sk, event_ts, speed FROM dwh.fact_vehicle_position WHERE {of_days('event_ts')}",
             split="event_ts", low=first, high=last,
         )  # fmt: skip
         by_trip = trips.groupBy("route_sk", f.date_trunc("hour", "start_ts").alias("hour_bucket")).agg(
@@ -275,7 +279,9 @@ class SparkDay(Trial):
         )
         mart = by_trip.join(by_position, ["route_sk", "hour_bucket"], "full").join(routes, "route_sk").drop("route_sk")
         mart = mart.fillna(0, ["trip_cnt", "sum_distance_m"]).withColumn("snapshot_ts", f.current_timestamp())
-        clickhouse(self.mart, f"ALTER TABLE mart_spark DROP PARTITION '{self.dt}'")
+        count = (date.fromisoformat(self.after) - date.fromisoformat(self.dt)).days
+        days = [date.fromisoformat(self.dt) + timedelta(days=number) for number in range(count)]
+        clickhouse(self.mart, "ALTER TABLE mart_spark " + ", ".join(f"DROP PARTITION '{day}'" for day in days))
         address, _, user = self.mart.replace("http://", "jdbc:clickhouse:http://").partition("?")
         names = dict(part.split("=", 1) for part in user.split("&"))
         # The embedded server's HTTP interface has no compression of ClickHouse's own.

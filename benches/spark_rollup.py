@@ -18,7 +18,7 @@ def session() -> Any:
     from pyspark.sql import SparkSession
 
     settings = {
-        "spark.driver.memory": "4g",
+        "spark.driver.memory": "2g",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(CORES),
         "spark.ui.enabled": "false",
