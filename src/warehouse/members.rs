@@ -334,3 +334,132 @@ pub(super) fn as_of_sql(member: Member, raw: &str, time: &str) -> String {
 
 /// Shared handle.
 pub(super) type Shared = Arc<Members>;
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{DictionaryArray, Int32Array};
+    use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+    use super::*;
+    use crate::warehouse::live::{in_warehouse, partition, report, texts};
+
+    const POSITIONS: &str = "dwh.fact_vehicle_position";
+
+    #[tokio::test]
+    async fn the_server_answers_as_of_any_time_as_the_index_in_memory_does() {
+        in_warehouse("members_as_of", async |_, session| {
+            let routes = "INSERT INTO dwh.dim_route (route_sk, route_id, valid_from, valid_to, is_inferred) VALUES \
+                 (1, 'versions', '2024-05-01 06:00Z', '2024-05-01 08:00Z', false), \
+                 (2, 'versions', '2024-05-01 08:00Z', '2024-05-01 09:00Z', false), \
+                 (3, 'versions', '2024-05-01 11:00Z', NULL, false), \
+                 (4, 'ended', '2024-05-01 06:00Z', '2024-05-01 07:00Z', false), (5, 'inferred', NULL, NULL, true)";
+            session.run(routes).await.unwrap();
+            let index = read_index(session, Member::Route).await.unwrap();
+            let sql = format!("SELECT {}", as_of_sql(Member::Route, "$1::text", "$2::timestamptz"));
+            let opening: DateTime<Utc> = "2024-05-01T05:00:00Z".parse().unwrap();
+            for key in [Some("versions"), Some("ended"), Some("inferred"), Some("nobody"), None] {
+                let mut answers = Vec::new();
+                for half_hour in 0..14 {
+                    let at = opening + TimeDelta::minutes(30 * half_hour);
+                    let answer: i64 = get(&session.row(&sql, &[&key, &at]).await.unwrap(), 0).unwrap();
+                    let id = key.and_then(|key| index.resolve(key));
+                    let expected = id.map_or(UNKNOWN, |id| index.lookup(id, at.timestamp_micros()).0);
+                    assert_eq!(answer, expected, "{key:?} at {at}");
+                    answers.push(answer);
+                }
+                match key {
+                    // Before the first version the first answers, in a gap the one before it.
+                    Some("versions") => assert_eq!(answers, [1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3]),
+                    Some("ended") => assert_eq!(answers, [4; 14]),
+                    Some("inferred") => assert_eq!(answers, [5; 14]),
+                    _ => assert_eq!(answers, [UNKNOWN; 14]),
+                }
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_inferred_member_goes_with_the_last_fact_that_refers_to_it() {
+        in_warehouse("members_leave", async |_, session| {
+            let members = "INSERT INTO dwh.dim_vehicle (vehicle_sk, vehicle_id, is_inferred) VALUES \
+                 (1, 'of both days', true), (2, 'of the first day', true), (3, 'of nobody', true), (4, 'described', false); \
+                 INSERT INTO dwh.dim_route (route_sk, route_id, is_inferred) VALUES (7, 'of a trip', true)";
+            session.run(members).await.unwrap();
+            for dt in ["2024-05-01", "2024-05-02"] {
+                partition(session, POSITIONS, dt).await;
+            }
+            let reports = "(1, '2024-05-01 10:00Z', 1, 7), (2, '2024-05-01 11:00Z', 2, 7), (3, '2024-05-02 10:00Z', 1, 0)";
+            report(session, POSITIONS, reports).await;
+            partition(session, "dwh.fact_trip", "2024-05-01").await;
+            let trip = "INSERT INTO dwh.fact_trip (trip_sk, trip_id, user_sk, route_sk, vehicle_sk, start_stop_sk, \
+                 end_stop_sk, start_ts, load_id, dt, file_no) \
+                 VALUES (1, 'T', 0, 7, 0, 0, 0, '2024-05-01 10:00Z', '', '2024-05-01', 0)";
+            session.run(trip).await.unwrap();
+            session.run("CREATE TABLE dwh.side (LIKE dwh.fact_vehicle_position INCLUDING DEFAULTS)").await.unwrap();
+
+            let fact = Fact::VEHICLE_POSITION;
+            let first = NaiveDate::from_ymd_opt(2024, 5, 1).unwrap();
+            let found = async |day_of| {
+                let mut found = unreferenced(session, day_of).await.unwrap();
+                found.iter_mut().for_each(|(_, numbers)| numbers.sort_unstable());
+                found
+            };
+            assert_eq!(found(None).await, [(Member::Vehicle, vec![3])]);
+            assert_eq!(found(Some((&fact, first, None))).await, [(Member::Vehicle, vec![2, 3])]);
+            report(session, "dwh.side", "(4, '2024-05-01 12:00Z', 2, 0)").await;
+            let leaving = found(Some((&fact, first, Some("dwh.side")))).await;
+            assert_eq!(leaving, [(Member::Vehicle, vec![3])]);
+            assert_eq!(remove(session, &leaving).await.unwrap(), [(Member::Vehicle, 3, "of nobody".to_owned())]);
+            let left = texts(session, "SELECT vehicle_sk::text FROM dwh.dim_vehicle ORDER BY vehicle_sk").await;
+            assert_eq!(left, ["0", "1", "2", "4"]);
+        })
+        .await;
+    }
+
+    /// What vehicles' keys refer to, and which of them are inferred.
+    async fn resolved(members: &Shared, keys: ArrayRef) -> (Vec<i64>, Vec<i64>) {
+        let members = Arc::clone(members);
+        let task = tokio::task::spawn_blocking(move || {
+            let reference = Fact::VEHICLE_POSITION.references[0];
+            let (times, mut inferred) = (vec![0; keys.len()], Numbers::new());
+            let numbers = members.resolve(&reference, &keys, &times, &mut Misses::default(), &mut inferred).unwrap();
+            (numbers.values().to_vec(), inferred.into_values().flatten().collect())
+        });
+        task.await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_key_that_nobody_knows_gets_one_number_and_goes_in_with_the_first_publication_that_needs_it() {
+        in_warehouse("members_new", async |warehouse, session| {
+            let address = warehouse.address.clone();
+            let members = Arc::new(Members::read(session, address, &[Fact::VEHICLE_POSITION]).await.unwrap());
+            let texts_of = Arc::new(StringArray::from(vec!["new", "filtered out", ""]));
+            let codes = Int32Array::from(vec![Some(0), Some(2), None, Some(0)]);
+            let (numbers, inferred) = resolved(&members, Arc::new(DictionaryArray::new(codes, texts_of))).await;
+            let new = numbers[0];
+            assert_eq!((numbers, inferred), (vec![new, UNKNOWN, UNKNOWN, new], vec![new]));
+            let again: ArrayRef = Arc::new(StringArray::from(vec!["new"]));
+            assert_eq!(resolved(&members, Arc::clone(&again)).await, (vec![new], vec![new]));
+            let drawn = texts(session, "SELECT last_value::text FROM dwh.vehicle_sk").await;
+            assert_eq!(drawn, [new.to_string()], "of what was filtered out nobody makes a member");
+
+            let known = "SELECT vehicle_sk || vehicle_id || load_id FROM dwh.dim_vehicle WHERE is_inferred";
+            let referred = Numbers::from([(Member::Vehicle, HashSet::from([new]))]);
+            let written = members.publish(session, "batch_1", &referred).await.unwrap();
+            assert_eq!(written, referred);
+            assert_eq!(texts(session, known).await, [format!("{new}newbatch_1")]);
+            members.published(&written, Vec::new());
+            let written = members.publish(session, "batch_2", &referred).await.unwrap();
+            assert_eq!(written[&Member::Vehicle], HashSet::new(), "it is there");
+
+            // Once it is gone the next publication that refers to it brings it again, under its number.
+            let removed = remove(session, &[(Member::Vehicle, vec![new])]).await.unwrap();
+            members.published(&Numbers::new(), removed);
+            members.publish(session, "batch_3", &referred).await.unwrap();
+            assert_eq!(texts(session, known).await, [format!("{new}newbatch_3")]);
+            assert_eq!(resolved(&members, again).await.0, [new]);
+        })
+        .await;
+    }
+}

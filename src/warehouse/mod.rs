@@ -6,7 +6,7 @@
 //! next run. Each verb is a function over a [`Warehouse`]. What works on any database is in the room `postgres`; what
 //! this room does not do is read Parquet or clean rows.
 //!
-//! Tests: `tests/python/warehouse/`.
+//! Tests: `tests/python/warehouse/`; what happens inside a publication, beside its code.
 
 mod calendar;
 mod context;
@@ -15,6 +15,8 @@ mod facts;
 mod failure;
 mod flavour;
 mod ledger;
+#[cfg(test)]
+mod live;
 mod lock;
 mod mart_source;
 mod members;

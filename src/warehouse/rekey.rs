@@ -105,3 +105,133 @@ pub(super) fn referenced_sql(member: Member) -> String {
         table = member.table()
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::get;
+    use crate::warehouse::live::{in_warehouse, partition, report, texts};
+
+    const POSITIONS: &str = "dwh.fact_vehicle_position";
+    const KEYS: &str = "SELECT position_sk || ':' || route_sk FROM dwh.fact_vehicle_position ORDER BY position_sk";
+
+    /// Route A has a version from midnight to noon and one from then on, route B has one.
+    async fn world(session: &Session) {
+        session
+            .run(
+                "BEGIN; SET CONSTRAINTS ALL DEFERRED; \
+                 INSERT INTO dwh.dim_route (route_sk, route_id, valid_from, valid_to) VALUES \
+                   (11, 'A', '2024-05-01 00:00Z', '2024-05-01 12:00Z'), (12, 'A', '2024-05-01 12:00Z', NULL), \
+                   (21, 'B', '2024-05-01 00:00Z', NULL)",
+            )
+            .await
+            .unwrap();
+        partition(session, POSITIONS, "2024-05-01").await;
+        let reports = "(1, '2024-05-01 09:59:59Z', 0, 11), (2, '2024-05-01 10:00Z', 0, 11), \
+                       (3, '2024-05-01 12:00Z', 0, 12), (4, '2024-05-01 11:00Z', 0, 21)";
+        report(session, POSITIONS, reports).await;
+    }
+
+    /// What a load of the dimension asked for: rows of the sheet (op, key, id, from, to), of keys that are numbered from 1.
+    async fn asked(session: &Session, keys: &str, rows: &str) {
+        let sql = format!(
+            "CREATE TEMP TABLE history_sheet ON COMMIT DROP AS SELECT op::smallint, kid::integer, id::bigint, \
+               at_from::timestamptz, at_to::timestamptz FROM (VALUES {rows}) AS sheet (op, kid, id, at_from, at_to); \
+             CREATE TEMP TABLE history_affected ON COMMIT DROP AS SELECT kid::integer, k0 \
+               FROM unnest('{{{keys}}}'::text[]) WITH ORDINALITY AS affected (k0, kid)"
+        );
+        session.run(&sql).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn facts_move_to_the_version_that_answers_for_their_time_now_and_others_stay() {
+        in_warehouse("rekey", async |_, session| {
+            world(session).await;
+            session
+                .run(
+                    "UPDATE dwh.dim_route SET valid_to = '2024-05-01 10:00Z' WHERE route_sk = 11; \
+                     UPDATE dwh.dim_route SET valid_from = '2024-05-01 10:00Z' WHERE route_sk = 12",
+                )
+                .await
+                .unwrap();
+            asked(session, "A", "(10, 1, NULL, '2024-05-01 10:00Z', '2024-05-01 12:00Z')").await;
+            note_changes(session).await.unwrap();
+            let moved = rekey(session, Member::Route, "UTC", None).await.unwrap();
+            assert_eq!(texts(session, KEYS).await, ["1:11", "2:12", "3:12", "4:21"]);
+            assert_eq!((moved[POSITIONS], moved.values().sum::<u64>()), (1, 1));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn no_fact_is_left_at_a_version_that_is_gone_but_those_of_a_day_that_goes_too() {
+        in_warehouse("rekey_gone", async |_, session| {
+            world(session).await;
+            let taken_out = "DELETE FROM dwh.dim_route WHERE route_sk = 12; \
+                             UPDATE dwh.dim_route SET valid_to = NULL WHERE route_sk = 11";
+            session.run(taken_out).await.unwrap();
+            let delete = Op::Delete as i16;
+            asked(session, "A", &format!("({delete}, 1, 12, NULL, NULL), (10, 1, NULL, '2024-05-01 12:00Z', NULL)"))
+                .await;
+            note_changes(session).await.unwrap();
+            let leaving = rekey(session, Member::Route, "UTC", NaiveDate::from_ymd_opt(2024, 5, 1)).await.unwrap();
+            assert_eq!(leaving.values().sum::<u64>(), 0);
+            assert_eq!(texts(session, KEYS).await, ["1:11", "2:11", "3:12", "4:21"]);
+            let moved = rekey(session, Member::Route, "UTC", None).await.unwrap();
+            assert_eq!(moved[POSITIONS], 1);
+            assert_eq!(texts(session, KEYS).await, ["1:11", "2:11", "3:11", "4:21"]);
+            // The foreign keys hold again.
+            session.run("SET CONSTRAINTS ALL IMMEDIATE").await.unwrap();
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_changed_route_makes_the_local_dates_within_an_hour_of_the_change_dirty() {
+        in_warehouse("rekey_dirty", async |_, session| {
+            session
+                .run("BEGIN; INSERT INTO dwh.dim_route (route_sk, route_id, is_inferred) VALUES (1, 'A', true)")
+                .await
+                .unwrap();
+            partition(session, POSITIONS, "2024-05-02").await;
+            report(session, POSITIONS, "(1, '2024-05-02 05:45Z', 0, 1)").await;
+            // Half past midnight to one in Chicago.
+            asked(session, "A", "(10, 1, NULL, '2024-05-02 05:30Z', '2024-05-02 06:00Z')").await;
+            note_changes(session).await.unwrap();
+            let cases: [(&str, &[&str]); 4] =
+                [("04:29:59", &[]), ("04:30", &["2024-05-01"]), ("06:59:59", &["2024-05-02"]), ("07:00", &[])];
+            for (time, expected) in cases {
+                let set = format!("UPDATE {POSITIONS} SET event_ts = '2024-05-02 {time}Z'; DELETE FROM dwh.mart_dirty");
+                session.run(&set).await.unwrap();
+                let count = dirty_routes(session, "America/Chicago", "routes", "run").await.unwrap();
+                let dates = texts(session, "SELECT service_date::text FROM dwh.mart_dirty ORDER BY 1").await;
+                assert_eq!(
+                    (dates, count),
+                    (expected.iter().map(|&date| date.to_owned()).collect(), expected.len() as u64)
+                );
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_key_is_referred_to_where_a_fact_has_any_of_its_versions() {
+        in_warehouse("rekey_referenced", async |_, session| {
+            world(session).await;
+            session
+                .run("INSERT INTO dwh.dim_route (route_sk, route_id, is_inferred) VALUES (31, 'C', true)")
+                .await
+                .unwrap();
+            asked(session, "A,B,C", "(10, 1, NULL, NULL, NULL)").await;
+            let found = async |keys: Vec<i32>| -> Vec<i32> {
+                let rows = session.rows(&referenced_sql(Member::Route), &[&keys]).await.unwrap();
+                let mut found: Vec<i32> = rows.iter().map(|row| get(row, 0).unwrap()).collect();
+                found.sort_unstable();
+                found
+            };
+            assert_eq!(found(vec![1, 2, 3]).await, [1, 2]);
+            assert_eq!(found(vec![1, 3]).await, [1]);
+        })
+        .await;
+    }
+}

@@ -285,3 +285,118 @@ fn push_dates(dates: &mut Vec<NaiveDate>, rows: &[tokio_postgres::Row]) -> Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::warehouse::live::{in_warehouse, partition, texts};
+
+    const REGISTRY: &str = "SELECT concat_ws(' ', trip_id, trip_sk, dt) FROM dwh.trip_key ORDER BY trip_id";
+    const TRIPS: &str = "SELECT concat_ws(' ', trip_id, trip_sk, dt) FROM dwh.fact_trip ORDER BY trip_id, dt";
+    const WAITING: &str = "SELECT concat_ws(' ', trip_id, route_id, vehicle_id, dt) FROM dwh.superseded_trip";
+
+    fn day(number: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(2024, 5, number).unwrap()
+    }
+
+    /// Trips of one day: (number, id, vehicle) in SQL. Each starts an hour before midnight in Chicago.
+    async fn insert(session: &Session, table: &str, dt: NaiveDate, rows: &str) {
+        let sql = format!(
+            "INSERT INTO {table} (trip_sk, trip_id, user_sk, route_sk, vehicle_sk, start_stop_sk, end_stop_sk, start_ts, \
+               load_id, dt, file_no) \
+             SELECT sk, id, 0, 1, vehicle, 0, 0, '{dt} 23:00'::timestamp AT TIME ZONE 'America/Chicago', '', '{dt}', 0 \
+             FROM (VALUES {rows}) AS trip (sk, id, vehicle)"
+        );
+        session.run(&sql).await.unwrap();
+    }
+
+    async fn side(session: &Session, name: &str) {
+        session.run(&format!("CREATE TABLE {name} (LIKE dwh.fact_trip INCLUDING DEFAULTS)")).await.unwrap();
+    }
+
+    /// Day 2 has the trips T1 and T2, under the numbers 1 and 2.
+    async fn world(session: &Session) {
+        let members = "INSERT INTO dwh.dim_route (route_sk, route_id, valid_from) VALUES (1, 'R', '2024-01-01Z'); \
+             INSERT INTO dwh.dim_vehicle (vehicle_sk, vehicle_id, is_inferred) VALUES (5, 'V', true); \
+             INSERT INTO dwh.trip_key (trip_id, trip_sk, dt) VALUES ('T1', 1, '2024-05-02'), ('T2', 2, '2024-05-02'); \
+             SELECT setval('dwh.vehicle_sk', 5)";
+        session.run(members).await.unwrap();
+        partition(session, "dwh.fact_trip", "2024-05-02").await;
+        insert(session, "dwh.fact_trip", day(2), "(1, 'T1', 0), (2, 'T2', 5)").await;
+    }
+
+    async fn settle(warehouse: &Warehouse, session: &Session, side: &str, dt: u32, old: Option<&str>) -> Settled {
+        let members = Arc::new(Members::read(session, warehouse.address.clone(), &[]).await.unwrap());
+        let settlement = Settlement::new(&Fact::TRIP, side.to_owned(), day(dt), "America/Chicago").unwrap();
+        session.run("BEGIN").await.unwrap();
+        let settled = settlement.settle(session, old, &members, &mut Written::default()).await.unwrap();
+        session.run("COMMIT").await.unwrap();
+        settled
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_newer_day_takes_a_trip_over_under_its_number_and_gives_it_back_when_it_leaves() {
+        in_warehouse("supersede", async |warehouse, session| {
+            world(session).await;
+            side(session, "dwh.side").await;
+            insert(session, "dwh.side", day(3), "(8, 'T2', 0), (9, 'T3', 0)").await;
+            let settled = settle(warehouse, session, "dwh.side", 3, None).await;
+            assert_eq!((settled.lost, settled.returned), (vec![(day(2), 0, 1)], vec![]));
+            assert_eq!(settled.touched, [day(2)], "local dates of what left");
+            assert_eq!(texts(session, TRIPS).await, ["T1 1 2024-05-02"]);
+            assert_eq!(texts(session, WAITING).await, ["T2 R V 2024-05-02"]);
+            assert_eq!(texts(session, REGISTRY).await, ["T1 1 2024-05-02", "T2 2 2024-05-03", "T3 9 2024-05-03"]);
+
+            partition(session, "dwh.fact_trip", "2024-05-03").await;
+            partition(session, "dwh.fact_payment", "2024-05-03").await;
+            // While it waits its vehicle goes, and its route gets a version that answers for its time.
+            session
+                .run(
+                    "INSERT INTO dwh.fact_trip SELECT * FROM dwh.side; DELETE FROM dwh.dim_vehicle WHERE vehicle_sk = 5; \
+                     UPDATE dwh.dim_route SET valid_to = '2024-05-02Z'; \
+                     INSERT INTO dwh.dim_route (route_sk, route_id, valid_from) VALUES (11, 'R', '2024-05-02Z'); \
+                     INSERT INTO dwh.fact_payment (payment_sk, payment_id, user_sk, route_sk, payment_method_sk, trip_sk, \
+                       paid_at, load_id, dt, file_no) \
+                     SELECT n, 'P' || n, 0, 0, 0, n, '2024-05-03Z', '', '2024-05-03', 0 FROM unnest('{2,9}'::int[]) AS n",
+                )
+                .await
+                .unwrap();
+            side(session, "dwh.empty").await;
+            let settled = settle(warehouse, session, "dwh.empty", 3, Some("dwh.fact_trip_20240503")).await;
+            assert_eq!((settled.lost, settled.returned), (vec![], vec![(day(2), 0, 1)]));
+            assert_eq!(settled.touched, [day(2)], "local dates of what came back");
+            assert_eq!(texts(session, REGISTRY).await, ["T1 1 2024-05-02", "T2 2 2024-05-02"]);
+            assert_eq!(texts(session, WAITING).await, Vec::<String>::new());
+            let back = "SELECT concat_ws(' ', f.trip_id, f.trip_sk, f.route_sk, v.vehicle_id, v.is_inferred) \
+                        FROM dwh.fact_trip f JOIN dwh.dim_vehicle v USING (vehicle_sk) WHERE f.dt = '2024-05-02' AND trip_sk = 2";
+            assert_eq!(texts(session, back).await, ["T2 2 11 V t"]);
+            let payments = "SELECT concat_ws(' ', payment_id, trip_sk) FROM dwh.fact_payment ORDER BY 1";
+            assert_eq!(texts(session, payments).await, ["P2 2", "P9"], "no payment refers to a trip that nobody knows");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_older_day_that_comes_late_leaves_a_trip_to_the_newer_one() {
+        in_warehouse("supersede_late", async |warehouse, session| {
+            world(session).await;
+            side(session, "dwh.side").await;
+            insert(session, "dwh.side", day(1), "(8, 'T2', 5), (9, 'T4', 0)").await;
+            let settled = settle(warehouse, session, "dwh.side", 1, None).await;
+            assert_eq!((settled.lost, settled.returned), (vec![(day(1), 0, 1)], vec![]));
+            assert_eq!(settled.touched, [], "no row of another day moved");
+            assert_eq!(texts(session, TRIPS).await, ["T1 1 2024-05-02", "T2 2 2024-05-02"]);
+            assert_eq!(texts(session, "SELECT trip_id || trip_sk FROM dwh.side").await, ["T49"]);
+            assert_eq!(texts(session, WAITING).await, ["T2 R V 2024-05-01"]);
+            assert_eq!(texts(session, REGISTRY).await, ["T1 1 2024-05-02", "T2 2 2024-05-02", "T4 9 2024-05-01"]);
+        })
+        .await;
+    }
+
+    #[test]
+    fn only_facts_with_a_business_key_of_their_own_are_settled() {
+        let settled = |fact: &Fact| Settlement::new(fact, "dwh.side".to_owned(), day(1), "UTC").is_some();
+        let tables: Vec<&str> = Fact::ALL.iter().filter(|fact| settled(fact)).map(|fact| fact.table).collect();
+        assert_eq!(tables, ["dwh.fact_trip", "dwh.fact_payment"]);
+    }
+}

@@ -12,6 +12,8 @@
 
 mod keys;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
