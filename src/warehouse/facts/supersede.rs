@@ -330,7 +330,7 @@ mod tests {
         let settlement = Settlement::new(&Fact::TRIP, side.to_owned(), day(dt), "America/Chicago").unwrap();
         session.run("BEGIN").await.unwrap();
         let settled = settlement.settle(session, old, &members, &mut Written::default()).await.unwrap();
-        session.run("COMMIT").await.unwrap();
+        session.commit().await.unwrap();
         settled
     }
 

@@ -33,7 +33,7 @@ async fn filled(session: &Session, dt: NaiveDate, run_id: &str, ids: &[&str]) ->
 async fn swapped(session: &Session, dt: NaiveDate, run_id: &str, ids: &[&str]) {
     let side = filled(session, dt, run_id, ids).await;
     side.swap(session, !ids.is_empty(), PATIENCE).await.unwrap();
-    session.run("COMMIT").await.unwrap();
+    session.commit().await.unwrap();
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn what_a_killed_run_left_aside_goes_with_the_next_run_of_its_day() {
             "SELECT relname::text FROM pg_class WHERE relname ~ '^fact_trip_.*_' AND relkind = 'r' ORDER BY 1";
         for (dt, run_id) in [(day(1), "aaaaaaaa0"), (day(2), "bbbbbbbb0")] {
             filled(session, dt, run_id, &["lost"]).await;
-            session.run("COMMIT").await.unwrap();
+            session.commit().await.unwrap();
         }
         assert_eq!(texts(session, orphans).await, ["fact_trip_20240501_aaaaaaaa", "fact_trip_20240502_bbbbbbbb"]);
         swapped(session, day(1), "cccccccc0", &["a"]).await;
@@ -106,11 +106,11 @@ async fn a_swap_that_a_reader_holds_up_gives_up_at_its_deadline_and_leaves_all_a
         let error = side.swap(session, true, Duration::ZERO).await.unwrap_err();
         assert!(error.to_string().contains("readers kept dwh.fact_trip busy"), "{error}");
         assert!(error.is_retryable());
-        reader.run("COMMIT").await.unwrap();
+        reader.commit().await.unwrap();
         // The transaction is as it was before the attempt.
         assert_eq!(texts(session, TRIPS).await, ["a 2024-05-01 run1 0 t"]);
         side.swap(session, true, PATIENCE).await.unwrap();
-        session.run("COMMIT").await.unwrap();
+        session.commit().await.unwrap();
         assert_eq!(texts(session, TRIPS).await, ["b 2024-05-01 run2 0 t"]);
     })
     .await;
