@@ -14,10 +14,10 @@ use tempfile::TempPath;
 
 use super::failure::{file_error, spool_error};
 use super::find::MAGIC;
+use super::footer::open_metadata;
 use super::manifest::MANIFEST;
 use super::open::{Lake, stoppable};
-use super::partition::Part;
-use super::read::open_metadata;
+use super::part::Part;
 use super::unite::Completion;
 use crate::control::Cancel;
 use crate::digest::hex;

@@ -17,10 +17,11 @@ use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::failure::file_error;
 use super::find::{REQUESTS, named};
+use super::footer::{hinted, load_metadata};
 use super::naming::{FolderValue, folder_values};
 use super::open::Lake;
 use super::ranges::{Fetched, Remote, Room, read_footer};
-use super::read::{PartReader, corrupt, hinted, load_metadata};
+use super::read::{PartReader, corrupt};
 use super::tree::{At, Found};
 use super::unite::{Completion, Piece, unite};
 use crate::config::Secret;

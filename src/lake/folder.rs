@@ -8,9 +8,9 @@ use bytes::Bytes;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 
 use super::address::Address;
+use super::file_writer::FileWriter;
 use super::open::{Lake, stoppable};
 use super::outgoing::Upload;
-use super::write::FileWriter;
 use crate::config::Secret;
 use crate::control::Cancel;
 use crate::error::Result;

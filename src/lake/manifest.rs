@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::partition::{FileName, Part, below_day, file_name};
+use super::naming::{FileName, below_day, file_name};
+use super::part::Part;
 use crate::error::{Error, Result};
 use crate::model::Dataset;
 

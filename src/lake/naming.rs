@@ -2,7 +2,11 @@
 //!
 //! One room decides for every reader, local and remote: docs/sources.md says it to users.
 
+use std::str::FromStr;
+
 use percent_encoding::percent_decode_str;
+
+use crate::model::Dataset;
 
 /// What Hive writes for a value that is NULL.
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -97,6 +101,44 @@ impl OtherTable {
     pub(super) fn holds(&self, below: &str) -> bool {
         self.folder.is_empty() || below.strip_prefix(&self.folder).is_some_and(|rest| rest.starts_with('/'))
     }
+}
+
+/// What a path below a `dt=` folder names.
+pub(super) enum FileName {
+    /// A file of a dataset.
+    Data(Dataset),
+    /// A hidden name, or a path that leaves the partition: never read.
+    Never,
+    /// A file in a folder of a dataset's folder whose name is not `key=value`.
+    Nested,
+    /// Anything else.
+    Unknown,
+}
+
+/// Judges a path relative to its `dt=` folder.
+pub(super) fn file_name(path: &str) -> FileName {
+    let segments: Vec<&str> = path.split('/').collect();
+    if segments.iter().any(|s| s.is_empty() || is_hidden(s)) {
+        return FileName::Never;
+    }
+    match segments.as_slice() {
+        [file] => match stem(file).map(Dataset::from_str) {
+            Some(Ok(dataset)) => FileName::Data(dataset),
+            _ => FileName::Unknown,
+        },
+        [folder, nested @ .., file] => match Dataset::from_str(stem(folder).unwrap_or(folder)) {
+            Ok(_) if promise(file) == Promise::Other => FileName::Unknown,
+            Ok(dataset) if nested.iter().all(|folder| folder_value(folder).is_some()) => FileName::Data(dataset),
+            Ok(_) => FileName::Nested,
+            Err(_) => FileName::Unknown,
+        },
+        [] => FileName::Never,
+    }
+}
+
+/// A path below the lake as one below its day (`dt=2024-05-01`); another path as it is.
+pub(super) fn below_day<'a>(day: &str, path: &'a str) -> &'a str {
+    path.strip_prefix(day).and_then(|path| path.strip_prefix('/')).unwrap_or(path)
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 
 use super::failure::readable;
 use super::manifest::{MANIFEST, Manifest, ManifestFile};
-use super::naming::{FolderValue, OtherTable, Promise, folder_value, folder_values, is_hidden, promise, stem};
+use super::naming::{FileName, OtherTable, Promise, below_day, file_name, folder_values, promise, stem};
 use super::open::Lake;
+use super::part::Part;
 use super::tree::{Found, Tree};
 use crate::config::UnknownFiles;
 use crate::control::Cancel;
@@ -33,27 +34,6 @@ pub struct Partition {
     pub ignored: Vec<String>,
 }
 
-/// One file of a dataset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// What it holds.
-    pub dataset: Dataset,
-    /// The path below the lake: `dt=2024-05-01/trips.parquet`.
-    pub path: String,
-    /// Size when listed.
-    pub size_bytes: u64,
-    /// Last change, in milliseconds since the epoch.
-    pub modified_millis: i64,
-    /// What the object store says of its bytes: another text may mean other bytes. None on this machine.
-    pub etag: Option<String>,
-    /// The `key=value` folders that it lies in, below the dataset's.
-    pub folders: Vec<FolderValue>,
-    /// Rows by the manifest.
-    pub manifest_rows: Option<u64>,
-    /// SHA-256 by the manifest, in lower-case hexadecimal digits.
-    pub manifest_sha256: Option<String>,
-}
-
 /// What the lake holds, by the names of its `dt=` folders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Folders {
@@ -61,39 +41,6 @@ pub struct Folders {
     pub days: Vec<NaiveDate>,
     /// Folders such as `dt=2024-02-30/` and `dt=2024-5-2/`, which no step reads.
     pub misnamed: Vec<String>,
-}
-
-/// What a path below a `dt=` folder names.
-pub(super) enum FileName {
-    /// A file of a dataset.
-    Data(Dataset),
-    /// A hidden name, or a path that leaves the partition: never read.
-    Never,
-    /// A file in a folder of a dataset's folder whose name is not `key=value`.
-    Nested,
-    /// Anything else.
-    Unknown,
-}
-
-/// Judges a path relative to its `dt=` folder.
-pub(super) fn file_name(path: &str) -> FileName {
-    let segments: Vec<&str> = path.split('/').collect();
-    if segments.iter().any(|s| s.is_empty() || is_hidden(s)) {
-        return FileName::Never;
-    }
-    match segments.as_slice() {
-        [file] => match stem(file).map(Dataset::from_str) {
-            Some(Ok(dataset)) => FileName::Data(dataset),
-            _ => FileName::Unknown,
-        },
-        [folder, nested @ .., file] => match Dataset::from_str(stem(folder).unwrap_or(folder)) {
-            Ok(_) if promise(file) == Promise::Other => FileName::Unknown,
-            Ok(dataset) if nested.iter().all(|folder| folder_value(folder).is_some()) => FileName::Data(dataset),
-            Ok(_) => FileName::Nested,
-            Err(_) => FileName::Unknown,
-        },
-        [] => FileName::Never,
-    }
 }
 
 /// What lies in a `dt=` folder, before the manifest has its say.
@@ -317,11 +264,6 @@ impl Listing {
             }
         }
     }
-}
-
-/// A path below the lake as one below its day (`dt=2024-05-01`); another path as it is.
-pub(super) fn below_day<'a>(day: &str, path: &'a str) -> &'a str {
-    path.strip_prefix(day).and_then(|path| path.strip_prefix('/')).unwrap_or(path)
 }
 
 /// Refuses a dataset that is in two places: which of them is right nobody knows.

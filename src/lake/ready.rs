@@ -7,8 +7,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::naming::{FileName, file_name};
 use super::open::Lake;
-use super::partition::{FileName, Part, file_name};
+use super::part::Part;
 use crate::digest::hex;
 use crate::error::Result;
 use crate::model::Dataset;

@@ -2,27 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::NaiveDate;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
-use parquet::schema::types::ColumnPath;
+use parquet::file::properties::WriterProperties;
 
+use super::file_writer::{FileWriter, base_properties, properties};
 use super::folder::Folder;
 use super::manifest::{MANIFEST, Manifest, ManifestFile, data_path, is_rejected, rejected_path};
+use super::naming::{FileName, below_day, file_name};
 use super::open::Lake;
-use super::outgoing::Upload;
-use super::partition::{FileName, below_day, file_name};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
-use crate::model::{Dataset, Kind};
-
-const ROW_GROUP_ROWS: usize = 512 * 1024;
-/// Encoded bytes are handed on in pieces of about this size.
-const PIECE_BYTES: usize = 1 << 20;
+use crate::model::Dataset;
 
 /// What a written day consists of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,14 +35,6 @@ pub struct PartitionWriter {
     files: BTreeMap<String, ManifestFile>,
     /// Rows that whoever made the day could not use, for the quarantine.
     rejected: BTreeMap<String, ManifestFile>,
-}
-
-/// Writes one file of a day. A file that is not finished leaves nothing behind.
-pub struct FileWriter {
-    below: String,
-    encoder: ArrowWriter<Vec<u8>>,
-    upload: Upload,
-    rows: u64,
 }
 
 impl Lake {
@@ -192,110 +175,4 @@ impl PartitionWriter {
         let sum = |of: fn(&ManifestFile) -> Option<u64>| files.iter().filter_map(of).sum();
         Ok(Written { rows: sum(|f| f.rows), bytes: sum(|f| f.bytes), files })
     }
-}
-
-impl FileWriter {
-    fn new(upload: Upload, below: String, schema: &SchemaRef, settings: WriterProperties) -> Result<Self> {
-        let encoder = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(settings));
-        let encoder = encoder.map_err(|e| encoding(upload.path(), e))?;
-        Ok(Self { below, encoder, upload, rows: 0 })
-    }
-
-    /// A file outside of any day, called `below` in its folder.
-    pub(super) fn plain(upload: Upload, below: &str, schema: &SchemaRef) -> Result<Self> {
-        let settings = base_properties(below)?.build();
-        Self::new(upload, below.to_owned(), schema, settings)
-    }
-
-    /// Encodes a batch and hands finished pages on to the store.
-    pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.upload.check()?;
-        self.encoder.write(batch).map_err(|e| encoding(self.upload.path(), e))?;
-        self.rows += batch.num_rows() as u64;
-        self.hand_on(PIECE_BYTES).await
-    }
-
-    /// What is held in memory until its row group is full.
-    pub fn memory_bytes(&self) -> usize {
-        self.encoder.memory_size()
-    }
-
-    /// Ends the row group, so that nothing of it is held any more.
-    pub async fn flush(&mut self) -> Result<()> {
-        self.encoder.flush().map_err(|e| encoding(self.upload.path(), e))?;
-        self.hand_on(0).await
-    }
-
-    async fn hand_on(&mut self, from_bytes: usize) -> Result<()> {
-        if self.encoder.inner().len() < from_bytes {
-            return Ok(());
-        }
-        let piece = std::mem::take(self.encoder.inner_mut());
-        self.upload.put(piece).await
-    }
-
-    /// Writes the footer and makes the file visible under its name.
-    pub async fn finish(mut self) -> Result<ManifestFile> {
-        let file = self.seal().await?;
-        self.publish().await?;
-        Ok(file)
-    }
-
-    /// Writes the footer, so that size and digest are known; the file is not visible before [`Self::publish`].
-    pub async fn seal(&mut self) -> Result<ManifestFile> {
-        self.encoder.finish().map_err(|e| encoding(self.upload.path(), e))?;
-        self.hand_on(0).await?;
-        let (bytes, sha256) = self.upload.sum();
-        Ok(ManifestFile {
-            path: std::mem::take(&mut self.below),
-            rows: Some(self.rows),
-            bytes: Some(bytes),
-            sha256: Some(sha256),
-            origin: None,
-        })
-    }
-
-    /// The same, where the manifest shall say what the file was made of.
-    pub async fn seal_as(mut self, origin: &serde_json::Value) -> Result<(Self, ManifestFile)> {
-        let sealed = self.seal().await?;
-        Ok((self, ManifestFile { origin: Some(origin.clone()), ..sealed }))
-    }
-
-    /// Makes a sealed file visible under its name.
-    pub async fn publish(self) -> Result<()> {
-        self.upload.publish().await
-    }
-}
-
-impl std::fmt::Debug for FileWriter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileWriter")
-            .field("path", &self.upload.path())
-            .field("rows", &self.rows)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Dictionary pages only for text that repeats: they cost time and gain nothing on measurements and unique ids.
-fn properties(dataset: Dataset) -> Result<WriterProperties> {
-    let mut builder = base_properties(dataset.name())?;
-    for column in dataset.columns() {
-        let repeats = match column.kind {
-            Kind::Code => true,
-            Kind::Text | Kind::Boolean => column.name != dataset.key(),
-            Kind::Instant | Kind::Date | Kind::Money | Kind::Float | Kind::Integer | Kind::Json => false,
-        };
-        builder = builder.set_column_dictionary_enabled(ColumnPath::from(column.name), repeats);
-    }
-    Ok(builder.build())
-}
-
-fn base_properties(path: &str) -> Result<WriterPropertiesBuilder> {
-    let level = ZstdLevel::try_new(1).map_err(|e| encoding(path, e))?;
-    let builder = WriterProperties::builder().set_compression(Compression::ZSTD(level));
-    Ok(builder.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)))
-}
-
-fn encoding(path: &str, error: ParquetError) -> Error {
-    Error::internal(format!("{path} cannot be encoded: {error}")).with("file", path).because(error)
 }

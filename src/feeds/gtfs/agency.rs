@@ -8,7 +8,8 @@ use chrono_tz::Tz;
 
 use super::archive::Archive;
 use super::reject::{Bad, Tally};
-use super::rows::{Row, Source, read};
+use super::row::{Row, Source};
+use super::rows::read;
 use super::value;
 use crate::control::Cancel;
 use crate::error::{Error, Result};

@@ -5,7 +5,8 @@ use hashbrown::HashMap;
 
 use super::archive::Archive;
 use super::reject::{Bad, Tally};
-use super::rows::{Row, Source, read};
+use super::row::{Row, Source};
+use super::rows::read;
 use super::value;
 use super::words::{Word, Words};
 use crate::control::Cancel;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::SchemaRef;
 use chrono::NaiveDate;
 
 use super::super::quarantine::{self, Rejected};
+use super::columns::{batch, optional};
 use super::feed::Schedule;
 use super::reject::{Reject, keep_last};
 use super::stop_times::Call;
@@ -306,15 +306,4 @@ fn without_times(schedule: &Schedule, trip: &Trip, number: u32) -> Reject {
 
 fn instants(rows: usize) -> TimestampMicrosecondBuilder {
     TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC")
-}
-
-/// A value, or nothing where it is blank.
-pub(super) fn optional(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
-}
-
-/// A batch of columns that were made for a schema.
-pub(super) fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
-    RecordBatch::try_new(Arc::clone(schema), columns)
-        .map_err(|e| Error::internal("columns of a feed do not fit their dataset").because(e))
 }

@@ -14,9 +14,11 @@
 mod agency;
 mod archive;
 mod calendar;
+mod columns;
 mod day;
 mod feed;
 mod reject;
+mod row;
 mod rows;
 mod shapes;
 mod snapshot;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::super::quarantine::{Kept, Origin, Rejected};
-use super::rows::{Row, Source};
+use super::row::{Row, Source};
 use super::value::Unreadable;
 use crate::error::Result;
 use crate::model::{Dataset, Reason};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 
 use super::archive::Archive;
-use super::day::batch;
+use super::columns::batch;
 use super::reject::{Bad, Tally, keep_last};
-use super::rows::{Row, Source, read};
+use super::row::{Row, Source};
+use super::rows::read;
 use super::tables::Table;
 use super::value::{self, Unreadable};
 use super::words::{Word, Words};

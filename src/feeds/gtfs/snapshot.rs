@@ -7,9 +7,10 @@ use hashbrown::HashMap;
 
 use super::agency::Agencies;
 use super::archive::Archive;
-use super::day::{batch, optional};
+use super::columns::{batch, optional};
 use super::reject::{Bad, Tally};
-use super::rows::{Row, Source, read};
+use super::row::{Row, Source};
+use super::rows::read;
 use super::value::{self, Unreadable};
 use crate::clean::wrong_place;
 use crate::control::Cancel;

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::archive::Archive;
 use super::reject::{Bad, Tally, keep_last};
-use super::rows::{Row, Source, read};
+use super::row::{Row, Source};
+use super::rows::read;
 use super::trips::Trips;
 use super::value::{self, Unreadable};
 use super::words::{Word, Words};
