@@ -47,6 +47,13 @@ with DAG(
         "lake": Param(
             None, type=["null", "string"], description="Folder or URL of the lake; empty: as the connections say."
         ),
+        "positions": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, "", "warehouse", "telemetry"],
+            description="Where positions are kept: warehouse (PostgreSQL) or telemetry (ClickHouse); empty: as the "
+            "connection says, else where the warehouse has them.",
+        ),
         "required": Param(
             "routes,vehicle_positions",
             type="string",
@@ -64,6 +71,7 @@ with DAG(
         "day",
         prefix_group_id=False,
         lake="{{ params.lake or '' }}",
+        positions="{{ params.positions or '' }}",
         required="{{ params.required }}",
         stable_seconds="{{ params.stable_seconds }}",
         mart=mart_in_daily(),

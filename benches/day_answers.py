@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import urllib.request
+from decimal import Decimal
 from typing import Any
 
 _FACTS = {
@@ -41,7 +42,28 @@ def clickhouse(url: str, sql: str) -> str:
         return str(answer.read().decode())
 
 
-def answers(psql: str, warehouse: str, mart: str, table: str, dt: str) -> dict[str, Any]:
+# The same of positions that ClickHouse keeps: their sums, and the version of the route that the registry has for them.
+_SUMS_BY_ROUTE = """SELECT toString(toDate(event_ts)), route_id, count(), toString(sum(toDecimal64(speed, 2))),
+  toString(sum(toDecimal64(heading, 1))), toString(sum(toDecimal64(lat, 6))), sum(toYYYYMMDD(event_ts)),
+  sum(intDiv(event_us, 1000000) % 86400) FROM vehicle_position GROUP BY 1, 2 FORMAT TSV"""
+_VERSION_OF = """SELECT DISTINCT local_date, g.route_id, r.route_id, r.base_fare, r.valid_from
+  FROM dwh.telemetry_reference g JOIN dwh.dim_route r USING (route_sk)"""
+_DIGITS = (0, 2, 1, 6, 0, 0)
+
+
+def _positions_by_route(versions: list[list[str]], shown: str) -> list[list[str]]:
+    """Add up what ClickHouse has by the versions of the registry, as PostgreSQL would show it."""
+    version_of = {(day, route): tuple(version) for day, route, *version in versions}
+    sums: dict[tuple[str, ...], list[Decimal]] = {}
+    for line in shown.splitlines():
+        day, route, *numbers = line.split("\t")
+        total = sums.setdefault(version_of[day, route], [Decimal(0)] * len(_DIGITS))
+        total[:] = [known + Decimal(number) for known, number in zip(total, numbers, strict=True)]
+    rows = sorted(sums.items(), key=lambda row: (row[0][0], row[0][2]))
+    return [[*version, *(f"{n:.{d}f}" for n, d in zip(total, _DIGITS, strict=True))] for version, total in rows]
+
+
+def answers(psql: str, warehouse: str, mart: str, table: str, dt: str, positions: str = "warehouse") -> dict[str, Any]:
     """Ask everything.
 
     Args:
@@ -50,6 +72,7 @@ def answers(psql: str, warehouse: str, mart: str, table: str, dt: str) -> dict[s
         mart: URL of ClickHouse.
         table: The mart's table.
         dt: The day of the mart.
+        positions: Where positions are kept.
 
     Returns:
         The answers, as plain JSON values.
@@ -63,6 +86,9 @@ def answers(psql: str, warehouse: str, mart: str, table: str, dt: str) -> dict[s
     found: dict[str, Any] = {name: ask(sql) for name, sql in _VERSIONS.items()}
     for name, sums in _FACTS.items():
         found[f"{name} by route"] = ask(_BY_ROUTE.format(table=name, sums=sums))
+    if positions == "telemetry":
+        by_route = _positions_by_route(ask(_VERSION_OF), clickhouse(mart, _SUMS_BY_ROUTE))
+        found["fact_vehicle_position by route"] = by_route
     for name in ("fact_trip", "fact_payment"):
         found[f"{name} by rider"] = ask(_BY_RIDER.format(table=name))
     rows = clickhouse(mart, _MART.format(table=table, dt=dt)).splitlines()

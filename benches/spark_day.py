@@ -25,6 +25,14 @@ DAY_BOUND = (
     "PostgreSQL's own work (COPY into staging and facts, index builds, foreign keys, the scans of the mart) is four fifths of "
     "our time and keeps both cores busy; the peer's rows go through the same server"
 )
+TELEMETRY_NOTE = (
+    "Positions in ClickHouse (positions = telemetry): the peer loads them into PostgreSQL, as the prototype does. "
+    "Ours verifies every row in ClickHouse and keeps a registry of what they refer to."
+)
+TELEMETRY_BOUND = (
+    "reading and cleaning the positions, ClickHouse's sort and checksum of them, and PostgreSQL's work on trips and payments keep "
+    "both cores busy"
+)
 MART_BOUND = "both let PostgreSQL scan and group the day's facts, and that is two thirds of our time"
 
 
@@ -34,17 +42,28 @@ class Ours(Trial):
     distributions = ("metropulse",)
 
     def __init__(
-        self, *, lake: str, dt: str, url: str, psql: str, mart: str, after: str = AFTER, only_mart: bool = False
+        self,
+        *,
+        lake: str,
+        dt: str,
+        url: str,
+        psql: str,
+        mart: str,
+        after: str = AFTER,
+        only_mart: bool = False,
+        positions: str = "warehouse",
     ) -> None:
         """Open the pipeline."""
         import metropulse
 
+        self.positions = positions
         self.dt, self.after, self.url, self.psql, self.mart, self.only_mart = dt, after, url, psql, mart, only_mart
         address, _, user = mart.partition("?")
         names = dict(part.split("=", 1) for part in user.split("&"))
         self.pipeline = metropulse.Pipeline(
-            lake=lake, warehouse=url, mart=address, mart_user=names["user"], mart_password=names["password"]
-        )
+            lake=lake, warehouse=url, mart=address, mart_user=names["user"], mart_password=names["password"],
+            positions=positions,
+        )  # fmt: skip
 
     def run(self) -> None:
         """Do the steps."""
@@ -60,7 +79,7 @@ class Ours(Trial):
 
     def result(self) -> Any:
         """Ask the warehouse and the mart."""
-        return answers(self.psql, self.url, self.mart, "mart_route_hourly", self.dt)
+        return answers(self.psql, self.url, self.mart, "mart_route_hourly", self.dt, self.positions)
 
 
 def drivers(folder: Path) -> str:
@@ -105,12 +124,14 @@ def main() -> None:
             )
 
         ours, spark = arms()
-        for arm in (ours, spark):
+        telemetry = {**ours.arguments, "url": server.url("ours_telemetry"), "positions": "telemetry"}
+        apart = Arm("metropulse", "spark_day:Ours", telemetry)
+        for arm in (ours, apart, spark):
             name = arm.arguments["url"].rpartition("/")[2]
             server.recreate(name)
             if arm is spark:
                 server.execute(ddl([FIRST, SECOND]), name)
-            after = {"after": SECOND} if arm is ours else {}
+            after = {} if arm is spark else {"after": SECOND}
             with running(Arm(arm.name, arm.trial, {**arm.arguments, "dt": FIRST, **after})) as process:
                 say(f"{arm.name}: the first day took {process.run():.1f} s")
             server.execute("VACUUM ANALYZE", name)
@@ -127,6 +148,11 @@ def main() -> None:
             server.execute("CHECKPOINT")
             forget_mart()
 
+        def first_day_again_there(arm: Arm) -> None:
+            first_day_again(arm)
+            if arm is apart:
+                clickhouse(mart, f"ALTER TABLE vehicle_position DROP PARTITION '{SECOND}'")
+
         rows = positions + 2 * trips
         work = f"a whole day, warm: {positions:,} positions, {trips:,} trips"
         for name, pair, required, repeats in (
@@ -137,6 +163,11 @@ def main() -> None:
                 name, rows=rows, size_bytes=size_bytes, ours=pair[0], peer=pair[1], required=required,
                 repeats=repeats, before=first_day_again, note=NOTE, bounded_by=DAY_BOUND,
             )  # fmt: skip
+        measure(
+            work.replace("a whole day", "a whole day with positions in ClickHouse"),
+            rows=rows, size_bytes=size_bytes, ours=apart, peer=spark, required=10.0, repeats=chosen.pick(2, 5),
+            before=first_day_again_there, note=TELEMETRY_NOTE, bounded_by=TELEMETRY_BOUND,
+        )  # fmt: skip
         for name in ("ours", "spark"):
             server.execute("VACUUM ANALYZE", name)
         ours, spark = arms(only_mart=True)

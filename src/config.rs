@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::{Absent, Dataset, Dimension};
+use crate::model::{Absent, Dataset, Dimension, Positions};
 
 /// A value that never shows itself.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +86,9 @@ pub struct Settings {
     pub run_label: Option<String>,
     /// What Parquet in a day's folder means that no dataset takes.
     pub unknown_files: UnknownFiles,
+    /// Where positions are kept. A warehouse remembers it with its first positions; unset means what it remembers, and
+    /// PostgreSQL for a new one.
+    pub positions: Option<Positions>,
     /// Folder for spooled remote files; the system's temporary folder when unset.
     pub spool: Option<PathBuf>,
 }
@@ -111,6 +114,7 @@ impl Default for Settings {
             allow_vanishing: false,
             run_label: None,
             unknown_files: UnknownFiles::Fail,
+            positions: None,
             spool: None,
         }
     }

@@ -34,6 +34,7 @@ TUNING: dict[str, tuple[type, ...]] = {
     "allow_vanishing": (bool,),
     "run_label": (str,),
     "unknown_files": (str,),
+    "positions": (str,),
     "spool": (str, Path),
 }
 """Other settings of the core, and their types."""
@@ -148,7 +149,8 @@ def resolve(
         mart_password: ClickHouse password where the URL names none.
         time_zone: IANA name; else ``METROPULSE_TIME_ZONE``; else ``UTC``.
         environ: The environment; the process's own when None, an empty mapping to consult none.
-        **tuning: Other fields of the core's settings; None leaves the core's default.
+        **tuning: Other fields of the core's settings; None leaves the core's default. ``positions`` comes from
+            ``METROPULSE_POSITIONS`` where it is not given.
 
     Returns:
         The settings.
@@ -178,7 +180,9 @@ def resolve(
         mart_user=server.user if server else None,
         mart_password=server.password if server else None,
         time_zone=time_zone or default_time_zone(env),
-        tuning=MappingProxyType(_checked_tuning(tuning)),
+        tuning=MappingProxyType(
+            _checked_tuning(tuning | {"positions": tuning.get("positions") or variable(env, "METROPULSE_POSITIONS")})
+        ),
     )
 
 

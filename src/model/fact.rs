@@ -48,6 +48,19 @@ impl FactKind {
             Self::ScheduledStopTime | Self::TripUpdate | Self::Alert => false,
         }
     }
+
+    /// Whether its rows may be kept in ClickHouse (see [`Positions`](super::Positions)).
+    pub const fn is_telemetry(self) -> bool {
+        match self {
+            Self::VehiclePosition => true,
+            Self::Trip
+            | Self::Payment
+            | Self::ScheduledTrip
+            | Self::ScheduledStopTime
+            | Self::TripUpdate
+            | Self::Alert => false,
+        }
+    }
 }
 
 /// Columns of a fact that are worked out from its row.

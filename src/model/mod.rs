@@ -11,6 +11,7 @@ mod declared;
 mod dimension;
 mod fact;
 mod member;
+mod positions;
 mod raw;
 mod reason;
 mod zone;
@@ -21,6 +22,7 @@ pub use dataset::{Coordinates, Dataset, Repetition};
 pub use dimension::{Absent, Dimension};
 pub use fact::{Computed, Fact, FactKind, Reference, Registry};
 pub use member::Member;
+pub use positions::Positions;
 pub use reason::Reason;
 pub use zone::{Clock, HOUR_MICROS, Zone, epoch_micros};
 

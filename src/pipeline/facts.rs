@@ -10,9 +10,10 @@ use super::day::Day;
 use super::input::{Audience, Judged, KeptRows};
 use super::outcome::{AsOfMisses, TableOutcome};
 use super::report::{Report, TableReport};
+use super::telemetry::{Telemetry, is_lost};
 use crate::error::Result;
 use crate::model::{Dataset, Fact};
-use crate::warehouse::{self, FactLoad, FactLoaded};
+use crate::warehouse::{self, Elsewhere, FactLoad, FactLoaded};
 
 impl Pipeline {
     /// Loads one day's trips, payments and positions with the keys of the versions that held at their time.
@@ -30,16 +31,21 @@ impl Pipeline {
         let (dt, warehouse) = (day.dt, self.warehouse()?);
         day.open(self, &Dataset::FACTS).await?;
         let mut report = Report::new("load_facts", Some(dt));
+        let telemetry = self.telemetry().await?;
         let mut pending = Vec::new();
         for fact in Fact::ALL {
-            match warehouse.unchanged(fact.table, dt, &day.identities(fact.dataset)).await? {
-                Some(lines) if lines.is_empty() => {}
-                Some(lines) => report.table(fact.table, TableReport::unchanged(&lines)),
-                None => pending.push((fact, day.judged(self, fact.dataset).await?)),
+            let unchanged = warehouse.unchanged(fact.table, dt, &day.identities(fact.dataset)).await?;
+            match unchanged {
+                Some(lines) if !is_lost(telemetry.as_ref(), &fact, dt, &lines).await? => {
+                    if !lines.is_empty() {
+                        report.table(fact.table, TableReport::unchanged(&lines));
+                    }
+                }
+                Some(_) | None => pending.push((fact, day.judged(self, fact.dataset).await?)),
             }
         }
         if !pending.is_empty() {
-            self.publish_facts(dt, pending, &mut report).await?;
+            self.publish_facts(dt, pending, telemetry.as_ref(), &mut report).await?;
         }
         report.nothing_is_unchanged();
         Ok(report.took(started))
@@ -50,13 +56,19 @@ impl Pipeline {
         &self,
         dt: NaiveDate,
         facts: Vec<(Fact, Arc<Judged>)>,
+        telemetry: Option<&Telemetry>,
         report: &mut Report,
     ) -> Result<()> {
-        let load = |(fact, judged): &(Fact, Arc<Judged>)| FactLoad {
-            fact: *fact,
-            dt,
-            lines: judged.lines(Audience::Warehouse),
-            rows: Arc::new(KeptRows::new(Arc::clone(judged), Audience::Warehouse)),
+        let load = |(fact, judged): &(Fact, Arc<Judged>)| {
+            let lines = judged.lines(Audience::Warehouse);
+            let there = telemetry.filter(|_| fact.kind.is_telemetry());
+            FactLoad {
+                fact: *fact,
+                dt,
+                elsewhere: there.map(|there| Arc::new(there.day(dt, lines.clone())) as Arc<dyn Elsewhere>),
+                lines,
+                rows: Arc::new(KeptRows::new(Arc::clone(judged), Audience::Warehouse)),
+            }
         };
         let loaded = warehouse::load_facts(self.warehouse()?, facts.iter().map(load).collect()).await?;
         for ((fact, judged), loaded) in facts.iter().zip(loaded) {

@@ -16,6 +16,7 @@ mod export_tides;
 mod facts;
 mod feed_name;
 mod feed_rejects;
+mod freshness;
 mod generate;
 mod ingest_gtfs;
 mod ingest_realtime;
@@ -153,6 +154,7 @@ impl Pipeline {
         if self.settings.mart.is_some() {
             self.ready_mart().await?;
         }
+        self.telemetry().await?;
         Ok(Report::new("apply_schema", None).took(started))
     }
 

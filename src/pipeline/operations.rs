@@ -9,7 +9,7 @@ use super::outcome::{Outcome, TableOutcome};
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
 use crate::model::Zone;
-use crate::warehouse::{self, Migrated, Purge, Undone};
+use crate::warehouse::{self, Elsewhere, Migrated, Purge, Undone};
 
 impl Pipeline {
     /// Takes one raw day out of the warehouse, in one transaction: what stays is what never knew the day. With `dry_run`
@@ -19,7 +19,9 @@ impl Pipeline {
     /// `NotFound` when the day is not loaded.
     pub async fn undo(&self, dt: NaiveDate, dry_run: bool) -> Result<Report> {
         let started = Instant::now();
-        let undone = warehouse::undo(self.warehouse()?, dt, dry_run).await?;
+        let leaving = self.telemetry().await?.map(|telemetry| telemetry.day(dt, Vec::new()));
+        let leaving = leaving.as_ref().map(|day| day as &dyn Elsewhere);
+        let undone = warehouse::undo(self.warehouse()?, dt, dry_run, leaving).await?;
         if !dry_run {
             self.progress.publish(format!("the undoing of dt={dt}"));
         }

@@ -9,8 +9,11 @@ use chrono::NaiveDate;
 use super::Pipeline;
 use super::outcome::Outcome as Told;
 use super::report::Report;
+use crate::clickhouse::Mart;
 use crate::error::{Error, Result};
-use crate::quality::{Check, Outcome, Severity, day_checks, mart_checks, queries, standing_checks};
+use crate::quality::{
+    Brought, Check, Outcome, Severity, day_checks, mart_checks, queries, standing_checks, telemetry_checks, way_check,
+};
 use crate::queue::Queue;
 use crate::warehouse::{self, QualityRow, Warehouse};
 
@@ -32,13 +35,22 @@ impl Pipeline {
         };
         let mut planned: Vec<(Check, Option<NaiveDate>)> =
             standing_checks().into_iter().map(|check| (check, None)).collect();
-        planned.extend(days.iter().flat_map(|&day| day_checks(day).into_iter().map(move |c| (c, Some(day)))));
+        let positions = warehouse.positions().await?;
+        planned
+            .extend(days.iter().flat_map(|&day| day_checks(day, positions).into_iter().map(move |c| (c, Some(day)))));
         self.progress.begin("check quality", planned.len() as u64);
         let found = self.count(warehouse, planned.iter().map(|(check, _)| check).collect()).await?;
         let mut outcomes: Vec<Outcome> =
             planned.into_iter().zip(found).map(|((check, day), found)| check.judge(found, day)).collect();
+        if let Some(telemetry) = self.telemetry().await? {
+            for &day in &days {
+                outcomes.extend(compared(warehouse, &telemetry.mart, telemetry_checks(day), Some(day)).await?);
+                outcomes.push(brought(warehouse, &telemetry.mart, way_check(day), day).await?);
+            }
+        }
         if self.settings.mart.is_some() {
-            outcomes.extend(self.check_mart(warehouse, &days).await?);
+            let dates = warehouse::built_dates(warehouse, &days).await?;
+            outcomes.extend(compared(warehouse, &self.mart().await?, mart_checks(&dates), None).await?);
         }
         let rows: Vec<QualityRow<'_>> = outcomes.iter().map(stored).collect();
         warehouse::record_quality(warehouse, &rows).await?;
@@ -63,19 +75,33 @@ impl Pipeline {
         found.sort_unstable();
         Ok(found.into_iter().map(|(_, number)| number).collect())
     }
+}
 
-    async fn check_mart(&self, warehouse: &Warehouse, days: &[NaiveDate]) -> Result<Vec<Outcome>> {
-        let mart = self.mart().await?;
-        let dates = warehouse::built_dates(warehouse, days).await?;
-        let mut outcomes = Vec::new();
-        for (check, ours) in mart_checks(&dates) {
-            let (_, batches) = mart.query(&check.sql).await.map_err(|e| e.with("check", check.name))?;
-            let found = first_number(&batches)?;
-            let expected: i64 = warehouse::numbers(warehouse, &ours).await?.iter().sum();
-            outcomes.push(check.judge(found - expected, None));
-        }
-        Ok(outcomes)
+/// The outcomes of checks that ask ClickHouse and PostgreSQL for one number.
+async fn compared(
+    warehouse: &Warehouse,
+    mart: &Mart,
+    checks: Vec<(Check, String)>,
+    dt: Option<NaiveDate>,
+) -> Result<Vec<Outcome>> {
+    let mut outcomes = Vec::new();
+    for (check, ours) in checks {
+        let (_, batches) = mart.query(&check.sql).await.map_err(|e| e.with("check", check.name))?;
+        let found = first_number(&batches)?;
+        let expected: i64 = warehouse::numbers(warehouse, &ours).await?.iter().sum();
+        outcomes.push(check.judge(found - expected, dt));
     }
+    Ok(outcomes)
+}
+
+/// The outcome of a check that the warehouse makes over rows of ClickHouse.
+async fn brought(warehouse: &Warehouse, mart: &Mart, brought: Brought, dt: NaiveDate) -> Result<Outcome> {
+    let Brought { mut check, rows, table, create } = brought;
+    let (_, batches) = mart.query(&rows).await.map_err(|e| e.with("check", check.name))?;
+    let found = warehouse::number_over(warehouse, batches, table, create, &check.sql).await;
+    let found = found.map_err(|e| e.with("check", check.name))?;
+    check.sql = format!("-- over the rows of ClickHouse: {rows}\n{}", check.sql);
+    Ok(check.judge(found, Some(dt)))
 }
 
 /// The report, or the error that a failed check of severity `error` is.

@@ -121,7 +121,8 @@ impl Pipeline {
     async fn publish_warehouse(&self, dt: NaiveDate, judged: Arc<Judged>, report: &mut Report) -> Result<()> {
         let dataset = judged.dataset;
         if let Some(fact) = Fact::of(dataset) {
-            self.publish_facts(dt, vec![(fact, judged)], report).await?;
+            let telemetry = self.telemetry().await?;
+            self.publish_facts(dt, vec![(fact, judged)], telemetry.as_ref(), report).await?;
         } else if let Some(dimension) = Dimension::ALL.into_iter().find(|d| d.dataset == dataset) {
             let load = self.prepare_dimension(dimension, dt, Arc::clone(&judged)).await?;
             report.table(dimension.table, self.publish_dimension(load, &judged, false).await?);

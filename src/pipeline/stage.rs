@@ -14,7 +14,7 @@ use super::outcome::Outcome;
 use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
 use crate::load::{Feed, Repair, Unit};
-use crate::model::Dataset;
+use crate::model::{Dataset, Fact};
 use crate::warehouse::{self, REJECT_COLUMNS, StageLoad, Warehouse};
 
 impl Pipeline {
@@ -60,6 +60,8 @@ impl Pipeline {
         repairs: Vec<Repair>,
     ) -> Result<TableReport> {
         let rejects = Arc::new(Rejects::new(Arc::clone(&judged), dt));
+        let positions = self.warehouse()?.positions().await?;
+        let keeps_rows = Fact::of(judged.dataset).is_none_or(|fact| !positions.are_elsewhere(fact.kind));
         let load = StageLoad {
             dataset: judged.dataset,
             dt,
@@ -67,11 +69,12 @@ impl Pipeline {
             rows: Arc::new(KeptRows::new(Arc::clone(&judged), Audience::Staging)),
             rejects,
             repairs,
+            keeps_rows,
         };
         let lines = warehouse::stage(self.warehouse()?, load).await?;
         self.progress.publish(format!("{} dt={dt}", judged.dataset.staging_table()));
         let mut table = TableReport::of(&lines);
-        table.rows_written = table.rows_loaded + table.rows_rejected;
+        table.rows_written = table.rows_rejected + if keeps_rows { table.rows_loaded } else { 0 };
         judged.describe(&mut table);
         Ok(table)
     }

@@ -7,10 +7,11 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use super::Pipeline;
+use super::freshness::{Freshness, MartFreshness, freshness, mart_freshness};
 use crate::config::UnknownFiles;
 use crate::error::{Error, Result};
 use crate::lake::{Folders, Lake, Part, Partition};
-use crate::model::{Dataset, Dimension, Fact, Zone};
+use crate::model::{Dataset, Dimension, Fact, Positions, Zone};
 use crate::warehouse::{self, Failure, Loaded, MissedDay};
 
 /// How many days of the lake are listed at once.
@@ -68,37 +69,14 @@ pub struct DayStatus {
     as_of_misses: Vec<MissedDay>,
 }
 
-/// How fresh a table is.
-#[derive(Clone, Debug, Serialize)]
-pub struct Freshness {
-    table: String,
-    days: usize,
-    newest_dt: Option<NaiveDate>,
-    /// From the newest day to today in the service zone.
-    lag_days: Option<i64>,
-    rows_loaded: i64,
-    loaded_at: Option<DateTime<Utc>>,
-    age_seconds: Option<i64>,
-}
-
-/// How fresh the mart is.
-#[derive(Clone, Debug, Serialize)]
-pub struct MartFreshness {
-    service_dates: usize,
-    newest_service_date: Option<NaiveDate>,
-    rows: i64,
-    built_at: Option<DateTime<Utc>>,
-    age_seconds: Option<i64>,
-    dirty: Vec<NaiveDate>,
-    dirty_since: Option<DateTime<Utc>>,
-}
-
 /// Everything.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
     step: &'static str,
     state: State,
     time_zone: Option<String>,
+    /// Where positions are kept.
+    positions: Positions,
     schema_version: u32,
     lake: Option<String>,
     /// Folders of the lake that begin with `dt=` and name no day.
@@ -133,7 +111,9 @@ impl Pipeline {
         for one in known.loaded.iter().filter(|one| within(&one.dt)) {
             loaded.insert((one.dt, &one.target), one);
         }
-        let all: BTreeSet<NaiveDate> = in_lake.keys().copied().chain(loaded.keys().map(|(dt, _)| *dt)).collect();
+        let unfinished = known.unfinished.keys().copied().filter(&within);
+        let all: BTreeSet<NaiveDate> =
+            in_lake.keys().copied().chain(loaded.keys().map(|(dt, _)| *dt)).chain(unfinished).collect();
         let mut days = Vec::with_capacity(all.len());
         self.progress.begin("status", all.len() as u64);
         for dt in all {
@@ -146,6 +126,7 @@ impl Pipeline {
             step: "status",
             state: days.iter().map(|day| day.state).max().unwrap_or(State::None),
             time_zone: known.time_zone.clone(),
+            positions: known.positions,
             schema_version: known.schema_version,
             lake: lake.map(|lake| lake.url().to_owned()),
             misnamed_folders,
@@ -187,7 +168,8 @@ impl Pipeline {
         for (dataset, table) in tables {
             let parts = view.lake.and_then(|day| day.files.get(dataset)).map(Vec::as_slice).unwrap_or_default();
             let loaded = view.loaded.get(&(view.dt, *table)).copied();
-            if parts.is_empty() && loaded.is_none() {
+            let unfinished = view.unfinished(table);
+            if parts.is_empty() && loaded.is_none() && unfinished.is_none() {
                 continue;
             }
             let (mut state, mut why) = view.judge(parts, loaded);
@@ -197,8 +179,12 @@ impl Pipeline {
             {
                 (state, why) = (State::Stale, Some(problem));
             }
-            if state == State::Loaded && loaded.is_some_and(|loaded| loaded.purged_at.is_some()) {
+            let passes_by = Fact::of(*dataset).is_some_and(|fact| view.known.positions.are_elsewhere(fact.kind));
+            if state == State::Loaded && !passes_by && loaded.is_some_and(|loaded| loaded.purged_at.is_some()) {
                 state = State::Purged;
+            }
+            if let Some(began) = unfinished {
+                (state, why) = (State::Stale, Some(half_published(began)));
             }
             found.insert(*table, table_status(state, why, parts.len(), loaded));
         }
@@ -225,6 +211,15 @@ impl Pipeline {
         }
         Ok(None)
     }
+}
+
+/// What became of positions that were replaced in ClickHouse by a run that did not come to its commit.
+fn half_published(began: DateTime<Utc>) -> String {
+    format!(
+        "a run began to replace the positions in ClickHouse at {} and has not published them; they may differ from the \
+         ledger until the day is run again or undone",
+        began.format("%Y-%m-%dT%H:%M:%SZ")
+    )
 }
 
 /// Whether only its bytes can tell that a file is the one that was loaded.
@@ -286,6 +281,12 @@ struct View<'a> {
 }
 
 impl View<'_> {
+    /// Since when the replacement of a table's rows in ClickHouse is unfinished, if it is.
+    fn unfinished(&self, table: &str) -> Option<DateTime<Utc>> {
+        let is_telemetry = Fact::ALL.iter().any(|fact| fact.table == table && fact.kind.is_telemetry());
+        self.known.unfinished.get(&self.dt).copied().filter(|_| is_telemetry)
+    }
+
     /// Lake against ledger, by what a listing tells.
     fn judge(&self, parts: &[Part], loaded: Option<&Loaded>) -> (State, Option<String>) {
         let stale = |why: String| (State::Stale, Some(why));
@@ -363,42 +364,4 @@ impl View<'_> {
         self.fail("check_quality", &mut status);
         status
     }
-}
-
-fn freshness(known: &warehouse::Status, today: NaiveDate) -> Vec<Freshness> {
-    let staging = Dataset::ALL.iter().map(|dataset| dataset.staging_table());
-    let dimensions = Dimension::ALL.iter().map(|dimension| dimension.table);
-    let facts = Fact::ALL.iter().map(|fact| fact.table);
-    let one = |table: &'static str| {
-        let of: Vec<&Loaded> = known.loaded.iter().filter(|loaded| loaded.target == table).collect();
-        let newest_dt = of.iter().map(|loaded| loaded.dt).max();
-        let loaded_at = of.iter().map(|loaded| loaded.loaded_at).max();
-        Freshness {
-            table: table.to_owned(),
-            days: of.len(),
-            newest_dt,
-            lag_days: newest_dt.map(|newest| (today - newest).num_days()),
-            rows_loaded: of.iter().filter(|l| l.purged_at.is_none()).map(|loaded| loaded.rows_loaded).sum(),
-            loaded_at,
-            age_seconds: loaded_at.map(age_seconds),
-        }
-    };
-    staging.chain(dimensions).chain(facts).map(one).collect()
-}
-
-fn mart_freshness(known: &warehouse::Status) -> MartFreshness {
-    let built_at = known.built.iter().map(|built| built.built_at).max();
-    MartFreshness {
-        service_dates: known.built.len(),
-        newest_service_date: known.built.iter().map(|built| built.service_date).max(),
-        rows: known.built.iter().map(|built| built.rows).sum(),
-        built_at,
-        age_seconds: built_at.map(age_seconds),
-        dirty: known.dirty.keys().copied().collect(),
-        dirty_since: known.dirty.values().min().copied(),
-    }
-}
-
-fn age_seconds(at: DateTime<Utc>) -> i64 {
-    (Utc::now() - at).num_seconds().max(0)
 }

@@ -3,17 +3,22 @@
 use chrono::NaiveDate;
 
 use super::reports::report_checks;
-use super::schedule::schedule_checks;
+use super::schedule::{Reports, schedule_checks};
+use super::telemetry::known_checks;
 use super::{Check, Expect, Scan, Severity};
-use crate::model::{Dataset, Dimension, Fact};
+use crate::model::{Dataset, Dimension, Fact, Positions};
 
-fn error(name: &'static str, table: &str, sql: String) -> Check {
+pub(super) fn error(name: &'static str, table: &str, sql: String) -> Check {
     Check { name, table: table.to_owned(), severity: Severity::Error, sql, scan: None, expect: Expect::Zero }
 }
 
 /// A number over the rows `f` of one table and day.
 pub(super) fn counted(name: &'static str, table: &str, dt: NaiveDate, number: String) -> Check {
-    let rows = format!("{table} f WHERE f.dt = '{dt}'");
+    counted_over(name, table, format!("{table} f WHERE f.dt = '{dt}'"), number)
+}
+
+/// A number over some rows (what follows `FROM`) that tells of a table.
+pub(super) fn counted_over(name: &'static str, table: &str, rows: String, number: String) -> Check {
     let sql = format!("SELECT {number} FROM {rows}");
     Check { scan: Some(Scan { rows, number }), ..error(name, table, sql) }
 }
@@ -101,8 +106,9 @@ fn interval_checks(dimension: &Dimension, from: &str, to: &str) -> [Check; 3] {
     ]
 }
 
-/// What must hold of one raw day: its ledger, its facts.
-pub fn day_checks(dt: NaiveDate) -> Vec<Check> {
+/// What must hold of one raw day: its ledger, its facts. Of positions that ClickHouse keeps, what the warehouse knows of them;
+/// [`telemetry_checks`](super::telemetry_checks) and [`way_check`](super::way_check) are the others.
+pub fn day_checks(dt: NaiveDate, positions: Positions) -> Vec<Check> {
     let mut checks = vec![Check {
         expect: Expect::Some,
         ..error(
@@ -117,7 +123,10 @@ pub fn day_checks(dt: NaiveDate) -> Vec<Check> {
         checks.push(conservation("staging_conserves_rows", dataset.staging_table(), dt));
     }
     for fact in Fact::ALL {
-        checks.push(conservation("facts_conserve_rows", fact.table, dt));
+        let is_elsewhere = positions.are_elsewhere(fact.kind);
+        if !is_elsewhere {
+            checks.push(conservation("facts_conserve_rows", fact.table, dt));
+        }
         // A dimension's guard refuses an empty snapshot; a day without one trip may be a strike.
         checks.push(warn(
             "files_hold_rows",
@@ -129,7 +138,7 @@ pub fn day_checks(dt: NaiveDate) -> Vec<Check> {
             ),
         ));
         let references: Vec<String> = fact.references.iter().map(|r| format!("f.{} IS NULL", r.surrogate)).collect();
-        if !references.is_empty() {
+        if !references.is_empty() && !is_elsewhere {
             checks.push(offending("keys_not_null", fact.table, dt, &references.join(" OR ")));
         }
         if let Some(registry) = fact.registry {
@@ -137,8 +146,16 @@ pub fn day_checks(dt: NaiveDate) -> Vec<Check> {
         }
     }
     checks.extend(value_checks(dt));
-    checks.extend(schedule_checks(dt));
-    checks.extend(report_checks(dt));
+    checks.extend(match positions {
+        Positions::Warehouse => position_checks(dt),
+        Positions::Telemetry => known_checks(dt),
+    });
+    checks.extend(schedule_checks(dt, &Reports::of(positions, dt)));
+    match positions {
+        Positions::Warehouse => checks.extend(report_checks(dt)),
+        // How vehicles report only the rows can tell: `telemetry_checks` and `way_check` ask ClickHouse.
+        Positions::Telemetry => {}
+    }
     checks
 }
 
@@ -165,9 +182,9 @@ fn unique(fact: &Fact, key: &str, keys: &str, dt: NaiveDate) -> Check {
     )
 }
 
-fn value_checks(dt: NaiveDate) -> Vec<Check> {
+/// What must hold of the values of positions that PostgreSQL keeps.
+fn position_checks(dt: NaiveDate) -> Vec<Check> {
     let positions = Fact::VEHICLE_POSITION.table;
-    let warned = |check: Check| Check { severity: Severity::Warn, ..check };
     vec![
         offending(
             "coordinates_in_range",
@@ -177,19 +194,29 @@ fn value_checks(dt: NaiveDate) -> Vec<Check> {
              OR (f.lat = 0 AND f.lon = 0)",
         ),
         offending("speed_in_range", positions, dt, "f.speed NOT BETWEEN 0 AND 200"),
-        offending("trip_ends_after_it_starts", Fact::TRIP.table, dt, "f.end_ts < f.start_ts"),
-        warned(offending(
-            "payment_has_its_trip",
-            Fact::PAYMENT.table,
-            dt,
-            "f.trip_id IS NOT NULL AND f.trip_sk IS NULL",
-        )),
         warned(offending(
             "dates_in_calendar",
             positions,
             dt,
             // PostgreSQL hashes the calendar for IN, and would look each row up for EXISTS.
             "(f.event_date_sk IN (SELECT d.date_sk FROM dwh.dim_date d)) IS NOT TRUE",
+        )),
+    ]
+}
+
+/// Only a warning.
+pub(super) fn warned(check: Check) -> Check {
+    Check { severity: Severity::Warn, ..check }
+}
+
+fn value_checks(dt: NaiveDate) -> Vec<Check> {
+    vec![
+        offending("trip_ends_after_it_starts", Fact::TRIP.table, dt, "f.end_ts < f.start_ts"),
+        warned(offending(
+            "payment_has_its_trip",
+            Fact::PAYMENT.table,
+            dt,
+            "f.trip_id IS NOT NULL AND f.trip_sk IS NULL",
         )),
         warn(
             "mart_is_current",

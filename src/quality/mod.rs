@@ -8,6 +8,7 @@
 mod checks;
 mod reports;
 mod schedule;
+mod telemetry;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,8 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 pub use checks::{day_checks, mart_checks, standing_checks};
+pub use reports::way_check;
+pub use telemetry::telemetry_checks;
 
 /// How bad a failed check is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -93,6 +96,19 @@ pub struct Scan {
     pub number: String,
 }
 
+/// A check that the warehouse makes over rows that ClickHouse keeps.
+#[derive(Clone, Debug)]
+pub struct Brought {
+    /// The check; its query reads the rows from `table`.
+    pub check: Check,
+    /// A query on ClickHouse that gives the rows.
+    pub rows: String,
+    /// The temporary table that they are brought to.
+    pub table: &'static str,
+    /// What makes it, for one transaction.
+    pub create: &'static str,
+}
+
 /// A query that answers one check or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
@@ -165,10 +181,11 @@ impl Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Positions;
 
     #[test]
     fn rows_over_which_several_checks_count_are_read_once() {
-        let checks = day_checks("2024-05-01".parse().unwrap());
+        let checks = day_checks("2024-05-01".parse().unwrap(), Positions::Warehouse);
         let queries = queries(&checks);
         let mut places: Vec<usize> = queries.iter().flat_map(|query| query.checks.clone()).collect();
         places.sort_unstable();

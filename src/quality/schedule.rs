@@ -6,63 +6,92 @@
 use chrono::NaiveDate;
 
 use super::Check;
-use super::checks::{counted, few, few_of, percent};
-use crate::model::Fact;
+use super::checks::{counted_over, few, few_of, percent};
+use super::telemetry::references;
+use crate::model::{Fact, Positions};
+
+/// Rows `f` that stand for reports of one raw day.
+struct Naming {
+    /// What follows `FROM`.
+    rows: String,
+    /// What a report names.
+    column: &'static str,
+    /// Whether it names anything.
+    known: &'static str,
+    /// How many reports some rows are.
+    count: &'static str,
+}
+
+impl Naming {
+    fn number(&self, condition: &str) -> String {
+        format!("coalesce({} FILTER (WHERE {condition}), 0)", self.count)
+    }
+}
+
+/// The reports of a day, by what they may name of the schedule.
+pub(super) struct Reports {
+    trips: Naming,
+    routes: Naming,
+    stops: Naming,
+}
+
+impl Reports {
+    /// Positions where they are kept: as rows of a fact, or counted when they were loaded.
+    pub(super) fn of(positions: Positions, dt: NaiveDate) -> Self {
+        let fact = || format!("{} f WHERE f.dt = '{dt}'", Fact::VEHICLE_POSITION.table);
+        let mentions =
+            |column: &str| format!("dwh.telemetry_mention f WHERE f.dt = '{dt}' AND f.column_name = '{column}'");
+        let each = |rows, column, known| Naming { rows, column, known, count: "count(*)" };
+        let many = |rows, column, known| Naming { rows, column, known, count: "sum(f.position_cnt)" };
+        match positions {
+            Positions::Warehouse => Self {
+                trips: each(fact(), "f.trip_id", "f.trip_id IS NOT NULL"),
+                routes: each(fact(), "f.route_sk", "f.route_sk <> 0"),
+                stops: each(fact(), "f.stop_id", "f.stop_id IS NOT NULL"),
+            },
+            Positions::Telemetry => Self {
+                trips: many(mentions("trip_id"), "f.value", "true"),
+                routes: many(references(dt), "f.route_sk", "f.route_sk <> 0"),
+                stops: many(mentions("stop_id"), "f.value", "true"),
+            },
+        }
+    }
+}
 
 /// The share of reports and runs of one raw day that do not fit its schedule.
-pub(super) fn schedule_checks(dt: NaiveDate) -> Vec<Check> {
+pub(super) fn schedule_checks(dt: NaiveDate, reports: &Reports) -> Vec<Check> {
     let of_day = |table: &str| format!("{table} s WHERE s.dt = '{dt}'");
     let (runs, calls) = (of_day(Fact::SCHEDULED_TRIP.table), of_day(Fact::SCHEDULED_STOP_TIME.table));
     let stops = format!("dwh.dim_stop m WHERE m.stop_sk IN (SELECT s.stop_sk FROM {calls})");
-    let positions = |name, known: &str, column: &str, planned: String, from: &str| {
+    let positions = |name, naming: &Naming, planned: String, from: &str| {
+        let Naming { column, known, .. } = naming;
         // PostgreSQL hashes what is planned for IN, and looks for it only where a report says something.
-        let strange = format!("{known} AND (f.{column} IN (SELECT {planned})) IS NOT TRUE");
-        let share = percent(&format!("count(*) FILTER (WHERE {strange})"), &format!("count(*) FILTER (WHERE {known})"));
-        few(counted(
+        let strange = format!("{known} AND ({column} IN (SELECT {planned})) IS NOT TRUE");
+        let share = percent(&naming.number(&strange), &naming.number(known));
+        few(counted_over(
             name,
             Fact::VEHICLE_POSITION.table,
-            dt,
+            naming.rows.clone(),
             format!("CASE WHEN EXISTS (SELECT FROM {from}) THEN {share} ELSE 0 END"),
         ))
     };
     vec![
-        positions(
-            "positions_name_planned_runs",
-            "f.trip_id IS NOT NULL",
-            "trip_id",
-            format!("s.trip_id FROM {runs}"),
-            &runs,
-        ),
-        positions(
-            "positions_name_planned_routes",
-            "f.route_sk <> 0",
-            "route_sk",
-            format!("s.route_sk FROM {runs}"),
-            &runs,
-        ),
-        positions(
-            "positions_name_planned_stops",
-            "f.stop_id IS NOT NULL",
-            "stop_id",
-            format!("m.stop_id FROM {stops}"),
-            &calls,
-        ),
-        runs_seen(dt),
+        positions("positions_name_planned_runs", &reports.trips, format!("s.trip_id FROM {runs}"), &runs),
+        positions("positions_name_planned_routes", &reports.routes, format!("s.route_sk FROM {runs}"), &runs),
+        positions("positions_name_planned_stops", &reports.stops, format!("m.stop_id FROM {stops}"), &calls),
+        runs_seen(dt, &reports.trips),
     ]
 }
 
 /// Planned runs that no report names. Runs that only promise a headway and cancelled ones are not looked for.
-fn runs_seen(dt: NaiveDate) -> Check {
-    let (runs, positions, updates) =
-        (Fact::SCHEDULED_TRIP.table, Fact::VEHICLE_POSITION.table, Fact::TRIP_UPDATE.table);
-    let unseen = format!(
-        "count(*) FILTER (WHERE NOT EXISTS (SELECT FROM {positions} p WHERE p.dt = f.dt AND p.trip_id = f.trip_id))"
-    );
+fn runs_seen(dt: NaiveDate, reports: &Naming) -> Check {
+    let (runs, updates) = (Fact::SCHEDULED_TRIP.table, Fact::TRIP_UPDATE.table);
+    let Naming { rows, column, known, .. } = reports;
+    let unseen = format!("count(*) FILTER (WHERE NOT EXISTS (SELECT FROM {rows} AND {column} = r.trip_id))");
     let sql = format!(
-        "SELECT CASE WHEN count(*) = 0 THEN 0 \
-           WHEN EXISTS (SELECT FROM {positions} p WHERE p.dt = '{dt}' AND p.trip_id IS NOT NULL) THEN {} ELSE 0 END \
-         FROM {runs} f WHERE f.dt = '{dt}' AND f.exact_times IS NOT FALSE AND NOT EXISTS (SELECT FROM {updates} u \
-           WHERE u.dt = f.dt AND u.trip_id = f.trip_id AND u.schedule_relationship = 'CANCELED')",
+        "SELECT CASE WHEN count(*) = 0 THEN 0 WHEN EXISTS (SELECT FROM {rows} AND {known}) THEN {} ELSE 0 END \
+         FROM {runs} r WHERE r.dt = '{dt}' AND r.exact_times IS NOT FALSE AND NOT EXISTS (SELECT FROM {updates} u \
+           WHERE u.dt = r.dt AND u.trip_id = r.trip_id AND u.schedule_relationship = 'CANCELED')",
         percent(&unseen, "count(*)")
     );
     few_of("planned_runs_are_seen", runs, sql)

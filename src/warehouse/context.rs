@@ -1,8 +1,7 @@
 //! The warehouse as the steps see it: where it is, under which settings, and who is asking.
 
 use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -14,6 +13,7 @@ use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::Result;
 use crate::load::{Line, Part, fingerprint};
+use crate::model::Positions;
 use crate::postgres::{Database, Session};
 
 /// One warehouse under one deployment's settings, for one run: a [`Database`] that holds our schema.
@@ -21,8 +21,8 @@ use crate::postgres::{Database, Session};
 pub struct Warehouse {
     database: Database,
     pub(super) run_id: String,
-    /// Whether this run has seen that schema and zone are right; publications look at the zone once more.
-    prepared: Arc<AtomicBool>,
+    /// Where positions are kept, once this run has seen that schema and settings are right; publications look once more.
+    positions: Arc<OnceLock<Positions>>,
 }
 
 impl Deref for Warehouse {
@@ -38,7 +38,7 @@ impl Warehouse {
     pub fn new(settings: Arc<Settings>, run_id: &str, cancel: Cancel, progress: Progress) -> Result<Self> {
         let shown_as = settings.shown_as(run_id);
         let database = Database::new(settings, &shown_as, cancel, progress)?;
-        Ok(Self { database, run_id: run_id.to_owned(), prepared: Arc::default() })
+        Ok(Self { database, run_id: run_id.to_owned(), positions: Arc::default() })
     }
 
     /// Applies the schema; does nothing when it is current.
@@ -50,12 +50,24 @@ impl Warehouse {
     /// A session on a prepared warehouse of this zone.
     pub(super) async fn session(&self) -> Result<Session> {
         let session = self.address.session().await?;
-        if !self.prepared.load(Ordering::Relaxed) {
+        if self.positions.get().is_none() {
             schema::prepare(&session, self.settings.lock_deadline_seconds).await?;
             schema::check_zone(&session, &self.settings.time_zone).await?;
-            self.prepared.store(true, Ordering::Relaxed);
+            let positions = schema::positions(&session, self.settings.positions).await?;
+            self.positions.get_or_init(|| positions);
         }
         Ok(session)
+    }
+
+    /// Where this warehouse keeps its positions.
+    ///
+    /// # Errors
+    /// `Config` when the settings say something else than the warehouse remembers.
+    pub async fn positions(&self) -> Result<Positions> {
+        if self.positions.get().is_none() {
+            self.session().await?.release().await;
+        }
+        Ok(self.positions.get().copied().unwrap_or_default())
     }
 
     /// A prepared session that holds locks until it is dropped.

@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Int32Type};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
+use super::telemetry;
 use crate::error::{Error, Result};
 use crate::history::{AsOfBuilder, AsOfIndex, Hit, KeyId, Misses};
 use crate::model::{Fact, Member, Reference};
@@ -65,10 +66,7 @@ impl Members {
         misses: &mut Misses,
         inferred: &mut Numbers,
     ) -> Result<Int64Array> {
-        let kind = self
-            .kinds
-            .get(&reference.member)
-            .ok_or_else(|| Error::internal(format!("{} is not read", reference.member.table())))?;
+        let kind = self.kind(reference.member)?;
         match keys.data_type() {
             DataType::Dictionary(..) => {
                 let codes = keys.as_dictionary::<Int32Type>();
@@ -86,6 +84,34 @@ impl Members {
                 Ok(look_up(kind, ids.into_iter(), times, misses))
             }
         }
+    }
+
+    /// The same for keys that stand for so many rows each, all at once.
+    pub(super) fn resolve_groups(
+        &self,
+        reference: &Reference,
+        keys: &ArrayRef,
+        times: &[i64],
+        rows: &[u64],
+        misses: &mut Misses,
+        inferred: &mut Numbers,
+    ) -> Result<Int64Array> {
+        let kind = self.kind(reference.member)?;
+        let ids = self.ids(reference.member, kind, keys, &|_| true)?;
+        note_inferred(reference.member, kind, &ids, inferred);
+        let index = kind.index.read().unwrap_or_else(PoisonError::into_inner);
+        let surrogates = ids.into_iter().zip(times).zip(rows).map(|((id, &at), &rows)| {
+            let (surrogate, hit) = id.map_or((UNKNOWN, Hit::Exact), |id| index.lookup(id, at));
+            let mut missed = Misses::default();
+            missed.count(hit);
+            misses.add(Misses { before_first: missed.before_first * rows, gap: missed.gap * rows });
+            surrogate
+        });
+        Ok(Int64Array::from_iter_values(surrogates))
+    }
+
+    fn kind(&self, member: Member) -> Result<&Kind> {
+        self.kinds.get(&member).ok_or_else(|| Error::internal(format!("{} is not read", member.table())))
     }
 
     /// The ids of the text values that rows use; NULL and the empty text are no keys. Unknown keys become members.
@@ -296,6 +322,10 @@ pub(super) async fn unreferenced(
                     _ => sql.push_str(&format!(" AND NOT EXISTS (SELECT FROM {} f WHERE {same})", fact.table)),
                 }
             }
+        }
+        if let Some(column) = telemetry::reference_to(member) {
+            let (references, same) = (telemetry::REFERENCES, format!("f.{column} = m.{}", member.surrogate()));
+            sql.push_str(&format!(" AND NOT EXISTS (SELECT FROM {references} f WHERE {same})"));
         }
         let rows = session.rows(&sql, &[]).await?;
         let surrogates = rows.iter().map(|row| get(row, 0)).collect::<Result<Vec<i64>>>()?;

@@ -30,6 +30,7 @@ mod rekey;
 mod schema;
 mod stage;
 mod status;
+mod telemetry;
 mod undo;
 
 pub use calendar::{Calendar, load_calendar};
@@ -40,7 +41,7 @@ pub use failure::{Failure, forget_failure, record_failure};
 pub use mart_source::{Build, MartSource, RouteName, mart_source};
 pub use migrate::{Migrated, Moved, mark_mart_dirty, migrate};
 pub use purge::{Purge, Purged, purge};
-pub use quality::{QualityRow, built_dates, loaded_days, numbers, record_quality};
+pub use quality::{QualityRow, built_dates, loaded_days, number_over, numbers, record_quality};
 pub use rejected::{
     REJECT_COLUMNS, REJECTED, Rejected, RejectedFilter, rejected, rejected_days, repairs, repairs_of,
     stage_feed_rejects,
@@ -48,4 +49,5 @@ pub use rejected::{
 pub use schema::{DDL, SCHEMA_VERSION};
 pub use stage::{StageLoad, stage};
 pub use status::{Built, Checked, Loaded, MissedDay, Status, status};
+pub use telemetry::{Elsewhere, is_unfinished};
 pub use undo::{Undone, UndoneTable, days_after, held, undo};

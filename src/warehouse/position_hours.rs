@@ -8,21 +8,20 @@
 use std::sync::Arc;
 
 use arrow::array::{Date32Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Date32Type, Field, Schema};
 use chrono::NaiveDate;
 
 use super::context::Warehouse;
 use super::stage::batch_of;
-use crate::control::Progress;
+use super::telemetry::copy_rows;
 use crate::error::{Error, Result};
-use crate::load::{self, Feed, Unit};
+use crate::load;
 use crate::model::{Fact, FactKind, Zone};
-use crate::postgres::copy::PgType;
-use crate::postgres::{Session, Target, copy_here, get};
+use crate::postgres::{Session, get};
 use crate::rollup::mart::POSITION_HOURS;
 
 /// The table.
-const TABLE: &str = "dwh.agg_position_route_hourly";
+pub(super) const TABLE: &str = "dwh.agg_position_route_hourly";
 
 /// Raised when a new version adds positions up in another way; its migration then makes all rows anew.
 const VERSION: &str = "1";
@@ -45,23 +44,6 @@ fn fingerprint(zone: Zone) -> String {
     load::fingerprint(&[VERSION, zone.0.name()])
 }
 
-/// The rows of a day, ready to send.
-struct Ready(RecordBatch);
-
-impl Feed for Ready {
-    fn schema(&self) -> SchemaRef {
-        self.0.schema()
-    }
-
-    fn units(&self) -> usize {
-        1
-    }
-
-    fn read(&self, _: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        sink(self.0.clone())
-    }
-}
-
 /// Replaces the rows of one raw day, within the publication of its positions.
 pub(super) async fn replace(
     warehouse: &Warehouse,
@@ -74,16 +56,7 @@ pub(super) async fn replace(
         return Ok(());
     }
     let rows = rows_of(dt, hours, &fingerprint(warehouse.zone))?;
-    let schema = rows.schema();
-    let columns = schema.fields().iter().map(|field| {
-        let kind = PgType::of_arrow(field.data_type());
-        let kind = kind.ok_or_else(|| Error::internal(format!("column {} has no type in {TABLE}", field.name())))?;
-        Ok((field.name().clone(), kind))
-    });
-    let target = Target::new(TABLE.to_owned(), columns.collect::<Result<_>>()?);
-    // These rows stand for others that were counted already.
-    copy_here(session, &target, Arc::new(Ready(rows)), &warehouse.cancel, &Progress::default()).await?;
-    Ok(())
+    copy_rows(warehouse, session, TABLE, rows).await
 }
 
 /// Rows of the table from those of [`crate::rollup::mart::PositionHours`].

@@ -1,8 +1,10 @@
 //! Numbers for quality checks, and the table that keeps their outcomes.
 
+use arrow::array::RecordBatch;
 use chrono::NaiveDate;
 
 use super::context::Warehouse;
+use super::telemetry::copy_rows;
 use crate::error::Result;
 use crate::postgres::get;
 
@@ -32,6 +34,27 @@ pub async fn numbers(warehouse: &Warehouse, sql: &str) -> Result<Vec<i64>> {
     let numbers = (0..row.len()).map(|place| get(&row, place)).collect();
     session.release().await;
     numbers
+}
+
+/// Runs a query that gives one `bigint` over rows that are brought along, in a table that only its transaction sees.
+pub async fn number_over(
+    warehouse: &Warehouse,
+    rows: Vec<RecordBatch>,
+    table: &str,
+    create: &str,
+    sql: &str,
+) -> Result<i64> {
+    let session = warehouse.session().await?;
+    session.run("BEGIN").await?;
+    session.run(create).await?;
+    for batch in rows.into_iter().filter(|batch| batch.num_rows() > 0) {
+        copy_rows(warehouse, &session, table, batch).await?;
+    }
+    session.run(&format!("ANALYZE {table}")).await?;
+    let number = get(&session.row(sql, &[]).await?, 0)?;
+    session.run("ROLLBACK").await?;
+    session.release().await;
+    Ok(number)
 }
 
 /// Every raw day of the ledger.

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use super::members::as_of_sql;
+use super::position_hours::{self, is_added_up};
+use super::telemetry;
 use crate::error::Result;
 use crate::model::{Fact, Member};
-use crate::postgres::Session;
 use crate::postgres::history::Op;
 use crate::postgres::history::sheet::{AFFECTED, SHEET};
+use crate::postgres::{Session, get};
 
 /// Makes the two tables out of the sheet of a dimension's load.
 pub(super) async fn note_changes(session: &Session) -> Result<()> {
@@ -29,6 +31,38 @@ pub(super) async fn note_changes(session: &Session) -> Result<()> {
         .await
 }
 
+/// A table whose rows `f` refer to members as of their time.
+struct Referring<'a> {
+    table: &'a str,
+    key: &'a str,
+    column: &'a str,
+    time: String,
+}
+
+impl Referring<'_> {
+    /// An UPDATE of the rows whose as-of answer changed, but for those of a day that is `leaving`.
+    fn update_sql(&self, member: Member, leaving: Option<NaiveDate>) -> String {
+        let Self { table, key: id, column, time } = self;
+        let staying = leaving.map_or_else(String::new, |dt| format!(" AND f.dt <> '{dt}'"));
+        format!(
+            "WITH held AS ( \
+               SELECT m.{key} AS key, m.{msk} AS sk FROM {dimension} m \
+                 WHERE m.{key} IN (SELECT c.key FROM pg_temp.changed c) \
+               UNION ALL SELECT r.key, r.sk FROM pg_temp.retired r), \
+             answer AS ( \
+               SELECT f.{id} AS id, f.dt, {as_of} AS wanted \
+               FROM pg_temp.changed c JOIN held h ON h.key = c.key \
+               JOIN {table} f ON f.{column} = h.sk AND {time} >= c.from_ts AND {time} < c.to_ts{staying}) \
+             UPDATE {table} f SET {column} = a.wanted FROM answer a \
+             WHERE f.{id} = a.id AND f.dt = a.dt AND f.{column} <> a.wanted",
+            key = member.key(),
+            msk = member.surrogate(),
+            dimension = member.table(),
+            as_of = as_of_sql(member, "c.key", time),
+        )
+    }
+}
+
 /// Moves every fact whose as-of answer changed, but for those of a day that is `leaving`; rows moved by fact table.
 pub(super) async fn rekey(
     session: &Session,
@@ -36,28 +70,21 @@ pub(super) async fn rekey(
     zone: &str,
     leaving: Option<NaiveDate>,
 ) -> Result<BTreeMap<&'static str, u64>> {
-    let staying = leaving.map_or_else(String::new, |dt| format!(" AND f.dt <> '{dt}'"));
     let mut moved = BTreeMap::new();
     for fact in Fact::ALL {
         for reference in fact.references.iter().filter(|r| r.member == member) {
-            let (table, sk, fk, time) = (fact.table, fact.surrogate, reference.surrogate, fact.time_sql("f", zone));
-            let sql = format!(
-                "WITH held AS ( \
-                   SELECT m.{key} AS key, m.{msk} AS sk FROM {dimension} m \
-                     WHERE m.{key} IN (SELECT c.key FROM pg_temp.changed c) \
-                   UNION ALL SELECT r.key, r.sk FROM pg_temp.retired r), \
-                 answer AS ( \
-                   SELECT f.{sk} AS id, f.dt, {as_of} AS wanted \
-                   FROM pg_temp.changed c JOIN held h ON h.key = c.key \
-                   JOIN {table} f ON f.{fk} = h.sk AND {time} >= c.from_ts AND {time} < c.to_ts{staying}) \
-                 UPDATE {table} f SET {fk} = a.wanted FROM answer a \
-                 WHERE f.{sk} = a.id AND f.dt = a.dt AND f.{fk} <> a.wanted",
-                key = member.key(),
-                msk = member.surrogate(),
-                dimension = member.table(),
-                as_of = as_of_sql(member, "c.key", &time),
-            );
-            *moved.entry(table).or_default() += session.execute(&sql, &[]).await?;
+            let (table, key, column) = (fact.table, fact.surrogate, reference.surrogate);
+            let rows = Referring { table, key, column, time: fact.time_sql("f", zone) };
+            *moved.entry(table).or_default() += session.execute(&rows.update_sql(member, leaving), &[]).await?;
+        }
+    }
+    if let Some(column) = telemetry::reference_to(member) {
+        let (table, key, time) =
+            (telemetry::REFERENCES, telemetry::REFERENCE_KEY, telemetry::REFERENCE_TIME.to_owned());
+        let rows = Referring { table, key, column, time };
+        let sql = format!("{} RETURNING f.position_cnt", rows.update_sql(member, leaving));
+        for row in session.rows(&sql, &[]).await? {
+            *moved.entry(telemetry::FACT.table).or_default() += get::<i64>(&row, 0)?.unsigned_abs();
         }
     }
     Ok(moved)
@@ -65,18 +92,22 @@ pub(super) async fn rekey(
 
 /// Marks the service dates whose rows show a changed route; call when the facts are re-keyed.
 ///
-/// An hour's name is that of its start, so a change an hour away may still show.
+/// An hour's name is that of its start, so a change an hour away may still show. Positions are looked at by hour.
 pub(super) async fn dirty_routes(session: &Session, zone: &str, reason: &str, run_id: &str) -> Result<u64> {
+    let near = |time: &str| format!("{time} >= c.from_ts - interval '1 hour' AND {time} < c.to_ts + interval '1 hour'");
     let selects: Vec<String> = Fact::ALL
         .iter()
         .filter(|fact| fact.kind.is_in_mart())
         .map(|fact| {
+            let time = if is_added_up(fact.kind) { "f.hour_bucket".to_owned() } else { fact.time_sql("f", zone) };
+            let rows = if is_added_up(fact.kind) {
+                format!("{} f ON f.route_id = c.key", position_hours::TABLE)
+            } else {
+                format!("dwh.dim_route m ON m.route_id = c.key JOIN {} f ON f.route_sk = m.route_sk", fact.table)
+            };
             format!(
-                "SELECT DISTINCT ({time} AT TIME ZONE $1)::date AS service_date FROM pg_temp.changed c \
-                 JOIN dwh.dim_route m ON m.route_id = c.key JOIN {table} f ON f.route_sk = m.route_sk \
-                 AND {time} >= c.from_ts - interval '1 hour' AND {time} < c.to_ts + interval '1 hour'",
-                time = fact.time_sql("f", zone),
-                table = fact.table
+                "SELECT DISTINCT ({time} AT TIME ZONE $1)::date AS service_date FROM pg_temp.changed c JOIN {rows} AND {}",
+                near(&time)
             )
         })
         .collect();
@@ -90,6 +121,9 @@ pub(super) async fn dirty_routes(session: &Session, zone: &str, reason: &str, ru
 
 /// Which of the affected keys `$1` a fact refers to, by any of their rows.
 pub(super) fn referenced_sql(member: Member) -> String {
+    let registry = telemetry::reference_to(member).map(|column| {
+        format!("EXISTS (SELECT FROM {} f WHERE f.{column} = m.{})", telemetry::REFERENCES, member.surrogate())
+    });
     let tests: Vec<String> = Fact::ALL
         .iter()
         .flat_map(|fact| fact.references.iter().map(move |reference| (fact, reference)))
@@ -97,6 +131,7 @@ pub(super) fn referenced_sql(member: Member) -> String {
         .map(|(fact, reference)| {
             format!("EXISTS (SELECT FROM {} f WHERE f.{} = m.{})", fact.table, reference.surrogate, member.surrogate())
         })
+        .chain(registry)
         .collect();
     format!(
         "SELECT DISTINCT a.kid FROM {AFFECTED} a JOIN {table} m ON m.{key} = a.k0 WHERE a.kid = ANY ($1) AND ({})",

@@ -3,26 +3,27 @@
 use super::lock::{Lock, hold};
 use super::position_hours;
 use crate::error::{Error, Result};
-use crate::model::Zone;
+use crate::model::{Fact, Positions, Zone};
 use crate::postgres::{Session, get};
 
 /// The text of `ddl/dwh_schema.sql`.
 pub const DDL: &str = include_str!("../../ddl/dwh_schema.sql");
 
 /// The version of [`DDL`].
-pub const SCHEMA_VERSION: u32 = 6;
+pub const SCHEMA_VERSION: u32 = 7;
 
 /// Part of every settings fingerprint: raised when a new version makes something else of the same file, so that every
 /// day counts as changed. Bookkeeping alone does not raise it.
 pub(super) const LOAD_VERSION: &str = "1";
 
 /// What [`DDL`] cannot do by itself because a table is there already: (version it leads to, statements).
-const MIGRATIONS: [(u32, &str); 5] = [
+const MIGRATIONS: [(u32, &str); 6] = [
     (2, include_str!("../../ddl/migrations/0002_operations.sql")),
     (3, include_str!("../../ddl/migrations/0003_stated_columns.sql")),
     (4, include_str!("../../ddl/migrations/0004_feeds.sql")),
     (5, include_str!("../../ddl/migrations/0005_etags.sql")),
     (6, include_str!("../../ddl/migrations/0006_typed_logs.sql")),
+    (7, include_str!("../../ddl/migrations/0007_telemetry.sql")),
 ];
 
 /// The tables that the prototype had as well, in other shapes.
@@ -195,6 +196,42 @@ pub(super) async fn fix_zone(session: &Session, zone: &str) -> Result<()> {
         )
         .await?;
     check_zone(session, zone).await
+}
+
+/// Where the positions of this warehouse are kept: as it remembers, else as is `wanted`, else in PostgreSQL.
+///
+/// # Errors
+/// `Config` when something else is wanted than the warehouse remembers.
+pub(super) async fn positions(session: &Session, wanted: Option<Positions>) -> Result<Positions> {
+    let Some(known) = value(session, "positions").await? else { return Ok(wanted.unwrap_or_default()) };
+    let known = Positions::ALL.into_iter().find(|positions| positions.name() == known).ok_or_else(|| {
+        Error::config(format!("positions in dwh.deployment is {known:?}, expected warehouse or telemetry"))
+    })?;
+    match wanted {
+        Some(wanted) if wanted.name() != known.name() => Err(Error::config(format!(
+            "positions is {wanted:?}, but the loaded days of this warehouse have theirs in {known:?}, and the two do not \
+             mix; leave the setting out or say {known:?}; to move the days, take them out (metropulse rewind), then run \
+             them again with {wanted:?}",
+            wanted = wanted.name(),
+            known = known.name(),
+        ))),
+        _ => Ok(known),
+    }
+}
+
+/// Remembers where positions are kept, within the first publication that has any.
+pub(super) async fn fix_positions(session: &Session, kept: Positions) -> Result<()> {
+    let sql = "INSERT INTO dwh.deployment (name, value) VALUES ('positions', $1) ON CONFLICT (name) DO NOTHING";
+    session.execute(sql, &[&kept.name()]).await?;
+    positions(session, Some(kept)).await.map(drop)
+}
+
+/// Forgets it when no positions are loaded any more, within the publication that took the last ones out.
+pub(super) async fn release_positions(session: &Session) -> Result<()> {
+    let fact = Fact::VEHICLE_POSITION;
+    let sql = "DELETE FROM dwh.deployment WHERE name = 'positions' \
+               AND NOT EXISTS (SELECT FROM dwh.load_ledger WHERE target IN ($1, $2))";
+    session.execute(sql, &[&fact.table, &fact.dataset.staging_table()]).await.map(drop)
 }
 
 /// Lets the zone go again when nothing is loaded any more, within the publication that took the last day out.

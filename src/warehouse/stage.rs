@@ -14,7 +14,7 @@ use super::rejected;
 use super::schema;
 use crate::error::{Error, Result};
 use crate::load::{Feed, Line, Repair, Rows, Unit};
-use crate::model::{Dataset, Kind};
+use crate::model::{Dataset, Fact, Kind};
 use crate::postgres::Session;
 use crate::postgres::copy::PgType;
 
@@ -32,6 +32,8 @@ pub struct StageLoad {
     pub rejects: Arc<dyn Feed>,
     /// New repairs that these rows rest on.
     pub repairs: Vec<Repair>,
+    /// Whether the rows come in: those that ClickHouse keeps are judged here, and their rejects kept, no more.
+    pub keeps_rows: bool,
 }
 
 /// The PostgreSQL type that a cleaned column is copied as.
@@ -98,7 +100,11 @@ pub async fn stage(warehouse: &Warehouse, load: StageLoad) -> Result<Vec<Line>> 
     let table = load.dataset.staging_table();
     let session = warehouse.locked(&[Lock::Staging(load.dt)]).await?;
     let side = Side::new(table, load.dt, &warehouse.run_id);
-    let published = fill_and_publish(warehouse, &session, &side, &load).await;
+    let published = if load.keeps_rows {
+        fill_and_publish(warehouse, &session, &side, &load).await
+    } else {
+        publish_without_rows(warehouse, &session, &load).await
+    };
     session.end(published.is_ok(), &Side::undo_sql(&[side])).await;
     published.map(|()| load.lines)
 }
@@ -119,10 +125,7 @@ async fn fill_and_publish(warehouse: &Warehouse, session: &Session, side: &Side,
     expect_rows(copied, expected, table)?;
     session.run("BEGIN").await?;
     side.finish(session, Built::default()).await?;
-    replace_rejects(warehouse, session, load).await?;
-    rejected::keep(session, &load.repairs, &warehouse.run_id).await?;
-    schema::fix_zone(session, &warehouse.settings.time_zone).await?;
-    ledger::write(session, table, load.dt, &load.lines, &warehouse.fingerprint(&[]), &warehouse.run_id).await?;
+    write_beside_rows(warehouse, session, load).await?;
     let keep = copied > 0;
     if keep || current(session, table, load.dt).await?.is_some() {
         side.swap(session, keep, warehouse.swap_deadline()).await?;
@@ -130,6 +133,28 @@ async fn fill_and_publish(warehouse: &Warehouse, session: &Session, side: &Side,
         session.run(&format!("DROP TABLE {}", side.name())).await?;
     }
     session.commit().await
+}
+
+/// Publishes a day whose rows are not for PostgreSQL.
+async fn publish_without_rows(warehouse: &Warehouse, session: &Session, load: &StageLoad) -> Result<()> {
+    let table = load.dataset.staging_table();
+    session.run("BEGIN").await?;
+    write_beside_rows(warehouse, session, load).await?;
+    let sql = "UPDATE dwh.load_ledger SET purged_at = now() WHERE target = $1 AND dt = $2";
+    session.execute(sql, &[&table, &load.dt]).await?;
+    session.commit().await
+}
+
+/// Rejects, repairs, ledger, and the settings that hold from now on.
+async fn write_beside_rows(warehouse: &Warehouse, session: &Session, load: &StageLoad) -> Result<()> {
+    let table = load.dataset.staging_table();
+    replace_rejects(warehouse, session, load).await?;
+    rejected::keep(session, &load.repairs, &warehouse.run_id).await?;
+    schema::fix_zone(session, &warehouse.settings.time_zone).await?;
+    if Fact::of(load.dataset).is_some_and(|fact| fact.kind.is_telemetry()) && !load.lines.is_empty() {
+        schema::fix_positions(session, warehouse.positions().await?).await?;
+    }
+    ledger::write(session, table, load.dt, &load.lines, &warehouse.fingerprint(&[]), &warehouse.run_id).await
 }
 
 async fn replace_rejects(warehouse: &Warehouse, session: &Session, load: &StageLoad) -> Result<()> {

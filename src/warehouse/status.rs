@@ -9,9 +9,10 @@ use super::context::Warehouse;
 use super::dimensions::dimension_fingerprint;
 use super::failure::{self, Failure};
 use super::schema;
+use super::telemetry;
 use crate::error::Result;
 use crate::load::Part;
-use crate::model::{Dimension, Fact, Member};
+use crate::model::{Dimension, Fact, Member, Positions};
 use crate::postgres::{Session, get};
 
 /// One table and day of the ledger.
@@ -80,6 +81,10 @@ pub struct MissedDay {
 pub struct Status {
     /// The service zone that the first load fixed.
     pub time_zone: Option<String>,
+    /// Where positions are kept.
+    pub positions: Positions,
+    /// Raw days whose positions in ClickHouse were begun to be replaced and not published, and since when.
+    pub unfinished: BTreeMap<NaiveDate, DateTime<Utc>>,
     /// The version of the schema.
     pub schema_version: u32,
     /// Tables and days, by table and day.
@@ -105,6 +110,8 @@ pub async fn status(warehouse: &Warehouse) -> Result<Status> {
     let zone = session.rows("SELECT value FROM dwh.deployment WHERE name = 'time_zone'", &[]).await?;
     let mut status = Status {
         time_zone: zone.first().map(|row| get(row, 0)).transpose()?,
+        positions: warehouse.positions().await?,
+        unfinished: telemetry::unfinished(&session).await?,
         schema_version: schema::SCHEMA_VERSION,
         loaded: loaded(warehouse, &session).await?,
         failures: failure::read(&session).await?,
@@ -128,9 +135,16 @@ pub async fn status(warehouse: &Warehouse) -> Result<Status> {
         status.built.push(Built { service_date: get(&row, 0)?, rows: get(&row, 1)?, built_at: get(&row, 2)? });
     }
     for fact in Fact::ALL {
+        let time = fact.time_sql("f", &warehouse.settings.time_zone);
+        let rows = Events { fact: &fact, table: fact.table, time: &time, count: "count(*)" };
         for reference in fact.references {
-            status.misses.extend(misses(warehouse, &session, &fact, reference.surrogate, reference.member).await?);
+            status.misses.extend(misses(warehouse, &session, &rows, reference.surrogate, reference.member).await?);
         }
+    }
+    let (table, time) = (telemetry::REFERENCES, telemetry::REFERENCE_TIME);
+    let rows = Events { fact: &telemetry::FACT, table, time, count: "sum(f.position_cnt)" };
+    for reference in telemetry::FACT.references {
+        status.misses.extend(misses(warehouse, &session, &rows, reference.surrogate, reference.member).await?);
     }
     status.misses.sort_by_key(|missed| missed.dt);
     session.run("COMMIT").await?;
@@ -175,16 +189,27 @@ fn expected_fingerprint(warehouse: &Warehouse, target: &str) -> String {
     }
 }
 
+/// Rows `f` that stand for the events of a fact.
+struct Events<'a> {
+    fact: &'a Fact,
+    table: &'a str,
+    /// Their time.
+    time: &'a str,
+    /// How many events some of them are.
+    count: &'a str,
+}
+
 /// Looks only at versions that some event of a day could miss: first ones that begin, and last ones or ones before
 /// a gap that end, within the dates the day's facts touch. For most days there are none, and no fact is read.
 async fn misses(
     warehouse: &Warehouse,
     session: &Session,
-    fact: &Fact,
+    events: &Events<'_>,
     foreign_key: &str,
     member: Member,
 ) -> Result<Vec<MissedDay>> {
     let Some((from, to)) = member.interval() else { return Ok(Vec::new()) };
+    let Events { fact, table: rows, time, count } = events;
     let sql = format!(
         "WITH v AS (SELECT m.{sk} AS sk, m.{from} AS begins, m.{to} AS ends, row_number() OVER w AS place, \
             lead(m.{from}) OVER w AS next FROM {table} m WHERE m.{from} IS NOT NULL \
@@ -195,15 +220,14 @@ async fn misses(
          day AS MATERIALIZED (SELECT dt, min(service_date)::timestamp AT TIME ZONE $1 AS low, \
             (max(service_date) + 1)::timestamp AT TIME ZONE $1 AS high \
             FROM dwh.fact_service_date WHERE target = $2 GROUP BY dt) \
-         SELECT f.dt, count(*) FILTER (WHERE {time} < e.begins), count(*) FILTER (WHERE {time} >= e.ends) \
+         SELECT f.dt, coalesce({count} FILTER (WHERE {time} < e.begins), 0)::bigint, \
+            coalesce({count} FILTER (WHERE {time} >= e.ends), 0)::bigint \
          FROM day d JOIN edge e ON e.begins > d.low OR e.ends < d.high \
-         JOIN {fact} f ON f.dt = d.dt AND f.{foreign_key} = e.sk AND ({time} < e.begins OR {time} >= e.ends) \
+         JOIN {rows} f ON f.dt = d.dt AND f.{foreign_key} = e.sk AND ({time} < e.begins OR {time} >= e.ends) \
          GROUP BY f.dt ORDER BY f.dt",
         sk = member.surrogate(),
         table = member.table(),
         key = member.key(),
-        time = fact.time_sql("f", &warehouse.settings.time_zone),
-        fact = fact.table,
     );
     let rows = session.rows(&sql, &[&warehouse.settings.time_zone, &fact.table]).await?;
     let missed = |row: &tokio_postgres::Row| {

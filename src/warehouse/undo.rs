@@ -12,6 +12,7 @@ use super::context::Warehouse;
 use super::lock::Lock;
 use super::partition::{current, patiently};
 use super::rejected::{REJECTED, take_feed_rejects_out};
+use super::telemetry::{self, Elsewhere};
 use super::{dimensions, facts, ledger, members, schema};
 use crate::error::{Error, Result};
 use crate::model::{Dataset, Dimension, Fact, Member};
@@ -75,14 +76,32 @@ pub struct Undone {
     pub repairs_removed: u64,
 }
 
-/// Takes one raw day out; with `dry_run` everything is worked out and rolled back.
+/// Takes one raw day out; with `dry_run` everything is worked out and rolled back. `elsewhere` takes out what the warehouse
+/// does not keep itself.
 ///
 /// # Errors
 /// `NotFound` when the ledger does not know the day.
-pub async fn undo(warehouse: &Warehouse, dt: NaiveDate, dry_run: bool) -> Result<Undone> {
+pub async fn undo(
+    warehouse: &Warehouse,
+    dt: NaiveDate,
+    dry_run: bool,
+    elsewhere: Option<&dyn Elsewhere>,
+) -> Result<Undone> {
     let session = warehouse.locked(&[Lock::Staging(dt), Lock::Dimensions, Lock::Facts]).await?;
+    let unfinished = telemetry::unfinished(&session).await?.contains_key(&dt);
+    let known = unfinished || !counts(&session, dt).await?.is_empty();
+    if !known {
+        return Err(Error::not_found(format!("day {dt} is not loaded: the ledger has no line of it"))
+            .with("dt", dt)
+            .retryable(false));
+    }
     session.run("BEGIN").await?;
-    let undone = take_day_out(warehouse, &session, dt, dry_run).await;
+    let mut undone = take_day_out(warehouse, &session, dt, dry_run).await;
+    if let (Ok(_), Some(elsewhere), false) = (&undone, elsewhere, dry_run)
+        && let Err(e) = telemetry::swap(warehouse, &session, dt, elsewhere).await
+    {
+        undone = Err(e);
+    }
     match &undone {
         Ok(_) if !dry_run => session.commit().await?,
         // Best effort after an error: closing the session rolls back as well.
@@ -106,17 +125,13 @@ pub async fn held(warehouse: &Warehouse, dt: NaiveDate) -> Result<Undone> {
 
 async fn take_day_out(warehouse: &Warehouse, session: &Session, dt: NaiveDate, dry_run: bool) -> Result<Undone> {
     let mut undone = Undone { tables: counts(session, dt).await?, ..Undone::default() };
-    if undone.tables.is_empty() {
-        return Err(Error::not_found(format!("day {dt} is not loaded: the ledger has no line of it"))
-            .with("dt", dt)
-            .retryable(false));
-    }
     warehouse.progress.begin(&format!("take out {dt}"), undone.tables.len() as u64);
     take_facts_out(warehouse, session, dt, &mut undone).await?;
     take_dimensions_out(warehouse, session, dt, &mut undone).await?;
     let staged = take_staging_out(warehouse, session, dt, &mut undone).await?;
     session.execute("DELETE FROM dwh.step_failure WHERE dt = $1", &[&dt]).await?;
     schema::release_zone(session).await?;
+    schema::release_positions(session).await?;
     let leaving = unreferenced_without(session, dt).await?;
     undone.inferred_removed = leaving.iter().map(|(_, keys)| keys.len() as u64).sum();
     undone.dirty_dates.sort_unstable();
@@ -226,6 +241,12 @@ async fn unreferenced_without(session: &Session, dt: NaiveDate) -> Result<Vec<(M
                     fact.table, reference.surrogate
                 ));
             }
+        }
+        if let Some(column) = telemetry::reference_to(member) {
+            sql.push_str(&format!(
+                " AND NOT EXISTS (SELECT FROM {} f WHERE f.{column} = m.{surrogate} AND f.dt <> $1)",
+                telemetry::REFERENCES
+            ));
         }
         let rows = session.rows(&sql, &[&dt]).await?;
         let surrogates = rows.iter().map(|row| get(row, 0)).collect::<Result<Vec<i64>>>()?;

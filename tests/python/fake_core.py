@@ -136,7 +136,7 @@ class Pipeline:
         steps["build_route_hourly"] = {"state": "stale", "why": "to be built: 2024-05-01"}
         day = {"dt": "2024-05-01", "state": "stale", "in_lake": True, "steps": steps}
         mart = {"service_dates": 1, "newest_service_date": "2024-05-01", "rows": 9, "age_seconds": 4000}
-        known = {"lake": "/lake", "time_zone": None, "schema_version": 2, "failures": []}
+        known = {"lake": "/lake", "time_zone": None, "positions": "warehouse", "schema_version": 2, "failures": []}
         known["misnamed_folders"] = ["dt=2024-02-30/"]
         mart["dirty"] = ["2024-05-01"]
         return self._verb("status", date_from, date_to, verify, days=[day], tables=[], mart=mart, **known)

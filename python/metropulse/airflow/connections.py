@@ -31,6 +31,7 @@ class Sources:
     state: str | None = None
     lake: str | None = None
     time_zone: str | None = None
+    positions: str | None = None
     run_label: str | None = None
     base_connection: AirflowConnection | None = field(default=None, repr=False)
     lake_connection: AirflowConnection | None = field(default=None, repr=False)
@@ -64,6 +65,8 @@ class Sources:
         arguments: dict[str, Any] = {name: typed(extra[name]) for name in TUNING if extra.get(name) not in (None, "")}
         base_zone = self.base_connection.schema if self.base_connection else None
         arguments["time_zone"] = self.time_zone or extra.get("time_zone") or base_zone or None
+        if self.positions:
+            arguments["positions"] = self.positions
         if self.run_label:
             arguments["run_label"] = self.run_label
         environ = dict(self.environ)

@@ -104,6 +104,13 @@ def _connection_fields() -> dict[str, Any]:
             "How long a step waits for another run that loads the same tables, in seconds. Empty: 600.",
             minimum=1,
         ),
+        "positions": field(
+            "Positions",
+            "string",
+            "Where positions are kept: warehouse (PostgreSQL) or telemetry (ClickHouse). Empty: where the warehouse "
+            "has them; in PostgreSQL for a new one.",
+            enum=["warehouse", "telemetry", None],
+        ),
     }
 
 

@@ -47,6 +47,7 @@ class MetropulseHook(BaseHook):
         mart_conn_id: str = MART_CONN_ID,
         lake: str | None = None,
         time_zone: str | None = None,
+        positions: str | None = None,
         run_label: str | None = None,
     ) -> None:
         """Keep the ids; nothing is looked up yet.
@@ -58,6 +59,7 @@ class MetropulseHook(BaseHook):
             mart_conn_id: Connection of type ``clickhouse`` or ``http``.
             lake: URL or folder of the lake, over all connections.
             time_zone: Service zone, over all connections.
+            positions: ``"warehouse"`` or ``"telemetry"``, over all connections; where the warehouse has them when None.
             run_label: Who works, as the database servers show it.
         """
         super().__init__()
@@ -67,6 +69,7 @@ class MetropulseHook(BaseHook):
         self.mart_conn_id = mart_conn_id
         self.lake = lake or None
         self.time_zone = time_zone or None
+        self.positions = positions or None
         self.run_label = run_label
 
     @contextmanager
@@ -149,7 +152,12 @@ class MetropulseHook(BaseHook):
                 f"the lake is {redact(self.lake)}, expected its secret in the connection {self.lake_conn_id}"
             )
         return Sources(
-            lake=self.lake, time_zone=self.time_zone, run_label=self.run_label, environ=os.environ, **connections
+            lake=self.lake,
+            time_zone=self.time_zone,
+            positions=self.positions,
+            run_label=self.run_label,
+            environ=os.environ,
+            **connections,
         )
 
     def _find(self, conn_id: str) -> Any:

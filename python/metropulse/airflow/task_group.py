@@ -34,6 +34,7 @@ class MetropulseDayTaskGroup(TaskGroup):
         dt: The raw day as ``YYYY-MM-DD``; the run's own when None.
         lake: URL or folder of the lake, over all connections; it must not hold a secret.
         time_zone: Service zone, over all connections.
+        positions: ``"warehouse"`` or ``"telemetry"``, over all connections; where the warehouse has them when None.
         metropulse_conn_id: Connection of type ``metropulse``.
         lake_conn_id: Connection of the lake.
         warehouse_conn_id: Connection of PostgreSQL.
@@ -55,6 +56,7 @@ class MetropulseDayTaskGroup(TaskGroup):
         dt: str | None = None,
         lake: str | None = None,
         time_zone: str | None = None,
+        positions: str | None = None,
         metropulse_conn_id: str = DEFAULT_CONN_ID,
         lake_conn_id: str = LAKE_CONN_ID,
         warehouse_conn_id: str = WAREHOUSE_CONN_ID,
@@ -72,6 +74,7 @@ class MetropulseDayTaskGroup(TaskGroup):
         near: dict[str, Any] = {"lake": lake, "metropulse_conn_id": metropulse_conn_id, "lake_conn_id": lake_conn_id}
         servers: dict[str, Any] = {
             "time_zone": time_zone,
+            "positions": positions,
             "warehouse_conn_id": warehouse_conn_id,
             "mart_conn_id": mart_conn_id,
         }

@@ -25,8 +25,9 @@ Examples:
 \b
 Where things are: --state DIR for the embedded engines (the default), or --lake,
 --warehouse and --mart, or the environment: METROPULSE_STATE, METROPULSE_LAKE,
-METROPULSE_TIME_ZONE, PG_URL PG_USER PG_PASSWORD, MINIO_ENDPOINT
-MINIO_ACCESS_KEY MINIO_SECRET_KEY MINIO_SECURE, CH_JDBC_URL CH_USER CH_PASSWORD.
+METROPULSE_TIME_ZONE, METROPULSE_POSITIONS, PG_URL PG_USER PG_PASSWORD,
+MINIO_ENDPOINT MINIO_ACCESS_KEY MINIO_SECRET_KEY MINIO_SECURE, CH_JDBC_URL
+CH_USER CH_PASSWORD.
 
 \b
 Exit codes: 0 done, 1 defect, 2 usage or configuration, 3 not found, 4 schema,

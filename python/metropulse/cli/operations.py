@@ -60,7 +60,8 @@ def status(target: Target, date_from: str | None, date_to: str | None, verify: b
     waiting = f", {len(mart.dirty)} to be built ({_few(mart.dirty)})" if mart.dirty else ""
     newest = f", newest {mart.newest_service_date}, built {_age(mart.age_seconds)} ago" if mart.service_dates else ""
     out.print(f"[bold]mart[/] {mart.service_dates:,} service dates, {mart.rows:,} rows{newest}{waiting}")
-    out.print(f"[dim]zone {zone}, schema version {report.schema_version}, lake {report.lake or 'none'}[/]")
+    settings = f"zone {zone}, positions in {report.positions}, schema version {report.schema_version}"
+    out.print(f"[dim]{settings}, lake {report.lake or 'none'}[/]")
 
 
 def _day_row(day: Any) -> list[str]:

@@ -43,6 +43,12 @@ _UNKNOWN_FILES = click.option(
     type=click.Choice(["fail", "allow"]),
     help="What Parquet in a day's folder means that no dataset takes. Default: fail.",
 )
+_POSITIONS = click.option(
+    "--positions",
+    type=click.Choice(["warehouse", "telemetry"]),
+    help="Where positions are kept: in PostgreSQL or in ClickHouse. Or $METROPULSE_POSITIONS. Default: where the "
+    "warehouse has them; in PostgreSQL for a new one.",
+)
 
 
 def _days(dates: tuple[str, ...], date_from: str | None, date_to: str | None) -> list[str]:
@@ -216,7 +222,7 @@ COMMANDS: tuple[click.Command, ...] = (
         "stage --date 2024-05-01",
         "stage --date-from 2024-05-01 --date-to 2024-05-04",
         "stage --date 2024-05-01 --reject-limit 0.2",
-        limits=(_REJECT_LIMIT, _UNKNOWN_FILES),
+        limits=(_REJECT_LIMIT, _UNKNOWN_FILES, _POSITIONS),
     ),
     _day_verb(
         "load-dimensions",
@@ -233,7 +239,7 @@ COMMANDS: tuple[click.Command, ...] = (
         "Load trips, payments and positions of raw days.",
         Pipeline.load_facts,
         "load-facts --date 2024-05-01",
-        limits=(_UNKNOWN_FILES,),
+        limits=(_UNKNOWN_FILES, _POSITIONS),
     ),
     build_route_hourly,
     _day_verb(
@@ -251,7 +257,7 @@ COMMANDS: tuple[click.Command, ...] = (
         "run --date 2024-05-01",
         "run --date 2024-05-01 --date 2024-05-03",
         "run --date-from 2024-05-01 --date-to 2024-05-04 --json",
-        limits=(_REJECT_LIMIT, _ALLOW_VANISHING, _UNKNOWN_FILES),
+        limits=(_REJECT_LIMIT, _ALLOW_VANISHING, _UNKNOWN_FILES, _POSITIONS),
     ),
     query,
 )

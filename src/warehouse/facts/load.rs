@@ -9,6 +9,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use futures::future::{Either, select};
 
+use super::elsewhere;
 use super::publish::{Filled, Publication};
 use super::rows::FactRows;
 use super::trips::TripKeys;
@@ -22,6 +23,7 @@ use crate::warehouse::lock::Lock;
 use crate::warehouse::members::{Members, Shared};
 use crate::warehouse::partition::{Built, Side};
 use crate::warehouse::stage::{expect_rows, shared};
+use crate::warehouse::telemetry::Elsewhere;
 
 /// One raw day of one fact, judged and ready to load.
 pub struct FactLoad {
@@ -33,6 +35,8 @@ pub struct FactLoad {
     pub lines: Vec<Line>,
     /// The rows that stay within the day.
     pub rows: Arc<dyn Rows>,
+    /// Where the rows go that the warehouse does not keep.
+    pub elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
 /// What a fact load did.
@@ -75,8 +79,12 @@ pub async fn load_facts(warehouse: &Warehouse, loads: Vec<FactLoad>) -> Result<V
     let total = loads.iter().flat_map(|load| &load.lines).map(|line| line.rows_loaded).sum();
     let names: Vec<&str> = loads.iter().map(|load| load.fact.table).collect();
     warehouse.progress.begin(&format!("load {}", names.join(", ")), total);
+    let elsewhere: Vec<_> = loads.iter().filter_map(|load| load.elsewhere.clone()).collect();
     let loaded = load_in_order(warehouse, &session, loads.into_iter().zip(sides.iter().cloned()).collect()).await;
     session.end(loaded.is_ok(), &Side::undo_sql(&sides)).await;
+    for day in elsewhere {
+        day.end().await;
+    }
     loaded
 }
 
@@ -92,16 +100,22 @@ async fn load_in_order(
     let connections = warehouse.settings.connections.max(1);
     let (for_keyed, for_alone) =
         if keyed.is_empty() { (0, connections) } else { split(connections, !alone.is_empty()) };
-    let mut ready = Vec::with_capacity(alone.len());
+    let (mut leaving, mut ready) = (Vec::new(), Vec::with_capacity(alone.len()));
     for (load, side) in alone {
-        ready.push(round.prepare(load, side).await?);
+        match load.elsewhere.clone() {
+            Some(elsewhere) => leaving.push((load, elsewhere)),
+            None => ready.push(round.prepare(load, side).await?),
+        }
     }
     let aside = Box::pin(async {
-        let mut built = Vec::with_capacity(ready.len());
+        let (mut sent, mut built) = (Vec::new(), Vec::with_capacity(ready.len()));
+        for (load, elsewhere) in leaving {
+            sent.push(elsewhere::send(warehouse, &round.members, load, elsewhere).await?);
+        }
         for fact in ready {
             built.push(round.build(fact, for_alone).await?);
         }
-        Ok::<_, Error>(built)
+        Ok::<_, Error>((sent, built))
     });
     let in_order = Box::pin(async {
         let mut loaded = Vec::with_capacity(keyed.len());
@@ -112,11 +126,15 @@ async fn load_in_order(
         Ok::<_, Error>(loaded)
     });
     // What is built aside may fail without taking back or holding up what is published before it.
-    let (mut loaded, built) = match select(in_order, aside).await {
+    let (mut loaded, (sent, built)) = match select(in_order, aside).await {
         Either::Left((loaded, aside)) => (loaded?, aside.await?),
         Either::Right((built, in_order)) => (in_order.await?, built?),
     };
     warehouse.progress.begin("publish facts", 0);
+    // Positions come before what feeds bring, wherever they are kept.
+    for sent in sent {
+        loaded.push(elsewhere::publish(warehouse, session, &round.members, &round.swapping, sent).await?);
+    }
     for filled in built {
         loaded.push(round.publish(filled).await?);
     }
@@ -132,7 +150,7 @@ impl Round<'_> {
     /// Makes the side table and all that its rows need.
     async fn prepare(&self, load: FactLoad, side: Side) -> Result<Ready> {
         let (warehouse, session) = (self.warehouse, self.session);
-        let FactLoad { fact, dt, lines, rows } = load;
+        let FactLoad { fact, dt, lines, rows, .. } = load;
         let expected: u64 = lines.iter().map(|l| l.rows_loaded).sum();
         let first_key = reserve(session, fact.surrogate, expected).await?;
         let trips = match fact.computed {

@@ -15,7 +15,7 @@ use crate::warehouse::context::Warehouse;
 use crate::warehouse::members::{self, Members, Written};
 use crate::warehouse::partition::{Built, Side, current};
 use crate::warehouse::position_hours::{self, is_added_up};
-use crate::warehouse::{ledger, schema};
+use crate::warehouse::{ledger, schema, telemetry};
 
 /// A side table with its rows.
 pub(super) struct Filled {
@@ -77,7 +77,7 @@ impl Publication<'_> {
     }
 
     /// Business keys, ledger and dirty dates: all but the rows of the day itself.
-    async fn settle(
+    pub(super) async fn settle(
         &self,
         lines: &mut [Line],
         seen: &Seen,
@@ -97,6 +97,12 @@ impl Publication<'_> {
         ledger::write(session, fact.table, dt, lines, &fingerprint, &self.warehouse.run_id).await?;
         if is_added_up(fact.kind) {
             position_hours::replace(self.warehouse, session, dt, &seen.hours.rows()?).await?;
+        }
+        if fact.kind.is_telemetry() {
+            if !lines.is_empty() {
+                schema::fix_positions(session, self.warehouse.positions().await?).await?;
+            }
+            telemetry::replace(self.warehouse, session, dt, &seen.known).await?;
         }
         let dirty = self.note_dates(seen, &settled).await?;
         Ok((settled, dirty))

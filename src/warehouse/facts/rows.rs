@@ -19,6 +19,7 @@ use crate::rollup::mart::PositionHours;
 use crate::warehouse::members::{Numbers, Shared};
 use crate::warehouse::position_hours::is_added_up;
 use crate::warehouse::stage::{batch_of, pg_type};
+use crate::warehouse::telemetry::Known;
 
 /// What the rows of a day showed on the way.
 #[derive(Debug, Default)]
@@ -33,6 +34,8 @@ pub(super) struct Seen {
     pub(super) open_trips: u64,
     /// Positions by route and hour, for the mart.
     pub(super) hours: PositionHours,
+    /// What positions refer to and name that ClickHouse keeps.
+    pub(super) known: Known,
 }
 
 /// Raw columns and their names in the fact.

@@ -102,20 +102,22 @@ def test_an_operator_calls_its_verb_and_returns_json(core, operator, arguments, 
 
 
 def test_connections_reach_the_core(core):
-    ops.StageRawOperator(task_id="t", dt="2024-05-01", time_zone="Asia/Tokyo").execute(context())
+    ops.StageRawOperator(task_id="t", dt="2024-05-01", time_zone="Asia/Tokyo", positions="telemetry").execute(context())
     settings = core.made[0].settings
     assert settings["warehouse"] == "postgresql://u:pg-secret@h/d"
     assert (settings["mart"], settings["mart_password"]) == ("http://c:8123/default", "ch-secret")
     assert (settings["lake"], settings["lake_options"]["aws_secret_access_key"]) == ("s3://raw", "s3-secret")
-    assert settings["time_zone"] == "Asia/Tokyo"
+    assert (settings["time_zone"], settings["positions"]) == ("Asia/Tokyo", "telemetry")
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_every_operator_renders_its_fields_and_stores_no_secret(operator):
     needed = NEEDED.get(operator.__name__, {})
-    made = operator(task_id="t", lake="{{ params.lake or '' }}", time_zone="{{ zone }}", **needed)
-    made.render_template_fields({"params": {"lake": "s3://b"}, "zone": "Asia/Tokyo"})
-    assert (made.lake, made.time_zone) == ("s3://b", "Asia/Tokyo")
+    made = operator(
+        task_id="t", lake="{{ params.lake or '' }}", time_zone="{{ zone }}", positions="{{ where }}", **needed
+    )
+    made.render_template_fields({"params": {"lake": "s3://b"}, "zone": "Asia/Tokyo", "where": "telemetry"})
+    assert (made.lake, made.time_zone, made.positions) == ("s3://b", "Asia/Tokyo", "telemetry")
     assert set(made.template_fields) <= set(vars(made)) | {"dt"}
     shown = json.dumps({name: str(getattr(made, name)) for name in made.template_fields})
     assert not [secret for secret in SECRETS if secret in shown]

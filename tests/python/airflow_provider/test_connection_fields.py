@@ -27,7 +27,7 @@ TENANT = {"tenant_id": "t", "login": "client", "password": "secret", "host": "ac
 TUNING = {
     "reject_limit": 0.5, "memory_bytes": 1 << 20, "digest_keys": 7, "threads": 3, "connections": 4,
     "swap_deadline_seconds": 5, "lock_deadline_seconds": 6, "absent": {"routes": "ignore"}, "allow_vanishing": True,
-    "run_label": "mine", "unknown_files": "error", "spool": "/tmp/s",
+    "run_label": "mine", "unknown_files": "error", "positions": "telemetry", "spool": "/tmp/s",
 }  # fmt: skip
 
 # What each field is given (the first key; the others only make the connection whole), and what must come of it.

@@ -124,6 +124,36 @@ def test_the_same_dag_on_other_servers(debian_postgres, clickhouse_18_url, tmp_p
     check_prototype(mp.Pipeline(lake=DATA / "prototype_raw", warehouse=debian_postgres, mart=clickhouse_18_url))
 
 
+def test_the_daily_dag_takes_where_positions_are_from_its_form(pipeline_on, tmp_path):
+    """The parameter of a run by hand; later runs find it in the warehouse."""
+    p = pipeline_on(DATA / "prototype_raw")
+    settings = p.settings
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")},
+        "METROPULSE_LAKE": str(DATA / "prototype_raw"),
+        "PG_URL": str(settings.warehouse),
+        "CH_JDBC_URL": str(settings.mart),
+        "CH_USER": str(settings.mart_user),
+        "CH_PASSWORD": str(settings.mart_password),
+    }
+    for days, conf in ((PROTOTYPE_DAYS[:1], {"positions": "telemetry"}), (PROTOTYPE_DAYS[1:], {})):
+        done = subprocess.run(
+            [sys.executable, "-c", IN_PROCESS, str(tmp_path / days[0]), json.dumps(list(days)), json.dumps(conf)],
+            capture_output=True, text=True, timeout=300, check=False, env=environment,
+        )  # fmt: skip
+        outcomes = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        assert [o["state"] for o in outcomes] == ["success"] * len(days), f"{outcomes}{done.stderr[-2000:]}"
+    assert p.status().positions == "telemetry"
+    counts = p.warehouse.query(
+        "SELECT (SELECT sum(position_cnt)::int8 FROM dwh.telemetry_reference) AS known, "
+        "(SELECT count(*) FROM dwh.fact_vehicle_position) AS here, "
+        "(SELECT sum(position_cnt)::int8 FROM dwh.agg_position_route_hourly) AS added_up"
+    ).to_pylist()
+    apart = p.mart.query("SELECT toInt64(count()) AS n FROM vehicle_position").to_pylist()[0]["n"]
+    assert apart > 0
+    assert counts == [{"known": apart, "here": 0, "added_up": apart}]
+
+
 OWN_DAG = textwrap.dedent("""
     import json, os, sys, time
     from datetime import timedelta

@@ -20,9 +20,10 @@ def lake(tmp_path: Path) -> Path:
     return tmp_path / "raw"
 
 
-@pytest.fixture
-def pipeline(database: str, lake: Path) -> mp.Pipeline:
-    return feeds.pipeline_on(lake, database)
+@pytest.fixture(params=["warehouse", "telemetry"])
+def pipeline(request: pytest.FixtureRequest, database: str, lake: Path, mart: dict[str, str]) -> mp.Pipeline:
+    """A pipeline whose positions are in PostgreSQL, and one whose positions are in ClickHouse."""
+    return feeds.pipeline_on(lake, database, positions=request.param, **mart)
 
 
 def shares(pipeline: mp.Pipeline) -> dict[str, tuple[int, bool]]:

@@ -41,17 +41,25 @@ def version(url: str) -> str:
 
 def test_an_empty_database_becomes_the_current_version_and_a_second_run_does_nothing(pipeline, database):
     dry = pipeline.migrate(dry_run=True)
-    assert (dry.from_version, dry.to_version, dry.dry_run) == ("empty", 6, True)
+    assert (dry.from_version, dry.to_version, dry.dry_run) == ("empty", 7, True)
     assert ask(database, "SELECT to_regclass('dwh.deployment')") == [(None,)]
     assert pipeline.migrate().from_version == "empty"
-    assert version(database) == "6"
+    assert version(database) == "7"
     again = pipeline.migrate()
     assert again.unchanged
-    assert again.from_version == "6"
+    assert again.from_version == "7"
 
 
 @pytest.mark.parametrize(
-    ("found", "steps"), [("1", (2, 3, 4, 5, 6)), ("2", (3, 4, 5, 6)), ("3", (4, 5, 6)), ("4", (5, 6)), ("5", (6,))]
+    ("found", "steps"),
+    [
+        ("1", (2, 3, 4, 5, 6, 7)),
+        ("2", (3, 4, 5, 6, 7)),
+        ("3", (4, 5, 6, 7)),
+        ("4", (5, 6, 7)),
+        ("5", (6, 7)),
+        ("6", (7,)),
+    ],
 )
 def test_an_earlier_version_becomes_what_an_empty_database_becomes(pipeline, database, other_database, found, steps):
     run_script(database, f"schema_{found}.sql")
@@ -71,7 +79,7 @@ def test_an_earlier_version_becomes_what_an_empty_database_becomes(pipeline, dat
 def test_verbs_upgrade_the_last_version_on_demand(pipeline, database):
     run_script(database, "schema_1.sql")
     load(pipeline, DAYS[0])
-    assert version(database) == "6"
+    assert version(database) == "7"
 
 
 _KEYS = """
@@ -86,7 +94,7 @@ def loaded_state(url: str) -> dict[str, list[str]]:
     return {name: rows for name, rows in state(url).items() if name != "ledger"}
 
 
-@pytest.mark.parametrize(("found", "steps"), [("loaded_2.sql", (3, 4, 5, 6)), ("loaded_3.sql", (4, 5, 6))])
+@pytest.mark.parametrize(("found", "steps"), [("loaded_2.sql", (3, 4, 5, 6, 7)), ("loaded_3.sql", (4, 5, 6, 7))])
 def test_a_loaded_warehouse_of_an_earlier_version_keeps_its_keys_and_goes_on_as_one_loaded_anew(
     pipeline, database, other_database, found, steps
 ):
@@ -103,6 +111,18 @@ def test_a_loaded_warehouse_of_an_earlier_version_keeps_its_keys_and_goes_on_as_
     for warehouse in (pipeline, anew):
         load(warehouse, DAYS[1])
     assert loaded_state(database) == loaded_state(other_database)
+
+
+@pytest.mark.parametrize("found", ["loaded_2.sql", "loaded_3.sql"])
+def test_a_loaded_warehouse_of_an_earlier_version_remembers_that_its_positions_are_here(
+    pipeline, database, lake, mart, found
+):
+    run_script(database, found)
+    apart = mp.Pipeline(lake=lake, warehouse=database, positions="telemetry", reject_limit=0.5, **mart)
+    for verb in (apart.load_facts, apart.undo):
+        with pytest.raises(mp.ConfigError, match=r'positions is "telemetry", but .* have theirs in "warehouse"'):
+            verb(DAYS[1])
+    assert pipeline.status().positions == "warehouse"
 
 
 _SAID = {
@@ -131,7 +151,7 @@ def test_what_days_said_keeps_its_values_when_it_gets_typed_columns(pipeline, da
     ask(database, "INSERT INTO dwh.deployment VALUES ('schema_version', '5')")
     for table, rows in _SAID.items():
         ask(database, f"INSERT INTO {table} VALUES {', '.join(rows)}")
-    assert pipeline.migrate().applied == (6,)
+    assert pipeline.migrate().applied == (6, 7)
     found = {
         log: [row for (row,) in ask(database, f"SELECT m::text FROM dwh.dim_{log}_said m ORDER BY 1")]
         for log in ("route", "user", "vehicle", "stop", "shape")

@@ -34,6 +34,7 @@ __all__ = ["COMMON_FIELDS", "MetropulseOperator", "PartitionOperator", "run_labe
 COMMON_FIELDS = (
     "lake",
     "time_zone",
+    "positions",
     "metropulse_conn_id",
     "lake_conn_id",
     "warehouse_conn_id",
@@ -50,6 +51,7 @@ class MetropulseOperator(BaseOperator):
     Args:
         lake: URL or folder of the lake, over all connections; it must not hold a secret.
         time_zone: Service zone, over all connections.
+        positions: ``"warehouse"`` or ``"telemetry"``, over all connections; where the warehouse has them when None.
         metropulse_conn_id: Connection of type ``metropulse``.
         lake_conn_id: Connection of the lake.
         warehouse_conn_id: Connection of PostgreSQL.
@@ -76,6 +78,7 @@ class MetropulseOperator(BaseOperator):
         *,
         lake: str | None = None,
         time_zone: str | None = None,
+        positions: str | None = None,
         metropulse_conn_id: str = DEFAULT_CONN_ID,
         lake_conn_id: str = LAKE_CONN_ID,
         warehouse_conn_id: str = WAREHOUSE_CONN_ID,
@@ -87,6 +90,7 @@ class MetropulseOperator(BaseOperator):
         super().__init__(**kwargs)
         self.lake = lake
         self.time_zone = time_zone
+        self.positions = positions
         self.metropulse_conn_id = metropulse_conn_id
         self.lake_conn_id = lake_conn_id
         self.warehouse_conn_id = warehouse_conn_id
@@ -120,6 +124,7 @@ class MetropulseOperator(BaseOperator):
             mart_conn_id=self.mart_conn_id,
             lake=self.lake,
             time_zone=self.time_zone,
+            positions=self.positions,
             run_label=self._run_label,
         )
 
