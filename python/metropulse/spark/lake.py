@@ -12,8 +12,8 @@ import pyarrow as pa
 from metropulse.days import DATASETS, FEED_DATASETS, Day, iso_day
 from metropulse.exceptions import ConfigError
 from metropulse.settings import Settings, resolve
-from metropulse.spark.lifeline import with_lifeline
-from metropulse.spark.workers import Cargo, access, numbered, numbers, schema_of, task_threads
+from metropulse.spark.lifeline import opened
+from metropulse.spark.workers import Cargo, access, mapped, numbered, numbers, task_threads
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -74,7 +74,7 @@ def clean(
 
     def frame(kind: str, work: list[tuple[str, str]]) -> DataFrame:
         task = CleanTask(cargo, work, rejects=kind == "rejected")
-        return numbers(spark, len(work)).mapInArrow(task, schema_of(spark, _schema(kind)))
+        return mapped(numbers(spark, len(work)), task, _schema(kind))
 
     rows = {name: frame(name, [(day, name) for day in days]) for name in names}
     return CleanDays(rows, frame("rejected", [(day, name) for day in days for name in names]))
@@ -111,12 +111,9 @@ class CleanTask:
         """Keep what the tasks share."""
         self._settings, self._work, self._rejects = settings, work, rejects
 
-    @with_lifeline
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give the rows."""
-        from metropulse import _core
-
-        core = _core.Pipeline(self._settings.value)
+        core = opened(self._settings.value)
         for day, dataset in numbered(batches, self._work):
             found = core.clean_rejects(day, dataset) if self._rejects else core.clean(day, dataset)
             yield from pa.RecordBatchReader.from_stream(found)

@@ -1,113 +1,121 @@
 """Native work that ends with its task.
 
-Spark cancels a task in Python by closing the socket of its worker, which nobody looks at in the middle of a native
-call: it would run to its end, for nobody. So a thread waits for the socket's end, and stops the call as Ctrl-C does.
+Spark tells a Python worker nothing. It notices that a task is cancelled, lost to its speculative twin, or not needed
+any more when it reads what the worker sends; then it closes the worker's socket, which the worker notices when it
+writes. A native call may run for minutes, so it runs in a thread, and meanwhile empty batches go to Spark.
 """
 
 from __future__ import annotations
 
-import _thread
 import functools
+import gc
 import inspect
 import os
-import select
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from metropulse import _core
 
-__all__ = ["Task", "interrupting", "lifeline", "with_lifeline"]
+__all__ = ["Lifeline", "Task", "opened"]
 
-# A native call that heeds the interrupt rolls back within this time; what does not heed it ends with the process.
+# The first empty batch lets Spark see that the task is over, one of the next two finds the socket closed.
+_BEAT_SECONDS = 0.1
+# A native call that can be cancelled rolls back within this time; what cannot ends with the process.
 _GRACE_SECONDS = 0.4
-_INTERRUPT = "spark.job.interruptOnCancel"
 _WORKER = Path("pyspark", "worker.py").parts
 
-Task = Callable[..., Iterator[Any]]
+Task = Callable[[Iterator[Any]], Iterator[Any]]
 """What ``mapInArrow`` calls."""
 
-
-@contextmanager
-def interrupting(spark: SparkSession) -> Iterator[None]:
-    """Let a cancelled job close the sockets of its tasks at once, whatever the caller's job group says.
-
-    Without it Spark looks every two seconds for tasks that were cancelled, and kills their workers two seconds later.
-
-    Args:
-        spark: The session.
-    """
-    context = spark.sparkContext
-    before = context.getLocalProperty(_INTERRUPT)
-    context.setLocalProperty(_INTERRUPT, "true")
-    try:
-        yield
-    finally:
-        context.setLocalProperty(_INTERRUPT, before)
+# The pipelines of the task that this process runs: a worker has one task at a time.
+_OPENED: list[_core.Pipeline] = []
 
 
-def with_lifeline(task: Task) -> Task:
-    """Make a task of ``mapInArrow`` end with its socket.
+def opened(settings: str) -> _core.Pipeline:
+    """Open a native pipeline whose calls are cancelled when Spark lets go of the task.
 
     Args:
-        task: Gives batches.
+        settings: As JSON.
 
     Returns:
-        The same, inside of `lifeline`.
+        The pipeline.
+    """
+    from metropulse import _core
+
+    _OPENED.append(_core.Pipeline(settings))
+    return _OPENED[-1]
+
+
+class Lifeline:
+    """A task of ``mapInArrow`` that ends, with its worker, soon after Spark let go of it.
+
+    Such a worker is never used again. Outside of a worker of Spark it is the task alone.
     """
 
-    @functools.wraps(task)
-    def tied(*arguments: Any, **named: Any) -> Iterator[Any]:
-        with lifeline():
-            yield from task(*arguments, **named)
+    def __init__(self, task: Task, schema: pa.Schema) -> None:
+        """Keep the task.
 
-    return tied
+        Args:
+            task: Gives batches.
+            schema: Of these batches.
+        """
+        self._task, self._schema = task, schema
+
+    def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """Give the task's batches."""
+        to_spark = _to_spark()
+        return self._task(batches) if to_spark is None else self._beating(batches, to_spark)
+
+    def _beating(self, batches: Iterator[Any], to_spark: IO[bytes]) -> Iterator[Any]:
+        beat = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in self._schema], schema=self._schema)
+        given = iter(self._task(batches))
+        thread = ThreadPoolExecutor(1, "metropulse-task")
+        step = thread.submit(next, given, None)
+        try:
+            while True:
+                if wait([step], _BEAT_SECONDS).not_done:
+                    yield beat
+                    to_spark.flush()
+                elif (batch := step.result()) is None:
+                    return
+                else:
+                    yield batch
+                    step = thread.submit(next, given, None)
+        finally:
+            if not step.done():
+                _leave(step)
+            thread.shutdown()
+            _OPENED.clear()
+            _settle()
 
 
-@contextmanager
-def lifeline() -> Iterator[None]:
-    """End the work of the block, and this worker, soon after Spark closed the worker's socket.
+def _leave(step: Future[Any]) -> None:
+    for pipeline in _OPENED:
+        pipeline.cancel()
+    wait([step], _GRACE_SECONDS)
+    os._exit(1)
 
-    It closes it when the task is cancelled, lost to its speculative twin, or not needed any more (a limit is reached);
-    such a worker is never used again. Outside of a worker of Spark nothing is watched.
+
+@functools.cache
+def _settle() -> None:
+    """Leave what this worker has imported out of later collections of garbage, once.
+
+    PySpark collects after each task, which takes as long as rolling up half a million rows.
     """
-    socket = _socket()
-    if socket is None:
-        yield
-        return
-    over, ended = threading.Event(), os.pipe()
-    watcher = threading.Thread(target=_watch, args=(socket, ended[0], over), name="metropulse-lifeline", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        os.close(ended[1])
-        watcher.join()
-        os.close(ended[0])
+    gc.freeze()
 
 
-def _watch(socket: int, ended: int, over: threading.Event) -> None:
-    poll = select.poll()
-    # Either end of a pipe or socket is told without being asked for; TCP tells the peer's end by this alone.
-    poll.register(socket, getattr(select, "POLLRDHUP", 0))
-    poll.register(ended, 0)
-    poll.poll()
-    if over.is_set():
-        return
-    _thread.interrupt_main()
-    if not over.wait(_GRACE_SECONDS):
-        os._exit(1)
-
-
-def _socket() -> int | None:
-    """Return the socket of this worker, which PySpark hands to no task: it stands in the frame of the worker's loop."""
+def _to_spark() -> IO[bytes] | None:
+    """Return what this worker writes to: PySpark hands it to no task, but it stands in the frame of the worker."""
     frame = inspect.currentframe()
     while frame is not None:
         if Path(frame.f_code.co_filename).parts[-2:] == _WORKER and "outfile" in frame.f_locals:
-            return int(frame.f_locals["outfile"].fileno())
+            found: IO[bytes] = frame.f_locals["outfile"]
+            return found
         frame = frame.f_back
     return None

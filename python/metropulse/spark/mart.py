@@ -19,7 +19,7 @@ from metropulse.days import Day, optional_day
 from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.results import Report
 from metropulse.spark.lake import lake_settings
-from metropulse.spark.lifeline import with_lifeline
+from metropulse.spark.lifeline import opened
 from metropulse.spark.packed import (
     PACKED,
     Place,
@@ -31,7 +31,7 @@ from metropulse.spark.packed import (
     packed,
     unpacked,
 )
-from metropulse.spark.workers import Cargo, lasting, numbered, numbers, running
+from metropulse.spark.workers import Cargo, lasting, mapped, numbered, numbers, running
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -110,7 +110,7 @@ def build_route_hourly(
     routes = pa.table(driver.begin_mart())
     shared = Cargo(spark, {"settings": settings.to_json(), "build": build, "routes": routes})
     try:
-        with running(spark):
+        with running():
             filled = _filled(spark, shared, driver.lake_days(), bounds)
         return Report.from_json(driver.swap_mart(json.dumps(filled), build))
     except BaseException:
@@ -127,14 +127,15 @@ def _filled(spark: SparkSession, shared: Cargo, days: list[str], bounds: list[st
     def shares(datasets: Iterable[str], place: Place) -> DataFrame:
         work = [(day, name) for name in datasets for day in days]
         task = SharesTask(shared, work, place)
-        return numbers(spark, len(work)).mapInArrow(task, PACKED)
+        return mapped(numbers(spark, len(work)), task, PACKED)
 
     def together(frame: DataFrame) -> DataFrame:
         return frame.repartition("place").sortWithinPartitions("place")
 
-    counting = together(shares(_KEYED, partial(bucket_of_key, buckets=buckets))).mapInArrow(NewestTask(bounds), PACKED)
+    keyed = together(shares(_KEYED, partial(bucket_of_key, buckets=buckets)))
+    counting = mapped(keyed, NewestTask(bounds), PACKED)
     every = together(counting.unionByName(shares(_UNKEYED, date_of_share)))
-    done = every.mapInArrow(FillTask(shared), "filled string, failed string").collect()
+    done = mapped(every, FillTask(shared), _DONE).collect()
     for row in done:
         states.raise_failure(row["failed"])
     return [date for row in done for date in json.loads(row["filled"])]
@@ -147,13 +148,10 @@ class SharesTask:
         """Keep what the tasks share, and where the shares go."""
         self._shared, self._work, self._place = shared, work, place
 
-    @with_lifeline
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give the shares; what no retry can mend goes on as a row."""
-        from metropulse import _core
-
         own = self._shared.value
-        core = _core.Pipeline(own["settings"])
+        core = opened(own["settings"])
         for day, dataset in numbered(batches, self._work):
             try:
                 found = pa.RecordBatchReader.from_stream(core.mart_shares(day, dataset, own["build"]))
@@ -170,7 +168,6 @@ class NewestTask:
         """Keep the range of service dates."""
         self._bounds = bounds
 
-    @with_lifeline
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give the shares."""
         counting = (of_dates(newest(shares), self._bounds) for _, shares in unpacked(batches))
@@ -187,11 +184,8 @@ class FillTask:
         """Keep what the tasks share."""
         self._shared = shared
 
-    @with_lifeline
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give what was filled."""
-        from metropulse import _core
-
         own = self._shared.value
         filled, failure = "[]", None
         try:
@@ -200,7 +194,7 @@ class FillTask:
             if first is not None:
                 rows = (batch for _, shares in itertools.chain([first], dates) for batch in _in_order(shares))
                 reader = pa.RecordBatchReader.from_batches(first[1].schema, rows)
-                filled = _core.Pipeline(own["settings"]).fill_mart(reader, own["routes"], own["build"])
+                filled = opened(own["settings"]).fill_mart(reader, own["routes"], own["build"])
         except MetropulseError as error:
             failure = states.failure_text(lasting(error))
         yield pa.RecordBatch.from_pylist([{"filled": filled, "failed": failure}], _DONE)

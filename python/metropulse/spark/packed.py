@@ -32,14 +32,13 @@ __all__ = [
     "unpacked",
 ]
 
-PACKED = "place int, shares binary, failed string"
-"""The columns of packed shares, as Spark says it."""
+PACKED = pa.schema([("place", pa.int32()), ("shares", pa.binary()), ("failed", pa.string())])
+"""The columns of packed shares."""
 
-_SCHEMA = pa.schema([("place", pa.int32()), ("shares", pa.binary()), ("failed", pa.string())])
+BYTES = pa.schema([("batch", pa.binary())])
+"""The columns of what `AsBytes` gives."""
+
 _AT_ONCE_BYTES = 32 << 20
-
-BYTES = "batch binary"
-"""The columns of what `AsBytes` gives, as Spark says it."""
 
 Place = Callable[[Any], Any]
 
@@ -54,7 +53,7 @@ class AsBytes:
     def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Give the batches, each as a row of `BYTES`."""
         for batch in self._task(batches):
-            yield pa.RecordBatch.from_pydict({"batch": pa.array([_bytes_of(batch)], pa.binary())})
+            yield pa.RecordBatch.from_pydict({"batch": [_bytes_of(batch)]}, BYTES)
 
 
 def from_bytes(rows: Any) -> Iterator[Any]:
@@ -101,7 +100,7 @@ def failed(error: MetropulseError) -> Any:
     Returns:
         A record batch of `PACKED`.
     """
-    return pa.RecordBatch.from_pylist([{"failed": states.failure_text(error)}], _SCHEMA)
+    return pa.RecordBatch.from_pylist([{"failed": states.failure_text(error)}], PACKED)
 
 
 def unpacked(batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
@@ -200,7 +199,7 @@ def _pack(shares: Any, place: Place) -> Any:
         bytes_of.append(_bytes_of(shares.slice(begin, end - begin)))
         begin = end
     columns = [runs.values, pa.array(bytes_of, pa.binary()), pa.nulls(len(bytes_of), pa.string())]
-    return pa.RecordBatch.from_arrays(columns, schema=_SCHEMA)
+    return pa.RecordBatch.from_arrays(columns, schema=PACKED)
 
 
 def _bytes_of(table: Any) -> bytes:

@@ -14,7 +14,7 @@ from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.rollup import Measure, merge_rollups, spec_json
 from metropulse.settings import resolve
 from metropulse.sources import ArrowStream, Name, first_url, stream_or_paths
-from metropulse.spark.lifeline import Task, with_lifeline
+from metropulse.spark.lifeline import Task
 from metropulse.spark.packed import BYTES, AsBytes, from_bytes
 from metropulse.spark.workers import (
     TASKS_PER_CORE,
@@ -22,11 +22,11 @@ from metropulse.spark.workers import (
     access,
     context_of,
     lasting,
+    mapped,
     numbered,
     numbers,
     plain_table,
     running,
-    schema_of,
     task_threads,
 )
 
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["rollup_hourly"]
 
-_LEAST_ROWS = 250_000
+# A task costs Spark about as much as rolling up so many rows.
+_LEAST_ROWS = 1_000_000
 
 
 def rollup_hourly(
@@ -104,11 +105,11 @@ def rollup_hourly(
         frame, task, schema, nothing = _of_files(spark, settings, names, spec, tasks)
     result = plain_table(merge_rollups([nothing]))
     if merge == "shuffle":
-        found = frame.mapInArrow(task, schema_of(spark, schema))
+        found = mapped(frame, task, schema)
         together = found.repartition(*(states.portable_name(name) for name in [*keys, "hour_bucket"]))
-        return together.mapInArrow(bind(_merged, bounds=bounds), schema_of(spark, result.schema))
-    with running(spark):
-        collected = frame.mapInArrow(AsBytes(task), BYTES).toArrow()
+        return mapped(together, bind(_merged, bounds=bounds), result.schema)
+    with running():
+        collected = mapped(frame, AsBytes(task), BYTES).toArrow()
     merged = _merged(from_bytes(collected), bounds={**bounds, "threads": None})
     return spark.createDataFrame(pa.Table.from_batches(merged, result.schema))
 
@@ -118,27 +119,26 @@ def shared(layout: list[dict[str, Any]], tasks: int) -> list[list[dict[str, Any]
 
     Args:
         layout: Files with ``file``, ``size_bytes`` and the ``rows`` of their row groups.
-        tasks: At most about so many tasks.
+        tasks: At most so many tasks.
 
     Returns:
         For each task its pieces: files with their ``first`` row group and the one after the last.
     """
-    each = max(_LEAST_ROWS, -(-sum(sum(file["rows"]) for file in layout) // tasks))
-    shares: list[list[dict[str, Any]]] = [[]]
-    taken = 0
+    total = sum(sum(file["rows"]) for file in layout)
+    tasks = min(tasks, max(1, -(-total // _LEAST_ROWS)))
+    shares: dict[int, list[dict[str, Any]]] = {}
+    before = 0
     for file in layout:
         for group, rows in enumerate(file["rows"]):
-            if taken and taken + rows > each:
-                shares.append([])
-                taken = 0
-            taken += rows
-            last = shares[-1][-1] if shares[-1] else None
-            if last is not None and last["file"] == file["file"]:
-                last["end"] = group + 1
+            # A row group goes where its middle lies, so that no share has a row group more than its part.
+            share = shares.setdefault(min(tasks - 1, (2 * before + rows) * tasks // (2 * total or 1)), [])
+            before += rows
+            if share and share[-1]["file"] == file["file"]:
+                share[-1]["end"] = group + 1
             else:
                 place = {"file": file["file"], "size_bytes": file["size_bytes"]}
-                shares[-1].append({**place, "first": group, "end": group + 1})
-    return shares if shares[-1] else shares[:-1]
+                share.append({**place, "first": group, "end": group + 1})
+    return list(shares.values())
 
 
 class FilesTask:
@@ -148,7 +148,6 @@ class FilesTask:
         """Keep what the tasks share, and the schema of states."""
         self._cargo, self._schema = cargo, schema
 
-    @with_lifeline
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give the states."""
         from metropulse import _core
@@ -171,7 +170,6 @@ class FrameTask:
         """Keep what is asked for, and the schema of states."""
         self._asked, self._schema = asked, schema
 
-    @with_lifeline
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give the state."""
         try:
@@ -208,7 +206,6 @@ def _of_frame(frame: Any, spec: str, asked: dict[str, Any]) -> tuple[DataFrame, 
     return chosen, FrameTask(asked, schema), schema, nothing
 
 
-@with_lifeline
 def _merged(batches: Iterator[pa.RecordBatch], *, bounds: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     for batch in states.merge(batches, **bounds):
         yield from plain_table(pa.Table.from_batches([batch])).to_batches()

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from metropulse import exceptions
 from metropulse.exceptions import ConfigError, DatabaseError, MetropulseError
-from metropulse.spark.lifeline import interrupting
+from metropulse.spark.lifeline import Lifeline, Task
 from metropulse.stores import s3_options, store_kind
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ __all__ = [
     "access",
     "context_of",
     "lasting",
+    "mapped",
     "numbered",
     "numbers",
     "plain_table",
     "running",
-    "schema_of",
     "task_threads",
 ]
 
@@ -180,29 +180,28 @@ def plain_table(table: Any) -> Any:
     return table.cast(pa.schema(fields), safe=False)
 
 
-def schema_of(spark: SparkSession, schema: Any) -> Any:
-    """Return an Arrow schema as Spark's.
+def mapped(frame: DataFrame, task: Task, schema: pa.Schema) -> DataFrame:
+    """Run a task over each partition of a frame; it ends soon after Spark lets go of it.
 
     Args:
-        spark: The session.
-        schema: The ``pyarrow.Schema``, of types that Spark has.
+        frame: The frame.
+        task: Takes and gives batches.
+        schema: Of the batches that it gives, of types that Spark has.
 
     Returns:
-        The ``StructType``; any column may be NULL.
+        What the tasks give; any column may be NULL.
     """
     from pyspark.sql.types import StructField, StructType
 
     nullable = pa.schema([pa.field(field.name, field.type) for field in schema])
-    found = spark.createDataFrame(nullable.empty_table()).schema
-    return StructType([StructField(field.name, field.dataType, True) for field in found])
+    found = frame.sparkSession.createDataFrame(nullable.empty_table()).schema
+    columns = StructType([StructField(field.name, field.dataType, True) for field in found])
+    return frame.mapInArrow(Lifeline(task, schema), columns)
 
 
 @contextmanager
-def running(spark: SparkSession) -> Iterator[None]:
-    """Run the jobs of the block: tasks of a cancelled one end at once, and what a task raised is raised as what it is.
-
-    Args:
-        spark: The session.
+def running() -> Iterator[None]:
+    """Run the jobs of the block: what a task raised is raised as what it is.
 
     Raises:
         MetropulseError: A task's own, with Spark's as its cause; a retry by Spark did not help, a later one may.
@@ -210,8 +209,7 @@ def running(spark: SparkSession) -> Iterator[None]:
     from pyspark.errors import PySparkException
 
     try:
-        with interrupting(spark):
-            yield
+        yield
     except MetropulseError:
         raise
     except (PySparkException, RuntimeError) as error:

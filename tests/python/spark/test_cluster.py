@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -117,10 +119,24 @@ def test_shares_cut_large_files_and_gather_small_ones():
     assert shared(layout, 100) == [
         [piece("large", 0, 1)],
         [piece("large", 1, 2)],
-        [piece("large", 2, 3), piece("a", 0, 1), piece("b", 0, 1)],
-        [piece("c", 0, 1)],
+        [piece("large", 2, 3), piece("a", 0, 1)],
+        [piece("b", 0, 1), piece("c", 0, 1)],
     ]
     assert [len(share) for share in shared(layout, 1)] == [4]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.integers(0, 50_000), max_size=6), max_size=8), st.integers(1, 9))
+def test_shares_hold_every_row_group_once_in_order_and_are_alike(files, tasks):
+    layout = [{"file": str(number), "size_bytes": 1, "rows": rows} for number, rows in enumerate(files)]
+    shares = shared(layout, tasks)
+    groups = [[(p["file"], group) for p in share for group in range(p["first"], p["end"])] for share in shares]
+    every = [(file["file"], group) for file in layout for group in range(len(file["rows"]))]
+    assert [one for share in groups for one in share] == every
+    assert len(shares) <= tasks
+    rows_of = {(file["file"], group): rows for file in layout for group, rows in enumerate(file["rows"])}
+    fair = max(10_000, sum(rows_of.values()) / tasks)
+    assert all(sum(map(rows_of.get, share)) <= fair + max(map(rows_of.get, share)) for share in groups)
 
 
 def test_a_truncated_file_fails_with_its_name(spark, lake, tmp_path):

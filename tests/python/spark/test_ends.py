@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -29,8 +30,8 @@ from spark.processes import Process, process, python_workers
 
 pytestmark = [pytest.mark.core, pytest.mark.slow]
 
-# Spark looks for cancelled tasks every two seconds, and lets go of their workers up to two seconds later.
-CANCELLED_SECONDS = 6.0
+# On a machine with twenty times more to do than it can, 0.8 to 1.4 were measured; Spark by itself takes two to four, or more.
+CANCELLED_SECONDS = 2.0
 
 ROWS = 500_000
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -128,21 +129,23 @@ def cancelled(spark, work: Callable[[], object], by: str) -> float:
 
 @pytest.mark.alone
 @pytest.mark.parametrize("by", ["group", "tag"])
-def test_a_cancelled_rollup_ends_its_native_work_within_seconds(spark, day, tmp_path, by):
+def test_a_cancelled_rollup_ends_its_native_work_within_two_seconds(spark, day, tmp_path, by):
     folder = linked(day, tmp_path / "raw", 1_500)
     assert cancelled(spark, lambda: rollup_hourly(spark, folder, tasks=2, **ASKED), by) < CANCELLED_SECONDS
 
 
 @pytest.mark.alone
-def test_a_cancelled_frame_ends_its_native_work_within_seconds(spark, day, tmp_path):
+@pytest.mark.parametrize("by", ["group", "tag"])
+def test_a_cancelled_frame_ends_its_native_work_within_two_seconds(spark, day, tmp_path, by):
+    """Frames are lazy: the job is the user's, who need not have asked Spark to interrupt its tasks."""
     linked(day, tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet", 300)
     frame = clean(spark, tmp_path, ["2024-05-01"], datasets=["vehicle_positions"]).datasets["vehicle_positions"]
-    assert cancelled(spark, lambda: frame.count(), "tag") < CANCELLED_SECONDS
+    assert cancelled(spark, lambda: frame.count(), by) < CANCELLED_SECONDS
 
 
 @pytest.mark.alone
 @pytest.mark.embedded
-def test_a_cancelled_build_ends_its_native_work_within_seconds_and_leaves_the_mart(
+def test_a_cancelled_build_ends_its_native_work_within_two_seconds_and_leaves_the_mart(
     spark, day, tmp_path, pipeline_on, shadows
 ):
     linked(day, tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet", 300)
@@ -183,38 +186,73 @@ def test_a_worker_that_is_not_needed_any_more_ends(spark, day, tmp_path):
 
 
 BLOCK = textwrap.dedent("""
-    import os, socket, sys, threading, time
+    import json, socket, sys, threading, time
+    import pyarrow as pa
     from metropulse.spark import lifeline
 
     here, there = socket.socketpair()
-    lifeline._socket = here.fileno
-    threading.Timer(0.3, there.close).start()
-    begun = time.monotonic()
-    try:
-        with lifeline.lifeline():
+    to_spark = here.makefile("wb")
+    lifeline._to_spark = lambda: to_spark
+    schema = pa.schema([("n", pa.int64())])
+    began = []
+
+    def batch(*numbers):
+        return pa.RecordBatch.from_pydict({"n": list(numbers)}, schema)
+
+    def task(batches):
+        for given in batches:
+            began.append(given)
             {work}
-    except KeyboardInterrupt:
-        print("interrupted", time.monotonic() - begun)
+            yield batch(given)
+
+    found = []
+    for given in lifeline.Lifeline(task, schema)(iter(range(3))):
+        assert given.schema == schema
+        found.append(given.to_pydict()["n"])
+        to_spark.write(given.serialize())
+    print(json.dumps([began, found]))
 """)
+CLOSED = "threading.Timer(0.3, there.close).start(); "
 
 
 def block(work: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", BLOCK.format(work=work)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", BLOCK.replace("{work}", work)], capture_output=True, text=True, timeout=60, check=False
     )
 
 
-def test_work_is_interrupted_when_the_socket_closes(interruptible):
-    word, seconds = block("[time.sleep(0.02) for _ in range(1000)]").stdout.split()
-    assert word == "interrupted"
-    assert float(seconds) < 10, "of 20"
+def test_work_that_can_be_cancelled_is_cancelled_when_the_socket_closes():
+    """By a stand-in of a native pipeline, whose call ends when it is cancelled."""
+    pipeline = "type('', (), {'cancel': lambda self: (print('cancelled', flush=True), go.set())})()"
+    done = block(f"{CLOSED}go = threading.Event(); lifeline._OPENED.append({pipeline}); go.wait(50)")
+    assert (done.returncode, done.stdout) == (1, "cancelled\n"), done.stderr
 
 
-def test_work_that_heeds_no_interrupt_ends_with_its_process(interruptible):
-    done = block("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(50); print('went on')")
+def test_work_that_cannot_be_cancelled_ends_with_its_process():
+    begun = time.monotonic()
+    done = block(f"{CLOSED}time.sleep(50)")
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert time.monotonic() - begun < 20, "of 50"
 
 
-def test_a_block_that_ends_first_is_left_alone(interruptible):
-    done = block("pass\n    time.sleep(0.6); print('went on')")
-    assert done.stdout.strip() == "went on", done.stderr
+def test_a_task_gives_its_batches_and_empty_ones_meanwhile():
+    done = block("time.sleep(0.5)")
+    began, found = json.loads(done.stdout)
+    assert [numbers for numbers in found if numbers] == [[0], [1], [2]], done.stderr
+    assert began == [0, 1, 2]
+    assert 3 <= found.count([]) <= 15, "ten a second"
+
+
+def test_a_quick_task_sends_nothing_besides():
+    assert json.loads(block("pass").stdout)[1] == [[0], [1], [2]]
+
+
+def test_no_batch_is_begun_before_the_one_before_was_taken():
+    done = block("found.append(['began', given])")
+    assert json.loads(done.stdout)[1] == [["began", 0], [0], ["began", 1], [1], ["began", 2], [2]]
+
+
+def test_what_a_task_raises_is_raised():
+    done = block("raise RuntimeError('no such thing')")
+    assert done.stderr.endswith("RuntimeError: no such thing\n")
+    assert done.returncode == 1
