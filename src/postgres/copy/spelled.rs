@@ -285,30 +285,6 @@ mod tests {
     }
 
     #[test]
-    fn arrays_are_read_in_postgresqls_own_form() {
-        let items = |list: &[Option<&str>]| Some(list.iter().map(|item| item.map(str::to_owned)).collect());
-        for (text, meant) in [
-            ("{}", items(&[])),
-            ("{ }", items(&[])),
-            ("{1,2}", items(&[Some("1"), Some("2")])),
-            (
-                r#"{a, "b \"c\", d" ,NULL,"NULL",""}"#,
-                items(&[Some("a"), Some("b \"c\", d"), None, Some("NULL"), Some("")]),
-            ),
-            (r"{a\,b}", items(&[Some("a,b")])),
-            ("{a b}", items(&[Some("a b")])),
-            ("{{1},{2}}", None),
-            ("{1,}", None),
-            ("{\"a}", None),
-            ("{\"a\"b}", None),
-            ("[0:1]={1,2}", None),
-            ("1,2", None),
-        ] {
-            assert_eq!(items_of(text), meant, "{text}");
-        }
-    }
-
-    #[test]
     fn bytes_are_read_in_both_forms() {
         for (text, meant) in [
             (r"\x", Some(&b""[..])),

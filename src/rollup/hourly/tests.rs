@@ -10,6 +10,7 @@ use chrono_tz::TZ_VARIANTS;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::Zone;
 
 type Raw = (Option<u8>, Option<i8>, Option<i64>, Option<i32>, Option<i16>);
 /// Count of rows, count of amounts, sum, least, greatest amount, different labels, sum of prices.
