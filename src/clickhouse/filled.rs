@@ -7,9 +7,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::client::{Mart, unique};
-use super::load::{Shadow, drop_tables, shadow_numbers};
 use super::rows::Digest;
 use super::schema::TABLE;
+use super::shadow::{Shadow, drop_tables, shadow_numbers};
 use crate::error::{Error, Result};
 
 /// A service date as a worker leaves it.

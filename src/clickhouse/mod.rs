@@ -13,6 +13,7 @@
 //! Tests: `tests/python/clickhouse`.
 
 mod client;
+mod columns;
 mod error;
 mod filled;
 mod load;
@@ -20,6 +21,7 @@ mod native;
 mod optional;
 mod rows;
 mod schema;
+mod shadow;
 mod sip;
 mod telemetry;
 mod text;

@@ -6,7 +6,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{ArrowPrimitiveType, Date32Type, Float64Type, Int32Type, TimestampMicrosecondType};
 
-use super::native::{Texts, codes, nullable};
+use super::columns::{Texts, codes, nullable};
 use crate::error::{Error, Result};
 use crate::load::Rows;
 

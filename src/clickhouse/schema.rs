@@ -1,7 +1,7 @@
 //! The mart's table: its DDL, its columns and the expression that sums up a service date.
 
 use super::client::Mart;
-use super::load;
+use super::shadow;
 use crate::error::{Error, Result};
 
 /// The mart's DDL, the same text users may run by hand.
@@ -130,7 +130,7 @@ impl Mart {
             self.execute(&statement).await?;
         }
         self.add_columns(&self.lacking().await?).await?;
-        load::drop_orphans(self, TABLE).await
+        shadow::drop_orphans(self, TABLE).await
     }
 
     async fn add_columns(&self, lacking: &[(&str, Kind)]) -> Result<()> {

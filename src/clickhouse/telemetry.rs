@@ -10,11 +10,11 @@ use chrono::{NaiveDate, Utc};
 use tokio::sync::mpsc;
 
 use super::client::Mart;
-use super::load::Shadow;
 use super::native::{COLUMNS, Positions, row_hash};
 use super::optional::{OPTIONAL, Optional, SHOWN, stated};
 use super::rows::{Digest, varint};
 use super::schema::statements;
+use super::shadow::{Shadow, drop_orphans};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::load::{Line, Part, Rows};
@@ -140,7 +140,7 @@ impl Mart {
                 added?;
             }
         }
-        super::load::drop_orphans(self, TELEMETRY_TABLE).await
+        drop_orphans(self, TELEMETRY_TABLE).await
     }
 
     /// What adds the columns of later versions that the table lacks.

@@ -2,50 +2,12 @@
 
 use chrono::NaiveDate;
 
+use super::check::{counted, error, offending, warn, warned};
 use super::reports::report_checks;
 use super::schedule::{Reports, schedule_checks};
 use super::telemetry::known_checks;
-use super::{Check, Expect, Scan, Severity};
+use super::{Check, Expect};
 use crate::model::{Dataset, Dimension, Fact, Positions};
-
-pub(super) fn error(name: &'static str, table: &str, sql: String) -> Check {
-    Check { name, table: table.to_owned(), severity: Severity::Error, sql, scan: None, expect: Expect::Zero }
-}
-
-/// A number over the rows `f` of one table and day.
-pub(super) fn counted(name: &'static str, table: &str, dt: NaiveDate, number: String) -> Check {
-    counted_over(name, table, format!("{table} f WHERE f.dt = '{dt}'"), number)
-}
-
-/// A number over some rows (what follows `FROM`) that tells of a table.
-pub(super) fn counted_over(name: &'static str, table: &str, rows: String, number: String) -> Check {
-    let sql = format!("SELECT {number} FROM {rows}");
-    Check { scan: Some(Scan { rows, number }), ..error(name, table, sql) }
-}
-
-/// How many rows of one table and day meet a condition.
-fn offending(name: &'static str, table: &str, dt: NaiveDate, condition: &str) -> Check {
-    counted(name, table, dt, format!("count(*) FILTER (WHERE {condition})"))
-}
-
-/// The same, where a few percent pass and more are worth a look.
-pub(super) fn few(check: Check) -> Check {
-    Check { severity: Severity::Warn, expect: Expect::FewPercent, ..check }
-}
-
-/// A share of one day in percent, by a query of its own.
-pub(super) fn few_of(name: &'static str, table: &str, sql: String) -> Check {
-    few(error(name, table, sql))
-}
-
-/// Whole percent, rounded up; of nothing it is none.
-pub(super) fn percent(part: &str, whole: &str) -> String {
-    format!("ceil(100.0 * {part} / greatest({whole}, 1))::bigint")
-}
-
-fn warn(name: &'static str, table: &str, sql: String) -> Check {
-    Check { severity: Severity::Warn, ..error(name, table, sql) }
-}
 
 /// What must hold of the dimensions at any time.
 pub fn standing_checks() -> Vec<Check> {
@@ -202,11 +164,6 @@ fn position_checks(dt: NaiveDate) -> Vec<Check> {
             "(f.event_date_sk IN (SELECT d.date_sk FROM dwh.dim_date d)) IS NOT TRUE",
         )),
     ]
-}
-
-/// Only a warning.
-pub(super) fn warned(check: Check) -> Check {
-    Check { severity: Severity::Warn, ..check }
 }
 
 fn value_checks(dt: NaiveDate) -> Vec<Check> {

@@ -5,6 +5,7 @@
 //!
 //! Tests: `tests/python/quality`.
 
+mod check;
 mod checks;
 mod reports;
 mod schedule;

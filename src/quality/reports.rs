@@ -4,7 +4,7 @@
 
 use chrono::NaiveDate;
 
-use super::checks::{counted, few, few_of, percent};
+use super::check::{counted, few, few_of, percent};
 use super::{Brought, Check};
 use crate::model::{Dimension, EARTH_RADIUS_M, Fact};
 

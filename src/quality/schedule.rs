@@ -6,7 +6,7 @@
 use chrono::NaiveDate;
 
 use super::Check;
-use super::checks::{counted_over, few, few_of, percent};
+use super::check::{counted_over, few, few_of, percent};
 use super::telemetry::references;
 use crate::model::{Fact, Positions};
 

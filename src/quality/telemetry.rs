@@ -4,7 +4,7 @@
 use chrono::NaiveDate;
 
 use super::Check;
-use super::checks::{counted_over, error, warned};
+use super::check::{counted_over, error, warned};
 use super::reports::report_checks_elsewhere;
 use crate::model::Fact;
 
