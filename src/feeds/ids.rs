@@ -14,6 +14,11 @@ impl Ids {
         Self { prefix: name.map(|name| format!("{name}:")).unwrap_or_default() }
     }
 
+    /// Whether the lake knows them as the feed does.
+    pub(super) fn are_plain(&self) -> bool {
+        self.prefix.is_empty()
+    }
+
     /// An id of the feed as the lake knows it; what is blank stays so.
     pub(super) fn of<'a>(&self, id: &'a str) -> Cow<'a, str> {
         if self.prefix.is_empty() || id.is_empty() {

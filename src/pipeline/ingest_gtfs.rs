@@ -7,6 +7,7 @@ use std::time::Instant;
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::Pipeline;
 use super::feed_name;
@@ -14,9 +15,10 @@ use super::input::on_thread;
 use super::outcome::Outcome;
 use super::report::{Report, TableReport};
 use crate::config::Secret;
+use crate::control::Progress;
 use crate::error::{Error, Result};
 use crate::feeds::gtfs::{Day, Feed, FileTally, OpenOptions, Table, version_for};
-use crate::lake::{Lake, LocalCopy, ManifestFile, PartitionWriter, data_path, local_copy, rejected_path};
+use crate::lake::{FileWriter, Lake, LocalCopy, ManifestFile, PartitionWriter, data_path, local_copy, rejected_path};
 use crate::model::{Dataset, Reason};
 
 /// The most days one call makes: a typing error should not fill a disk.
@@ -193,7 +195,7 @@ impl Pipeline {
         schedule.tally.judge(self.settings.reject_limit)?;
         let mut rejected = BTreeSet::new();
         for date in ahead {
-            let day = schedule.day(date)?;
+            let day = Arc::new(schedule.day(date)?);
             let mut made = self.write_day(work, &day, report).await?;
             made.rejected = day.rejects.len() as u64;
             days.push(made);
@@ -205,7 +207,7 @@ impl Pipeline {
     }
 
     /// Writes one day, unless the lake holds exactly this.
-    async fn write_day(&self, work: &Work<'_>, day: &Day<'_>, report: &mut Report) -> Result<DayReport> {
+    async fn write_day(&self, work: &Work<'_>, day: &Arc<Day>, report: &mut Report) -> Result<DayReport> {
         let [trips, stop_times] = [Table::ScheduledTrips, Table::ScheduledStopTimes].map(|table| day.rows(table));
         let mut made = work.day_report(day.date, trips, stop_times);
         if work.asked.dry_run {
@@ -215,16 +217,19 @@ impl Pipeline {
         let (part, origin) = (work.asked.feed.as_deref(), work.origin(day.date));
         let writer = work.lake.amend(day.date, &self.cancel).await?;
         work.check_layout(&writer)?;
+        let tables = || Table::ALL.into_iter().filter(|table| *table != Table::Shapes || day.rows(*table) > 0);
+        self.progress.begin(&format!("write {}", day.date), tables().map(|table| day.rows(table)).sum());
+        // The calls are as much work as everything else.
+        let (calls, others): (Vec<_>, Vec<_>) = tables().partition(|table| *table == Table::ScheduledStopTimes);
+        let mut writing = JoinSet::new();
+        for group in [calls, others] {
+            let begin = |table: Table| Ok((table, writer.begin(table.dataset(), part, &table.schema())?));
+            let begun = group.into_iter().map(begin).collect::<Result<Vec<_>>>()?;
+            writing.spawn(write_tables(Arc::clone(day), begun, origin.clone(), self.progress.clone()));
+        }
         let mut sealed = Vec::new();
-        for table in Table::ALL.into_iter().filter(|table| *table != Table::Shapes || day.rows(*table) > 0) {
-            self.progress.begin(&format!("write {} {}", day.date, table.name()), day.rows(table));
-            let mut file = writer.begin(table.dataset(), part, &table.schema())?;
-            for batch in day.batches(table) {
-                let batch = batch?;
-                file.write(&batch).await?;
-                self.progress.add(batch.num_rows() as u64);
-            }
-            sealed.push(file.seal_as(&origin).await?);
+        while let Some(group) = writing.join_next().await {
+            sealed.extend(group.map_err(|e| Error::internal("writing a day broke off").because(e))??);
         }
         if !day.rejects.is_empty() {
             let batch = day.rejects_batch()?;
@@ -248,6 +253,25 @@ impl Pipeline {
         report.rows += if made.unchanged { 0 } else { files.iter().filter_map(|file| file.rows).sum() };
         Ok(made)
     }
+}
+
+/// Writes tables of a day, one after the other.
+async fn write_tables(
+    day: Arc<Day>,
+    files: Vec<(Table, FileWriter)>,
+    origin: Value,
+    progress: Progress,
+) -> Result<Vec<(FileWriter, ManifestFile)>> {
+    let mut sealed = Vec::new();
+    for (table, mut file) in files {
+        for batch in day.batches(table) {
+            let batch = batch?;
+            file.write(&batch).await?;
+            progress.add(batch.num_rows() as u64);
+        }
+        sealed.push(file.seal_as(&origin).await?);
+    }
+    Ok(sealed)
 }
 
 impl IngestGtfs {

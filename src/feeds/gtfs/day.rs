@@ -39,10 +39,10 @@ struct Run {
 
 /// One service date.
 #[derive(Debug)]
-pub struct Day<'a> {
+pub struct Day {
     /// The service date.
     pub date: NaiveDate,
-    schedule: &'a Schedule,
+    schedule: Arc<Schedule>,
     start_micros: i64,
     runs: Vec<Run>,
     /// The bad rows that concern this day.
@@ -54,13 +54,13 @@ impl Schedule {
     ///
     /// # Errors
     /// `Data` when headways make more runs than a day can have.
-    pub fn day(&self, date: NaiveDate) -> Result<Day<'_>> {
+    pub fn day(self: &Arc<Self>, date: NaiveDate) -> Result<Day> {
         let calendar = &self.feed.calendar;
         let trip = |number: u32| self.trips.all.get(number as usize);
         let is_of_day = |number: u32| trip(number).is_some_and(|trip| trip.runs(calendar, date));
         let rejects = self.tally.rejects.iter().filter(|reject| reject.trip.is_none_or(is_of_day)).cloned().collect();
         let start_micros = Zone(self.feed.zone).timetable_start_micros(date);
-        let mut day = Day { date, schedule: self, start_micros, runs: Vec::new(), rejects };
+        let mut day = Day { date, schedule: Arc::clone(self), start_micros, runs: Vec::new(), rejects };
         for (number, trip) in self.trips.all.iter().enumerate().filter(|(_, trip)| trip.runs(calendar, date)) {
             day.add(number as u32, trip)?;
         }
@@ -68,14 +68,14 @@ impl Schedule {
     }
 }
 
-impl Day<'_> {
+impl Day {
     fn add(&mut self, number: u32, trip: &Trip) -> Result<()> {
         let trips = &self.schedule.trips;
         let departs = first_departure(self.schedule.calls.of(number));
         if trips.has_frequency.get(number as usize) != Some(&true) {
             match departs {
                 Some(start) => self.runs.push(Run { trip: number, start, shift: 0, is_exact: None }),
-                None => self.rejects.push(without_times(self.schedule, trip, number)),
+                None => self.rejects.push(without_times(&self.schedule, trip, number)),
             }
             return Ok(());
         }
@@ -188,7 +188,7 @@ impl Day<'_> {
 
 /// The calls of the day's runs, a batch of whole runs at a time.
 struct CallBatches<'a> {
-    day: &'a Day<'a>,
+    day: &'a Day,
     next: usize,
 }
 
@@ -211,7 +211,7 @@ impl Iterator for CallBatches<'_> {
 }
 
 struct CallRows<'a> {
-    day: &'a Day<'a>,
+    day: &'a Day,
     trip: StringBuilder,
     start: StringBuilder,
     stop: StringBuilder,
@@ -222,7 +222,7 @@ struct CallRows<'a> {
 }
 
 impl<'a> CallRows<'a> {
-    fn new(day: &'a Day<'a>, rows: usize) -> Self {
+    fn new(day: &'a Day, rows: usize) -> Self {
         let text = || StringBuilder::with_capacity(rows, rows * 8);
         Self {
             day,
@@ -237,7 +237,7 @@ impl<'a> CallRows<'a> {
     }
 
     fn fill(mut self, runs: &[Run]) -> Result<RecordBatch> {
-        let schedule = self.day.schedule;
+        let schedule = &self.day.schedule;
         let ids = &schedule.feed.ids;
         for run in runs {
             let Some(trip) = schedule.trips.all.get(run.trip as usize) else { continue };

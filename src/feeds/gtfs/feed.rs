@@ -118,7 +118,7 @@ impl Feed {
     }
 
     /// Reads the timetable of the trips that run on any of `days`; what other days need is passed over.
-    pub fn read(self: &Arc<Self>, days: &[NaiveDate], cancel: &Cancel, progress: &Progress) -> Result<Schedule> {
+    pub fn read(self: &Arc<Self>, days: &[NaiveDate], cancel: &Cancel, progress: &Progress) -> Result<Arc<Schedule>> {
         let told = |e: Error| e.with("source", &self.source);
         let (snapshots, timetable) = std::thread::scope(|scope| {
             let snapshots = scope.spawn(|| self.snapshots(cancel));
@@ -132,7 +132,7 @@ impl Feed {
         tally.merge(of_timetable);
         tally.merge(of_snapshots);
         tally.rejects.sort_by(|a, b| (a.file, a.line).cmp(&(b.file, b.line)));
-        Ok(Schedule { feed: Arc::clone(self), trips, calls, routes, stops, shapes, tally })
+        Ok(Arc::new(Schedule { feed: Arc::clone(self), trips, calls, routes, stops, shapes, tally }))
     }
 
     fn snapshots(&self, cancel: &Cancel) -> Result<(RecordBatch, RecordBatch, Vec<RecordBatch>, Tally)> {

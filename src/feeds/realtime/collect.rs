@@ -14,7 +14,7 @@ use super::service::Service;
 use super::spool::Spool;
 use super::summary::Summary;
 use super::trips::Trips;
-use super::updates::Updates;
+use super::updates::{MOST_PENDING, Pending, Updates};
 use super::wire::Malformed;
 use crate::error::Result;
 use crate::feeds::Ids;
@@ -148,11 +148,12 @@ impl Collector {
         self.summary.count_recording(&poll, message.entities);
         let mut unreadable = None;
         let mut failed = Ok(());
+        let mut pending = Vec::new();
         let walked = message.each(|entity| {
             if self.flow == Flow::OutOfOrder || failed.is_err() {
                 return;
             }
-            match entity.and_then(|entity| self.entity(&entity, &poll)) {
+            match entity.and_then(|entity| self.entity(&entity, &poll, &mut pending)) {
                 Ok(()) => {}
                 Err(e) => {
                     self.summary.entities_unreadable += 1;
@@ -162,22 +163,40 @@ impl Collector {
             if self.positions.rows.len() >= BATCH_ROWS {
                 failed = self.positions.batch(&self.ids).and_then(|batch| sink(Dataset::VehiclePositions, batch));
             }
+            if failed.is_ok() && pending.len() >= MOST_PENDING {
+                failed = self.hear(&mut pending, &mut unreadable);
+            }
         });
         failed?;
+        self.hear(&mut pending, &mut unreadable)?;
         if let Some(e) = walked.err().or(unreadable) {
             self.summary.damaged(name, e.to_string());
         }
         Ok(())
     }
 
-    fn entity(&mut self, entity: &Entity<'_>, poll: &Poll) -> std::result::Result<(), Malformed> {
+    /// Hears the updates that wait for it.
+    fn hear(&mut self, pending: &mut Vec<Pending<'_>>, unreadable: &mut Option<Malformed>) -> Result<()> {
+        let (entities, last) = self.updates.hear(pending)?;
+        self.summary.entities_unreadable += entities;
+        *unreadable = last.or(*unreadable);
+        pending.clear();
+        Ok(())
+    }
+
+    fn entity<'a>(
+        &mut self,
+        entity: &Entity<'a>,
+        poll: &Poll,
+        pending: &mut Vec<Pending<'a>>,
+    ) -> std::result::Result<(), Malformed> {
         if entity.is_deleted {
             self.summary.entities_deleted += 1;
             return Ok(());
         }
         if let Some(bytes) = entity.vehicle {
             let report = Report::read(bytes)?;
-            match self.positions.take(&report, entity.id, poll, &mut self.service) {
+            match self.positions.take(&report, entity.id, poll, &mut self.service)? {
                 Taken::Row(run) => {
                     let scheduled = run.map(|run| self.positions.names.number(run.start_time.as_bytes()));
                     if let Some(row) = self.positions.rows.last() {
@@ -186,14 +205,13 @@ impl Collector {
                 }
                 Taken::Nothing => {}
                 Taken::OutOfOrder => self.flow = Flow::OutOfOrder,
-                Taken::TooMany => return Err(Malformed::TooMany),
             }
-        }
-        if let Some(bytes) = entity.trip_update {
-            self.updates.take(&Update::read(bytes)?, poll, &mut self.service)?;
         }
         if let Some(bytes) = entity.alert {
             self.alerts.take(entity.id, bytes, poll, &mut self.service, &self.ids)?;
+        }
+        if let Some(bytes) = entity.trip_update {
+            pending.extend(self.updates.take(Update::read(bytes)?, poll, &mut self.service)?);
         }
         Ok(())
     }

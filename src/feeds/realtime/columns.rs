@@ -23,8 +23,9 @@ pub(super) fn schema(columns: &[(&str, Kind)]) -> SchemaRef {
     Arc::new(Schema::new(columns.iter().map(|(name, kind)| Field::new(*name, kind.arrow(), true)).collect::<Vec<_>>()))
 }
 
-pub(super) fn positions(rows: &[Row], names: &Names, ids: &Ids) -> Result<RecordBatch> {
-    let id = |of: fn(&Row) -> Name| names.id_column(ids, rows.iter().map(of));
+pub(super) fn positions(rows: &[Row], names: &mut Names, ids: &Ids) -> Result<RecordBatch> {
+    let texts = names.columns(ids)?;
+    let id = |of: fn(&Row) -> Name| texts.of_ids(rows, of);
     let mut dates = Dates::default();
     let start_dates: Vec<_> = rows.iter().map(|row| dates.of(row.said.start_date, names)).collect();
     let columns = vec![
@@ -44,7 +45,7 @@ pub(super) fn positions(rows: &[Row], names: &Names, ids: &Ids) -> Result<Record
         words(VEHICLE_STOP_STATUS, rows.iter().map(|row| row.said.status))?,
         words(OCCUPANCY, rows.iter().map(|row| row.said.occupancy))?,
         floats(rows, |row| row.said.odometer),
-        names.column(rows.iter().map(|row| row.said.label))?,
+        texts.of(rows, |row| row.said.label)?,
         micros(rows, |row| row.received_micros),
     ];
     batch(Dataset::VehiclePositions.schema(), columns)

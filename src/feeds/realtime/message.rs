@@ -2,6 +2,8 @@
 //! skipped. A text without a character and a time of zero count as absent. A field of another type than the standard's is
 //! an unknown one, as Protocol Buffers say.
 
+use std::borrow::Cow;
+
 use super::wire::{Fields, Malformed, Value};
 
 type Outcome = Result<(), Malformed>;
@@ -142,11 +144,12 @@ impl<'a> Vehicle<'a> {
     }
 }
 
-/// A vehicle's report of where it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// A vehicle's report of where it is. Its run and its vehicle stay as they stand on the wire: a vehicle repeats them for
+/// hours, and to compare them is less than to read them.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Report<'a> {
-    pub(super) trip: Trip<'a>,
-    pub(super) vehicle: Vehicle<'a>,
+    pub(super) trip: Cow<'a, [u8]>,
+    pub(super) vehicle: Cow<'a, [u8]>,
     pub(super) latitude: Option<f32>,
     pub(super) longitude: Option<f32>,
     pub(super) bearing: Option<f32>,
@@ -164,18 +167,32 @@ impl<'a> Report<'a> {
         let (mut report, mut fields) = (Self::default(), Fields::new(bytes));
         while let Some(field) = fields.next()? {
             match field {
-                (1, Value::Bytes(part)) => report.trip.read(part)?,
+                (1, Value::Bytes(part)) => join(&mut report.trip, part),
                 (2, Value::Bytes(part)) => report.position(part)?,
                 (3, Value::Varint(number)) => report.stop_sequence = i32::try_from(number).ok(),
                 (4, Value::Varint(number)) => report.status = Some(number),
                 (5, Value::Varint(seconds)) => report.timestamp = time(seconds),
                 (7, Value::Bytes(text)) => report.stop_id = text,
-                (8, Value::Bytes(part)) => report.vehicle.read(part)?,
+                (8, Value::Bytes(part)) => join(&mut report.vehicle, part),
                 (9, Value::Varint(number)) => report.occupancy = Some(number),
                 _ => {}
             }
         }
         Ok(report)
+    }
+
+    /// The run that it is about.
+    pub(super) fn trip(&self) -> Result<Trip<'_>, Malformed> {
+        let mut trip = Trip::default();
+        trip.read(&self.trip)?;
+        Ok(trip)
+    }
+
+    /// The vehicle that it is about.
+    pub(super) fn vehicle(&self) -> Result<Vehicle<'_>, Malformed> {
+        let mut vehicle = Vehicle::default();
+        vehicle.read(&self.vehicle)?;
+        Ok(vehicle)
     }
 
     fn position(&mut self, bytes: &'a [u8]) -> Outcome {
@@ -191,6 +208,16 @@ impl<'a> Report<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Takes in a part of a message: of parts that come twice Protocol Buffers read one behind the other.
+#[inline]
+fn join<'a>(known: &mut Cow<'a, [u8]>, part: &'a [u8]) {
+    if known.is_empty() {
+        *known = Cow::Borrowed(part);
+    } else {
+        known.to_mut().extend_from_slice(part);
     }
 }
 
@@ -219,6 +246,11 @@ impl<'a> Update<'a> {
             }
         }
         Ok(update)
+    }
+
+    /// The bytes that are still to be read for its stops.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Hands each stop to `each`, until one is unreadable.

@@ -1,10 +1,10 @@
 //! Texts that repeat much, each kept once and known by a number.
 
-use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringBuilder};
+use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::Int32Type;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -18,17 +18,57 @@ pub(super) type Name = u32;
 pub(super) const NONE: Name = 0;
 
 /// Texts by number, from 1.
+#[derive(Default)]
 pub(super) struct Names {
     hasher: DefaultHashBuilder,
     numbers: HashTable<Name>,
-    texts: Vec<u8>,
-    ends: Vec<usize>,
+    texts: Texts,
+    /// The same as the lake knows them, as far as a column of ids needed them.
+    ids: Texts,
 }
 
-impl Default for Names {
+/// Texts one behind the other, number 0 an empty one, and the array of them that the columns of a batch share.
+struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    shared: Option<Arc<StringArray>>,
+}
+
+impl Default for Texts {
     fn default() -> Self {
-        // Number 0 is an empty text, which counts as absent.
-        Self { hasher: DefaultHashBuilder::default(), numbers: HashTable::new(), texts: Vec::new(), ends: vec![0] }
+        Self { bytes: Vec::new(), ends: vec![0], shared: None }
+    }
+}
+
+impl Texts {
+    fn push(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len());
+        self.shared = None;
+    }
+
+    #[inline]
+    fn get(&self, name: Name) -> &[u8] {
+        let name = name as usize;
+        let start = if name == 0 { 0 } else { self.ends.get(name - 1).copied().unwrap_or_default() };
+        let end = self.ends.get(name).copied().unwrap_or_default();
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    /// All of them, by number. Made anew only where one was added since the last time.
+    fn array(&mut self) -> Result<Arc<StringArray>> {
+        if let Some(array) = &self.shared {
+            return Ok(Arc::clone(array));
+        }
+        let ends = self.ends.iter().map(|end| i32::try_from(*end));
+        let offsets = std::iter::once(Ok(0)).chain(ends).collect::<std::result::Result<Vec<_>, _>>();
+        let offsets =
+            offsets.map_err(|_| Error::data("recordings name things by more than 2 GiB of text, as no feed does"))?;
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        let array = StringArray::try_new(offsets, Buffer::from_slice_ref(&self.bytes), None);
+        let array = Arc::new(array.map_err(|e| Error::internal(format!("texts make no column: {e}")).because(e))?);
+        self.shared = Some(Arc::clone(&array));
+        Ok(array)
     }
 }
 
@@ -42,80 +82,67 @@ impl Names {
     /// The number of a text that is likely `last`, as in a vehicle's next report.
     #[inline]
     pub(super) fn number_like(&mut self, last: Name, text: &[u8]) -> Name {
-        if self.bytes(last) == text { last } else { self.number(text) }
+        if self.texts.get(last) == text { last } else { self.number(text) }
     }
 
     fn find_or_add(&mut self, text: &[u8]) -> Name {
         let hash = self.hasher.hash_one(text);
-        if let Some(known) = self.numbers.find(hash, |name| self.bytes(*name) == text) {
+        if let Some(known) = self.numbers.find(hash, |name| self.texts.get(*name) == text) {
             return *known;
         }
         if std::str::from_utf8(text).is_err() {
             return self.number(String::from_utf8_lossy(text).into_owned().as_bytes());
         }
-        let name = self.ends.len() as Name;
-        self.texts.extend_from_slice(text);
-        self.ends.push(self.texts.len());
-        let (hasher, texts, ends) = (&self.hasher, &self.texts, &self.ends);
-        self.numbers.insert_unique(hash, name, |name| hasher.hash_one(bytes(texts, ends, *name)));
+        let name = self.texts.ends.len() as Name;
+        self.texts.push(text);
+        let (hasher, texts) = (&self.hasher, &self.texts);
+        self.numbers.insert_unique(hash, name, |name| hasher.hash_one(texts.get(*name)));
         name
-    }
-
-    #[inline]
-    fn bytes(&self, name: Name) -> &[u8] {
-        bytes(&self.texts, &self.ends, name)
     }
 
     /// The text of a number; empty for [`NONE`].
     pub(super) fn text(&self, name: Name) -> &str {
-        std::str::from_utf8(self.bytes(name)).unwrap_or_default()
+        std::str::from_utf8(self.texts.get(name)).unwrap_or_default()
     }
 
-    /// A column of numbers as a dictionary of the texts that stand in it.
-    pub(super) fn column(&self, numbers: impl ExactSizeIterator<Item = Name>) -> Result<ArrayRef> {
-        self.dictionary(numbers, |text| Cow::Borrowed(text))
-    }
-
-    /// The same of ids, as the lake knows them.
-    pub(super) fn id_column(&self, ids: &Ids, numbers: impl ExactSizeIterator<Item = Name>) -> Result<ArrayRef> {
-        self.dictionary(numbers, |text| ids.of(text))
-    }
-
-    fn dictionary(
-        &self,
-        numbers: impl ExactSizeIterator<Item = Name>,
-        written: impl Fn(&str) -> Cow<'_, str>,
-    ) -> Result<ArrayRef> {
-        // Where each text stands in this column's dictionary, by number.
-        let mut places = vec![-1; self.ends.len()];
-        let (mut last, mut place, mut count) = (NONE, None, 0);
-        let mut texts = StringBuilder::new();
-        let keys: Int32Array = numbers
-            .map(|name| {
-                if name != last {
-                    last = name;
-                    place = places.get_mut(name as usize).filter(|_| name != NONE).map(|place| {
-                        if *place < 0 {
-                            texts.append_value(written(self.text(name)));
-                            *place = count;
-                            count += 1;
-                        }
-                        *place
-                    });
-                }
-                place
-            })
-            .collect();
-        let column = DictionaryArray::<Int32Type>::try_new(keys, Arc::new(texts.finish()))
-            .map_err(|e| Error::internal(format!("a column of texts cannot be made: {e}")).because(e))?;
-        Ok(Arc::new(column))
+    /// What columns are made of: the texts as they are, and as ids of the lake.
+    pub(super) fn columns(&mut self, ids: &Ids) -> Result<TextColumns> {
+        let texts = self.texts.array()?;
+        if ids.are_plain() {
+            return Ok(TextColumns { ids: Arc::clone(&texts), texts });
+        }
+        for name in self.ids.ends.len()..self.texts.ends.len() {
+            let text = std::str::from_utf8(self.texts.get(name as Name)).unwrap_or_default();
+            self.ids.push(ids.of(text).as_bytes());
+        }
+        Ok(TextColumns { texts, ids: self.ids.array()? })
     }
 }
 
-#[inline]
-fn bytes<'a>(texts: &'a [u8], ends: &[usize], name: Name) -> &'a [u8] {
-    let name = name as usize;
-    let start = if name == 0 { 0 } else { ends.get(name - 1).copied().unwrap_or_default() };
-    let end = ends.get(name).copied().unwrap_or_default();
-    texts.get(start..end).unwrap_or_default()
+/// Makes columns of numbers. They share one dictionary, so that a batch copies no text.
+pub(super) struct TextColumns {
+    texts: Arc<StringArray>,
+    ids: Arc<StringArray>,
+}
+
+impl TextColumns {
+    /// A column of the texts of these numbers.
+    pub(super) fn of<R>(&self, rows: &[R], number: impl Fn(&R) -> Name) -> Result<ArrayRef> {
+        dictionary(&self.texts, rows, number)
+    }
+
+    /// The same of ids, as the lake knows them.
+    pub(super) fn of_ids<R>(&self, rows: &[R], number: impl Fn(&R) -> Name) -> Result<ArrayRef> {
+        dictionary(&self.ids, rows, number)
+    }
+}
+
+fn dictionary<R>(texts: &Arc<StringArray>, rows: &[R], number: impl Fn(&R) -> Name) -> Result<ArrayRef> {
+    let numbers: Vec<i32> = rows.iter().map(|row| number(row) as i32).collect();
+    let present = BooleanBuffer::collect_bool(rows.len(), |at| rows.get(at).is_some_and(|row| number(row) != NONE));
+    let nulls = Some(NullBuffer::new(present)).filter(|nulls| nulls.null_count() > 0);
+    let keys = Int32Array::new(numbers.into(), nulls);
+    let column = DictionaryArray::<Int32Type>::try_new(keys, Arc::clone(texts) as ArrayRef)
+        .map_err(|e| Error::internal(format!("a column of texts cannot be made: {e}")).because(e))?;
+    Ok(Arc::new(column))
 }

@@ -1,5 +1,6 @@
 //! Positions: repeats of a vehicle's last report left out, dates resolved, rows made into batches.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
@@ -7,11 +8,12 @@ use hashbrown::HashMap;
 
 use super::MOST;
 use super::columns::Dates;
-use super::message::Report;
+use super::message::{Report, Trip};
 use super::names::{NONE, Name, Names};
 use super::recording::Poll;
 use super::schedule::Run;
 use super::service::Service;
+use super::wire::Malformed;
 use super::words::{Code, OCCUPANCY, VEHICLE_STOP_STATUS, code};
 use crate::error::Result;
 use crate::feeds::Ids;
@@ -53,12 +55,17 @@ pub(super) struct Row {
 }
 
 /// A vehicle's last report.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Default)]
 struct Last {
     said: Said,
     vehicle: Name,
+    label: Name,
     recording: u64,
     order: i64,
+    /// How it named its run and itself, on the wire. Of a vehicle without a name nothing is kept of the latter.
+    trip_bytes: Box<[u8]>,
+    vehicle_bytes: Box<[u8]>,
+    is_new: bool,
 }
 
 /// Counts of reports.
@@ -90,6 +97,8 @@ pub(super) struct Positions {
     pub(super) rows: Vec<Row>,
     vehicles: HashMap<Box<[u8]>, usize>,
     last: Vec<Last>,
+    /// The place of the vehicle that comes next, if the feed lists them as it did in the last poll.
+    likely: usize,
     dates: Dates,
 }
 
@@ -101,78 +110,103 @@ pub(super) enum Taken<'a> {
     Nothing,
     /// It came before an earlier report of its vehicle: recordings are not in the order of time.
     OutOfOrder,
-    /// It names one vehicle more than there can be.
-    TooMany,
 }
 
 impl Positions {
     /// Takes a report in. `entity` names vehicles that have neither id nor label, for their repeats alone.
+    ///
+    /// # Errors
+    /// When the report names its run or vehicle by what is no message, or one vehicle more than there can be.
+    #[inline]
     pub(super) fn take<'s>(
         &mut self,
         report: &Report<'_>,
         entity: &[u8],
         poll: &Poll,
         service: &'s mut Service,
-    ) -> Taken<'s> {
+    ) -> std::result::Result<Taken<'s>, Malformed> {
+        let (place, label) = self.vehicle(report, entity)?;
+        let said = self.statement_of(report, place, label)?;
         self.counts.reports += 1;
-        let Some(vehicle) = self.vehicle(report, entity) else { return Taken::TooMany };
-        let (said, is_new) = self.statement_of(report, vehicle);
-        let order = poll.order(report.timestamp);
-        let now = Last { said, vehicle: self.last[vehicle].vehicle, recording: poll.number, order };
-        if !is_new {
-            let last = &self.last[vehicle];
-            let repeats = last.said == said;
-            let backwards = order < last.order || (order == last.order && last.recording != now.recording && !repeats);
-            if backwards && !poll.is_sorted {
-                return Taken::OutOfOrder;
-            }
-            if repeats {
-                self.last[vehicle] = now;
-                self.counts.repeated += 1;
-                return Taken::Nothing;
-            }
+        self.likely = place + 1;
+        let (order, last) = (poll.order(report.timestamp), &mut self.last[place]);
+        let is_new = std::mem::take(&mut last.is_new);
+        let repeats = !is_new && last.said == said;
+        let backwards = order < last.order || (order == last.order && last.recording != poll.number && !repeats);
+        if !is_new && backwards && !poll.is_sorted {
+            return Ok(Taken::OutOfOrder);
         }
-        self.last[vehicle] = now;
-        self.row(report, &now, poll, service)
+        (last.recording, last.order) = (poll.number, order);
+        if repeats {
+            self.counts.repeated += 1;
+            return Ok(Taken::Nothing);
+        }
+        last.said = said;
+        let vehicle = last.vehicle;
+        self.row(report, said, vehicle, poll, service)
     }
 
-    /// The place of a report's vehicle among those that were seen; a new one gets the next, while there is one.
-    fn vehicle(&mut self, report: &Report<'_>, entity: &[u8]) -> Option<usize> {
-        let name = report.vehicle.name();
-        let known = self.vehicles.get(name).copied();
-        if let (Some(place), false) = (known, name.is_empty()) {
-            return Some(place);
+    /// The place of a report's vehicle among those that were seen, and the vehicle's label; a new one gets the next place,
+    /// while there is one.
+    #[inline]
+    fn vehicle(&mut self, report: &Report<'_>, entity: &[u8]) -> std::result::Result<(usize, Name), Malformed> {
+        match self.last.get(self.likely) {
+            Some(last) if !last.vehicle_bytes.is_empty() && *last.vehicle_bytes == *report.vehicle => {
+                Ok((self.likely, last.label))
+            }
+            Some(_) | None => self.look_up(report, entity),
         }
+    }
+
+    fn look_up(&mut self, report: &Report<'_>, entity: &[u8]) -> std::result::Result<(usize, Name), Malformed> {
+        let vehicle = report.vehicle()?;
+        let name = vehicle.name();
         // Entities have names of their own, which are no vehicle's.
-        let key = if name.is_empty() { [b"\0", entity].concat() } else { name.to_vec() };
+        let key = if name.is_empty() { Cow::Owned([b"\0", entity].concat()) } else { Cow::Borrowed(name) };
         let next = self.last.len();
-        match self.vehicles.get(key.as_slice()) {
-            Some(place) => Some(*place),
-            None if next >= MOST => None,
+        let place = match self.vehicles.get(&*key) {
+            Some(place) => *place,
+            None if next >= MOST => return Err(Malformed::TooMany),
             None => {
                 self.vehicles.insert(key.into(), next);
-                Some(next)
+                let vehicle = self.names.number(name);
+                self.last.push(Last { vehicle, order: i64::MIN, is_new: true, ..Last::default() });
+                next
             }
+        };
+        let last = &mut self.last[place];
+        last.label = self.names.number_like(last.label, vehicle.label);
+        if !name.is_empty() && *last.vehicle_bytes != *report.vehicle {
+            last.vehicle_bytes = (&*report.vehicle).into();
         }
+        Ok((place, last.label))
     }
 
-    /// What a report says, and whether its vehicle is new.
-    fn statement_of(&mut self, report: &Report<'_>, vehicle: usize) -> (Said, bool) {
-        let is_new = vehicle == self.last.len();
-        if is_new {
-            let name = self.names.number(report.vehicle.name());
-            self.last.push(Last { said: Said::default(), vehicle: name, recording: 0, order: i64::MIN });
-        }
-        let (last, names) = (&self.last[vehicle].said, &mut self.names);
-        let said = Said {
+    /// What a report says.
+    #[inline]
+    fn statement_of(&mut self, report: &Report<'_>, place: usize, label: Name) -> std::result::Result<Said, Malformed> {
+        let (last, names) = (&mut self.last[place], &mut self.names);
+        let known = &last.said;
+        let stop = names.number_like(known.stop, report.stop_id);
+        let run = if *last.trip_bytes == *report.trip {
+            // A vehicle that is new has said nothing of a run, in no bytes.
+            *known
+        } else {
+            let trip = report.trip()?;
+            last.trip_bytes = (&*report.trip).into();
+            Said {
+                trip: names.number_like(known.trip, trip.id),
+                start_time: names.number_like(known.start_time, trip.start_time),
+                start_date: names.number_like(known.start_date, trip.start_date),
+                route: names.number_like(known.route, trip.route_id),
+                direction: trip.direction_id,
+                ..Said::default()
+            }
+        };
+        Ok(Said {
             own_time: report.timestamp,
-            trip: names.number_like(last.trip, report.trip.id),
-            start_time: names.number_like(last.start_time, report.trip.start_time),
-            start_date: names.number_like(last.start_date, report.trip.start_date),
-            route: names.number_like(last.route, report.trip.route_id),
-            stop: names.number_like(last.stop, report.stop_id),
-            label: names.number_like(last.label, report.vehicle.label),
-            direction: report.trip.direction_id,
+            stop,
+            label,
             sequence: report.stop_sequence,
             status: code(VEHICLE_STOP_STATUS, report.status),
             occupancy: code(OCCUPANCY, report.occupancy),
@@ -181,22 +215,30 @@ impl Positions {
             bearing: report.bearing.filter(|n| !n.is_nan()),
             speed: report.speed.filter(|n| !n.is_nan()),
             odometer: report.odometer.filter(|n| !n.is_nan()),
-        };
-        (said, is_new)
+            ..run
+        })
     }
 
-    fn row<'s>(&mut self, report: &Report<'_>, now: &Last, poll: &Poll, service: &'s mut Service) -> Taken<'s> {
-        let (said, vehicle) = (now.said, now.vehicle);
+    fn row<'s>(
+        &mut self,
+        report: &Report<'_>,
+        said: Said,
+        vehicle: Name,
+        poll: &Poll,
+        service: &'s mut Service,
+    ) -> std::result::Result<Taken<'s>, Malformed> {
+        // Only a schedule asks for the run's own words.
+        let trip = if service.schedule.is_empty() { Trip::default() } else { report.trip()? };
         let event_micros = report.timestamp.map(micros).or(poll.header_micros);
         let date = self.dates.of(said.start_date, &self.names);
         self.counts.bad_start_dates += u64::from(date.is_none() && said.start_date != NONE);
-        let Some(day) = service.day(&report.trip, date, event_micros) else {
+        let Some(day) = service.day(&trip, date, event_micros) else {
             self.counts.without_day += 1;
-            return Taken::Nothing;
+            return Ok(Taken::Nothing);
         };
         if day != service.day {
             *self.counts.other_days.entry(day).or_default() += 1;
-            return Taken::Nothing;
+            return Ok(Taken::Nothing);
         }
         let limit = poll.header_micros.map_or(poll.now_micros, |header| (header + AHEAD_MICROS).min(poll.now_micros));
         self.counts.in_the_future += u64::from(event_micros.is_some_and(|at| at > limit));
@@ -204,12 +246,12 @@ impl Positions {
         self.counts.written += 1;
         let (header_micros, received_micros) = (poll.header_micros, poll.received_micros);
         self.rows.push(Row { said, vehicle, event_micros, header_micros, received_micros });
-        Taken::Row(service.run(&report.trip, event_micros))
+        Ok(Taken::Row(service.run(&trip, event_micros)))
     }
 
     /// The rows since the last time, as a batch.
     pub(super) fn batch(&mut self, ids: &Ids) -> Result<RecordBatch> {
-        let batch = super::columns::positions(&self.rows, &self.names, ids);
+        let batch = super::columns::positions(&self.rows, &mut self.names, ids);
         self.rows.clear();
         batch
     }

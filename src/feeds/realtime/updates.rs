@@ -1,4 +1,4 @@
-//! Trip updates: the last word on each run and stop.
+//! Trip updates: the last word on each run and stop. Runs are shared out among the cores, as their stops are all the work.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::columns::{batch, instants, words};
 use super::message::{Event, Stop, Update};
-use super::names::{NONE, Name, Names};
+use super::names::{NONE, Name, Names, TextColumns};
 use super::positions::{BATCH_ROWS, micros};
 use super::recording::Poll;
 use super::schedule::{start_date, start_time};
@@ -16,9 +16,16 @@ use super::service::Service;
 use super::wire::Malformed;
 use super::words::{Code, STOP_RELATIONSHIP, TRIP_RELATIONSHIP, code};
 use super::{MOST, MOST_STOPS};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::feeds::Ids;
 use crate::model::Dataset;
+
+/// Cores that are worth sharing runs with: behind them stands one that finds the updates.
+const MOST_SHARES: usize = 4;
+/// Less than this is read sooner than threads begin.
+const WORTH_THREADS_BYTES: usize = 256 << 10;
+/// Updates that may wait to be heard.
+pub(super) const MOST_PENDING: usize = 4 * 1024;
 
 /// When something was said: the update's time, then the poll's.
 type Moment = (i64, i64);
@@ -53,10 +60,28 @@ struct Run {
     places: HashMap<(Option<i32>, Name), usize>,
 }
 
+/// The runs of one core: every so many of all, in the order in which they were first heard of.
+#[derive(Default)]
+struct Share {
+    /// The stops.
+    names: Names,
+    runs: Vec<Run>,
+}
+
+/// An update whose run is known and whose stops are still to be read.
+pub(super) struct Pending<'a> {
+    update: Update<'a>,
+    /// The number of its run.
+    run: usize,
+    head: Head,
+    said: Moment,
+}
+
 /// One row: a run, what was said of it, and the word on a stop.
 struct Row<'a> {
     key: &'a (Name, Name),
     head: Option<&'a Head>,
+    stop: Name,
     word: &'a Word,
 }
 
@@ -76,37 +101,52 @@ pub struct UpdateCounts {
 }
 
 /// The trip updates of one day.
-#[derive(Default)]
 pub(super) struct Updates {
     pub(super) counts: UpdateCounts,
     names: Names,
     known: HashMap<(Name, Name), usize>,
-    runs: Vec<((Name, Name), Run)>,
+    /// Trip and start time of each run, by its number.
+    runs: Vec<(Name, Name)>,
+    shares: Vec<Share>,
+}
+
+impl Default for Updates {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shares = (0..cores.clamp(1, MOST_SHARES)).map(|_| Share::default()).collect();
+        Self {
+            counts: UpdateCounts::default(),
+            names: Names::default(),
+            known: HashMap::new(),
+            runs: Vec::new(),
+            shares,
+        }
+    }
 }
 
 impl Updates {
-    /// Takes an update in.
-    pub(super) fn take(
+    /// Takes an update in; what it says of its stops is for [`Self::hear`].
+    pub(super) fn take<'a>(
         &mut self,
-        update: &Update<'_>,
+        update: Update<'a>,
         poll: &Poll,
         service: &mut Service,
-    ) -> std::result::Result<(), Malformed> {
+    ) -> std::result::Result<Option<Pending<'a>>, Malformed> {
         self.counts.updates += 1;
         self.counts.stop_updates += update.stops as u64;
         let trip = &update.trip;
         if trip.id.is_empty() {
             self.counts.without_trip += 1;
-            return Ok(());
+            return Ok(None);
         }
         let at = update.timestamp.map(micros).or(poll.header_micros).or(poll.received_micros);
         let Some(day) = service.day(trip, start_date(trip.start_date), at) else {
             self.counts.without_day += 1;
-            return Ok(());
+            return Ok(None);
         };
         if day != service.day {
             self.counts.other_days += 1;
-            return Ok(());
+            return Ok(None);
         }
         let scheduled = service.run(trip, at).map(|run| run.start_time.as_str());
         let start = match scheduled {
@@ -114,13 +154,16 @@ impl Updates {
             None => self.names.number(start_time(trip.start_time).unwrap_or_default().as_bytes()),
         };
         let key = (self.names.number(trip.id), start);
-        let place = match self.known.get(&key) {
+        let run = match self.known.get(&key) {
             Some(known) => *known,
             None if self.runs.len() >= MOST => return Err(Malformed::TooMany),
             None => {
-                self.known.insert(key, self.runs.len());
-                self.runs.push((key, Run::default()));
-                self.runs.len() - 1
+                let next = self.runs.len();
+                self.known.insert(key, next);
+                self.runs.push(key);
+                let share = next % self.shares.len();
+                self.shares[share].runs.push(Run::default());
+                next
             }
         };
         let names = &mut self.names;
@@ -130,48 +173,68 @@ impl Updates {
             relationship: code(TRIP_RELATIONSHIP, trip.relationship),
         };
         let said = (at.unwrap_or(i64::MIN), poll.order(update.timestamp));
-        self.runs[place].1.hear(update, head, said, names)
+        Ok(Some(Pending { update, run, head, said }))
+    }
+
+    /// Hears updates in their order, and says how many cannot be read, and why the last one cannot.
+    ///
+    /// # Errors
+    /// When a thread breaks off.
+    pub(super) fn hear(&mut self, pending: &[Pending<'_>]) -> Result<(u64, Option<Malformed>)> {
+        let count = self.shares.len();
+        let is_little = pending.iter().map(|update| update.update.size_bytes()).sum::<usize>() < WORTH_THREADS_BYTES;
+        let outcomes: Vec<_> = if is_little {
+            self.shares.iter_mut().enumerate().map(|(share, of_core)| of_core.hear(pending, share, count)).collect()
+        } else {
+            std::thread::scope(|scope| {
+                let hear = |(share, of_core): (usize, &mut Share)| of_core.hear(pending, share, count);
+                let mut shares = self.shares.iter_mut().enumerate();
+                let own = shares.next();
+                let others: Vec<_> = shares.map(|share| scope.spawn(move || hear(share))).collect();
+                let own = own.map(hear);
+                let others = others.into_iter().map(|thread| {
+                    thread.join().map_err(|_| Error::internal("a thread that reads trip updates broke off"))
+                });
+                own.into_iter().map(Ok).chain(others).collect::<Result<_>>()
+            })?
+        };
+        let unreadable = outcomes.iter().map(|(unreadable, _)| unreadable).sum();
+        let last = outcomes.into_iter().filter_map(|(_, last)| last).max_by_key(|(number, _)| *number);
+        Ok((unreadable, last.map(|(_, why)| why)))
     }
 
     /// Hands out the last words, run by run in the order in which they were first heard of; one batch at least.
-    pub(super) fn batches(&self, ids: &Ids, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        let words = self.runs.iter().flat_map(|(key, run)| {
-            run.words.iter().map(move |word| Row { key, head: run.heads.get(word.head as usize), word })
-        });
+    pub(super) fn batches(&mut self, ids: &Ids, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        let Self { names, runs, shares, .. } = self;
         let mut rows = Vec::new();
-        for row in words {
-            rows.push(row);
-            if rows.len() == BATCH_ROWS {
-                sink(self.batch(&rows, ids)?)?;
-                rows.clear();
+        for (number, key) in runs.iter().enumerate() {
+            let share = &shares[number % shares.len()];
+            let Some(run) = share.runs.get(number / shares.len()) else { continue };
+            for word in &run.words {
+                let stop = names.number(share.names.text(word.stop).as_bytes());
+                rows.push(Row { key, head: run.heads.get(word.head as usize), stop, word });
+                if rows.len() == BATCH_ROWS {
+                    sink(rows_of(&rows, &names.columns(ids)?)?)?;
+                    rows.clear();
+                }
             }
         }
-        sink(self.batch(&rows, ids)?)
+        sink(rows_of(&rows, &names.columns(ids)?)?)
     }
+}
 
-    fn batch(&self, rows: &[Row<'_>], ids: &Ids) -> Result<RecordBatch> {
-        let id = |of: fn(&Row<'_>) -> Name| self.names.id_column(ids, rows.iter().map(of));
-        let head = |row: &Row<'_>| row.head.copied().unwrap_or_default();
-        let number = |of: fn(&Word) -> Option<i32>| -> ArrayRef {
-            Arc::new(rows.iter().map(|row| of(row.word)).collect::<Int32Array>())
-        };
-        let instant = |of: fn(&Word) -> Option<u64>| instants(rows.iter().map(|row| of(row.word).map(micros)));
-        let columns = vec![
-            id(|row| row.key.0)?,
-            self.names.column(rows.iter().map(|row| row.key.1))?,
-            number(|word| word.sequence),
-            id(|row| row.word.stop)?,
-            self.names.id_column(ids, rows.iter().map(|row| head(row).route))?,
-            self.names.id_column(ids, rows.iter().map(|row| head(row).vehicle))?,
-            words(TRIP_RELATIONSHIP, rows.iter().map(|row| head(row).relationship))?,
-            words(STOP_RELATIONSHIP, rows.iter().map(|row| row.word.relationship))?,
-            instant(|word| word.arrival.time),
-            number(|word| word.arrival.delay),
-            instant(|word| word.departure.time),
-            number(|word| word.departure.delay),
-            instants(rows.iter().map(|row| Some(row.word.said.0).filter(|at| *at != i64::MIN))),
-        ];
-        batch(Dataset::TripUpdates.schema(), columns)
+impl Share {
+    /// Hears those of the updates that are of its runs: how many cannot be read, with the number of the last one and why.
+    fn hear(&mut self, pending: &[Pending<'_>], share: usize, shares: usize) -> (u64, Option<(usize, Malformed)>) {
+        let (mut unreadable, mut last) = (0, None);
+        for (number, update) in pending.iter().enumerate().filter(|(_, update)| update.run % shares == share) {
+            let Some(run) = self.runs.get_mut(update.run / shares) else { continue };
+            if let Err(why) = run.hear(&update.update, update.head, update.said, &mut self.names) {
+                unreadable += 1;
+                last = Some((number, why));
+            }
+        }
+        (unreadable, last)
     }
 }
 
@@ -247,4 +310,28 @@ impl Word {
             (Some(_), None) | (None, Some(_)) => false,
         }
     }
+}
+
+fn rows_of(rows: &[Row<'_>], texts: &TextColumns) -> Result<RecordBatch> {
+    let head = |row: &Row<'_>| row.head.copied().unwrap_or_default();
+    let number = |of: fn(&Word) -> Option<i32>| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| of(row.word)).collect::<Int32Array>())
+    };
+    let instant = |of: fn(&Word) -> Option<u64>| instants(rows.iter().map(|row| of(row.word).map(micros)));
+    let columns = vec![
+        texts.of_ids(rows, |row| row.key.0)?,
+        texts.of(rows, |row| row.key.1)?,
+        number(|word| word.sequence),
+        texts.of_ids(rows, |row| row.stop)?,
+        texts.of_ids(rows, |row| head(row).route)?,
+        texts.of_ids(rows, |row| head(row).vehicle)?,
+        words(TRIP_RELATIONSHIP, rows.iter().map(|row| head(row).relationship))?,
+        words(STOP_RELATIONSHIP, rows.iter().map(|row| row.word.relationship))?,
+        instant(|word| word.arrival.time),
+        number(|word| word.arrival.delay),
+        instant(|word| word.departure.time),
+        number(|word| word.departure.delay),
+        instants(rows.iter().map(|row| Some(row.word.said.0).filter(|at| *at != i64::MIN))),
+    ];
+    batch(Dataset::TripUpdates.schema(), columns)
 }
