@@ -228,15 +228,19 @@ mod tests {
                 .run("BEGIN; INSERT INTO dwh.dim_route (route_sk, route_id, is_inferred) VALUES (1, 'A', true)")
                 .await
                 .unwrap();
-            partition(session, POSITIONS, "2024-05-02").await;
-            report(session, POSITIONS, "(1, '2024-05-02 05:45Z', 0, 1)").await;
+            partition(session, "dwh.fact_trip", "2024-05-02").await;
+            let trip = "INSERT INTO dwh.fact_trip (trip_sk, trip_id, user_sk, route_sk, vehicle_sk, start_stop_sk, \
+                 end_stop_sk, start_ts, load_id, dt, file_no) \
+                 VALUES (1, 'T', 0, 1, 0, 0, 0, '2024-05-02 05:45Z', '', '2024-05-02', 0)";
+            session.run(trip).await.unwrap();
             // Half past midnight to one in Chicago.
             asked(session, "A", "(10, 1, NULL, '2024-05-02 05:30Z', '2024-05-02 06:00Z')").await;
             note_changes(session).await.unwrap();
             let cases: [(&str, &[&str]); 4] =
                 [("04:29:59", &[]), ("04:30", &["2024-05-01"]), ("06:59:59", &["2024-05-02"]), ("07:00", &[])];
             for (time, expected) in cases {
-                let set = format!("UPDATE {POSITIONS} SET event_ts = '2024-05-02 {time}Z'; DELETE FROM dwh.mart_dirty");
+                let set =
+                    format!("UPDATE dwh.fact_trip SET start_ts = '2024-05-02 {time}Z'; DELETE FROM dwh.mart_dirty");
                 session.run(&set).await.unwrap();
                 let count = dirty_routes(session, "America/Chicago", "routes", "run").await.unwrap();
                 let dates = texts(session, "SELECT service_date::text FROM dwh.mart_dirty ORDER BY 1").await;
