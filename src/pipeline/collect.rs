@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::Pipeline;
+use super::collect_outcome::{Collected, FeedCounts};
 use super::input::on_thread;
 use super::outcome::Outcome;
-use super::recorder::Recorder;
+use super::recorder::{End, Recorder};
 use super::report::Report;
 use crate::config::Secret;
-use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::feeds::recorder::{Feed, FeedHealth, Health, Secrets, Source, Spool};
 
@@ -43,61 +43,6 @@ pub struct Collect {
     pub spool_limit_bytes: u64,
     /// When to end by itself, everything uploaded.
     pub duration_seconds: Option<f64>,
-}
-
-/// What `collect` tells.
-#[derive(Clone, Debug, Serialize)]
-pub struct Collected {
-    /// The lake.
-    pub to: String,
-    /// By feed.
-    pub feeds: BTreeMap<Feed, FeedCounts>,
-}
-
-/// Polls of a feed.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct FeedCounts {
-    /// All.
-    pub polls: u64,
-    /// Of these, new messages that were kept.
-    pub recorded: u64,
-    /// Of these, those that found nothing new.
-    pub unchanged: u64,
-    /// Of these, those without a whole answer, or with one that cannot be read.
-    pub failed: u64,
-    /// Of these, new messages that were not kept.
-    pub not_kept: u64,
-}
-
-/// When to end: as soon as the caller says so, or when the time is over.
-pub(super) struct End {
-    pub(super) cancel: Cancel,
-    at: Option<Instant>,
-}
-
-const TICK: Duration = Duration::from_millis(50);
-
-impl End {
-    pub(super) fn is_there(&self) -> bool {
-        self.cancel.is_cancelled() || self.at.is_some_and(|at| Instant::now() >= at)
-    }
-
-    /// Sleeps until `due` or the end.
-    pub(super) async fn sleep_until(&self, due: Instant) {
-        while !self.is_there() {
-            let left = due.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            tokio::time::sleep(left.min(TICK)).await;
-        }
-    }
-
-    pub(super) async fn wait(&self) {
-        while !self.is_there() {
-            tokio::time::sleep(TICK).await;
-        }
-    }
 }
 
 impl Collect {

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{Days, NaiveDate};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::Pipeline;
 use super::feed_name;
+use super::gtfs_outcome::{DayReport, FeedReport};
 use super::input::on_thread;
 use super::outcome::Outcome;
 use super::report::{Report, TableReport};
 use crate::config::Secret;
 use crate::control::Progress;
 use crate::error::{Error, Result};
-use crate::feeds::gtfs::{Day, Feed, FileTally, OpenOptions, Table, version_for};
+use crate::feeds::gtfs::{Day, Feed, OpenOptions, Table, version_for};
 use crate::lake::{FileWriter, Lake, LocalCopy, ManifestFile, PartitionWriter, data_path, local_copy, rejected_path};
 use crate::model::{Dataset, Reason};
 
@@ -44,44 +45,6 @@ pub struct IngestGtfs {
     pub folder: Option<String>,
     /// Read and count, and write nothing.
     pub dry_run: bool,
-}
-
-/// One version of a feed, for the report.
-#[derive(Clone, Debug, Serialize)]
-pub struct FeedReport {
-    /// Where it came from.
-    pub source: String,
-    /// The digest of its bytes.
-    pub sha256: String,
-    /// `feed_version` of `feed_info.txt`.
-    pub feed_version: Option<String>,
-    /// The first date for which it holds.
-    pub valid_from: Option<NaiveDate>,
-    /// The last date for which it holds.
-    pub valid_to: Option<NaiveDate>,
-    /// What its files held; empty when no day was read from it.
-    pub files: BTreeMap<&'static str, FileTally>,
-    /// Files that are not read.
-    pub unread_files: Vec<String>,
-}
-
-/// One service date, for the report.
-#[derive(Clone, Debug, Serialize)]
-pub struct DayReport {
-    /// The service date.
-    pub dt: NaiveDate,
-    /// The source whose version holds on it.
-    pub source: String,
-    /// Whether that version claims the date.
-    pub is_claimed: bool,
-    /// Runs scheduled.
-    pub trips: u64,
-    /// Their calls.
-    pub stop_times: u64,
-    /// Rows of the feed that cannot be used on this date.
-    pub rejected: u64,
-    /// Whether the lake held exactly this already.
-    pub unchanged: bool,
 }
 
 /// A feed, and the days that are made of it.

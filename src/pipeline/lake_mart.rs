@@ -26,9 +26,6 @@ use crate::rollup::HourClock;
 use crate::rollup::mart::{Claims, HourlyMart, RouteVersion, RouteVersions, partial};
 use crate::warehouse::MartSource;
 
-/// Service dates whose cells are in memory at once.
-pub(super) const WINDOW_DATES: usize = 31;
-
 /// The mart's rows of service dates, as the lake has them.
 pub(super) struct LakeMart {
     zone: Zone,

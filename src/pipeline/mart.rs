@@ -8,7 +8,6 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::Pipeline;
 use super::input::on_thread;
-use super::lake_mart::WINDOW_DATES;
 use super::outcome::Outcome;
 use super::report::{Report, TableReport};
 use crate::clickhouse::{Mart, Replaced};
@@ -17,6 +16,9 @@ use crate::error::{Error, Result};
 use crate::model::{FactKind, Zone};
 use crate::rollup::mart::{HourlyMart, RouteVersion, RouteVersions, schema};
 use crate::warehouse::{self, MartSource, RouteName};
+
+/// Service dates whose cells are in memory at once.
+pub(super) const WINDOW_DATES: usize = 31;
 
 /// The mart's table.
 const TABLE: &str = "mart_route_hourly";

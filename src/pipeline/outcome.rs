@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use super::collect::Collected;
-use super::ingest_gtfs::{DayReport, FeedReport};
+use super::collect_outcome::Collected;
+use super::gtfs_outcome::{DayReport, FeedReport};
 use super::realtime_outcome::IngestedRealtime;
 use super::tides_outcome::{ExportedTides, IngestedTides};
 use crate::postgres::Merged;

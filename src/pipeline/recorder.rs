@@ -6,12 +6,42 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::collect::End;
 use super::input::on_thread;
-use crate::control::Progress;
+use crate::control::{Cancel, Progress};
 use crate::error::Result;
 use crate::feeds::recorder::{Health, Pace, Period, Poll, Source, Spool, pack, settle};
 use crate::lake::Lake;
+
+/// When to end: as soon as the caller says so, or when the time is over.
+pub(super) struct End {
+    pub(super) cancel: Cancel,
+    pub(super) at: Option<Instant>,
+}
+
+const TICK: Duration = Duration::from_millis(50);
+
+impl End {
+    pub(super) fn is_there(&self) -> bool {
+        self.cancel.is_cancelled() || self.at.is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// Sleeps until `due` or the end.
+    pub(super) async fn sleep_until(&self, due: Instant) {
+        while !self.is_there() {
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(TICK)).await;
+        }
+    }
+
+    pub(super) async fn wait(&self) {
+        while !self.is_there() {
+            tokio::time::sleep(TICK).await;
+        }
+    }
+}
 
 /// How often to look for periods that are over, and to write the health file.
 const ROUND: Duration = Duration::from_secs(1);

@@ -10,6 +10,7 @@
 
 mod calendar;
 mod context;
+mod copied;
 mod dimensions;
 mod facts;
 mod failure;

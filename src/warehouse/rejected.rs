@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::context::Warehouse;
+use super::copied::expect_rows;
 use super::ledger;
 use super::lock::Lock;
-use super::stage::expect_rows;
 use crate::error::{Error, Result};
 use crate::load::{Feed, Line, Repair};
 use crate::model::Dataset;

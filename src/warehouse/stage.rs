@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::NaiveDate;
 
 use super::context::Warehouse;
+use super::copied::{expect_rows, pg_type, shared};
 use super::ledger;
 use super::lock::Lock;
 use super::partition::{Built, Side, current};
@@ -14,9 +15,8 @@ use super::rejected;
 use super::schema;
 use crate::error::{Error, Result};
 use crate::load::{Feed, Line, Repair, Rows, Unit};
-use crate::model::{Dataset, Fact, Kind};
+use crate::model::{Dataset, Fact};
 use crate::postgres::Session;
-use crate::postgres::copy::PgType;
 
 /// One dataset of one day, judged and ready to load.
 pub struct StageLoad {
@@ -34,20 +34,6 @@ pub struct StageLoad {
     pub repairs: Vec<Repair>,
     /// Whether the rows come in: those that ClickHouse keeps are judged here, and their rejects kept, no more.
     pub keeps_rows: bool,
-}
-
-/// The PostgreSQL type that a cleaned column is copied as.
-pub(super) fn pg_type(kind: Kind) -> PgType {
-    match kind {
-        Kind::Text | Kind::Code => PgType::Text,
-        Kind::Instant => PgType::Timestamptz,
-        Kind::Date => PgType::Date,
-        Kind::Money => PgType::Numeric,
-        Kind::Float => PgType::Float8,
-        Kind::Integer => PgType::Int4,
-        Kind::Boolean => PgType::Bool,
-        Kind::Json => PgType::Jsonb,
-    }
 }
 
 /// Cleaned rows as they are, without the columns that no file has.
@@ -82,17 +68,6 @@ impl Feed for Plain {
             sink(batch.project(&self.places).map_err(|e| Error::internal("cleaned rows lack a column").because(e))?)
         })
     }
-}
-
-/// What all rows of a raw day have in common, as columns and SQL.
-pub(super) fn shared(dt: NaiveDate) -> Vec<(&'static str, String)> {
-    vec![("dt", format!("'{dt}'")), ("load_id", format!("'{}'", Warehouse::load_id(dt)))]
-}
-
-/// A batch of columns that were made for a schema.
-pub(super) fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
-    RecordBatch::try_new(Arc::clone(schema), columns)
-        .map_err(|e| Error::internal("columns do not fit their table").because(e))
 }
 
 /// Replaces what one day holds of one dataset in staging. Unchanged input is the caller's to notice.
@@ -170,13 +145,4 @@ async fn replace_rejects(warehouse: &Warehouse, session: &Session, load: &StageL
     }
     warehouse.progress.begin(&format!("reject {}", load.dataset), expected);
     rejected::copy(warehouse, session, Arc::clone(&load.rejects), expected).await
-}
-
-/// The last line of defence: what went over the wire is what the ledger will say.
-pub(super) fn expect_rows(copied: u64, expected: u64, table: &str) -> Result<()> {
-    if copied == expected {
-        return Ok(());
-    }
-    Err(Error::internal(format!("{copied} rows were copied, {expected} were judged; nothing was published"))
-        .with("table", table))
 }

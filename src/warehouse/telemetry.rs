@@ -15,7 +15,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures::future::BoxFuture;
 
 use super::context::Warehouse;
-use super::stage::batch_of;
+use super::copied::batch_of;
 use crate::control::Progress;
 use crate::error::{Error, Result};
 use crate::load::{Feed, Rows, Unit};

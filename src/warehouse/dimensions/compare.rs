@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use chrono::NaiveDate;
 
-use super::load::{Days, Work};
 use super::values::canonical;
+use super::work::{Days, Work};
 use crate::error::{Error, Result};
 use crate::history::{Census, KEYS_NAMED, Run, Snapshot, Statement, Values, guard};
 use crate::model::Kind;

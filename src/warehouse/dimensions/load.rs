@@ -6,9 +6,9 @@ use chrono::NaiveDate;
 
 use serde::Serialize;
 
-use super::Shape;
 use super::compare::Found;
 use super::day::Day;
+use super::work::{Days, Work};
 use crate::error::Result;
 use crate::history::{Calendar, Columns, Instant, Snapshot};
 use crate::load::{Line, Part};
@@ -105,52 +105,7 @@ pub(in crate::warehouse) async fn take_out(
     Ok(loaded)
 }
 
-/// One load under its locks.
-pub(super) struct Work<'a> {
-    pub(super) warehouse: &'a Warehouse,
-    pub(super) session: &'a Session,
-    pub(super) shape: Shape,
-    pub(super) table: Table,
-    pub(super) dt: NaiveDate,
-    pub(super) absent: Absent,
-    dry_run: bool,
-    /// A day whose facts leave in the same transaction: they need no new keys.
-    leaving: Option<NaiveDate>,
-}
-
-/// The loaded days of a dimension before and after this load.
-pub(super) struct Days {
-    pub(super) old: Vec<NaiveDate>,
-    pub(super) new: Vec<NaiveDate>,
-}
-
-impl Days {
-    /// The loaded day before.
-    pub(super) fn earlier(&self, dt: NaiveDate) -> Option<NaiveDate> {
-        self.new.iter().copied().rfind(|&day| day < dt)
-    }
-
-    /// The loaded day after.
-    fn later(&self, dt: NaiveDate) -> Option<NaiveDate> {
-        self.new.iter().copied().find(|&day| day > dt)
-    }
-}
-
-impl<'a> Work<'a> {
-    fn new(
-        warehouse: &'a Warehouse,
-        session: &'a Session,
-        dimension: Dimension,
-        dt: NaiveDate,
-        dry_run: bool,
-        leaving: Option<NaiveDate>,
-    ) -> Self {
-        let shape = Shape { dimension };
-        let absent = warehouse.settings.absent(dimension.dataset);
-        let table = shape.table(warehouse.zone, &Warehouse::load_id(dt));
-        Self { warehouse, session, shape, table, dt, absent, dry_run, leaving }
-    }
-
+impl Work<'_> {
     async fn publish(&self, load: DimensionLoad) -> Result<DimensionLoaded> {
         self.session.run("BEGIN").await?;
         let loaded = self.assign_day(load).await?;

@@ -9,6 +9,7 @@ mod compare;
 mod day;
 mod load;
 mod values;
+mod work;
 
 pub(super) use load::dimension_fingerprint;
 pub(super) use load::take_out;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
-use super::load::{FactLoad, FactLoaded};
+use super::day::{FactLoad, FactLoaded};
 use super::publish::Publication;
 use super::rows::Seen;
 use super::watched::Watched;
@@ -13,9 +13,9 @@ use crate::load::{Line, Rows};
 use crate::model::Fact;
 use crate::postgres::Session;
 use crate::warehouse::context::Warehouse;
+use crate::warehouse::copied::expect_rows;
 use crate::warehouse::members::{self, Shared};
 use crate::warehouse::partition::Side;
-use crate::warehouse::stage::expect_rows;
 use crate::warehouse::telemetry::{self, Elsewhere};
 
 /// A day whose rows are where no reader sees them yet.

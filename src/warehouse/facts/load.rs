@@ -3,54 +3,25 @@
 //! Trips, then payments, then positions and what feeds bring are published, each in a transaction of its own; that order
 //! is what readers and a run after a crash see. One session holds the locks for all of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
 use futures::future::{Either, select};
 
+use super::day::{FactLoad, FactLoaded, shared_by_facts};
 use super::elsewhere;
 use super::publish::{Filled, Publication};
 use super::rows::FactRows;
 use super::trips::TripKeys;
 use crate::error::{Error, Result};
-use crate::history::Misses;
-use crate::load::{Line, Rows};
+use crate::load::Line;
 use crate::model::{Computed, Fact};
 use crate::postgres::{Session, get};
 use crate::warehouse::context::Warehouse;
+use crate::warehouse::copied::expect_rows;
 use crate::warehouse::lock::Lock;
 use crate::warehouse::members::{Members, Shared};
 use crate::warehouse::partition::{Built, Side};
-use crate::warehouse::stage::{expect_rows, shared};
-use crate::warehouse::telemetry::Elsewhere;
-
-/// One raw day of one fact, judged and ready to load.
-pub struct FactLoad {
-    /// Which fact.
-    pub fact: Fact,
-    /// The raw day.
-    pub dt: NaiveDate,
-    /// What each file brings; rows that an other day supersedes are taken off here.
-    pub lines: Vec<Line>,
-    /// The rows that stay within the day.
-    pub rows: Arc<dyn Rows>,
-    /// Where the rows go that the warehouse does not keep.
-    pub elsewhere: Option<Arc<dyn Elsewhere>>,
-}
-
-/// What a fact load did.
-#[derive(Debug)]
-pub struct FactLoaded {
-    /// The ledger lines as published.
-    pub lines: Vec<Line>,
-    /// As-of misses by dimension table.
-    pub misses: BTreeMap<&'static str, Misses>,
-    /// Rows of other days that left or came back.
-    pub moved_rows: u64,
-    /// Service dates that the mart must build again.
-    pub dirty_dates: Vec<NaiveDate>,
-}
 
 /// A fact whose rows can be sent.
 struct Ready {
@@ -212,13 +183,6 @@ impl Round<'_> {
         self.warehouse.progress.publish(format!("{} dt={}", filled.fact.table, filled.dt));
         Ok(loaded)
     }
-}
-
-/// What all rows of a raw day have in common where they do not bring it: those of one file do not say which it is.
-pub(super) fn shared_by_facts(dt: NaiveDate) -> Vec<(&'static str, String)> {
-    let mut columns = shared(dt);
-    columns.push(("file_no", "0".to_owned()));
-    columns
 }
 
 /// Draws a block of surrogate keys; the caller holds the lock of the facts.

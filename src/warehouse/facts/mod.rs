@@ -4,13 +4,16 @@
 //! raw days claim, `publish` puts them into one publication, `load` has several facts come in side by side. Of positions
 //! that ClickHouse keeps, `watched` learns what the warehouse must know and `elsewhere` publishes it.
 
+mod day;
 mod elsewhere;
 mod load;
+mod position_hours;
 mod publish;
 mod rows;
 mod supersede;
 mod trips;
 mod watched;
 
-pub use load::{FactLoad, FactLoaded, load_facts};
+pub use day::{FactLoad, FactLoaded};
+pub use load::load_facts;
 pub(super) use publish::take_out;

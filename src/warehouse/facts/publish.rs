@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta};
 
-use super::load::{FactLoaded, shared_by_facts};
+use super::day::{FactLoaded, shared_by_facts};
+use super::position_hours;
 use super::rows::Seen;
 use super::supersede::{Moves, Settled, Settlement};
 use crate::error::{Error, Result};
@@ -14,7 +15,7 @@ use crate::postgres::{Session, get};
 use crate::warehouse::context::Warehouse;
 use crate::warehouse::members::{self, Members, Written};
 use crate::warehouse::partition::{Built, Side, current};
-use crate::warehouse::position_hours::{self, is_added_up};
+use crate::warehouse::position_hours::is_added_up;
 use crate::warehouse::{ledger, schema, telemetry};
 
 /// A side table with its rows.

@@ -16,9 +16,9 @@ use crate::model::{Clock, Computed, Fact, Zone};
 use crate::postgres::copy::PgType;
 use crate::rollup::HourClock;
 use crate::rollup::mart::PositionHours;
+use crate::warehouse::copied::{batch_of, pg_type};
 use crate::warehouse::members::{Numbers, Shared};
 use crate::warehouse::position_hours::is_added_up;
-use crate::warehouse::stage::{batch_of, pg_type};
 use crate::warehouse::telemetry::Known;
 
 /// What the rows of a day showed on the way.
