@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::alerts::Alerts;
 use super::message::{Entity, Message, Report, Update};
-use super::positions::{BATCH_ROWS, Positions, Taken, micros};
-use super::recording::{Found, Poll, received_micros};
+use super::positions::{BATCH_ROWS, Positions, Taken};
+use super::recording::{Found, Poll, micros, received_micros};
 use super::schedule::{Schedule, days};
 use super::service::Service;
 use super::spool::Spool;

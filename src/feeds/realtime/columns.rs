@@ -12,7 +12,7 @@ use arrow::datatypes::{
 };
 
 use super::names::{Name, Names};
-use super::positions::Row;
+use super::row::Row;
 use super::schedule::start_date;
 use super::words::{Code, OCCUPANCY, VEHICLE_STOP_STATUS, Words};
 use crate::error::{Error, Result};

@@ -23,6 +23,7 @@ mod message;
 mod names;
 mod positions;
 mod recording;
+mod row;
 mod schedule;
 mod service;
 mod spool;

@@ -10,11 +10,12 @@ use super::MOST;
 use super::columns::Dates;
 use super::message::{Report, Trip};
 use super::names::{NONE, Name, Names};
-use super::recording::Poll;
+use super::recording::{Poll, micros};
+use super::row::{Row, Said};
 use super::schedule::Run;
 use super::service::Service;
 use super::wire::Malformed;
-use super::words::{Code, OCCUPANCY, VEHICLE_STOP_STATUS, code};
+use super::words::{OCCUPANCY, VEHICLE_STOP_STATUS, code};
 use crate::error::Result;
 use crate::feeds::Ids;
 
@@ -22,37 +23,6 @@ use crate::feeds::Ids;
 pub(super) const BATCH_ROWS: usize = 8 * 1024;
 /// A vehicle's clock may run ahead of its feed's by so much before its report is one from the future.
 const AHEAD_MICROS: i64 = 300 * 1_000_000;
-
-/// What a vehicle says; the poll that brought it plays no part.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Said {
-    pub(super) own_time: Option<u64>,
-    pub(super) trip: Name,
-    pub(super) start_time: Name,
-    pub(super) start_date: Name,
-    pub(super) route: Name,
-    pub(super) stop: Name,
-    pub(super) label: Name,
-    pub(super) direction: Option<i32>,
-    pub(super) sequence: Option<i32>,
-    pub(super) status: Code,
-    pub(super) occupancy: Code,
-    pub(super) latitude: Option<f32>,
-    pub(super) longitude: Option<f32>,
-    pub(super) bearing: Option<f32>,
-    pub(super) speed: Option<f32>,
-    pub(super) odometer: Option<f64>,
-}
-
-/// One row of the raw dataset.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
-    pub(super) said: Said,
-    pub(super) vehicle: Name,
-    pub(super) event_micros: Option<i64>,
-    pub(super) header_micros: Option<i64>,
-    pub(super) received_micros: Option<i64>,
-}
 
 /// A vehicle's last report.
 #[derive(Debug, Default)]
@@ -255,9 +225,4 @@ impl Positions {
         self.rows.clear();
         batch
     }
-}
-
-/// Microseconds of seconds since the epoch; [`super::message::time`] lets none pass that do not fit.
-pub(super) fn micros(seconds: u64) -> i64 {
-    i64::try_from(seconds).unwrap_or(i64::MAX / 1_000_000).saturating_mul(1_000_000)
 }

@@ -21,6 +21,11 @@ const LARGEST_HEAD_BYTES: u64 = 1 << 20;
 const ENDINGS: [&str; 2] = [".pb", ".json"];
 const ARCHIVES: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip"];
 
+/// Microseconds of seconds since the epoch; [`super::message::time`] lets none pass that do not fit.
+pub(super) fn micros(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX / 1_000_000).saturating_mul(1_000_000)
+}
+
 /// When a message was asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Poll {
@@ -40,7 +45,7 @@ impl Poll {
     /// Where it stands among the polls; a vehicle's own time does where neither feed nor recorder say theirs.
     #[inline]
     pub(super) fn order(&self, own_seconds: Option<u64>) -> i64 {
-        self.header_micros.or(self.received_micros).or(own_seconds.map(super::positions::micros)).unwrap_or(i64::MIN)
+        self.header_micros.or(self.received_micros).or(own_seconds.map(micros)).unwrap_or(i64::MIN)
     }
 }
 

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::columns::{batch, instants, schema};
 use super::names::{NONE, Name, Names};
-use super::positions::Row;
+use super::row::Row;
 use super::schedule::{date, start_time};
 use crate::clean::wrong_place;
 use crate::error::Result;

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from house.rust_modules import House
 
 ROOT = Path(__file__).parents[3]
 RUST = ROOT / "src"
@@ -138,3 +139,12 @@ def test_neither_operators_nor_hook_import_the_core_at_their_head():
 def test_no_python_file_is_too_long():
     long = {path: n for path in PYTHON.rglob("*.py") if (n := len(path.read_text().splitlines())) > 300}
     assert long == {}
+
+
+def test_no_rust_files_import_each_other_in_a_circle():
+    house = House(RUST)
+    # It sees what is there: through a folder's face, by `super`, and by a path in the text.
+    assert ("postgres", "copy", "types") in house.arrows(("postgres", "merge", "place"))
+    assert ("feeds", "gtfs", "row") in house.arrows(("feeds", "gtfs", "rows"))
+    assert ("warehouse", "schema") in house.arrows(("warehouse", "context"))
+    assert house.circle() == []
