@@ -16,7 +16,6 @@ class Process:
 
     pid: int
     parent: int
-    state: str
     busy_seconds: float
     words: tuple[bytes, ...]
 
@@ -29,7 +28,7 @@ def process(pid: int) -> Process | None:
     except OSError:
         return None
     busy = (int(fields[11]) + int(fields[12])) / _TICKS
-    return None if fields[0] in "ZX" else Process(pid, int(fields[1]), fields[0], busy, words)
+    return None if fields[0] in "ZX" else Process(pid, int(fields[1]), busy, words)
 
 
 def processes() -> Iterator[Process]:

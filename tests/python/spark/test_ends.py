@@ -92,6 +92,14 @@ def seconds_until_gone(workers: list[Process], limit: float = 30.0) -> float:
     return time.monotonic() - begun
 
 
+def spent_within(spark, seconds: float) -> dict[int, float]:
+    """The CPU seconds of each Python worker that has spent any while so many seconds passed."""
+    begun = {worker.pid: worker.busy_seconds for worker in python_workers(executors(spark))}
+    time.sleep(seconds)
+    left = {worker.pid: worker.busy_seconds for worker in python_workers(executors(spark))}
+    return {pid: busy - begun.get(pid, 0) for pid, busy in left.items() if busy > begun.get(pid, 0)}
+
+
 def started(spark, work: Callable[[], object], by: str) -> tuple[threading.Thread, str, list[BaseException]]:
     """Run a job of a group or tag of its own in a thread."""
     from pyspark import InheritableThread
@@ -177,12 +185,27 @@ def test_a_worker_killed_in_its_native_work_changes_nothing(spark, day, tmp_path
 
 
 @pytest.mark.alone
-def test_a_worker_that_is_not_needed_any_more_ends(spark, day, tmp_path):
-    """A limit is reached: Spark lets go of the task, whose native work would go on for nobody."""
-    linked(day, tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet", 6)
-    frame = clean(spark, tmp_path, ["2024-05-01"], datasets=["vehicle_positions"]).datasets["vehicle_positions"]
-    assert len(frame.take(1)) == 1
-    assert seconds_until_gone([worker for worker in python_workers(executors(spark)) if worker.state == "R"]) < 1
+def test_work_that_is_not_needed_any_more_ends_within_a_second(spark, day, tmp_path):
+    """A limit is reached: Spark lets go of the task, whose native work would go on for nobody.
+
+    A task judges all files before its first row comes, and then reads them again. The first file alone has rows to
+    give; while the others are read nothing is sent, whose loss would tell the worker that nobody listens.
+    """
+    rows, folder = pq.read_table(day), tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet"
+    nowhere = rows.set_column(rows.schema.get_field_index("lat"), "lat", pa.nulls(ROWS, pa.float64()))
+    pq.write_table(nowhere, tmp_path / "nowhere.parquet")
+    linked(tmp_path / "nowhere.parquet", folder, 20)
+    pq.write_table(rows.slice(0, 20_000), folder / "0.parquet")
+    frame = clean(spark, tmp_path, ["2024-05-01"], datasets=["vehicle_positions"], reject_limit=1.0).datasets[
+        "vehicle_positions"
+    ]
+    taken: list[object] = []
+    thread, _, caught = started(spark, lambda: taken.extend(frame.take(1)), "tag")
+    busy_workers(spark, 0.5)
+    thread.join(240)
+    assert (len(taken), caught) == (1, [])
+    time.sleep(1)
+    assert spent_within(spark, 0.5) == {}
 
 
 BLOCK = textwrap.dedent("""

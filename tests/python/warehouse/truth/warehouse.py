@@ -123,7 +123,14 @@ class Truth:
         with self.reader.transaction():
             if parts:
                 run("DROP TABLE " + ", ".join(name for (name,) in parts))
-            for table in ("load_ledger", "fact_service_date", "mart_dirty", "mart_build", "quality_result"):
+            for table in (
+                "load_ledger",
+                "step_failure",
+                "fact_service_date",
+                "mart_dirty",
+                "mart_build",
+                "quality_result",
+            ):
                 run(f"DELETE FROM dwh.{table}")
             for table in ("trip_key", "payment_key", "superseded_trip", "superseded_payment"):
                 run(f"DELETE FROM dwh.{table}")
