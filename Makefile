@@ -9,7 +9,6 @@ WHEEL_PROFILE ?= dist
 WHEEL_FLAGS   ?= $(if $(filter Linux,$(shell uname)),--zig --compatibility manylinux_2_28)
 TEST_WORKERS  ?= 2
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One profile for the demo, the tests and development, so that nothing is compiled twice.
 CARGO_FLAGS := --release --locked
 
@@ -25,31 +24,21 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment follows pyproject.toml (all extras but the clouds' providers, which no test imports), the native module its sources: each is made anew only when they change.
-# Packages are installed while the native module is compiled.
-$(VENV)/.maturin: pyproject.toml
+$(VENV)/.ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "metropulse needs Python 3.11 or later; none was found, set PYTHON=" >&2; exit 1; }
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "metropulse needs Python 3.11 or later, found " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	  extras = p["optional-dependencies"]; \
 	  print(*p["dependencies"], *(line for name in ("embedded", "airflow", "spark", "dev") for line in extras[name]), sep="\n")' > $(VENV)/requirements.txt
-	$(PIP) "$$(grep '^maturin' $(VENV)/requirements.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/requirements.txt
 	touch $@
 
-$(VENV)/.ready: $(VENV)/.maturin
-	$(PIP) --requirement $(VENV)/requirements.txt
+$(VENV)/.built: $(VENV)/.ready $(shell find src ddl -type f) Cargo.toml Cargo.lock rust-toolchain.toml
+	$(BIN)/maturin develop $(CARGO_FLAGS)
 	touch $@
 
-$(VENV)/.core: $(VENV)/.maturin $(shell find src ddl -type f) Cargo.toml Cargo.lock rust-toolchain.toml
-	MAKEFLAGS= $(BIN)/maturin develop --skip-install $(CARGO_FLAGS)
-	touch $@
-
-$(VENV)/.installed: $(VENV)/.ready | $(VENV)/.core
-	MAKEFLAGS= $(BIN)/maturin develop $(CARGO_FLAGS)
-	touch $@
-
-build: ## Virtual environment and native module, ready to use
-	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.core $(VENV)/.installed
+build: $(VENV)/.built ## Virtual environment and native module, ready to use
 
 demo: build ## Three days through the Airflow DAG on embedded engines; RAW=<folder> for your own dt= folders
 	@$(BIN)/metropulse demo --state $(STATE) $(if $(RAW),--raw $(RAW)) $(DEMO_FLAGS)
@@ -98,7 +87,7 @@ bench: build ## Benchmarks beside their peers, results checked first; BENCH_SIZE
 
 # Zig's linker knows the symbols of older C libraries, so that a wheel built here runs on every Linux since 2018.
 wheel: build ## A wheel for publishing, in dist/, tried in an empty environment; WHEEL_PROFILE=release builds faster
-	$(if $(WHEEL_FLAGS),$(PIP) "ziglang>=0.15")
+	$(if $(WHEEL_FLAGS),$(BIN)/python -m pip install --quiet --disable-pip-version-check "ziglang>=0.15")
 	rm -f dist/*.whl
 	$(BIN)/maturin build --profile $(WHEEL_PROFILE) --locked $(WHEEL_FLAGS) --out dist
 	METROPULSE_WHEEL=$(CURDIR)/dist $(BIN)/pytest -q tests/python/house/test_wheel.py
