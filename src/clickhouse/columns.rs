@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringArray};
-use arrow::datatypes::{ArrowPrimitiveType, Int32Type};
+use arrow::datatypes::ArrowPrimitiveType;
 
 use super::rows::varint;
 use super::sip;
 use crate::error::{Error, Result};
+use crate::load::columns;
 
 /// The texts of one dictionary, ready to be written and hashed.
 #[derive(Default)]
@@ -57,26 +58,9 @@ impl Texts {
     }
 }
 
-/// A column of the positions.
-pub(super) fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
-    batch.column_by_name(name).ok_or_else(|| Error::internal(format!("positions have no column {name}")))
-}
-
-/// A column of numbers.
-pub(super) fn primitive<'a, T: ArrowPrimitiveType>(
-    batch: &'a RecordBatch,
-    name: &str,
-) -> Result<&'a PrimitiveArray<T>> {
-    column(batch, name)?
-        .as_primitive_opt::<T>()
-        .ok_or_else(|| Error::internal(format!("column {name} of the positions has another type")))
-}
-
 /// The place of each row's text; NULL has the place after the dictionary's own.
 pub(super) fn codes(batch: &RecordBatch, name: &str, texts: &mut Texts) -> Result<Vec<usize>> {
-    let array = column(batch, name)?
-        .as_dictionary_opt::<Int32Type>()
-        .ok_or_else(|| Error::internal(format!("column {name} of the positions has no codes")))?;
+    let array = columns::codes(batch, name)?;
     texts.turn_to(array.values())?;
     let absent = array.values().len();
     Ok(array.keys().iter().map(|code| code.map_or(absent, |code| code as usize)).collect())

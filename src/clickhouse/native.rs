@@ -6,10 +6,11 @@
 use arrow::array::{Array, PrimitiveArray, RecordBatch};
 use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 
-use super::columns::{Texts, codes, nullable, primitive, texts, words};
+use super::columns::{Texts, codes, nullable, texts, words};
 use super::optional::{Optional, Values};
 use super::rows::{Digest, varint};
 use crate::error::{Error, Result};
+use crate::load::columns::primitive;
 
 /// The columns of a block, in order, with their types.
 pub(super) const COLUMNS: [(&str, &str); 10] = [

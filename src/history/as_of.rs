@@ -33,9 +33,14 @@ pub struct Misses {
 impl Misses {
     /// Counts an answer, if it is a miss.
     pub fn count(&mut self, hit: Hit) {
+        self.count_events(hit, 1);
+    }
+
+    /// The same of an answer for so many events.
+    pub fn count_events(&mut self, hit: Hit, events: u64) {
         match hit {
-            Hit::BeforeFirst => self.before_first += 1,
-            Hit::Gap => self.gap += 1,
+            Hit::BeforeFirst => self.before_first += events,
+            Hit::Gap => self.gap += events,
             Hit::Exact | Hit::Inferred => {}
         }
     }

@@ -4,6 +4,7 @@
 //! [`Unit`]s that threads and connections share. What a load did with each file is a [`Line`] of
 //! the ledger. This room knows neither a store nor a server.
 
+pub(crate) mod columns;
 mod feed;
 mod import;
 mod line;

@@ -104,12 +104,18 @@ impl Clock {
         (date_key(local.div_euclid(DAY_MICROS)), second as i32)
     }
 
+    /// Days since the epoch of the local date.
+    #[inline]
+    pub fn local_day(&mut self, micros: i64) -> i32 {
+        (micros + self.offset_micros(micros)).div_euclid(DAY_MICROS) as i32
+    }
+
     /// Days since the epoch of the service date: the local date of the local hour that holds the instant.
     #[inline]
     pub fn service_day(&mut self, micros: i64) -> i32 {
         let local = micros + self.offset_micros(micros);
         let bucket = micros - local.rem_euclid(HOUR_MICROS);
-        (bucket + self.offset_micros(bucket)).div_euclid(DAY_MICROS) as i32
+        self.local_day(bucket)
     }
 }
 

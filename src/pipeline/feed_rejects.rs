@@ -13,7 +13,7 @@ use super::stage::Rejects;
 use crate::error::{Error, Result};
 use crate::lake::RejectedFile;
 use crate::load::{Feed, Line, Part, Unit};
-use crate::warehouse::{self, REJECTED, Warehouse};
+use crate::warehouse::{self, REJECTED};
 
 /// Rows in memory, as `staging.rejected` takes them.
 struct Ready {
@@ -61,7 +61,7 @@ impl Pipeline {
             None => {}
         }
         let schema = Rejects::columns();
-        let load_id = Warehouse::load_id(day.dt);
+        let load_id = warehouse::load_id(day.dt);
         let (mut batches, mut lines) = (Vec::new(), Vec::new());
         for (file, part) in files.iter().zip(parts) {
             let mut rows = 0;

@@ -15,7 +15,7 @@ use super::report::{Report, TableReport};
 use crate::error::{Error, Result};
 use crate::load::{Feed, Repair, Unit};
 use crate::model::{Dataset, Fact};
-use crate::warehouse::{self, REJECT_COLUMNS, StageLoad, Warehouse};
+use crate::warehouse::{self, REJECT_COLUMNS, StageLoad};
 
 impl Pipeline {
     /// Loads the raw files of one day into staging. Every file is read and judged before anything is written.
@@ -108,7 +108,7 @@ impl Feed for Rejects {
     }
 
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        let load_id = Warehouse::load_id(self.dt);
+        let load_id = warehouse::load_id(self.dt);
         self.judged.each_reject(unit, &mut |file, cleaned| {
             let rows = cleaned.rejects.len();
             let mut numbers = Int64Builder::with_capacity(rows);

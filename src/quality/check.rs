@@ -27,7 +27,7 @@ pub(super) fn offending(name: &'static str, table: &str, dt: NaiveDate, conditio
 
 /// The same, where a few percent pass and more are worth a look.
 pub(super) fn few(check: Check) -> Check {
-    Check { severity: Severity::Warn, expect: Expect::FewPercent, ..check }
+    Check { expect: Expect::FewPercent, ..warned(check) }
 }
 
 /// A share of one day in percent, by a query of its own.
@@ -42,7 +42,7 @@ pub(super) fn percent(part: &str, whole: &str) -> String {
 
 /// Violations that are worth a look.
 pub(super) fn warn(name: &'static str, table: &str, sql: String) -> Check {
-    Check { severity: Severity::Warn, ..error(name, table, sql) }
+    warned(error(name, table, sql))
 }
 
 /// Only a warning.

@@ -81,11 +81,6 @@ impl Warehouse {
         Duration::from_secs(self.settings.swap_deadline_seconds)
     }
 
-    /// The name under which a raw day's rows are loaded, as the prototype wrote it.
-    pub fn load_id(dt: NaiveDate) -> String {
-        format!("batch_{dt}")
-    }
-
     /// The settings that change what a load makes of the same file.
     pub(super) fn fingerprint(&self, more: &[&str]) -> String {
         let mut settings = vec![schema::LOAD_VERSION, &self.settings.time_zone];

@@ -6,6 +6,11 @@ use crate::error::{Error, Result};
 use crate::load::{Line, Part};
 use crate::postgres::{Session, get};
 
+/// The name under which a raw day's rows are loaded, as the prototype wrote it.
+pub fn load_id(dt: NaiveDate) -> String {
+    format!("batch_{dt}")
+}
+
 /// The lines of one table and day, in file order, with the fingerprint they were loaded under.
 pub(super) async fn read(session: &Session, target: &str, dt: NaiveDate) -> Result<(Vec<Line>, Option<String>)> {
     let rows = session

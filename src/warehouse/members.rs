@@ -102,9 +102,7 @@ impl Members {
         let index = kind.index.read().unwrap_or_else(PoisonError::into_inner);
         let surrogates = ids.into_iter().zip(times).zip(rows).map(|((id, &at), &rows)| {
             let (surrogate, hit) = id.map_or((UNKNOWN, Hit::Exact), |id| index.lookup(id, at));
-            let mut missed = Misses::default();
-            missed.count(hit);
-            misses.add(Misses { before_first: missed.before_first * rows, gap: missed.gap * rows });
+            misses.count_events(hit, rows);
             surrogate
         });
         Ok(Int64Array::from_iter_values(surrogates))

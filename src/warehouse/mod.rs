@@ -39,6 +39,7 @@ pub use context::Warehouse;
 pub use dimensions::{DimensionLoad, DimensionLoaded, load_dimension, unchanged_dimension};
 pub use facts::{FactLoad, FactLoaded, load_facts};
 pub use failure::{Failure, forget_failure, record_failure};
+pub use ledger::load_id;
 pub use mart_source::{Build, MartSource, RouteName, mart_source};
 pub use migrate::{Migrated, Moved, mark_mart_dirty, migrate};
 pub use purge::{Purge, Purged, purge};

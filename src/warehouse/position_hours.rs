@@ -5,8 +5,14 @@
 //! business keys, which no late snapshot changes. How they were made is in `settings_fingerprint`; rows that are missing
 //! or were made otherwise are an error of the build that needs them, never a gap in the mart.
 
+use std::sync::Arc;
+
+use arrow::array::{Date32Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Date32Type, Field, Schema};
 use chrono::NaiveDate;
 
+use super::copied::{batch_of, copy_rows};
+use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::load;
 use crate::model::{Fact, FactKind, Zone};
@@ -33,8 +39,36 @@ pub(super) const fn is_added_up(fact: FactKind) -> bool {
 }
 
 /// The settings that the rows depend on.
-pub(super) fn fingerprint(zone: Zone) -> String {
+fn fingerprint(zone: Zone) -> String {
     load::fingerprint(&[VERSION, zone.0.name()])
+}
+
+/// Replaces the rows of one raw day, within the publication of its positions.
+pub(super) async fn replace(
+    session: &Session,
+    zone: Zone,
+    dt: NaiveDate,
+    hours: &RecordBatch,
+    cancel: &Cancel,
+) -> Result<()> {
+    session.execute(&format!("DELETE FROM {TABLE} WHERE dt = $1"), &[&dt]).await?;
+    if hours.num_rows() == 0 {
+        return Ok(());
+    }
+    let rows = rows_of(dt, hours, &fingerprint(zone))?;
+    copy_rows(session, TABLE, rows, cancel).await
+}
+
+/// Rows of the table from those of [`crate::rollup::mart::PositionHours`].
+fn rows_of(dt: NaiveDate, hours: &RecordBatch, fingerprint: &str) -> Result<RecordBatch> {
+    let rows = hours.num_rows();
+    let mut fields: Vec<Field> = hours.schema().fields().iter().map(|field| (**field).clone()).collect();
+    let mut columns = hours.columns().to_vec();
+    fields.push(Field::new("dt", DataType::Date32, false));
+    columns.push(Arc::new(Date32Array::from_value(Date32Type::from_naive_date(dt), rows)));
+    fields.push(Field::new("settings_fingerprint", DataType::Utf8, false));
+    columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(fingerprint, rows))));
+    batch_of(&Arc::new(Schema::new(fields)), columns)
 }
 
 /// A query for the rows of some raw days within `[from, to)` (SQL instants), as partial results of the mart, in an order

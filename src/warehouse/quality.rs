@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use chrono::NaiveDate;
 
 use super::context::Warehouse;
-use super::telemetry::copy_rows;
+use super::copied::copy_rows;
 use crate::error::Result;
 use crate::postgres::get;
 
@@ -48,7 +48,7 @@ pub async fn number_over(
     session.run("BEGIN").await?;
     session.run(create).await?;
     for batch in rows.into_iter().filter(|batch| batch.num_rows() > 0) {
-        copy_rows(warehouse, &session, table, batch).await?;
+        copy_rows(&session, table, batch, &warehouse.cancel).await?;
     }
     session.run(&format!("ANALYZE {table}")).await?;
     let number = get(&session.row(sql, &[]).await?, 0)?;

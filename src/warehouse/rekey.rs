@@ -99,11 +99,12 @@ pub(super) async fn dirty_routes(session: &Session, zone: &str, reason: &str, ru
         .iter()
         .filter(|fact| fact.kind.is_in_mart())
         .map(|fact| {
-            let time = if is_added_up(fact.kind) { "f.hour_bucket".to_owned() } else { fact.time_sql("f", zone) };
-            let rows = if is_added_up(fact.kind) {
-                format!("{} f ON f.route_id = c.key", position_hours::TABLE)
+            let (rows, time) = if is_added_up(fact.kind) {
+                (format!("{} f ON f.route_id = c.key", position_hours::TABLE), "f.hour_bucket".to_owned())
             } else {
-                format!("dwh.dim_route m ON m.route_id = c.key JOIN {} f ON f.route_sk = m.route_sk", fact.table)
+                let rows =
+                    format!("dwh.dim_route m ON m.route_id = c.key JOIN {} f ON f.route_sk = m.route_sk", fact.table);
+                (rows, fact.time_sql("f", zone))
             };
             format!(
                 "SELECT DISTINCT ({time} AT TIME ZONE $1)::date AS service_date FROM pg_temp.changed c JOIN {rows} AND {}",

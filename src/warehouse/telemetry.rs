@@ -10,18 +10,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
+use arrow::datatypes::Date32Type;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::future::BoxFuture;
 
 use super::context::Warehouse;
-use super::copied::batch_of;
-use crate::control::Progress;
-use crate::error::{Error, Result};
-use crate::load::{Feed, Rows, Unit};
+use super::copied::{copy_rows, named};
+use crate::control::Cancel;
+use crate::error::Result;
+use crate::load::Rows;
 use crate::model::{Fact, Member};
-use crate::postgres::copy::PgType;
-use crate::postgres::{Session, Target, copy_here, get};
+use crate::postgres::{Session, get};
 
 /// The table of what positions refer to.
 pub(super) const REFERENCES: &str = "dwh.telemetry_reference";
@@ -97,15 +96,15 @@ pub async fn is_unfinished(warehouse: &Warehouse, dt: NaiveDate) -> Result<bool>
 }
 
 /// Replaces what is known of a raw day's positions, within their publication.
-pub(super) async fn replace(warehouse: &Warehouse, session: &Session, dt: NaiveDate, known: &Known) -> Result<()> {
+pub(super) async fn replace(session: &Session, dt: NaiveDate, known: &Known, cancel: &Cancel) -> Result<()> {
     for table in [REFERENCES, MENTIONS] {
         session.execute(&format!("DELETE FROM {table} WHERE dt = $1"), &[&dt]).await?;
     }
     if let Some(references) = known.references.as_ref().filter(|rows| rows.num_rows() > 0) {
-        copy_rows(warehouse, session, REFERENCES, references.clone()).await?;
+        copy_rows(session, REFERENCES, references.clone(), cancel).await?;
     }
     if !known.mentions.is_empty() {
-        copy_rows(warehouse, session, MENTIONS, mentions_of(dt, &known.mentions)?).await?;
+        copy_rows(session, MENTIONS, mentions_of(dt, &known.mentions)?, cancel).await?;
     }
     Ok(())
 }
@@ -118,41 +117,4 @@ fn mentions_of(dt: NaiveDate, mentions: &BTreeMap<(&'static str, String), u64>) 
         ("position_cnt", Arc::new(Int64Array::from_iter_values(mentions.values().map(|rows| rows.cast_signed())))),
     ];
     named(columns)
-}
-
-/// A batch of columns by name.
-pub(super) fn named(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
-    let field = |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), false);
-    let schema: SchemaRef = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
-    batch_of(&schema, columns.into_iter().map(|(_, column)| column).collect())
-}
-
-/// Rows that are made already.
-struct Ready(RecordBatch);
-
-impl Feed for Ready {
-    fn schema(&self) -> SchemaRef {
-        self.0.schema()
-    }
-
-    fn units(&self) -> usize {
-        1
-    }
-
-    fn read(&self, _: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        sink(self.0.clone())
-    }
-}
-
-/// Copies a few rows into the columns that they name, within the caller's transaction.
-pub(super) async fn copy_rows(warehouse: &Warehouse, session: &Session, table: &str, rows: RecordBatch) -> Result<()> {
-    let schema = rows.schema();
-    let column = |name: &str, data_type: &DataType| {
-        let kind = PgType::of_arrow(data_type);
-        Ok((name.to_owned(), kind.ok_or_else(|| Error::internal(format!("column {name} has no type in {table}")))?))
-    };
-    let columns = schema.fields().iter().map(|field| column(field.name(), field.data_type()));
-    let target = Target::new(table.to_owned(), columns.collect::<Result<_>>()?);
-    // These rows stand for others that were counted already.
-    copy_here(session, &target, Arc::new(Ready(rows)), &warehouse.cancel, &Progress::default()).await.map(drop)
 }

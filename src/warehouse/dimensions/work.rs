@@ -7,6 +7,7 @@ use crate::model::{Absent, Dimension};
 use crate::postgres::Session;
 use crate::postgres::history::Table;
 use crate::warehouse::context::Warehouse;
+use crate::warehouse::ledger;
 
 /// One load under its locks.
 pub(super) struct Work<'a> {
@@ -50,7 +51,7 @@ impl<'a> Work<'a> {
     ) -> Self {
         let shape = Shape { dimension };
         let absent = warehouse.settings.absent(dimension.dataset);
-        let table = shape.table(warehouse.zone, &Warehouse::load_id(dt));
+        let table = shape.table(warehouse.zone, &ledger::load_id(dt));
         Self { warehouse, session, shape, table, dt, absent, dry_run, leaving }
     }
 }

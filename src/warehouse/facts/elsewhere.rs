@@ -14,6 +14,7 @@ use crate::model::Fact;
 use crate::postgres::Session;
 use crate::warehouse::context::Warehouse;
 use crate::warehouse::copied::expect_rows;
+use crate::warehouse::ledger;
 use crate::warehouse::members::{self, Shared};
 use crate::warehouse::partition::Side;
 use crate::warehouse::telemetry::{self, Elsewhere};
@@ -60,7 +61,7 @@ pub(super) async fn publish(
     let side = Side::new(fact.table, dt, &warehouse.run_id);
     let publication = Publication { warehouse, session, members, side: &side, fact, dt };
     session.run("BEGIN").await?;
-    let mut written = members.publish(session, &Warehouse::load_id(dt), &seen.inferred).await?;
+    let mut written = members.publish(session, &ledger::load_id(dt), &seen.inferred).await?;
     let (_, dirty_dates) = publication.settle(&mut lines, &seen, None, &mut written).await?;
     let leaving = members::unreferenced(session, None).await?;
     let quiet = swapping.lock().await;

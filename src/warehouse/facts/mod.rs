@@ -7,7 +7,6 @@
 mod day;
 mod elsewhere;
 mod load;
-mod position_hours;
 mod publish;
 mod rows;
 mod supersede;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, TimeDelta};
 
 use super::day::{FactLoaded, shared_by_facts};
-use super::position_hours;
 use super::rows::Seen;
 use super::supersede::{Moves, Settled, Settlement};
 use crate::error::{Error, Result};
@@ -15,7 +14,7 @@ use crate::postgres::{Session, get};
 use crate::warehouse::context::Warehouse;
 use crate::warehouse::members::{self, Members, Written};
 use crate::warehouse::partition::{Built, Side, current};
-use crate::warehouse::position_hours::is_added_up;
+use crate::warehouse::position_hours::{self, is_added_up};
 use crate::warehouse::{ledger, schema, telemetry};
 
 /// A side table with its rows.
@@ -53,7 +52,7 @@ impl Publication<'_> {
         let side = self.side.name();
         session.run("BEGIN").await?;
         let old = current(session, fact.table, dt).await?;
-        let mut written = self.members.publish(session, &Warehouse::load_id(dt), &seen.inferred).await?;
+        let mut written = self.members.publish(session, &ledger::load_id(dt), &seen.inferred).await?;
         let (settled, dirty) = self.settle(&mut lines, &seen, old.as_deref(), &mut written).await?;
         self.side.finish(session, built).await?;
         let check_members = old.is_some() || !settled.lost.is_empty();
@@ -97,13 +96,14 @@ impl Publication<'_> {
         let fingerprint = self.warehouse.fingerprint(&[]);
         ledger::write(session, fact.table, dt, lines, &fingerprint, &self.warehouse.run_id).await?;
         if is_added_up(fact.kind) {
-            position_hours::replace(self.warehouse, session, dt, &seen.hours.rows()?).await?;
+            position_hours::replace(session, self.warehouse.zone, dt, &seen.hours.rows()?, &self.warehouse.cancel)
+                .await?;
         }
         if fact.kind.is_telemetry() {
             if !lines.is_empty() {
                 schema::fix_positions(session, self.warehouse.positions().await?).await?;
             }
-            telemetry::replace(self.warehouse, session, dt, &seen.known).await?;
+            telemetry::replace(session, dt, &seen.known, &self.warehouse.cancel).await?;
         }
         let dirty = self.note_dates(seen, &settled).await?;
         Ok((settled, dirty))

@@ -11,6 +11,7 @@ use chrono::NaiveDate;
 use super::trips::TripKeys;
 use crate::error::{Error, Result};
 use crate::history::Misses;
+use crate::load::columns::column;
 use crate::load::{Feed, Rows, Unit};
 use crate::model::{Clock, Computed, Fact, Zone};
 use crate::postgres::copy::PgType;
@@ -102,9 +103,7 @@ impl FactRows {
 
     fn make(&self, batch: &RecordBatch, file_no: i16, clock: &mut Clock, seen: &mut Seen) -> Result<RecordBatch> {
         let rows = batch.num_rows();
-        let raw = |name: &str| {
-            batch.column_by_name(name).ok_or_else(|| Error::internal(format!("cleaned rows have no column {name}")))
-        };
+        let raw = |name: &str| column(batch, name);
         let times = match self.fact.time {
             Some(time) => raw(time)?.as_primitive::<TimestampMicrosecondType>().values().clone(),
             None => vec![self.day_start; rows].into(),

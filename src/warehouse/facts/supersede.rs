@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 use crate::error::Result;
 use crate::model::{Computed, Fact, FactKind, Registry};
 use crate::postgres::{Session, get};
-use crate::warehouse::context::Warehouse;
+use crate::warehouse::ledger;
 use crate::warehouse::members::{Members, Written, as_of_sql};
 
 /// Rows that changed places: in which day and file, and how many.
@@ -232,7 +232,7 @@ impl<'a> Settlement<'a> {
             );
             let rows = session.rows(&sql, &[]).await?;
             let keys = rows.iter().map(|row| get(row, 0)).collect::<Result<Vec<String>>>()?;
-            members.infer(session, reference.member, keys, &Warehouse::load_id(self.dt), written).await?;
+            members.infer(session, reference.member, keys, &ledger::load_id(self.dt), written).await?;
         }
         Ok(())
     }
@@ -289,6 +289,7 @@ fn push_dates(dates: &mut Vec<NaiveDate>, rows: &[tokio_postgres::Row]) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::warehouse::context::Warehouse;
     use crate::warehouse::live::{in_warehouse, partition, texts};
 
     const REGISTRY: &str = "SELECT concat_ws(' ', trip_id, trip_sk, dt) FROM dwh.trip_key ORDER BY trip_id";

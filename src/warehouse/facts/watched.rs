@@ -17,12 +17,14 @@ use hashbrown::HashMap;
 
 use super::rows::Seen;
 use crate::error::{Error, Result};
+use crate::load::columns::{codes, primitive};
 use crate::load::{Rows, Unit};
 use crate::model::{Clock, Zone};
 use crate::rollup::HourClock;
 use crate::rollup::mart::PositionHours;
+use crate::warehouse::copied::named;
 use crate::warehouse::members::Members;
-use crate::warehouse::telemetry::{FACT, Known, named};
+use crate::warehouse::telemetry::{FACT, Known};
 
 /// Columns that name something of the schedule.
 const NAMING: [&str; 2] = ["trip_id", "stop_id"];
@@ -133,8 +135,7 @@ impl Rows for Watched {
             look.at(&batch)?;
             sink(batch, file_no)
         })?;
-        let summary = look.finish()?;
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).add(summary)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).add(look.finish())
     }
 }
 
@@ -173,9 +174,7 @@ impl Look {
             self.name_groups();
             self.values = Some([Arc::clone(vehicles.values()), Arc::clone(routes.values())]);
         }
-        let times = column(batch, "event_ts")?
-            .as_primitive_opt::<TimestampMicrosecondType>()
-            .ok_or_else(|| Error::internal("event_ts of the positions has another type"))?;
+        let times = primitive::<TimestampMicrosecondType>(batch, "event_ts")?;
         let mut last_day = None;
         for (row, &at) in times.values().iter().enumerate() {
             let day = self.clock.service_day(at);
@@ -183,7 +182,7 @@ impl Look {
                 self.summary.service_days.insert(day);
                 last_day = Some(day);
             }
-            let local = (at + self.clock.offset_micros(at)).div_euclid(DAY_MICROS) as i32;
+            let local = self.clock.local_day(at);
             let key = (self.calendar.days(local, at), [code(vehicles, row), code(routes, row)]);
             let group = Group { rows: 1, first: at };
             self.coded.entry(key).and_modify(|known| known.add(group)).or_insert(group);
@@ -204,13 +203,11 @@ impl Look {
         }
     }
 
-    fn finish(mut self) -> Result<Summary> {
+    fn finish(mut self) -> Summary {
         self.name_groups();
-        Ok(self.summary)
+        self.summary
     }
 }
-
-const DAY_MICROS: i64 = 86_400_000_000;
 
 /// When the days of a zone begin, asked once for each.
 struct Calendar {
@@ -239,16 +236,6 @@ impl Calendar {
         self.last = Some((local, start));
         start
     }
-}
-
-fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
-    batch.column_by_name(name).ok_or_else(|| Error::internal(format!("positions have no column {name}")))
-}
-
-fn codes<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a DictionaryArray<Int32Type>> {
-    column(batch, name)?
-        .as_dictionary_opt::<Int32Type>()
-        .ok_or_else(|| Error::internal(format!("column {name} of the positions has no codes")))
 }
 
 #[inline]
