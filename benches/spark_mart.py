@@ -8,15 +8,14 @@ while ours begins with raw files there too.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from datetime import date, timedelta
 from typing import Any
 
 from day_answers import clickhouse
-from protocol import HERE, Arm, Trial, measure, options, python_of
+from protocol import HERE, Arm, measure, options, python_of
 from spark_peer import SparkDay
+from spark_rollup import InSpark
 
 DAYS = 30
 FIRST = "2024-05-01"
@@ -41,18 +40,15 @@ def rows_of(mart: str, table: str) -> list[Any]:
     return [json.loads(row) for row in clickhouse(mart, _ROWS.format(table=table)).splitlines()]
 
 
-class Ours(Trial):
+class Ours(InSpark):
     """This project, inside Spark."""
 
     distributions = ("metropulse", "pyspark")
 
     def __init__(self, lake: str, mart: str) -> None:
         """Start Spark."""
-        from spark_rollup import session
-
-        # Workers run this interpreter, whichever python stands on the PATH.
-        os.environ["PYSPARK_PYTHON"] = sys.executable
-        self.spark, self.lake, self.mart = session(), lake, mart
+        super().__init__()
+        self.lake, self.mart = lake, mart
 
     def run(self) -> None:
         """Build the mart."""
@@ -68,10 +64,6 @@ class Ours(Trial):
     def result(self) -> list[Any]:
         """Return the mart's rows."""
         return rows_of(self.mart, "mart_route_hourly")
-
-    def close(self) -> None:
-        """Stop Spark."""
-        self.spark.stop()
 
 
 class Prototype(SparkDay):

@@ -30,16 +30,29 @@ def session() -> Any:
     return builder.getOrCreate()
 
 
-class Kernels(Trial):
+class InSpark(Trial):
+    """What runs in a session of its own."""
+
+    def __init__(self) -> None:
+        """Start Spark."""
+        # Workers run this interpreter, whichever python stands on the PATH.
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+        self.spark = session()
+
+    def close(self) -> None:
+        """Stop Spark."""
+        self.spark.stop()
+
+
+class Kernels(InSpark):
     """This project, inside Spark."""
 
     distributions = ("metropulse", "pyspark")
 
     def __init__(self, path: str, table: str) -> None:
         """Start Spark."""
-        # Workers run this interpreter, whichever python stands on the PATH.
-        os.environ["PYSPARK_PYTHON"] = sys.executable
-        self.spark, self.path, self.table = session(), path, table
+        super().__init__()
+        self.path, self.table = path, table
 
     def run(self) -> None:
         """Roll up, and bring the result here."""
@@ -54,19 +67,16 @@ class Kernels(Trial):
         rows = self.found.to_pylist()
         return [[r["route_id"], int(r["hour_bucket"].timestamp()), *(r[name] for name in names)] for r in rows]
 
-    def close(self) -> None:
-        """Stop Spark."""
-        self.spark.stop()
 
-
-class SparkSql(Trial):
+class SparkSql(InSpark):
     """Spark's own engine."""
 
     distributions = ("pyspark",)
 
     def __init__(self, path: str, table: str) -> None:
         """Start Spark."""
-        self.spark, self.path, self.table = session(), path, table
+        super().__init__()
+        self.path, self.table = path, table
 
     def run(self) -> None:
         """Group, and bring the result here."""
@@ -84,10 +94,6 @@ class SparkSql(Trial):
     def result(self) -> list[list[Any]]:
         """Return the rows, sorted by route and hour."""
         return [list(row.values()) for row in self.found.to_pylist()]
-
-    def close(self) -> None:
-        """Stop Spark."""
-        self.spark.stop()
 
 
 def main() -> None:
