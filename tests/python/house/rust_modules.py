@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+from house.circles import circle
 
 Module = tuple[str, ...]
 
@@ -97,8 +98,4 @@ class House:
 
     def circle(self) -> list[str]:
         """One circle of files that name each other, in order; empty where there is none."""
-        try:
-            TopologicalSorter({me: self.arrows(me) for me in self.files}).prepare()
-        except CycleError as error:
-            return ["/".join(module) for module in error.args[1]]
-        return []
+        return ["/".join(module) for module in circle({me: self.arrows(me) for me in self.files})]

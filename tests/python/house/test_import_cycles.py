@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from house.circles import circle
 
 PACKAGE = Path(__file__).parents[3] / "python" / "metropulse"
 
@@ -39,12 +39,7 @@ def imported(path: Path, known: set[str]) -> set[str]:
 def cycle(package: Path) -> list[str]:
     """The modules of one circle of imports, or nothing."""
     paths = modules(package)
-    graph = {name: imported(path, set(paths)) - {name} for name, path in paths.items()}
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        return list(error.args[1])
-    return []
+    return circle({name: imported(path, set(paths)) - {name} for name, path in paths.items()})
 
 
 def test_the_package_has_no_circle_of_imports():
