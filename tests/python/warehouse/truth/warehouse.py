@@ -130,6 +130,7 @@ class Truth:
                 "mart_dirty",
                 "mart_build",
                 "quality_result",
+                "dim_date",
             ):
                 run(f"DELETE FROM dwh.{table}")
             for table in ("trip_key", "payment_key", "superseded_trip", "superseded_payment"):
