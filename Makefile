@@ -47,7 +47,7 @@ demo: build ## Three days through the Airflow DAG on embedded engines; RAW=<fold
 # comes after them, by itself.
 test: build ## Every test, Rust and Python, but the long ones of end-to-end and soak
 	$(MAKE) --no-print-directory -j2 test-rust test-python
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m "alone and not end_to_end"
 
 test-rust: build ## The Rust tests, with the servers that they need
 	MAKEFLAGS= $(BIN)/python tests/services.py cargo test $(CARGO_FLAGS) --no-default-features --quiet
@@ -55,8 +55,9 @@ test-rust: build ## The Rust tests, with the servers that they need
 test-python: build ## The Python tests that do not measure time, by TEST_WORKERS processes
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone and not end_to_end"
 
-end-to-end: build ## The tests of a whole Airflow on servers, which take minutes
-	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak"
+end-to-end: build ## The tests of a whole Airflow and of whole Spark clusters, which take minutes
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak and not alone"
+	$(BIN)/python -m pytest -m "end_to_end and alone and not soak"
 
 check: build ## What must be clean: format, lints, types, stub, docs, spelling, dependencies
 	cargo fmt --check

@@ -43,8 +43,8 @@ def clickhouse(url: str, sql: str) -> str:
 
 
 # The same of positions that ClickHouse keeps: their sums, and the version of the route that the registry has for them.
-_SUMS_BY_ROUTE = """SELECT toString(toDate(event_ts)), route_id, count(), toString(sum(toDecimal64(speed, 2))),
-  toString(sum(toDecimal64(heading, 1))), toString(sum(toDecimal64(lat, 6))), sum(toYYYYMMDD(event_ts)),
+_SUMS_BY_ROUTE = """SELECT toString(toDate(event_ts)), route_id, count(), toString(sum(toDecimal64(toString(speed), 2))),
+  toString(sum(toDecimal64(toString(heading), 1))), toString(sum(toDecimal64(toString(lat), 6))), sum(toYYYYMMDD(event_ts)),
   sum(intDiv(event_us, 1000000) % 86400) FROM vehicle_position GROUP BY 1, 2 FORMAT TSV"""
 _VERSION_OF = """SELECT DISTINCT local_date, g.route_id, r.route_id, r.base_fare, r.valid_from
   FROM dwh.telemetry_reference g JOIN dwh.dim_route r USING (route_sk)"""

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 import metropulse as mp
 from merging import Dim, day, empty_schema
 from metropulse.merge import merge_snapshot
+from thoroughness import cases
 
 SOAK = bool(os.environ.get("METROPULSE_SOAK"))
 SCHEMA = pa.schema([("part", pa.string()), ("number", pa.int64()), ("colour", pa.string()), ("size", pa.float64())])
@@ -574,9 +575,9 @@ steps = st.lists(
 
 
 # `make soak` picks by mark.
-@(pytest.mark.soak if SOAK else pytest.mark.slow(seconds=40))
+@(pytest.mark.soak if SOAK else pytest.mark.slow(seconds=10))
 @settings(
-    max_examples=5_000 if SOAK else 100,
+    max_examples=5_000 if SOAK else cases(100),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     derandomize=not SOAK,

@@ -7,7 +7,7 @@ import os
 import pytest
 
 pytest.importorskip("metropulse._core")
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow(seconds=35)]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow(seconds=10)]
 
 import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from history_model import FeedModel, SnapshotModel
 from merging import Dim, as_an_earlier_release_made_it, empty_schema, start
+from thoroughness import cases
 
 SOAK = bool(os.environ.get("METROPULSE_SOAK"))
-EXAMPLES = 5_000 if SOAK else 200
+EXAMPLES = 5_000 if SOAK else cases(200)
 if SOAK:
     pytestmark.append(pytest.mark.soak)  # so that `make soak`, which picks by mark, runs them with all their cases
 COLUMNS = ("colour", "size")
@@ -223,7 +224,7 @@ parts = st.tuples(st.integers(0, 299), st.sampled_from([1, 1, 2, 7]))
 wide_steps = st.lists(st.one_of(*[st.tuples(days, parts, changed)] * 3, rewinds), min_size=2, max_size=5)
 
 
-@settings(RUN, max_examples=EXAMPLES // 8)
+@settings(RUN, max_examples=max(EXAMPLES // 8, 12))
 @given(steps=wide_steps, width=st.sampled_from([100, 300]), absent=st.sampled_from(["close", "ignore"]))
 def test_a_table_of_hundreds_of_columns_keeps_history(connection, running_engines, steps, width, absent):
     names = [f"c{number:03}" for number in range(width)]

@@ -23,7 +23,7 @@ from answers import same_rows
 from metropulse.spark import rollup_hourly
 from metropulse.spark.rollup import shared
 
-pytestmark = [pytest.mark.core, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.slow, pytest.mark.end_to_end]
 
 ASKED = {
     "keys": ["route_id"],

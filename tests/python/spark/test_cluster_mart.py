@@ -22,7 +22,7 @@ import metropulse as mp
 from answers import DATA, PROTOTYPE_DAYS, mart_rows, same_rows
 from metropulse.spark import build_route_hourly, clean
 
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow, pytest.mark.end_to_end]
 
 ROOT = Path(__file__).parents[3]
 ZONE = "Asia/Kolkata"

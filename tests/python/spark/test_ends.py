@@ -28,7 +28,7 @@ from metropulse.spark import build_route_hourly, clean, rollup_hourly
 from spark.conftest import executors
 from spark.processes import Process, process, python_workers
 
-pytestmark = [pytest.mark.core, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.slow, pytest.mark.end_to_end]
 
 # On a machine with twenty times more to do than it can, 0.8 to 1.4 were measured; Spark by itself takes two to four, or more.
 CANCELLED_SECONDS = 2.0

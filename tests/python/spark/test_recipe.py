@@ -30,7 +30,7 @@ from services import free_port
 from spark import attacks
 from waiting import until
 
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow, pytest.mark.end_to_end]
 
 SECRET = "s3-secret-key"
 

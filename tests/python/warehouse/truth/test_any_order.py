@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 import metropulse as mp
+from thoroughness import cases
 
 from .model import DIMENSIONS, FACTS, Day, Model
 from .warehouse import Truth
@@ -74,8 +75,8 @@ def take_out(pipeline: mp.Pipeline, model: Model, day: Day) -> None:
         pipeline.undo(day)
 
 
-@pytest.mark.slow(seconds=230)
-@settings(_RELAXED, max_examples=200)
+@pytest.mark.slow(seconds=60)
+@settings(_RELAXED, max_examples=cases(200))
 @given(world=worlds())
 def test_any_order_gives_what_the_model_says(session_truth: Truth, world: World):
     play(session_truth, world)

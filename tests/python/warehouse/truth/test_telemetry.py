@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 
 import metropulse as mp
+from thoroughness import cases
 
 from .telemetry import TelemetryTruth
 from .test_any_order import _RELAXED, play
@@ -63,7 +64,8 @@ def both(here: Truth, apart: TelemetryTruth, world: World) -> None:
     assert apart.mart() == here.mart()
 
 
-@settings(_RELAXED, max_examples=60)
+@pytest.mark.slow(seconds=60)
+@settings(_RELAXED, max_examples=cases(60))
 @given(world=worlds())
 def test_any_order_gives_the_same_with_positions_in_clickhouse(
     session_truth: Truth, telemetry_truth: TelemetryTruth, world: World
