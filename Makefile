@@ -23,6 +23,10 @@ export PATH := $(BIN):$(PATH)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# uv takes a third of pip's processor time, and the compiler wants the rest; only pip knows the index that a machine's pip.conf names.
+PIP_INSTEAD = { echo "uv could not install the packages (above): once more with pip" >&2; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/requirements.txt; }
+
 # The environment follows pyproject.toml (all extras but the clouds' providers, which no test imports), the native module its sources: each is made anew only when they change.
 $(VENV)/.ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "metropulse needs Python 3.11 or later; none was found, set PYTHON=" >&2; exit 1; }
@@ -31,7 +35,8 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	  extras = p["optional-dependencies"]; \
 	  print(*p["dependencies"], *(line for name in ("embedded", "airflow", "spark", "dev") for line in extras[name]), sep="\n")' > $(VENV)/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
+	$(BIN)/uv pip install --quiet --requirement $(VENV)/requirements.txt || $(PIP_INSTEAD)
 	touch $@
 
 $(VENV)/.built: $(VENV)/.ready $(shell find src ddl -type f) Cargo.toml Cargo.lock rust-toolchain.toml
