@@ -24,3 +24,6 @@ mod zipped;
 const KMH: f64 = 3.6;
 
 pub use ids::Ids;
+
+#[cfg(test)]
+mod memory;

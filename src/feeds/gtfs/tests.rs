@@ -10,6 +10,7 @@ use zip::write::SimpleFileOptions;
 use super::*;
 use crate::control::{Cancel, Progress};
 use crate::error::Result;
+use crate::feeds::memory::peak;
 
 const FEED: [(&str, &str); 8] = [
     ("agency.txt", "agency_name,agency_timezone\nA,Europe/Lisbon\n"),
@@ -54,6 +55,92 @@ fn rows(bytes: &[u8]) -> Result<Vec<u64>> {
 fn a_whole_feed_is_read() {
     let whole = packed(FEED.iter().map(|(name, text)| (*name, text.as_bytes())));
     assert_eq!(rows(&whole).unwrap(), [1, 1, 7, 1, 1]);
+}
+
+/// The feed with one file that holds something else; what makes it large is repeated.
+fn packed_with(name: &str, head: &str, item: &[u8], count: usize) -> Vec<u8> {
+    let others = FEED.iter().filter(|(other, _)| *other != name);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (other, text) in others {
+        zip.start_file(*other, SimpleFileOptions::default()).unwrap();
+        zip.write_all(text.as_bytes()).unwrap();
+    }
+    zip.start_file(name, SimpleFileOptions::default()).unwrap();
+    zip.write_all(head.as_bytes()).unwrap();
+    (0..count).for_each(|_| zip.write_all(item).unwrap());
+    zip.finish().unwrap().into_inner()
+}
+
+/// Each bound by a small archive that goes beyond it, and the words that say so.
+#[test]
+fn what_no_feed_has_is_refused_at_its_bound() {
+    const CALLS: &str = "trip_id,stop_sequence,arrival_time,departure_time,stop_id\n";
+    let line = |bytes: usize, byte: u8| [vec![byte; bytes], vec![b'\n']].concat();
+    let cases = [
+        // Seventy mebibytes of blank lines, where a file of this size may have 64.
+        ("stop_times.txt", CALLS, vec![b'\n'; 1 << 20], 70, "it unpacks to more than 67108864 bytes"),
+        (
+            "stops.txt",
+            "stop_id,stop_name,stop_lat,stop_lon\n",
+            vec![b'\n'; 1 << 20],
+            70,
+            "it unpacks to more than 67108864 bytes",
+        ),
+        ("stop_times.txt", CALLS, line(1 << 20, b'x'), 2, "a row of more than 1048576 bytes"),
+        ("trips.txt", "trip_id,route_id,service_id\nT,\"", vec![b'\n'; 1 << 20], 2, "a row of more than 1048576 bytes"),
+        ("routes.txt", "route_id,route_type\n", line(5_000, b','), 1, "a row of more than 4096 values"),
+        ("agency.txt", "", vec![b','; 5_000], 1, "a row of more than 4096 values"),
+        (
+            "stop_times.txt",
+            CALLS,
+            line(500_000, b'x'),
+            80,
+            "rows of more than 33554432 bytes of the feed cannot be used",
+        ),
+        ("stop_times.txt", CALLS, b"X,1\n".to_vec(), 100_001, "more than 100000 rows of the feed cannot be used"),
+        (
+            "frequencies.txt",
+            "trip_id,start_time,end_time,headway_secs\n",
+            b"U,0:00:00,999:00:00,1\n".to_vec(),
+            2,
+            "frequencies.txt makes more than 5000000 runs",
+        ),
+    ];
+    for (name, head, item, count, words) in cases {
+        let archive = packed_with(name, head, &item, count);
+        assert!(archive.len() < 1 << 20, "{name}: {} bytes", archive.len());
+        let (outcome, most) = peak(|| rows(&archive));
+        let why = outcome.unwrap_err().to_string();
+        assert!(why.contains(words), "{name}: {}", why.chars().take(300).collect::<String>());
+        assert!(why.len() < 4_000, "{name}: {} bytes", why.len());
+        // The most that is kept before a bound is hit: five million runs of 24 bytes, in a buffer that doubles.
+        assert!(most < 256 << 20, "{name}: {most}");
+    }
+}
+
+#[test]
+fn sizes_in_an_archive_that_lie_allocate_nothing() {
+    let whole = packed(FEED.iter().map(|(name, text)| (*name, text.as_bytes())));
+    let heads: Vec<usize> =
+        whole.windows(4).enumerate().filter(|(_, w)| w == b"PK\x01\x02").map(|(at, _)| at).collect();
+    assert_eq!(heads.len(), FEED.len());
+    for sizes in [20..24, 24..28, 20..28] {
+        let mut lying = whole.clone();
+        for head in &heads {
+            lying[head + sizes.start..head + sizes.end].fill(0xfe);
+        }
+        let (_, most) = peak(|| rows(&lying));
+        assert!(most < 16 << 20, "{most}");
+    }
+}
+
+#[test]
+fn an_archive_in_an_archive_in_an_archive_is_not_unpacked() {
+    let whole = packed(FEED.iter().map(|(name, text)| (*name, text.as_bytes())));
+    let once = packed([("feed.zip", whole.as_slice())]);
+    assert_eq!(rows(&once).unwrap(), [1, 1, 7, 1, 1]);
+    let twice = packed([("once.zip", once.as_slice())]);
+    assert!(rows(&twice).unwrap_err().to_string().contains("holds no GTFS feed"));
 }
 
 proptest! {

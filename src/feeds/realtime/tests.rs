@@ -13,6 +13,8 @@ use super::*;
 use crate::feeds::Ids;
 use crate::model::Zone;
 
+mod bounds;
+
 const DAY: (i32, u32, u32) = (2024, 5, 1);
 
 fn day() -> NaiveDate {
