@@ -195,7 +195,8 @@ impl Collector {
             return Ok(());
         }
         if let Some(bytes) = entity.vehicle {
-            let report = Report::read(bytes)?;
+            let mut report = Report::default();
+            report.read(bytes)?;
             match self.positions.take(&report, entity.id, poll, &mut self.service)? {
                 Taken::Row(run) => {
                     let scheduled = run.map(|run| self.positions.names.number(run.start_time.as_bytes()));

@@ -1,5 +1,6 @@
 //! Trip updates: the last word on each run and stop. Runs are shared out among the cores, as their stops are all the work.
 
+use std::num::NonZero;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
@@ -31,7 +32,7 @@ pub(super) const MOST_PENDING: usize = 4 * 1024;
 type Moment = (i64, i64);
 
 /// What was last said of a stop of a run, or of the run as a whole.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Word {
     sequence: Option<i32>,
     stop: Name,
@@ -262,33 +263,30 @@ impl Run {
         }
         // Stops come in the order of the last time, less those that are behind: the next is likely the one after the last.
         let mut likely = 0;
-        update.each_stop(|stop| likely = self.word(&stop, head_number, said, likely, names) + 1)
+        update.each_stop(|stop| likely = self.word(stop, head_number, said, likely, names) + 1)
     }
 
     /// Takes in what is said of a stop and gives its place among the run's words.
-    #[inline]
+    #[inline(always)]
     fn word(&mut self, stop: &Stop<'_>, head: u32, said: Moment, likely: usize, names: &mut Names) -> usize {
-        let place = match self.words.get(likely) {
-            Some(word) if word.is_of(stop, names) => likely,
-            Some(_) | None => self.place(stop, names),
-        };
-        let stop_name = match self.words.get(place) {
-            Some(known) if said < known.said => return place,
-            Some(known) => names.number_like(known.stop, stop.stop_id),
-            None => names.number(stop.stop_id),
-        };
-        let word = Word {
-            sequence: stop.sequence,
-            stop: stop_name,
-            arrival: stop.arrival,
-            departure: stop.departure,
-            relationship: code(STOP_RELATIONSHIP, stop.relationship),
-            head,
-            said,
-        };
+        if let Some(word) = self.words.get_mut(likely).filter(|word| word.is_of(stop, names)) {
+            word.hear(stop, head, said, names);
+            return likely;
+        }
+        self.word_elsewhere(stop, head, said, names)
+    }
+
+    /// The same of a stop that is not the one which is likely next.
+    #[inline(never)]
+    fn word_elsewhere(&mut self, stop: &Stop<'_>, head: u32, said: Moment, names: &mut Names) -> usize {
+        let place = self.place(stop, names);
         match self.words.get_mut(place) {
-            Some(known) => *known = word,
-            None => self.words.push(word),
+            Some(known) => known.hear(stop, head, said, names),
+            None => {
+                let mut first = Word { sequence: stop.sequence, said, ..Word::default() };
+                first.hear(stop, head, said, names);
+                self.words.push(first);
+            }
         }
         place
     }
@@ -301,6 +299,18 @@ impl Run {
 }
 
 impl Word {
+    /// Takes in what is said of its stop, unless something later was said before.
+    #[inline(always)]
+    fn hear(&mut self, stop: &Stop<'_>, head: u32, said: Moment, names: &mut Names) {
+        if said < self.said {
+            return;
+        }
+        self.stop = names.number_like(self.stop, stop.stop_id);
+        (self.arrival, self.departure) = (stop.arrival, stop.departure);
+        self.relationship = code(STOP_RELATIONSHIP, stop.relationship);
+        (self.head, self.said) = (head, said);
+    }
+
     /// Whether it is about that stop: of one sequence number, or without one of one stop.
     #[inline]
     fn is_of(&self, stop: &Stop<'_>, names: &Names) -> bool {
@@ -317,7 +327,9 @@ fn rows_of(rows: &[Row<'_>], texts: &TextColumns) -> Result<RecordBatch> {
     let number = |of: fn(&Word) -> Option<i32>| -> ArrayRef {
         Arc::new(rows.iter().map(|row| of(row.word)).collect::<Int32Array>())
     };
-    let instant = |of: fn(&Word) -> Option<u64>| instants(rows.iter().map(|row| of(row.word).map(micros)));
+    let instant = |of: fn(&Word) -> Option<NonZero<u64>>| {
+        instants(rows.iter().map(|row| of(row.word).map(|seconds| micros(seconds.get()))))
+    };
     let columns = vec![
         texts.of_ids(rows, |row| row.key.0)?,
         texts.of(rows, |row| row.key.1)?,

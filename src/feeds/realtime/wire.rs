@@ -61,10 +61,15 @@ impl<'a> Fields<'a> {
     /// The next field's number and value, `None` behind the last.
     #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let (number, kind) = self.tag()?;
+        let Some((first, rest)) = self.rest.split_first() else { return Ok(None) };
+        // Fields of ours have numbers below 16, and so tags of one byte.
+        let (number, kind) = match *first {
+            8..0x80 => {
+                self.rest = rest;
+                (u32::from(*first >> 3), *first & 7)
+            }
+            0..8 | 0x80.. => self.tag()?,
+        };
         let value = match kind {
             0 => Value::Varint(self.varint()?),
             1 => Value::Fixed64(u64::from_le_bytes(self.fixed()?)),
@@ -77,7 +82,7 @@ impl<'a> Fields<'a> {
         Ok(Some((number, value)))
     }
 
-    #[inline(always)]
+    #[cold]
     fn tag(&mut self) -> Result<(u32, u8), Malformed> {
         let tag = u32::try_from(self.varint()?).map_err(|_| Malformed::Tag)?;
         if tag >> 3 == 0 {
@@ -86,6 +91,7 @@ impl<'a> Fields<'a> {
         Ok((tag >> 3, (tag & 7) as u8))
     }
 
+    /// Lengths and codes have one byte, delays two, times five; those are read without a loop.
     #[inline(always)]
     fn varint(&mut self) -> Result<u64, Malformed> {
         match self.rest {
@@ -93,10 +99,21 @@ impl<'a> Fields<'a> {
                 self.rest = rest;
                 Ok(u64::from(*first))
             }
+            [first, second, rest @ ..] if *second < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(first & 0x7f) | u64::from(*second) << 7)
+            }
+            [a, b, c, d, e, rest @ ..] if b & c & d >= 0x80 && *e < 0x80 => {
+                self.rest = rest;
+                let low = u64::from(a & 0x7f) | u64::from(b & 0x7f) << 7;
+                let high = u64::from(c & 0x7f) | u64::from(d & 0x7f) << 7 | u64::from(*e) << 14;
+                Ok(low | high << 14)
+            }
             _ => self.long_varint(),
         }
     }
 
+    #[cold]
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0_u64;
         for (at, byte) in self.rest.iter().take(10).enumerate() {
