@@ -197,15 +197,14 @@ enum Plain {
 #[inline]
 fn plain_ends(bytes: &[u8], ends: &mut [usize]) -> Plain {
     let mut fields = 0;
-    // All that matters stands before digits and letters.
-    for (at, byte) in bytes.iter().enumerate().filter(|(_, byte)| **byte <= b',') {
-        let (is_end, next) = match byte {
-            b'\n' => (true, at + 1),
-            b'\r' if bytes.get(at + 1) == Some(&b'\n') => (true, at + 2),
+    for at in Low::of(bytes) {
+        let (is_end, next) = match bytes.get(at) {
+            Some(b'\n') => (true, at + 1),
+            Some(b'\r') if bytes.get(at + 1) == Some(&b'\n') => (true, at + 2),
             // A carriage return alone ends a record as well.
-            b'\r' | b'"' => return Plain::No,
-            b',' => (false, 0),
-            _ => continue,
+            Some(b'\r' | b'"') => return Plain::No,
+            Some(b',') => (false, 0),
+            Some(_) | None => continue,
         };
         let Some(end) = ends.get_mut(fields) else { return Plain::MoreFields };
         (*end, fields) = (at, fields + 1);
@@ -214,4 +213,58 @@ fn plain_ends(bytes: &[u8], ends: &mut [usize]) -> Plain {
         }
     }
     Plain::No
+}
+
+/// The places of bytes up to a comma, before which all stands that separates: digits and letters come after it. Eight bytes
+/// are looked at in one step.
+struct Low<'a> {
+    words: std::slice::Iter<'a, [u8; 8]>,
+    rest: &'a [u8],
+    /// Where the word begins whose places are handed out.
+    start: usize,
+    /// The highest bit of each byte of it that is still to be handed out.
+    marks: u64,
+}
+
+impl<'a> Low<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        let (words, rest) = bytes.as_chunks();
+        let mut words = words.iter();
+        let marks = words.next().map_or(0, |word| marks(*word));
+        Self { words, rest, start: 0, marks }
+    }
+}
+
+impl Iterator for Low<'_> {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        while self.marks == 0 {
+            self.start += size_of::<u64>();
+            self.marks = match self.words.next() {
+                Some(word) => marks(*word),
+                None if self.rest.is_empty() => return None,
+                None => {
+                    // Letters stand behind what is left.
+                    let mut word = [b'x'; 8];
+                    word.iter_mut().zip(std::mem::take(&mut self.rest)).for_each(|(to, from)| *to = *from);
+                    marks(word)
+                }
+            };
+        }
+        let at = self.start + self.marks.trailing_zeros() as usize / 8;
+        self.marks &= self.marks - 1;
+        Some(at)
+    }
+}
+
+/// The highest bit of each byte that is a comma or less.
+#[inline(always)]
+fn marks(word: [u8; 8]) -> u64 {
+    const HIGHEST: u64 = 0x8080_8080_8080_8080;
+    const AFTER_COMMA: u64 = 0x0101_0101_0101_0101 * (b',' as u64 + 1);
+    let word = u64::from_le_bytes(word);
+    // No byte borrows from its neighbour, as each has its highest bit set.
+    !(((word | HIGHEST) - AFTER_COMMA) | word) & HIGHEST
 }

@@ -49,9 +49,9 @@ impl<R: Read> Read for Limited<R> {
 /// Lets `work` read while another thread unpacks. Small files are not worth a thread.
 pub(super) fn beside<R: Read + Send, T>(mut source: R, work: impl FnOnce(&mut dyn Read) -> Result<T>) -> Result<T> {
     let mut first = Vec::new();
-    match source.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut first) {
-        Ok(read) if read < PIECE_BYTES => return work(&mut first.as_slice()),
-        Ok(_) => {}
+    match fill(&mut first, &mut source) {
+        Ok(()) if first.len() < PIECE_BYTES => return work(&mut first.as_slice()),
+        Ok(()) => {}
         Err(error) => return work(&mut first.as_slice().chain(Broken(Some(error)))),
     }
     std::thread::scope(|scope| {
@@ -64,13 +64,33 @@ pub(super) fn beside<R: Read + Send, T>(mut source: R, work: impl FnOnce(&mut dy
 /// Sends all pieces, or until nobody takes them any more.
 fn send(mut source: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
     loop {
-        let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let read = source.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut piece);
-        let is_last = !matches!(read, Ok(read) if read == PIECE_BYTES);
-        if sender.send(read.map(|_| piece)).is_err() || is_last {
+        let mut piece = Vec::new();
+        let filled = fill(&mut piece, &mut source);
+        let is_last = filled.is_err() || piece.len() < PIECE_BYTES;
+        if sender.send(filled.map(|()| piece)).is_err() || is_last {
             return;
         }
     }
+}
+
+/// Reads the next bytes, fewer than a whole piece at the end alone. They are asked for at once: of small portions whoever
+/// unpacks keeps a copy each time.
+fn fill(piece: &mut Vec<u8>, source: &mut impl Read) -> io::Result<()> {
+    piece.resize(PIECE_BYTES, 0);
+    let mut filled = 0;
+    let outcome = loop {
+        if filled == PIECE_BYTES {
+            break Ok(());
+        }
+        match source.read(&mut piece[filled..]) {
+            Ok(0) => break Ok(()),
+            Ok(read) => filled += read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => break Err(e),
+        }
+    };
+    piece.truncate(filled);
+    outcome
 }
 
 struct Pieces {
