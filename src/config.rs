@@ -161,4 +161,9 @@ impl Settings {
     pub fn threads(&self) -> usize {
         if self.threads > 0 { self.threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
     }
+
+    /// Threads that encode one file, beside those that make its rows: more than a few wait for the slowest column.
+    pub fn encoders(&self) -> usize {
+        self.threads().min(4)
+    }
 }

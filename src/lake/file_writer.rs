@@ -2,25 +2,23 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
+use super::encoder::{Encoder, ROW_GROUP_ROWS, encoding};
 use super::manifest::ManifestFile;
 use super::outgoing::Upload;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Dataset, Kind};
 
-const ROW_GROUP_ROWS: usize = 512 * 1024;
 /// Encoded bytes are handed on in pieces of about this size.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// Writes one file. A file that is not finished leaves nothing behind.
 pub struct FileWriter {
     below: String,
-    encoder: ArrowWriter<Vec<u8>>,
+    encoder: Encoder,
     upload: Upload,
     rows: u64,
 }
@@ -28,8 +26,7 @@ pub struct FileWriter {
 impl FileWriter {
     /// A file called `below` in its day.
     pub(super) fn new(upload: Upload, below: String, schema: &SchemaRef, settings: WriterProperties) -> Result<Self> {
-        let encoder = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(settings));
-        let encoder = encoder.map_err(|e| encoding(upload.path(), e))?;
+        let encoder = Encoder::new(upload.path().to_owned(), schema, settings)?;
         Ok(Self { below, encoder, upload, rows: 0 })
     }
 
@@ -39,31 +36,36 @@ impl FileWriter {
         Self::new(upload, below.to_owned(), schema, settings)
     }
 
+    /// Encodes columns side by side on so many cores, where whoever makes the batches leaves any free.
+    pub fn on_cores(mut self, cores: usize) -> Self {
+        self.encoder.use_cores(cores);
+        self
+    }
+
     /// Encodes a batch and hands finished pages on to the store.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.upload.check()?;
-        self.encoder.write(batch).map_err(|e| encoding(self.upload.path(), e))?;
+        self.encoder.write(batch)?;
         self.rows += batch.num_rows() as u64;
         self.hand_on(PIECE_BYTES).await
     }
 
     /// What is held in memory until its row group is full.
     pub fn memory_bytes(&self) -> usize {
-        self.encoder.memory_size()
+        self.encoder.memory_bytes()
     }
 
     /// Ends the row group, so that nothing of it is held any more.
     pub async fn flush(&mut self) -> Result<()> {
-        self.encoder.flush().map_err(|e| encoding(self.upload.path(), e))?;
+        self.encoder.end_group()?;
         self.hand_on(0).await
     }
 
     async fn hand_on(&mut self, from_bytes: usize) -> Result<()> {
-        if self.encoder.inner().len() < from_bytes {
+        if self.encoder.ready_bytes() < from_bytes {
             return Ok(());
         }
-        let piece = std::mem::take(self.encoder.inner_mut());
-        self.upload.put(piece).await
+        self.upload.put(self.encoder.take()).await
     }
 
     /// Writes the footer and makes the file visible under its name.
@@ -75,7 +77,7 @@ impl FileWriter {
 
     /// Writes the footer, so that size and digest are known; the file is not visible before [`Self::publish`].
     pub async fn seal(&mut self) -> Result<ManifestFile> {
-        self.encoder.finish().map_err(|e| encoding(self.upload.path(), e))?;
+        self.encoder.finish()?;
         self.hand_on(0).await?;
         let (bytes, sha256) = self.upload.sum();
         Ok(ManifestFile {
@@ -131,8 +133,4 @@ pub(super) fn base_properties(path: &str) -> Result<WriterPropertiesBuilder> {
     let level = ZstdLevel::try_new(1).map_err(|e| encoding(path, e))?;
     let builder = WriterProperties::builder().set_compression(Compression::ZSTD(level));
     Ok(builder.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)))
-}
-
-fn encoding(path: &str, error: ParquetError) -> Error {
-    Error::internal(format!("{path} cannot be encoded: {error}")).with("file", path).because(error)
 }

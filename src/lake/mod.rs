@@ -17,6 +17,7 @@
 
 mod address;
 mod ahead;
+mod encoder;
 mod failure;
 mod fetch;
 mod file_writer;

@@ -182,11 +182,14 @@ impl Pipeline {
         work.check_layout(&writer)?;
         let tables = || Table::ALL.into_iter().filter(|table| *table != Table::Shapes || day.rows(*table) > 0);
         self.progress.begin(&format!("write {}", day.date), tables().map(|table| day.rows(table)).sum());
-        // The calls are as much work as everything else.
+        // The calls are as much work as everything else, and more where trips have many: then both cores encode them.
         let (calls, others): (Vec<_>, Vec<_>) = tables().partition(|table| *table == Table::ScheduledStopTimes);
         let mut writing = JoinSet::new();
         for group in [calls, others] {
-            let begin = |table: Table| Ok((table, writer.begin(table.dataset(), part, &table.schema())?));
+            let begin = |table: Table| {
+                let file = writer.begin(table.dataset(), part, &table.schema())?;
+                Ok((table, file.on_cores(self.settings.encoders())))
+            };
             let begun = group.into_iter().map(begin).collect::<Result<Vec<_>>>()?;
             writing.spawn(write_tables(Arc::clone(day), begun, origin.clone(), self.progress.clone()));
         }

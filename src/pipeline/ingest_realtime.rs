@@ -52,6 +52,7 @@ pub struct Recordings {
 struct Target<'a> {
     writer: &'a PartitionWriter,
     feed: Option<&'a str>,
+    cores: usize,
 }
 
 /// What a pass over all recordings made.
@@ -78,7 +79,7 @@ impl Pipeline {
         let writer = if recordings.dry_run { None } else { Some(lake.amend(dt, &self.cancel).await?) };
         let (zone, now_micros) = (Zone(settings.zone()?), epoch_micros(Utc::now()));
         let scope = Scope { day: dt, schedule, zone, now_micros, ids };
-        let target = writer.as_ref().map(|writer| Target { writer, feed });
+        let target = writer.as_ref().map(|writer| Target { writer, feed, cores: settings.encoders() });
         let collected = self.collect(scope, &found, target).await?;
         refuse_if_nothing_was_read(&collected.summary)?;
 
@@ -203,11 +204,11 @@ async fn write(
     let (mut files, mut rows) = (BTreeMap::new(), BTreeMap::new());
     while let Some((dataset, batch)) = batches.recv().await {
         *rows.entry(dataset).or_default() += batch.num_rows() as u64;
-        let Some(Target { writer, feed }) = target else { continue };
+        let Some(Target { writer, feed, cores }) = target else { continue };
         let file = match files.entry(dataset) {
             std::collections::btree_map::Entry::Occupied(begun) => begun.into_mut(),
             std::collections::btree_map::Entry::Vacant(free) => {
-                free.insert(writer.begin(dataset, feed, &batch.schema())?)
+                free.insert(writer.begin(dataset, feed, &batch.schema())?.on_cores(cores))
             }
         };
         file.write(&batch).await?;
