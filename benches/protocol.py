@@ -219,12 +219,12 @@ def measure(
                     assert process is not None
                     took = process.run()
                     if turn == 0:
+                        # Before the result is looked at, which may take more memory than the work did.
+                        peak[arm.name] = process.ask("peak")["bytes"]
                         results[arm.name] = process.ask("result")["result"]
                         versions |= process.versions
                     if is_timed:
                         seconds[arm.name].append(took)
-                    if turn == last:
-                        peak[arm.name] = process.ask("peak")["bytes"]
                 say(f"{work}: {arm.name} {took:.3f} s{'' if is_timed else ' (compared, not counted)'}")
             if turn == 0 and not equal(results[ours.name], results[peer.name]):
                 for line in list(differences(results[ours.name], results[peer.name]))[:10]:

@@ -177,7 +177,7 @@ def write(path: Path, lines: list[Line], size: str, took: float) -> None:
     if grown:
         text += ["## Growth", "", "A flat bar is a cost that grows linearly with the input.", "", grown, ""]
     text += _storage(path)
-    text += ["## Every run", "", "Seconds in the order measured, and the peak memory of each process.", ""]
+    text += ["## Every run", "", "Seconds in the order measured, and the peak memory of each first run.", ""]
     text += [_grid([_spread(line) for line in rows], ["work", "peer", "ours, s", "peer, s", "peak memory, MB"]), ""]
     text += ["## Versions", "", ", ".join(f"{name} {number}" for name, number in sorted(versions.items())) + ".", ""]
     path.parent.mkdir(parents=True, exist_ok=True)
