@@ -181,6 +181,7 @@ def measure(
     peer: Arm,
     required: float | None = None,
     repeats: int = REPEATS,
+    warm_ups: int = 1,
     before: Callable[[Arm], None] | None = None,
     note: str = "",
     bounded_by: str = "",
@@ -194,7 +195,8 @@ def measure(
         ours: This project.
         peer: What a user would pick instead.
         required: How many times as fast as the peer ours must be.
-        repeats: Timed runs of each, after one that is only compared; where both are cold that one is timed too.
+        repeats: Timed runs of each. The first run of each is compared.
+        warm_ups: Runs of each before the timed ones; none where both are cold.
         before: Called before every run, untimed, in this process (to empty the target, say).
         note: What a reader of the row must know.
         bounded_by: What keeps the ratio from growing, as a profile shows it.
@@ -203,7 +205,8 @@ def measure(
         The row that was printed.
     """
     arms = (ours, peer)
-    last = repeats - 1 if ours.cold and peer.cold else repeats
+    untimed = 0 if ours.cold and peer.cold else warm_ups
+    last = untimed + repeats - 1
     seconds: dict[str, list[float]] = {arm.name: [] for arm in arms}
     results: dict[str, Any] = {}
     versions: dict[str, str] = {}
@@ -211,7 +214,7 @@ def measure(
     with contextlib.ExitStack() as stack:
         warm = {arm.name: stack.enter_context(running(arm)) for arm in arms if not arm.cold}
         for turn in range(last + 1):
-            is_timed = turn > 0 or last < repeats
+            is_timed = turn >= untimed
             for arm in arms:
                 if before is not None:
                     before(arm)
@@ -225,7 +228,7 @@ def measure(
                         versions |= process.versions
                     if is_timed:
                         seconds[arm.name].append(took)
-                say(f"{work}: {arm.name} {took:.3f} s{'' if is_timed else ' (compared, not counted)'}")
+                say(f"{work}: {arm.name} {took:.3f} s{'' if is_timed else ' (not counted)'}")
             if turn == 0 and not equal(results[ours.name], results[peer.name]):
                 for line in list(differences(results[ours.name], results[peer.name]))[:10]:
                     say(f"{work}: {peer.name} differs: {line}")

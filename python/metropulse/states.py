@@ -139,7 +139,7 @@ def described(state: ArrowStream) -> Any:
     table = pa.table(state)
     description = table.schema.metadata[_METADATA].decode()
     columns = [column.cast(_portable(column.type)) for column in table.columns]
-    columns.append(pa.array([description], pa.string()).take(pa.array([0] * table.num_rows, pa.int64())))
+    columns.append(pa.repeat(pa.scalar(description, pa.string()), table.num_rows))
     names = [portable_name(name) for name in table.column_names]
     if len(set(names)) < len(names):
         raise ConfigError(f"columns of the state would share a name: {', '.join(names)}; rename a key or a measure")
@@ -223,7 +223,8 @@ def _tables(batch: Any, known: dict[str, Any]) -> list[ArrowStream]:
     descriptions = batch.column(DESCRIPTION)
     rows = batch.drop_columns([DESCRIPTION])
     tables: list[ArrowStream] = []
-    for description in pc.unique(descriptions).to_pylist():
+    different = pc.unique(descriptions).to_pylist()
+    for description in different:
         raise_failure(description)
         if description is None:
             raise SchemaError("a row is no state: it does not say what it is of", {"column": DESCRIPTION})
@@ -235,7 +236,7 @@ def _tables(batch: Any, known: dict[str, Any]) -> list[ArrowStream]:
         missing = [name for name in map(portable_name, native.names) if name not in rows.schema.names]
         if missing:
             raise SchemaError(f"a state lacks column {missing[0]}, expected all that partial gives")
-        own = rows.filter(pc.equal(descriptions, description))
+        own = rows if len(different) == 1 else rows.filter(pc.equal(descriptions, description))
         columns = [own.column(portable_name(field.name)).cast(field.type) for field in native]
         tables.append(pa.table(columns, schema=native))
     return tables

@@ -8,9 +8,11 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Encoding;
 use parquet::file::metadata::ColumnChunkMetaData;
@@ -192,6 +194,18 @@ impl ParquetFile {
     /// Rows of a row group.
     pub fn rows(&self, row_group: usize) -> u64 {
         self.metadata.metadata().row_groups().get(row_group).map_or(0, |g| g.num_rows().unsigned_abs())
+    }
+
+    /// The least and the greatest value of a column in each row group; NULL where the footer does not tell.
+    ///
+    /// # Errors
+    /// `Data` for a footer that cannot be read.
+    pub fn extremes(&self, column: &str) -> Result<(ArrayRef, ArrayRef)> {
+        let (footer, failed) = (self.metadata.metadata(), |e| corrupt(&self.name, None, &e));
+        let told = StatisticsConverter::try_new(column, self.metadata.schema(), self.metadata.parquet_schema());
+        let told = told.map_err(failed)?;
+        let least = told.row_group_mins(footer.row_groups()).map_err(failed)?;
+        Ok((least, told.row_group_maxes(footer.row_groups()).map_err(failed)?))
     }
 
     /// Streams the named columns of a row group. Every reader is on its own, so threads may have one each; it blocks,

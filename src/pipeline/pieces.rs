@@ -8,7 +8,7 @@ use super::Table;
 use super::input::on_thread;
 use crate::error::{Error, Result};
 use crate::lake::{ParquetFile, ParquetTable, Places, parquet_files};
-use crate::rollup::Spec;
+use crate::rollup::{Spec, hours_between};
 
 /// One file of a rollup's source.
 #[derive(Clone, Debug, Serialize)]
@@ -19,6 +19,8 @@ pub struct Layout {
     pub size_bytes: u64,
     /// Rows of each row group.
     pub rows: Vec<u64>,
+    /// The first and the last hour bucket of each row group, in microseconds, where its footer tells.
+    pub hours: Vec<Option<(i64, i64)>>,
 }
 
 /// Row groups `first..end` of a file.
@@ -43,20 +45,31 @@ impl Pipeline {
     pub async fn parquet_layout(&self, names: &[String], spec: Spec) -> Result<Vec<Layout>> {
         let files = self.each_by_itself(names.to_vec()).await?;
         let table = table_of(files)?;
+        let (time, zone) = (spec.time.clone(), spec.zone);
         self.work(spec).check(&table)?;
-        let layout = |file: &ParquetFile| Layout {
-            file: file.name.clone(),
-            size_bytes: file.size_bytes,
-            rows: (0..file.row_groups()).map(|group| file.rows(group)).collect(),
+        let layout = |file: &ParquetFile| {
+            let (least, greatest) = file.extremes(&time)?;
+            Ok(Layout {
+                file: file.name.clone(),
+                size_bytes: file.size_bytes,
+                rows: (0..file.row_groups()).map(|group| file.rows(group)).collect(),
+                hours: hours_between(zone, &time, &least, &greatest).map_err(|e| e.with("file", &file.name))?,
+            })
         };
-        Ok(table.files.iter().map(layout).collect())
+        table.files.iter().map(layout).collect()
     }
 
-    /// The common state of some pieces.
+    /// The common state of some pieces. The rows of `own_hours` are in no other piece of the rollup: see
+    /// [`crate::rollup::Hourly::owning`].
     ///
     /// # Errors
     /// `Conflict` when a file is not what it was when it was listed; else as [`Self::rollup_hourly`].
-    pub async fn rollup_pieces(&self, pieces: Vec<Piece>, spec: Spec) -> Result<Table> {
+    pub async fn rollup_pieces(
+        &self,
+        pieces: Vec<Piece>,
+        spec: Spec,
+        own_hours: Option<Vec<(i64, i64)>>,
+    ) -> Result<Table> {
         let mut files: Vec<ParquetFile> = Vec::new();
         let mut units = Vec::new();
         for piece in &pieces {
@@ -69,7 +82,7 @@ impl Pipeline {
             }
             units.extend((piece.first..piece.end).map(|group| (number, group)));
         }
-        let work = self.work(spec);
+        let work = self.work(spec).owning(own_hours);
         let found = on_thread(move || work.files(table_of(files)?, Some(units), true)).await?;
         Ok((found.schema(), vec![found]))
     }

@@ -38,7 +38,7 @@ impl Pipeline {
         let threads = self.settings.threads().max(1);
         let share = usize::try_from(self.settings.memory_bytes).unwrap_or(usize::MAX) / threads;
         let (cancel, progress) = (self.cancel.clone(), self.progress.clone());
-        Work { spec, threads, share, cancel, failed: Cancel::default(), progress }
+        Work { spec, own_hours: None, threads, share, cancel, failed: Cancel::default(), progress }
     }
 
     /// Writes a rollup to a Parquet file at a path or URL; without a spec the sources are partial results.
@@ -126,6 +126,8 @@ fn batches_of_file(file: ParquetFile) -> Batches {
 /// One rollup over threads.
 pub(super) struct Work {
     spec: Spec,
+    /// As [`Hourly::owning`] takes them.
+    own_hours: Option<Vec<(i64, i64)>>,
     threads: usize,
     /// Bytes that one thread may keep.
     share: usize,
@@ -136,8 +138,13 @@ pub(super) struct Work {
 }
 
 impl Work {
+    pub(super) fn owning(self, own_hours: Option<Vec<(i64, i64)>>) -> Self {
+        Self { own_hours, ..self }
+    }
+
     fn begin(&self, schema: &Schema) -> Result<Hourly> {
-        Ok(Hourly::new(self.spec.clone(), schema)?.bounded(self.share).on_threads(self.threads))
+        let rollup = Hourly::new(self.spec.clone(), schema)?.bounded(self.share).on_threads(self.threads);
+        Ok(rollup.owning(self.own_hours.clone()))
     }
 
     /// Whether each file can be rolled up, and with the others.

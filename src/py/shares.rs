@@ -65,19 +65,21 @@ pub(super) fn parquet_layout(
     block_on(py, &core, None, async { json(&core.parquet_layout(&names, spec).await?) })
 }
 
-/// Rolls up some row groups into a state.
+/// Rolls up some row groups into a state; of the hours that are its own it counts values in the place of listing them.
 #[pyfunction]
+#[pyo3(signature = (settings_json, pieces_json, spec_json, own_hours = None))]
 pub(super) fn rollup_pieces(
     py: Python<'_>,
     settings_json: &str,
     pieces_json: &str,
     spec_json: &str,
+    own_hours: Option<Vec<(i64, i64)>>,
 ) -> PyResult<ArrowTable> {
     let settings = Settings::from_json(settings_json).map_err(|e| raise(py, &e))?;
     let spec = rollup_spec(&settings, spec_json).map_err(|e| raise(py, &e))?;
     let pieces: Vec<Piece> = read("the pieces", pieces_json).map_err(|e| raise(py, &e))?;
     let core = Core::new(Arc::new(settings), Cancel::default(), Progress::default());
-    let (schema, batches) = block_on(py, &core, None, core.rollup_pieces(pieces, spec))?;
+    let (schema, batches) = block_on(py, &core, None, core.rollup_pieces(pieces, spec, own_hours))?;
     Ok(ArrowTable::new(schema, batches))
 }
 

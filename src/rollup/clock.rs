@@ -56,6 +56,18 @@ impl HourClock {
         micros - (micros + self.residue(micros)).rem_euclid(HOUR_MICROS)
     }
 
+    /// The first and the last bucket that instants from `min` to `max` can be in. None where the lattice moves between
+    /// them, or at the ends of what microseconds can hold.
+    pub(crate) fn buckets(&mut self, min: i64, max: i64) -> Option<(i64, i64)> {
+        min.checked_sub(2 * HOUR_MICROS)?;
+        max.checked_add(2 * HOUR_MICROS)?;
+        if max < min {
+            return None;
+        }
+        self.cover(min, max);
+        (self.segments(min, max).len() == 1).then(|| (self.bucket_micros(min), self.bucket_micros(max)))
+    }
+
     fn segment(&self, micros: i64) -> usize {
         self.segments.partition_point(|s| s.0 <= micros).saturating_sub(1)
     }
@@ -109,6 +121,19 @@ mod tests {
         let mut clock = HourClock::new(Zone(chrono_tz::Australia::Lord_Howe));
         clock.cover(1_700_000_000_000_000, 1_700_000_000_000_000 + year);
         assert!(clock.segments.len() >= 3, "Lord Howe moves its clocks by half an hour");
+    }
+
+    #[test]
+    fn buckets_between_two_instants_are_known_where_the_lattice_rests() {
+        let hour = HOUR_MICROS;
+        let mut clock = HourClock::new(Zone(chrono_tz::Asia::Kolkata));
+        assert_eq!(clock.buckets(hour, 3 * hour), Some((hour / 2, 5 * hour / 2)));
+        assert_eq!(clock.buckets(hour, hour), Some((hour / 2, hour / 2)));
+        assert_eq!(clock.buckets(hour, 0), None);
+        assert_eq!(clock.buckets(i64::MIN, 0), None);
+        let mut moving = HourClock::new(Zone(chrono_tz::Australia::Lord_Howe));
+        let year = 365 * 24 * hour;
+        assert_eq!(moving.buckets(1_700_000_000_000_000, 1_700_000_000_000_000 + year), None);
     }
 
     #[test]

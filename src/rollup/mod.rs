@@ -17,4 +17,4 @@ pub mod mart;
 mod pack;
 
 pub use clock::HourClock;
-pub use hourly::{Hourly, Measure, Op, Spec};
+pub use hourly::{Hourly, Measure, Op, Spec, hours_between};

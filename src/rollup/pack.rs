@@ -22,22 +22,20 @@ pub(crate) fn text(text: &[u8]) -> Option<(u32, [u64; 2])> {
     }
 }
 
-/// The bytes behind a kind and value.
-pub(crate) fn bytes(kind: u32, value: [u64; 2]) -> Vec<u8> {
+/// Appends the bytes behind a kind and value.
+pub(crate) fn append(kind: u32, value: [u64; 2], to: &mut Vec<u8>) {
     let [low, high] = value.map(u64::to_le_bytes);
     match kind {
         UUID => {
-            let mut text = Vec::with_capacity(36);
-            for byte in value.map(u64::to_be_bytes).as_flattened() {
-                if HYPHENS.contains(&text.len()) {
-                    text.push(b'-');
+            for (place, byte) in value.map(u64::to_be_bytes).as_flattened().iter().enumerate() {
+                if matches!(place, 4 | 6 | 8 | 10) {
+                    to.push(b'-');
                 }
-                text.extend([byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+                to.extend([byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
             }
-            text
         }
-        INTEGER => low.to_vec(),
-        length => [low, high].as_flattened()[..(length as usize).min(16)].to_vec(),
+        INTEGER => to.extend(low),
+        length => to.extend(&[low, high].as_flattened()[..(length as usize).min(16)]),
     }
 }
 
@@ -113,6 +111,12 @@ mod tests {
                 assert_eq!(text(&other).is_some(), is_canonical, "{}", String::from_utf8_lossy(&other));
             }
         }
+    }
+
+    fn bytes(kind: u32, value: [u64; 2]) -> Vec<u8> {
+        let mut found = Vec::new();
+        append(kind, value, &mut found);
+        found
     }
 
     proptest! {

@@ -16,6 +16,7 @@ from metropulse.settings import resolve
 from metropulse.sources import ArrowStream, Name, first_url, stream_or_paths
 from metropulse.spark.lifeline import Task
 from metropulse.spark.packed import BYTES, AsBytes, from_bytes
+from metropulse.spark.shares import own_hours, shared
 from metropulse.spark.workers import (
     TASKS_PER_CORE,
     Cargo,
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 __all__ = ["rollup_hourly"]
-
-# A task costs Spark about as much as rolling up so many rows.
-_LEAST_ROWS = 1_000_000
 
 
 def rollup_hourly(
@@ -114,33 +112,6 @@ def rollup_hourly(
     return spark.createDataFrame(pa.Table.from_batches(merged, result.schema))
 
 
-def shared(layout: list[dict[str, Any]], tasks: int) -> list[list[dict[str, Any]]]:
-    """Share row groups over tasks, in order, each about as many rows.
-
-    Args:
-        layout: Files with ``file``, ``size_bytes`` and the ``rows`` of their row groups.
-        tasks: At most so many tasks.
-
-    Returns:
-        For each task its pieces: files with their ``first`` row group and the one after the last.
-    """
-    total = sum(sum(file["rows"]) for file in layout)
-    tasks = min(tasks, max(1, -(-total // _LEAST_ROWS)))
-    shares: dict[int, list[dict[str, Any]]] = {}
-    before = 0
-    for file in layout:
-        for group, rows in enumerate(file["rows"]):
-            # A row group goes where its middle lies, so that no share has a row group more than its part.
-            share = shares.setdefault(min(tasks - 1, (2 * before + rows) * tasks // (2 * total or 1)), [])
-            before += rows
-            if share and share[-1]["file"] == file["file"]:
-                share[-1]["end"] = group + 1
-            else:
-                place = {"file": file["file"], "size_bytes": file["size_bytes"]}
-                share.append({**place, "first": group, "end": group + 1})
-    return list(shares.values())
-
-
 class FilesTask:
     """Rolls up the pieces of files whose number comes in, each into a state."""
 
@@ -153,10 +124,10 @@ class FilesTask:
         from metropulse import _core
 
         own = self._cargo.value
-        for share in numbered(batches, own["shares"]):
+        for share, hours in numbered(batches, own["shares"]):
             try:
                 pieces = json.dumps(share)
-                state = states.described(_core.rollup_pieces(own["settings"], pieces, own["spec"]))
+                state = states.described(_core.rollup_pieces(own["settings"], pieces, own["spec"], hours))
             except MetropulseError as error:
                 yield states.failure(lasting(error), self._schema)
             else:
@@ -187,10 +158,14 @@ def _of_files(
 
     layout = json.loads(_core.parquet_layout(settings, names, spec))
     shares = shared(layout, tasks or TASKS_PER_CORE * context_of(spark).defaultParallelism)
+    # Of an hour that one task has alone, the values need not travel: the task counts them.
+    counts = any(measure["op"] == "count_distinct" for measure in json.loads(spec)["measures"])
+    hours = own_hours(layout, shares) if counts else [None] * len(shares)
     no_row = json.dumps([{"file": layout[0]["file"], "size_bytes": layout[0]["size_bytes"], "first": 0, "end": 0}])
-    nothing = _core.rollup_pieces(settings, no_row, spec)
+    nothing = _core.rollup_pieces(settings, no_row, spec, [] if counts else None)
     schema = states.described(nothing).schema
-    task = FilesTask(Cargo(spark, {"settings": settings, "spec": spec, "shares": shares}), schema)
+    work = list(zip(shares, hours, strict=True))
+    task = FilesTask(Cargo(spark, {"settings": settings, "spec": spec, "shares": work}), schema)
     return numbers(spark, len(shares), len(shares)), task, schema, nothing
 
 

@@ -10,13 +10,12 @@ use std::sync::PoisonError;
 use hashbrown::DefaultHashBuilder;
 
 use crate::error::{Error, Result};
-use crate::rollup::pack;
 
 /// Few enough to append to all at once, many enough that one fits a cache.
 pub(super) const BINS: usize = 256;
 const BIN_SHIFT: u32 = 56;
 
-/// A pair whose value fits 128 bits; see [`pack`].
+/// A pair whose value fits 128 bits; see [`crate::rollup::pack`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Packed {
     pub group: u32,
@@ -53,16 +52,6 @@ struct Spill {
 pub(super) enum Pair<'a> {
     Packed(Packed),
     Long(&'a [u8]),
-}
-
-impl Pair<'_> {
-    /// The value.
-    pub fn bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Packed(packed) => pack::bytes(packed.kind, packed.value),
-            Self::Long(bytes) => bytes.to_vec(),
-        }
-    }
 }
 
 impl Default for Bins {

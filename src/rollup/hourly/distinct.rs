@@ -12,13 +12,14 @@
 
 use std::sync::OnceLock;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringBuilder, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt64Array};
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use hashbrown::{DefaultHashBuilder, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::bins::{Bins, Packed, Pair, Scratch};
+use super::listed::{Listed, Values};
 use crate::error::{Error, Result};
 use crate::queue::Queue;
 use crate::rollup::columns;
@@ -43,6 +44,10 @@ pub(super) struct Distinct {
     names: TextIds,
     /// Group and number of pairs with a value from a dictionary.
     named: HashSet<u64>,
+    /// By group: how many values are known by number alone, of a state that has the group to itself.
+    counted: Vec<i64>,
+    /// By group: whether another state listed values, or had the group to itself.
+    is_known: Vec<bool>,
     limit_bytes: usize,
 }
 
@@ -67,7 +72,8 @@ impl Distinct {
             }
         };
         let (hasher, bins) = (hasher(), vec![(None, Bins::default())]);
-        Ok(Self { domain, hasher, bins, names: TextIds::default(), named: HashSet::new(), limit_bytes })
+        let (names, named, counted, is_known) = (TextIds::default(), HashSet::new(), Vec::new(), Vec::new());
+        Ok(Self { domain, hasher, bins, names, named, counted, is_known, limit_bytes })
     }
 
     /// Bounds the memory of pairs that wait.
@@ -141,7 +147,42 @@ impl Distinct {
             let map = inner.map_or_else(|| map.to_vec(), |inner| inner.iter().map(|g| map[*g as usize]).collect());
             self.bins.push((Some(map), bins));
         }
+        for (group, count) in map.iter().zip(other.counted).filter(|(_, count)| *count > 0) {
+            *self.counted_of(*group) += count;
+        }
         Ok(())
+    }
+
+    /// Adds what another state has of its groups: how many values it lists, which the caller adds, and how many it knows
+    /// by number, as the only one that has the group.
+    pub fn add_counted(&mut self, name: &str, groups: &[u32], listed: &[usize], counted: Option<&[i64]>) -> Result<()> {
+        for (row, (group, listed)) in groups.iter().zip(listed).enumerate() {
+            let count = counted.and_then(|counted| counted.get(row)).copied().unwrap_or(0);
+            if *listed == 0 && count == 0 {
+                continue;
+            }
+            let at = *group as usize;
+            if self.is_known.len() <= at {
+                self.is_known.resize(at + 1, false);
+            }
+            let known = self.counted.get(at).copied().unwrap_or(0);
+            if known > 0 || (count > 0 && (self.is_known[at] || *listed > 0)) {
+                return Err(not_alone(name));
+            }
+            self.is_known[at] = true;
+            if count > 0 {
+                *self.counted_of(*group) = count;
+            }
+        }
+        Ok(())
+    }
+
+    fn counted_of(&mut self, group: u32) -> &mut i64 {
+        let at = group as usize;
+        if self.counted.len() <= at {
+            self.counted.resize(at + 1, 0);
+        }
+        &mut self.counted[at]
     }
 
     /// How many different values each group has.
@@ -152,37 +193,35 @@ impl Distinct {
             counts.resize(groups, 0);
             this.different(bin, scratch, |group, _| counts[group as usize] += 1)
         })?;
-        let mut total = vec![0; groups];
+        let mut total = self.counted.clone();
+        total.resize(groups, 0);
         for counts in counted {
             total.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
         }
         Ok(total)
     }
 
-    /// The different values of these groups, in some order, and how many each has.
-    pub fn values(&mut self, groups: usize, order: &[u32]) -> Result<(ArrayRef, Vec<usize>)> {
+    /// The different values of these groups, in some order, and how many each has; of the groups that are `own` (by
+    /// group) the number alone.
+    pub fn values(&mut self, name: &str, groups: usize, order: &[u32], own: &[bool]) -> Result<Values> {
         self.name()?;
-        let mut lists: Vec<Vec<Vec<u8>>> = vec![Vec::new(); groups];
+        let mut counted = self.counted.clone();
+        counted.resize(groups, 0);
+        let mut listed = Listed::new(groups, order);
         let mut scratch = Scratch::default();
         for bin in 0..super::bins::BINS {
-            self.different(bin, &mut scratch, |group, pair| lists[group as usize].push(pair.bytes()))?;
+            self.different(bin, &mut scratch, |group, pair| match own.get(group as usize) {
+                Some(true) => counted[group as usize] += 1,
+                Some(false) | None => listed.push(group, pair),
+            })?;
         }
-        lists.iter_mut().for_each(|list| list.sort_unstable());
-        let flat = || order.iter().flat_map(|group| &lists[*group as usize]);
-        let number = |bytes: &Vec<u8>| bytes.get(..8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
+        let lengths = listed.lengths(order.len());
         let values: ArrayRef = match self.domain {
-            Domain::Text => {
-                let mut texts = StringBuilder::new();
-                for bytes in flat() {
-                    let text = std::str::from_utf8(bytes);
-                    texts.append_value(text.map_err(|e| Error::internal("a text is none any more").because(e))?);
-                }
-                Arc::new(texts.finish())
-            }
-            Domain::Signed => Arc::new(Int64Array::from_iter_values(flat().map(|b| number(b).cast_signed()))),
-            Domain::Unsigned => Arc::new(UInt64Array::from_iter_values(flat().map(number))),
+            Domain::Text => Arc::new(listed.texts(name)?),
+            Domain::Signed => Arc::new(Int64Array::from_iter_values(listed.integers().map(u64::cast_signed))),
+            Domain::Unsigned => Arc::new(UInt64Array::from_iter_values(listed.integers())),
         };
-        Ok((values, order.iter().map(|group| lists[*group as usize].len()).collect()))
+        Ok(Values { values, lengths, counted: order.iter().map(|group| counted[*group as usize]).collect() })
     }
 
     /// Hands every different pair of a bin to `each`.
@@ -210,4 +249,12 @@ fn add_text(hasher: &DefaultHashBuilder, bins: &mut Bins, group: u32, text: &[u8
         Some((kind, value)) => bins.push(pack::hash(hasher, kind, value), Packed { group, kind, value }),
         None => bins.push_long(hasher.hash_one(text), group, text),
     }
+}
+
+fn not_alone(name: &str) -> Error {
+    Error::data(format!(
+        "measure {name}: an hour was counted as one whose rows are all in one place, and another state has rows of it; \
+         the smallest and greatest times in the footer of a file are not those of its rows, write the file again"
+    ))
+    .with("measure", name)
 }

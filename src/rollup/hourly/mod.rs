@@ -11,6 +11,8 @@ mod bins;
 mod distinct;
 mod groups;
 mod keys;
+mod listed;
+mod own;
 mod partial;
 mod spec;
 mod states;
@@ -26,9 +28,11 @@ use super::columns::{self, hour_array, hour_type};
 use crate::error::{Error, Result};
 use groups::Groups;
 use keys::Keys;
+use own::OwnHours;
 use spec::{HOUR, check_names, field};
 use states::State;
 
+pub use own::hours_between;
 pub use spec::{Measure, Op, Spec};
 
 /// Bytes of distinct values that wait in memory, unless [`Hourly::bounded`] says otherwise.
@@ -46,6 +50,8 @@ pub struct Hourly {
     /// The group of each row of a batch, kept for its memory.
     group_of_row: Vec<u32>,
     threads: usize,
+    /// Where a state holds the number of different values instead of the values; None for states without such numbers.
+    own_hours: Option<OwnHours>,
 }
 
 impl Hourly {
@@ -67,7 +73,7 @@ impl Hourly {
         let columns = types.collect::<Result<_>>()?;
         let clock = HourClock::new(spec.zone);
         let (groups, group_of_row) = (Groups::default(), Vec::new());
-        Ok(Self { spec, columns, keys, clock, groups, states, group_of_row, threads: 1 })
+        Ok(Self { spec, columns, keys, clock, groups, states, group_of_row, threads: 1, own_hours: None })
     }
 
     /// Keeps about so many bytes of distinct values in memory; more go to a scratch file.
@@ -84,6 +90,14 @@ impl Hourly {
     #[must_use]
     pub fn on_threads(mut self, threads: usize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Promises that no other rollup has rows of these hour buckets, given as first and last ones. Of the values that are
+    /// counted there [`Self::partial`] gives the number alone; merging finds a promise out that is not kept.
+    #[must_use]
+    pub fn owning(mut self, hours: Option<Vec<(i64, i64)>>) -> Self {
+        self.own_hours = hours.map(OwnHours::new);
         self
     }
 

@@ -3,6 +3,9 @@
 //! Columns: the keys, `hour_bucket`, `hour_bucket.count` (its rows), and for each measure `<name>.count` with
 //! `<name>.sum` (exact sums as `Decimal128(38, scale)`), `<name>.value` (an extreme) or `<name>.values` (the different
 //! values, a list). What was rolled up stands in the table's metadata, so a state needs no other word to go on.
+//!
+//! A state of version 2 also has `<name>.different`: how many values there are beyond those in the list. They are in no
+//! other state, as an hour's rows were all in one place.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,6 +24,9 @@ use crate::rollup::columns;
 
 /// The metadata's key.
 const METADATA: &str = "metropulse.rollup";
+
+/// The version of states that may count values in the place of listing them.
+const COUNTING: u32 = 2;
 
 /// What the metadata says, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,8 +50,8 @@ impl Note {
         })?;
         let note: Self = serde_json::from_str(text)
             .map_err(|e| Error::schema("the metadata of a partial rollup cannot be read").because(e))?;
-        if note.version != 1 {
-            return Err(Error::schema(format!("a partial rollup has version {}, expected 1", note.version)));
+        if !(1..=COUNTING).contains(&note.version) {
+            return Err(Error::schema(format!("a partial rollup has version {}, expected 1 or 2", note.version)));
         }
         Ok(note)
     }
@@ -77,14 +83,17 @@ impl Hourly {
             arrays.push(array);
         };
         let rows = self.groups.rows();
+        let own = self.own_hours.as_ref();
+        let is_own = |group| own.is_some_and(|own| own.contain(self.groups.place(group).1));
+        let own: Option<Vec<bool>> = own.map(|_| (0..self.groups.len() as u32).map(is_own).collect());
         put(format!("{HOUR}.count"), Arc::new(Int64Array::from_iter_values(order.iter().map(|g| rows[*g as usize]))));
         for (measure, state) in self.spec.measures.iter().zip(&mut self.states) {
-            for (part, array) in state.parts(measure.op, &measure.name, rows, &order)? {
+            for (part, array) in state.parts(measure.op, &measure.name, rows, &order, own.as_deref())? {
                 put(format!("{}.{part}", measure.name), array);
             }
         }
         let note = Note {
-            version: 1,
+            version: if own.is_some() { COUNTING } else { 1 },
             keys: self.spec.keys.clone(),
             time: self.spec.time.clone(),
             measures: self.spec.measures.clone(),
@@ -99,7 +108,8 @@ impl Hourly {
     /// An empty rollup of the kind that a state is of.
     pub fn like_partial(partial: &Schema) -> Result<Self> {
         let note = Note::read(partial)?;
-        Self::new(note.spec()?, &note.schema()?)
+        let own_hours = (note.version == COUNTING).then(Vec::new);
+        Ok(Self::new(note.spec()?, &note.schema()?)?.owning(own_hours))
     }
 
     /// Adds the state of another rollup of the same kind.
@@ -108,6 +118,9 @@ impl Hourly {
         if note.spec()? != self.spec {
             return Err(Error::config("only rollups of the same keys, measures and zone can be merged"));
         }
+        if note.version == COUNTING {
+            self.own_hours.get_or_insert_default();
+        }
         let hours = columns::micros_of(partial, HOUR)?;
         let keys = self.keys.codes(partial)?;
         let groups = self.groups.of_buckets(&keys, self.keys.len(), hours.values())?;
@@ -115,7 +128,7 @@ impl Hourly {
         self.groups.add_rows(&groups, rows.values());
         for (measure, state) in self.spec.measures.iter().zip(&mut self.states) {
             state.resize(measure.op, self.groups.len());
-            state.merge_parts(measure, partial, rows.values(), &groups)?;
+            state.merge_parts(measure, partial, rows.values(), &groups, note.version == COUNTING)?;
         }
         self.groups.add_rows(&[super::groups::NOWHERE], &[i64::try_from(note.rows_without_time).unwrap_or(i64::MAX)]);
         Ok(())
@@ -123,8 +136,15 @@ impl Hourly {
 }
 
 impl State {
-    /// The parts of the state of these groups.
-    fn parts(&mut self, op: Op, name: &str, rows: &[i64], order: &[u32]) -> Result<Vec<(&'static str, ArrayRef)>> {
+    /// The parts of the state of these groups; `own` tells which of all groups are in no other state.
+    fn parts(
+        &mut self,
+        op: Op,
+        name: &str,
+        rows: &[i64],
+        order: &[u32],
+        own: Option<&[bool]>,
+    ) -> Result<Vec<(&'static str, ArrayRef)>> {
         let value = if matches!(op, Op::Min | Op::Max) { "value" } else { "sum" };
         let counts = |nulls: &super::states::Nulls| -> Vec<i64> {
             order.iter().map(|g| rows[*g as usize] - nulls.of(*g as usize)).collect()
@@ -142,16 +162,27 @@ impl State {
                 vec![(value, decimals(found, scale(class), name)?), ("count", Arc::new(Int64Array::from(counts)))]
             }
             Self::Distinct(distinct) => {
-                let (values, lengths) = distinct.values(rows.len(), order)?;
-                let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
-                let list = ListArray::try_new(item, OffsetBuffer::from_lengths(lengths), values, None);
+                let found = distinct.values(name, rows.len(), order, own.unwrap_or_default())?;
+                let item = Arc::new(Field::new_list_field(found.values.data_type().clone(), true));
+                let list = ListArray::try_new(item, OffsetBuffer::from_lengths(found.lengths), found.values, None);
                 let list = list.map_err(|e| Error::internal("a list of values cannot be built").because(e))?;
-                vec![("values", Arc::new(list))]
+                let mut parts: Vec<(_, ArrayRef)> = vec![("values", Arc::new(list))];
+                if own.is_some() {
+                    parts.push(("different", Arc::new(Int64Array::from(found.counted))));
+                }
+                parts
             }
         })
     }
 
-    fn merge_parts(&mut self, measure: &Measure, partial: &RecordBatch, rows: &[i64], groups: &[u32]) -> Result<()> {
+    fn merge_parts(
+        &mut self,
+        measure: &Measure,
+        partial: &RecordBatch,
+        rows: &[i64],
+        groups: &[u32],
+        is_counting: bool,
+    ) -> Result<()> {
         let (op, name) = (measure.op, &measure.name);
         let part = |part: &str| format!("{name}.{part}");
         let value = part(if matches!(op, Op::Min | Op::Max) { "value" } else { "sum" });
@@ -190,8 +221,12 @@ impl State {
                 let column = columns::column(partial, &part("values"))?;
                 let lists = column.as_list_opt::<i32>();
                 let lists = lists.ok_or_else(|| columns::wrong_type(&part("values"), column.data_type(), "a list"))?;
-                let ranges = lists.offsets().windows(2).map(|w| (w[0] as usize, w[1] as usize));
-                let owners = groups.iter().zip(ranges).flat_map(|(g, (from, to))| std::iter::repeat_n(*g, to - from));
+                let lengths: Vec<usize> = lists.offsets().lengths().collect();
+                let counted = is_counting
+                    .then(|| columns::primitive::<Int64Type>(partial, &part("different"), &DataType::Int64))
+                    .transpose()?;
+                distinct.add_counted(name, groups, &lengths, counted.as_ref().map(|c| &c.values()[..]))?;
+                let owners = groups.iter().zip(lengths).flat_map(|(g, length)| std::iter::repeat_n(*g, length));
                 let owners: Vec<u32> = owners.collect();
                 let (from, to) = (lists.offsets()[0] as usize, lists.offsets()[lists.len()] as usize);
                 distinct.add(&part("values"), &lists.values().slice(from, to - from), &owners)?;

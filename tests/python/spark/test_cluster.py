@@ -10,8 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -21,7 +19,6 @@ pytest.importorskip("pyspark")
 import metropulse as mp
 from answers import same_rows
 from metropulse.spark import rollup_hourly
-from metropulse.spark.rollup import shared
 
 pytestmark = [pytest.mark.core, pytest.mark.slow, pytest.mark.end_to_end]
 
@@ -65,7 +62,7 @@ def lake(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def small_shares(monkeypatch):
     """Shares as small as the files, so that each file has several."""
-    monkeypatch.setattr("metropulse.spark.rollup._LEAST_ROWS", 10_000)
+    monkeypatch.setattr("metropulse.spark.shares._LEAST_ROWS", 10_000)
 
 
 def rows_of(frame) -> list[dict]:
@@ -80,6 +77,34 @@ def local(source, **changes) -> list[dict]:
 @pytest.mark.parametrize("merge", ["driver", "shuffle"])
 def test_files_come_out_as_on_one_machine(spark, lake, merge):
     same_rows(rows_of(rollup_hourly(spark, lake, merge=merge, **ASKED)), local(lake))
+
+
+@pytest.mark.parametrize("merge", ["driver", "shuffle"])
+def test_hours_that_a_task_has_alone_are_counted_there(spark, tmp_path, merge):
+    pq.write_table(positions(60_000, 7).sort_by("event_ts"), tmp_path / "ordered.parquet", row_group_size=3_000)
+    same_rows(rows_of(rollup_hourly(spark, tmp_path, merge=merge, **ASKED)), local(tmp_path))
+
+
+@pytest.mark.parametrize("merge", ["driver", "shuffle"])
+def test_footers_that_tell_other_hours_than_the_rows_have_fail_and_miscount_nothing(
+    spark, lake, tmp_path, monkeypatch, merge
+):
+    """Row groups of the same hours, each of which is said to have hours of its own."""
+    from metropulse import _core
+
+    layout = _core.parquet_layout
+
+    def lying(*arguments):
+        found = json.loads(layout(*arguments))
+        begin, end = found[0]["hours"][0]
+        for file in found:
+            file["hours"] = [[begin, end], *([end + 1, end + 1] for _ in file["hours"][1:])]
+        return json.dumps(found)
+
+    monkeypatch.setattr(_core, "parquet_layout", lying)
+    told = "times in the footer of a file are not those of its rows"
+    with pytest.raises(mp.DataError if merge == "driver" else Exception, match=told):
+        rollup_hourly(spark, lake / "0.parquet", merge=merge, **ASKED).collect()
 
 
 @pytest.mark.parametrize("merge", ["driver", "shuffle"])
@@ -106,37 +131,6 @@ def test_nothing_is_a_result_with_its_columns(spark, lake, tmp_path):
     assert (found.columns, found.count()) == (["route_id", "hour_bucket", *ASKED["measures"]], 0)
     nobody = spark.read.parquet(str(lake)).where("route_id = 'nobody'")
     assert rollup_hourly(spark, nobody, **ASKED).count() == 0
-
-
-def test_shares_cut_large_files_and_gather_small_ones():
-    def file(name, *rows):
-        return {"file": name, "size_bytes": 1, "rows": list(rows)}
-
-    def piece(name, first, end):
-        return {"file": name, "size_bytes": 1, "first": first, "end": end}
-
-    layout = [file("large", 9_000, 9_000, 2_000), file("a", 3_000), file("b", 4_000), file("c", 5_000)]
-    assert shared(layout, 100) == [
-        [piece("large", 0, 1)],
-        [piece("large", 1, 2)],
-        [piece("large", 2, 3), piece("a", 0, 1)],
-        [piece("b", 0, 1), piece("c", 0, 1)],
-    ]
-    assert [len(share) for share in shared(layout, 1)] == [4]
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.lists(st.integers(0, 50_000), max_size=6), max_size=8), st.integers(1, 9))
-def test_shares_hold_every_row_group_once_in_order_and_are_alike(files, tasks):
-    layout = [{"file": str(number), "size_bytes": 1, "rows": rows} for number, rows in enumerate(files)]
-    shares = shared(layout, tasks)
-    groups = [[(p["file"], group) for p in share for group in range(p["first"], p["end"])] for share in shares]
-    every = [(file["file"], group) for file in layout for group in range(len(file["rows"]))]
-    assert [one for share in groups for one in share] == every
-    assert len(shares) <= tasks
-    rows_of = {(file["file"], group): rows for file in layout for group, rows in enumerate(file["rows"])}
-    fair = max(10_000, sum(rows_of.values()) / tasks)
-    assert all(sum(map(rows_of.get, share)) <= fair + max(map(rows_of.get, share)) for share in groups)
 
 
 def test_a_truncated_file_fails_with_its_name(spark, lake, tmp_path):
@@ -183,7 +177,7 @@ def test_a_file_that_changed_since_it_was_listed_is_a_conflict(spark, lake, tmp_
     monkeypatch.setattr(_core, "parquet_layout", listed_before)
     monkeypatch.setattr(_core, "rollup_pieces", lambda *_: mp.rollup_hourly(file, partial=True, **ASKED))
     with pytest.raises(mp.ConflictError, match=r"a\.parquet changed while it was rolled up") as caught:
-        rollup_hourly(spark, file, **ASKED)
+        rollup_hourly(spark, file, tasks=1, **ASKED)
     assert caught.value.retryable
 
 

@@ -188,13 +188,14 @@ def test_a_worker_killed_in_its_native_work_changes_nothing(spark, day, tmp_path
 def test_work_that_is_not_needed_any_more_ends_within_a_second(spark, day, tmp_path):
     """A limit is reached: Spark lets go of the task, whose native work would go on for nobody.
 
-    A task judges all files before its first row comes, and then reads them again. The first file alone has rows to
-    give; while the others are read nothing is sent, whose loss would tell the worker that nobody listens.
+    A task judges all files before its first row comes, and then reads them again, which takes about as long. The first
+    file alone has rows to give; while the others are read nothing is sent, whose loss would tell the worker that nobody
+    listens.
     """
     rows, folder = pq.read_table(day), tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet"
     nowhere = rows.set_column(rows.schema.get_field_index("lat"), "lat", pa.nulls(ROWS, pa.float64()))
     pq.write_table(nowhere, tmp_path / "nowhere.parquet")
-    linked(tmp_path / "nowhere.parquet", folder, 20)
+    linked(tmp_path / "nowhere.parquet", folder, 3)
     pq.write_table(rows.slice(0, 20_000), folder / "0.parquet")
     frame = clean(spark, tmp_path, ["2024-05-01"], datasets=["vehicle_positions"], reject_limit=1.0).datasets[
         "vehicle_positions"
@@ -202,7 +203,9 @@ def test_work_that_is_not_needed_any_more_ends_within_a_second(spark, day, tmp_p
     taken: list[object] = []
     thread, _, caught = started(spark, lambda: taken.extend(frame.take(1)), "tag")
     busy_workers(spark, 0.5)
+    begun = time.monotonic()
     thread.join(240)
+    assert time.monotonic() - begun > 2, "so what is left would take longer than is waited here"
     assert (len(taken), caught) == (1, [])
     time.sleep(1)
     assert spent_within(spark, 0.5) == {}
