@@ -161,8 +161,8 @@ def main() -> None:
             ours=ours,
             peer=Arm(peer, trial, {"path": str(path)}),
             required=required,
-            bounded_by="inflating the zip is a quarter of our processor time, lines and numbers a quarter, Parquet a quarter; both "
-            "cores are busy",
+            bounded_by="inflating the zip is a third of our processor time, lines and numbers a fifth, Parquet a sixth; both cores "
+            "are busy",
             note=f"{peer} only reads the files; ours reads them, expands one date and writes its five Parquet files",
         )
 

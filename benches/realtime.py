@@ -253,8 +253,8 @@ def main() -> None:
                  {"recordings": str(recordings), "lake": str(lake), "dataset": "vehicle_positions"}),
         peer=Arm("gtfs-realtime-bindings", "realtime:Bindings", {"recordings": str(recordings), "path": str(path)}),
         required=20.0,
-        bounded_by="decoding and encoding keep a core each; of encoding one half is zstd and a third the dictionaries of texts; "
-        "of decoding one half is the wire and a tenth the way between two reports",
+        bounded_by="both cores are busy; zstd is a fifth of our processor time, the wire a sixth, dictionaries of texts a tenth, "
+        "the way between two reports a twentieth",
         repeats=chosen.pick(5, 1),
         note="no report repeats another; ours also looks for repeats, resolves dates, adds up trips and hashes the files",
     )  # fmt: skip
@@ -269,7 +269,8 @@ def main() -> None:
                  {"recordings": str(recordings), "lake": str(lake), "dataset": "trip_updates"}),
         peer=Arm("gtfs-realtime-bindings", "realtime:BareLoop", {"recordings": str(recordings)}),
         required=10.0,
-        bounded_by="messages are opened one after the other; the stops of each are read on all cores, and the last words put together by one",
+        bounded_by="the stops of a message are read on all cores, half of our processor time; messages are opened one after the "
+        "other, a tenth, and their files copied by the kernel, another",
         repeats=chosen.pick(5, 1),
         note="rows are updates of stops; the peer keeps arrival times alone in a dict, and writes nothing",
     )  # fmt: skip

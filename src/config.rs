@@ -70,7 +70,7 @@ pub struct Settings {
     pub memory_bytes: u64,
     /// Keys from which on a merge keeps digests beside its table, so that the next one need not read the table.
     pub digest_keys: u64,
-    /// Threads for decoding and aggregation; 0 means one for each core.
+    /// Threads for decoding, aggregation and the columns of ingested files; 0 means one for each core.
     pub threads: usize,
     /// Connections that load and index side by side: of one partition, or of a day's facts.
     pub connections: usize,
