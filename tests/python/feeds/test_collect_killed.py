@@ -78,6 +78,8 @@ def test_no_synced_poll_is_lost_and_every_file_is_readable_whenever_the_recorder
     report = mp.ingest_gtfs_rt(tmp_path / "lake" / "recordings", tmp_path / "lake", day, time_zone="UTC", dry_run=True)
     polls = sum(len(archive.recordings) for archive in found)
     assert report.recordings + report.recordings_unreadable == polls
-    assert report.recordings_unreadable == sum(
-        "error" in p for a in found for p in a.polls if p["became"] == "recorded"
-    )
+    kept_polls = [poll for archive in found for poll in archive.polls if poll["became"] == "recorded"]
+    known = sum("error" in poll for poll in kept_polls)
+    # Killed between a recording and its line: the line that it gets later knows nothing of the answer.
+    unknown = sum("status" not in poll for poll in kept_polls)
+    assert known <= report.recordings_unreadable <= known + unknown
