@@ -22,8 +22,8 @@ NOTE = (
     "the peer's tables have a primary key, BRIN and B-trees, no foreign keys, and only the prototype's mart columns."
 )
 DAY_BOUND = (
-    "PostgreSQL's own work (COPY into staging and facts, index builds, foreign keys, the scans of the mart) is four fifths of "
-    "our time and keeps both cores busy; the peer's rows go through the same server"
+    "PostgreSQL's own processor time is three quarters of ours: a third of it copies positions into staging and facts, a seventh "
+    "builds their indexes, a tenth registers keys of trips and payments; the peer's rows go through the same server"
 )
 TELEMETRY_NOTE = (
     "Positions in ClickHouse (positions = telemetry): the peer loads them into PostgreSQL, as the prototype does. "

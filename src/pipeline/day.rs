@@ -125,17 +125,30 @@ impl Day {
     /// An opened dataset whose every row has its fate. It is judged again only when a row was repaired since.
     ///
     /// # Errors
-    /// `Data` when too many rows are rejected, or a file cannot be read.
+    /// As [`Self::judge`].
     pub(super) async fn judged(&mut self, pipeline: &Pipeline, dataset: Dataset) -> Result<Arc<Judged>> {
-        if let Some(known) = self.judged.get(&dataset)
-            && known.repairs == self.repairs_of(dataset)
-        {
-            return Ok(Arc::clone(known));
+        self.judge(pipeline, &[dataset]).await?;
+        let judged = self.judged.get(&dataset).cloned();
+        judged.ok_or_else(|| Error::internal(format!("{dataset} was not judged")))
+    }
+
+    /// Judges opened datasets side by side, so that [`Self::judged`] has them at once.
+    ///
+    /// # Errors
+    /// `Data` when too many rows are rejected, or a file cannot be read.
+    pub(super) async fn judge(&mut self, pipeline: &Pipeline, datasets: &[Dataset]) -> Result<()> {
+        let mut inputs = Vec::new();
+        for &dataset in datasets {
+            let is_known = |known: &Arc<Judged>| known.repairs == self.repairs_of(dataset);
+            if !self.judged.get(&dataset).is_some_and(is_known) {
+                inputs.push(self.input(pipeline, dataset).await?);
+            }
         }
-        let input = self.input(pipeline, dataset).await?;
-        let judged = Arc::new(pipeline.judge(input).await?);
-        self.judged.insert(dataset, Arc::clone(&judged));
-        Ok(judged)
+        if !inputs.is_empty() {
+            let judged = pipeline.judge(inputs).await?;
+            self.judged.extend(judged.into_iter().map(|judged| (judged.dataset, Arc::new(judged))));
+        }
+        Ok(())
     }
 }
 
@@ -236,6 +249,20 @@ mod tests {
         rows
     }
 
+    /// The numbers of the rejected rows.
+    fn rejects(judged: &Judged) -> Vec<u64> {
+        let mut found = Vec::new();
+        for unit in 0..judged.rejecting_units() {
+            judged
+                .each_reject(unit, &mut |_, rejects| {
+                    found.extend(rejects.iter().map(|reject| reject.row_number));
+                    Ok(())
+                })
+                .unwrap();
+        }
+        found
+    }
+
     fn block_on<T>(work: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
     }
@@ -258,15 +285,24 @@ mod tests {
             assert_eq!(rows(&judged, Audience::Staging), 4);
             assert_eq!(rows(&judged, Audience::Warehouse), 4);
             assert_eq!(judged.decoded_groups(), 9);
-            // Of the rejects only the row group that has any.
-            assert_eq!(judged.rejecting_units(), 1);
-            judged
-                .each_reject(0, &mut |_, cleaned| {
-                    assert_eq!(cleaned.rejects[0].row_number, 4);
-                    Ok(())
-                })
-                .unwrap();
-            assert_eq!(judged.decoded_groups(), 10);
+            assert_eq!(rejects(&judged), [4]);
+            assert_eq!(judged.decoded_groups(), 9, "rejects are known since the judging");
+        });
+    }
+
+    #[test]
+    fn rejects_that_memory_has_no_room_for_are_decoded_once_more_and_are_the_same() {
+        let lake = tempfile::tempdir().unwrap();
+        let dt = write(lake.path(), &[&[1.0, IMPOSSIBLE], &[3.0], &[IMPOSSIBLE]]);
+        block_on(async {
+            let settings = Settings { memory_bytes: 16, ..(*pipeline(lake.path(), 0.5).settings).clone() };
+            let pipeline = Pipeline::new(Arc::new(settings), Cancel::default(), Progress::default());
+            let mut day = Day::new(dt);
+            day.open(&pipeline, &Dataset::FACTS).await.unwrap();
+            let judged = day.judged(&pipeline, Dataset::VehiclePositions).await.unwrap();
+            assert_eq!(rejects(&judged), [2, 4]);
+            // Three row groups were judged; of the rejects the two that have any.
+            assert_eq!(judged.decoded_groups(), 5);
         });
     }
 

@@ -46,14 +46,16 @@ impl Pipeline {
             match warehouse::unchanged_dimension(warehouse, &dimension, dt, &identities).await? {
                 Some(lines) if lines.is_empty() => {}
                 Some(lines) => report.table(dimension.table, TableReport::unchanged(&lines)),
-                None => {
-                    let judged = day.judged(self, dimension.dataset).await?;
-                    let load = self.prepare_dimension(dimension, dt, Arc::clone(&judged)).await?;
-                    pending.push((load, judged));
-                }
+                None => pending.push(dimension),
             }
         }
-        for (load, judged) in pending {
+        day.judge(self, &pending.iter().map(|dimension| dimension.dataset).collect::<Vec<_>>()).await?;
+        let mut loads = Vec::with_capacity(pending.len());
+        for dimension in pending {
+            let judged = day.judged(self, dimension.dataset).await?;
+            loads.push((self.prepare_dimension(dimension, dt, Arc::clone(&judged)).await?, judged));
+        }
+        for (load, judged) in loads {
             report.table(load.dimension.table, self.publish_dimension(load, &judged, dry_run).await?);
         }
         report.nothing_is_unchanged();

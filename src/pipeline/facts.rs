@@ -41,11 +41,16 @@ impl Pipeline {
                         report.table(fact.table, TableReport::unchanged(&lines));
                     }
                 }
-                Some(_) | None => pending.push((fact, day.judged(self, fact.dataset).await?)),
+                Some(_) | None => pending.push(fact),
             }
         }
-        if !pending.is_empty() {
-            self.publish_facts(dt, pending, telemetry.as_ref(), &mut report).await?;
+        day.judge(self, &pending.iter().map(|fact| fact.dataset).collect::<Vec<_>>()).await?;
+        let mut judged = Vec::with_capacity(pending.len());
+        for fact in pending {
+            judged.push((fact, day.judged(self, fact.dataset).await?));
+        }
+        if !judged.is_empty() {
+            self.publish_facts(dt, judged, telemetry.as_ref(), &mut report).await?;
         }
         report.nothing_is_unchanged();
         Ok(report.took(started))

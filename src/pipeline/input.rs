@@ -1,7 +1,6 @@
 //! A day's files on the way in: judged, and read again as clean rows.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
@@ -10,7 +9,7 @@ use arrow::compute::filter_record_batch;
 use super::Pipeline;
 use super::repair::Repairs;
 use super::report::TableReport;
-use crate::clean::{Cleaned, Cleaner, Counts, Evidence, Judge, Verdict};
+use crate::clean::{Cleaned, Cleaner, Counts, Evidence, Judge, Reject, Verdict};
 use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
@@ -23,6 +22,8 @@ use crate::queue::Queue;
 const BATCH_ROWS: usize = 16_384;
 /// How much of a rejected row a message shows.
 const SHOWN_CHARS: usize = 300;
+/// The part of the memory in which rejected rows are kept.
+const REJECTS_SHARE: u64 = 16;
 
 /// For whom rows are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,15 +61,15 @@ pub(super) struct Judged {
     unknown_columns: Vec<String>,
     /// Part and row group of every unit.
     units: Vec<(usize, usize)>,
-    /// The units that have rejected rows.
-    rejecting: Vec<Unit>,
+    /// The units that have rejected rows, with these rows where there was room for them.
+    rejecting: Vec<(Unit, Option<Vec<Reject>>)>,
 }
 
 impl Pipeline {
-    /// Gives every row of an input its fate; fails when too many are rejected.
-    pub(super) async fn judge(&self, input: Input) -> Result<Judged> {
+    /// Gives every row of some inputs its fate; fails when too many of one are rejected.
+    pub(super) async fn judge(&self, inputs: Vec<Input>) -> Result<Vec<Judged>> {
         let (settings, cancel, progress) = (Arc::clone(&self.settings), self.cancel.clone(), self.progress.clone());
-        on_thread(move || judge(input, &settings, &cancel, &progress)).await
+        on_thread(move || judge(inputs, &settings, &cancel, &progress)).await
     }
 }
 
@@ -77,58 +78,129 @@ pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal("a working thread ended early").because(e))?
 }
 
-fn judge(input: Input, settings: &Settings, cancel: &Cancel, progress: &Progress) -> Result<Judged> {
-    let Input { dataset, parts, repairs } = input;
-    let rows = parts.iter().map(|p| p.rows).sum();
-    progress.begin(&format!("read {dataset}"), rows);
-    let mut unknown = BTreeSet::new();
-    let mut ready = Vec::with_capacity(parts.len());
-    for part in parts {
-        let cleaner = Cleaner::new(dataset, &part.path, part.schema().as_ref())?;
-        unknown.extend(cleaner.unknown_columns().iter().cloned());
-        let repairs = Repairs::of(&repairs, &part.path, &part.sha256);
-        ready.push(Readable {
-            part,
-            cleaner,
-            repairs,
-            #[cfg(test)]
-            decoded: Default::default(),
-        });
+/// The input with the most rows has the memory to itself; the others are read at once before it and share it by their rows.
+fn judge(mut inputs: Vec<Input>, settings: &Settings, cancel: &Cancel, progress: &Progress) -> Result<Vec<Judged>> {
+    let names: Vec<&str> = inputs.iter().map(|input| input.dataset.name()).collect();
+    progress.begin(&format!("read {}", names.join(", ")), inputs.iter().map(Input::rows).sum());
+    let largest = (0..inputs.len()).max_by_key(|&at| inputs[at].rows()).map(|at| inputs.remove(at));
+    let mut judged = judge_at_once(inputs, settings, cancel, progress)?;
+    judged.extend(judge_at_once(largest.into_iter().collect(), settings, cancel, progress)?);
+    Ok(judged)
+}
+
+/// Whichever thread is free takes the next row group of any input.
+fn judge_at_once(inputs: Vec<Input>, settings: &Settings, cancel: &Cancel, progress: &Progress) -> Result<Vec<Judged>> {
+    let rows = inputs.iter().map(Input::rows).sum::<u64>().max(1);
+    let open = |input: Input| {
+        let share = u128::from(settings.memory_bytes) * u128::from(input.rows()) / u128::from(rows);
+        Judging::new(input, u64::try_from(share).unwrap_or(u64::MAX))
+    };
+    let judging = inputs.into_iter().map(open).collect::<Result<Vec<Judging>>>()?;
+    let units = judging.iter().flat_map(|one| (0..one.units.len()).map(move |unit| (one, unit)));
+    let units: Vec<(&Judging, Unit)> = units.collect();
+    Queue::new(units.len()).drain(settings.threads(), |at| {
+        let (one, unit) = units[at];
+        one.see(unit, cancel, progress)
+    })?;
+    judging.into_iter().map(|one| one.finish(settings, cancel)).collect()
+}
+
+impl Input {
+    fn rows(&self) -> u64 {
+        self.parts.iter().map(|part| part.rows).sum()
     }
-    let mut judge = Judge::new(dataset, settings.memory_bytes);
-    let mut units = Vec::new();
-    for (number, Readable { part, .. }) in ready.iter().enumerate() {
-        judge.part_begins(part.rows);
-        units.extend((0..part.row_groups()).map(|group| (number, group)));
+}
+
+/// An input whose rows are being looked at.
+struct Judging {
+    dataset: Dataset,
+    repairs: Vec<Repair>,
+    parts: Vec<Readable>,
+    unknown: BTreeSet<String>,
+    units: Vec<(usize, usize)>,
+    judge: Mutex<Judge>,
+    rejected: Mutex<RejectsByUnit>,
+}
+
+/// The units with rejected rows.
+struct RejectsByUnit {
+    units: BTreeMap<Unit, Option<Vec<Reject>>>,
+    /// How much more is kept of them.
+    room_bytes: u64,
+}
+
+impl RejectsByUnit {
+    /// Keeps the rejects of a unit while there is room.
+    fn keep(&mut self, unit: Unit, rejects: Vec<Reject>) {
+        let bytes = rejects.iter().map(|reject| (size_of::<Reject>() + reject.row_json.len()) as u64).sum();
+        let left = self.room_bytes.checked_sub(bytes);
+        self.room_bytes = left.unwrap_or(self.room_bytes);
+        self.units.insert(unit, left.map(|_| rejects));
     }
-    let judge = Mutex::new(judge);
-    let has_rejects: Vec<AtomicBool> = units.iter().map(|_| AtomicBool::new(false)).collect();
-    Queue::new(units.len()).drain(settings.threads(), |unit| {
-        let (number, group) = units[unit];
-        ready[number].read_group(group, &mut |cleaned| {
+}
+
+impl Judging {
+    fn new(input: Input, memory_bytes: u64) -> Result<Self> {
+        let Input { dataset, parts: files, repairs } = input;
+        let mut unknown = BTreeSet::new();
+        let mut parts = Vec::with_capacity(files.len());
+        for part in files {
+            let cleaner = Cleaner::new(dataset, &part.path, part.schema().as_ref())?;
+            unknown.extend(cleaner.unknown_columns().iter().cloned());
+            let repairs = Repairs::of(&repairs, &part.path, &part.sha256);
+            parts.push(Readable {
+                part,
+                cleaner,
+                repairs,
+                #[cfg(test)]
+                decoded: Default::default(),
+            });
+        }
+        let mut judge = Judge::new(dataset, memory_bytes);
+        let mut units = Vec::new();
+        for (number, Readable { part, .. }) in parts.iter().enumerate() {
+            judge.part_begins(part.rows);
+            units.extend((0..part.row_groups()).map(|group| (number, group)));
+        }
+        let rejected = Mutex::new(RejectsByUnit { units: BTreeMap::new(), room_bytes: memory_bytes / REJECTS_SHARE });
+        Ok(Self { dataset, repairs, parts, unknown, units, judge: Mutex::new(judge), rejected })
+    }
+
+    /// Looks at the rows of one unit.
+    fn see(&self, unit: Unit, cancel: &Cancel, progress: &Progress) -> Result<()> {
+        let (number, group) = self.units[unit];
+        let mut rejects = Vec::new();
+        self.parts[number].read_group(group, &mut |cleaned| {
             cancel.check()?;
-            if !cleaned.rejects.is_empty() {
-                has_rejects[unit].store(true, Ordering::Relaxed);
-            }
-            let evidence = Evidence::of(dataset, cleaned)?;
-            judge.lock().unwrap_or_else(PoisonError::into_inner).see_in(number, cleaned, evidence)?;
+            rejects.extend_from_slice(&cleaned.rejects);
+            let evidence = Evidence::of(self.dataset, cleaned)?;
+            self.judge.lock().unwrap_or_else(PoisonError::into_inner).see_in(number, cleaned, evidence)?;
             progress.add(cleaned.rows_read);
             Ok(())
-        })
-    })?;
-    let judge = judge.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let verdict = judge.finish_on(settings.threads(), cancel)?;
-    let rejecting = (0..units.len()).filter(|unit| has_rejects[*unit].load(Ordering::Relaxed)).collect();
-    let unknown_columns = unknown.into_iter().collect();
-    let judged = Judged { dataset, repairs, parts: ready, verdict, unknown_columns, units, rejecting };
-    judged.check_share(settings.reject_limit)?;
-    Ok(judged)
+        })?;
+        if !rejects.is_empty() {
+            self.rejected.lock().unwrap_or_else(PoisonError::into_inner).keep(unit, rejects);
+        }
+        Ok(())
+    }
+
+    fn finish(self, settings: &Settings, cancel: &Cancel) -> Result<Judged> {
+        let Self { dataset, repairs, parts, unknown, units, judge, rejected } = self;
+        let judge = judge.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let verdict = judge.finish_on(settings.threads(), cancel)?;
+        let rejected = rejected.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let rejecting = rejected.units.into_iter().collect();
+        let unknown_columns = unknown.into_iter().collect();
+        let judged = Judged { dataset, repairs, parts, verdict, unknown_columns, units, rejecting };
+        judged.check_share(settings.reject_limit)?;
+        Ok(judged)
+    }
 }
 
 impl Readable {
     fn read_group(&self, group: usize, sink: &mut dyn FnMut(&Cleaned) -> Result<()>) -> Result<()> {
         #[cfg(test)]
-        self.decoded.fetch_add(1, Ordering::Relaxed);
+        self.decoded.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let Self { part, cleaner, repairs, .. } = self;
         // A file that changed meanwhile reads like a damaged one, and running again helps.
         let changed = |e: Error| part.verify_unchanged().err().unwrap_or(e);
@@ -187,8 +259,8 @@ impl Judged {
     fn first_reject(&self) -> Result<Option<String>> {
         let mut found = None;
         if !self.rejecting.is_empty() {
-            self.each_reject(0, &mut |file, cleaned| {
-                if let (None, Some(reject)) = (&found, cleaned.rejects.first()) {
+            self.each_reject(0, &mut |file, rejects| {
+                if let (None, Some(reject)) = (&found, rejects.first()) {
                     let reasons: Vec<&str> = reject.reasons.iter().map(|reason| reason.code()).collect();
                     let row: String = reject.row_json.chars().take(SHOWN_CHARS).collect();
                     found = Some(format!("row {} of {file}, {}, {row}", reject.row_number, reasons.join(" and ")));
@@ -204,13 +276,19 @@ impl Judged {
         self.rejecting.len()
     }
 
-    /// Reads the batches with rejected rows of one of these units, with the name of their file.
-    pub(super) fn each_reject(&self, unit: Unit, sink: &mut dyn FnMut(&str, &Cleaned) -> Result<()>) -> Result<()> {
-        let (number, group) = self.units[self.rejecting[unit]];
+    /// The rejected rows of one of these units, some at a time, with the name of their file; it is read again for those that
+    /// were too many to keep.
+    pub(super) fn each_reject(&self, unit: Unit, sink: &mut dyn FnMut(&str, &[Reject]) -> Result<()>) -> Result<()> {
+        let (unit, kept) = &self.rejecting[unit];
+        let (number, group) = self.units[*unit];
         let readable = &self.parts[number];
-        readable.read_group(group, &mut |cleaned| {
-            if cleaned.rejects.is_empty() { Ok(()) } else { sink(&readable.part.path, cleaned) }
-        })
+        let file = &readable.part.path;
+        match kept {
+            Some(rejects) => sink(file, rejects),
+            None => readable.read_group(group, &mut |cleaned| {
+                if cleaned.rejects.is_empty() { Ok(()) } else { sink(file, &cleaned.rejects) }
+            }),
+        }
     }
 
     /// The ledger lines for staging, where superseded rows stay, or for the warehouse.
@@ -271,7 +349,7 @@ impl Judged {
     /// How many row groups were decoded so far.
     #[cfg(test)]
     pub(super) fn decoded_groups(&self) -> usize {
-        self.parts.iter().map(|readable| readable.decoded.load(Ordering::Relaxed)).sum()
+        self.parts.iter().map(|readable| readable.decoded.load(std::sync::atomic::Ordering::Relaxed)).sum()
     }
 
     fn kept(&self, part: usize, cleaned: &Cleaned, audience: Audience) -> Result<RecordBatch> {

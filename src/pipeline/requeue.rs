@@ -102,7 +102,8 @@ impl Pipeline {
         let mut input = day.input(self, dataset).await?;
         input.repairs.retain(|kept| !repairs.iter().any(|r| (&r.file, r.row_number) == (&kept.file, kept.row_number)));
         input.repairs.extend(repairs.iter().cloned());
-        let judged = Arc::new(self.judge(input).await?);
+        let judged = self.judge(vec![input]).await?.pop().map(Arc::new);
+        let judged = judged.ok_or_else(|| Error::internal(format!("{dataset} was not judged")))?;
         let mut report = Report::new("requeue", Some(dt));
         let after = judged.lines(Audience::Staging);
         let rejected = |lines: &[crate::load::Line]| lines.iter().map(|l| l.rows_rejected).sum::<u64>();
@@ -110,7 +111,7 @@ impl Pipeline {
         if after == before && repairs.is_empty() {
             report.table(dataset.staging_table(), TableReport::unchanged(&before));
         } else {
-            report.table(dataset.staging_table(), self.publish_stage(dt, Arc::clone(&judged), repairs).await?);
+            self.publish_stage(dt, vec![Arc::clone(&judged)], repairs, &mut report).await?;
             self.publish_warehouse(dt, judged, &mut report).await?;
         }
         report.outcome =

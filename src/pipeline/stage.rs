@@ -39,44 +39,51 @@ impl Pipeline {
             match warehouse.unchanged(table, dt, &day.identities(dataset)).await? {
                 Some(lines) if lines.is_empty() => {}
                 Some(lines) => report.table(table, TableReport::unchanged(&lines)),
-                None => pending.push(day.judged(self, dataset).await?),
+                None => pending.push(dataset),
             }
         }
-        for judged in pending {
-            let table = judged.dataset.staging_table();
-            report.table(table, self.publish_stage(dt, judged, Vec::new()).await?);
+        day.judge(self, &pending).await?;
+        let mut judged = Vec::with_capacity(pending.len());
+        for dataset in pending {
+            judged.push(day.judged(self, dataset).await?);
         }
+        self.publish_stage(dt, judged, Vec::new(), &mut report).await?;
         self.stage_feed_rejects(day, &mut report).await?;
         report.outcome = Outcome::Staged { ignored_files: day.ignored().to_vec() };
         report.nothing_is_unchanged();
         Ok(report.took(started))
     }
 
-    /// Publishes one judged dataset, with new repairs that it rests on.
+    /// Publishes judged datasets, with new repairs that they rest on.
     pub(super) async fn publish_stage(
         &self,
         dt: NaiveDate,
-        judged: Arc<Judged>,
+        judged: Vec<Arc<Judged>>,
         repairs: Vec<Repair>,
-    ) -> Result<TableReport> {
-        let rejects = Arc::new(Rejects::new(Arc::clone(&judged), dt));
-        let positions = self.warehouse()?.positions().await?;
-        let keeps_rows = Fact::of(judged.dataset).is_none_or(|fact| !positions.are_elsewhere(fact.kind));
-        let load = StageLoad {
+        report: &mut Report,
+    ) -> Result<()> {
+        if judged.is_empty() {
+            return Ok(());
+        }
+        let warehouse = self.warehouse()?;
+        let positions = warehouse.positions().await?;
+        let keeps_rows = |dataset| Fact::of(dataset).is_none_or(|fact| !positions.are_elsewhere(fact.kind));
+        let load = |judged: &Arc<Judged>| StageLoad {
             dataset: judged.dataset,
-            dt,
             lines: judged.lines(Audience::Staging),
-            rows: Arc::new(KeptRows::new(Arc::clone(&judged), Audience::Staging)),
-            rejects,
-            repairs,
-            keeps_rows,
+            rows: Arc::new(KeptRows::new(Arc::clone(judged), Audience::Staging)),
+            rejects: Arc::new(Rejects::new(Arc::clone(judged), dt)),
+            repairs: repairs.iter().filter(|repair| repair.dataset == judged.dataset).cloned().collect(),
+            keeps_rows: keeps_rows(judged.dataset),
         };
-        let lines = warehouse::stage(self.warehouse()?, load).await?;
-        self.progress.publish(format!("{} dt={dt}", judged.dataset.staging_table()));
-        let mut table = TableReport::of(&lines);
-        table.rows_written = table.rows_rejected + if keeps_rows { table.rows_loaded } else { 0 };
-        judged.describe(&mut table);
-        Ok(table)
+        let staged = warehouse::stage(warehouse, dt, judged.iter().map(load).collect()).await?;
+        for (judged, lines) in judged.iter().zip(staged) {
+            let mut table = TableReport::of(&lines);
+            table.rows_written = table.rows_rejected + if keeps_rows(judged.dataset) { table.rows_loaded } else { 0 };
+            judged.describe(&mut table);
+            report.table(judged.dataset.staging_table(), table);
+        }
+        Ok(())
     }
 }
 
@@ -109,12 +116,12 @@ impl Feed for Rejects {
 
     fn read(&self, unit: Unit, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
         let load_id = warehouse::load_id(self.dt);
-        self.judged.each_reject(unit, &mut |file, cleaned| {
-            let rows = cleaned.rejects.len();
+        self.judged.each_reject(unit, &mut |file, rejects| {
+            let rows = rejects.len();
             let mut numbers = Int64Builder::with_capacity(rows);
             let mut reasons = ListBuilder::new(StringBuilder::new());
             let mut json = StringBuilder::new();
-            for reject in &cleaned.rejects {
+            for reject in rejects {
                 numbers.append_value(reject.row_number.cast_signed());
                 for reason in &reject.reasons {
                     reasons.values().append_value(reason.code());

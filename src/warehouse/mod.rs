@@ -8,6 +8,7 @@
 //!
 //! Tests: `tests/python/warehouse/`; what happens inside a publication, beside its code.
 
+mod beside;
 mod calendar;
 mod context;
 mod copied;

@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use chrono::NaiveDate;
 
+use super::beside::{beside, split};
 use super::context::Warehouse;
 use super::copied::{expect_rows, pg_type, shared};
 use super::ledger;
@@ -22,8 +23,6 @@ use crate::postgres::Session;
 pub struct StageLoad {
     /// Which dataset.
     pub dataset: Dataset,
-    /// The raw day.
-    pub dt: NaiveDate,
     /// What each file brings.
     pub lines: Vec<Line>,
     /// The rows that stay, with the columns of [`Dataset::schema`].
@@ -70,79 +69,147 @@ impl Feed for Plain {
     }
 }
 
-/// Replaces what one day holds of one dataset in staging. Unchanged input is the caller's to notice.
-pub async fn stage(warehouse: &Warehouse, load: StageLoad) -> Result<Vec<Line>> {
-    let table = load.dataset.staging_table();
-    let session = warehouse.locked(&[Lock::Staging(load.dt)]).await?;
-    let side = Side::new(table, load.dt, &warehouse.run_id);
-    let published = if load.keeps_rows {
-        fill_and_publish(warehouse, &session, &side, &load).await
-    } else {
-        publish_without_rows(warehouse, &session, &load).await
-    };
-    session.end(published.is_ok(), &Side::undo_sql(&[side])).await;
-    published.map(|()| load.lines)
-}
-
-async fn fill_and_publish(warehouse: &Warehouse, session: &Session, side: &Side, load: &StageLoad) -> Result<()> {
-    let table = load.dataset.staging_table();
-    let feed = Plain::new(load.dataset, Arc::clone(&load.rows))?;
-    let columns: Vec<_> = feed.places.iter().map(|&at| load.dataset.columns()[at]).collect();
-    session.run("BEGIN").await?;
-    let brought: Vec<&str> = columns.iter().map(|column| column.name).collect();
-    side.create(session, &brought, warehouse.swap_deadline()).await?;
-    session.commit().await?;
-    let named = columns.iter().map(|c| (c.name.to_owned(), pg_type(c.kind))).collect();
-    let expected: u64 = load.lines.iter().map(|l| l.rows_loaded).sum();
-    warehouse.progress.begin(&format!("stage {}", load.dataset), expected);
-    let connections = warehouse.settings.connections;
-    let copied = side.fill(warehouse, named, Arc::new(feed), connections, &shared(load.dt)).await?;
-    expect_rows(copied, expected, table)?;
-    session.run("BEGIN").await?;
-    side.finish(session, Built::default()).await?;
-    write_beside_rows(warehouse, session, load).await?;
-    let keep = copied > 0;
-    if keep || current(session, table, load.dt).await?.is_some() {
-        side.swap(session, keep, warehouse.swap_deadline()).await?;
-    } else {
-        session.run(&format!("DROP TABLE {}", side.name())).await?;
+impl StageLoad {
+    fn table(&self) -> &'static str {
+        self.dataset.staging_table()
     }
-    session.commit().await
-}
 
-/// Publishes a day whose rows are not for PostgreSQL.
-async fn publish_without_rows(warehouse: &Warehouse, session: &Session, load: &StageLoad) -> Result<()> {
-    let table = load.dataset.staging_table();
-    session.run("BEGIN").await?;
-    write_beside_rows(warehouse, session, load).await?;
-    let sql = "UPDATE dwh.load_ledger SET purged_at = now() WHERE target = $1 AND dt = $2";
-    session.execute(sql, &[&table, &load.dt]).await?;
-    session.commit().await
-}
-
-/// Rejects, repairs, ledger, and the settings that hold from now on.
-async fn write_beside_rows(warehouse: &Warehouse, session: &Session, load: &StageLoad) -> Result<()> {
-    let table = load.dataset.staging_table();
-    replace_rejects(warehouse, session, load).await?;
-    rejected::keep(session, &load.repairs, &warehouse.run_id).await?;
-    schema::fix_zone(session, &warehouse.settings.time_zone).await?;
-    if Fact::of(load.dataset).is_some_and(|fact| fact.kind.is_telemetry()) && !load.lines.is_empty() {
-        schema::fix_positions(session, warehouse.positions().await?).await?;
+    fn expected(&self) -> u64 {
+        self.lines.iter().map(|line| line.rows_loaded).sum()
     }
-    ledger::write(session, table, load.dt, &load.lines, &warehouse.fingerprint(&[]), &warehouse.run_id).await
+
+    /// Rows that go into staging.
+    fn rows_to_send(&self) -> u64 {
+        if self.keeps_rows { self.expected() } else { 0 }
+    }
 }
 
-async fn replace_rejects(warehouse: &Warehouse, session: &Session, load: &StageLoad) -> Result<()> {
-    session
-        .execute(
-            "DELETE FROM staging.rejected WHERE dataset = $1 AND dt = $2 AND file LIKE 'dt=%'",
-            &[&load.dataset.name(), &load.dt],
-        )
-        .await?;
-    let expected: u64 = load.lines.iter().map(|l| l.rows_rejected).sum();
-    if expected == 0 {
-        return Ok(());
+/// One raw day on its way into staging, over the session that holds its lock.
+struct Round<'a> {
+    warehouse: &'a Warehouse,
+    session: &'a Session,
+    dt: NaiveDate,
+}
+
+/// Replaces what one day holds of some datasets in staging, each in a publication of its own. The one with the most rows
+/// comes in beside the others. Unchanged input is the caller's to notice.
+pub async fn stage(warehouse: &Warehouse, dt: NaiveDate, loads: Vec<StageLoad>) -> Result<Vec<Vec<Line>>> {
+    let session = warehouse.locked(&[Lock::Staging(dt)]).await?;
+    let sides: Vec<Side> = loads.iter().map(|load| Side::new(load.table(), dt, &warehouse.run_id)).collect();
+    let names: Vec<&str> = loads.iter().map(|load| load.dataset.name()).collect();
+    let total = loads.iter().map(StageLoad::rows_to_send).sum();
+    warehouse.progress.begin(&format!("stage {}", names.join(", ")), total);
+    let round = Round { warehouse, session: &session, dt };
+    let staged = round.stage(loads.iter().zip(&sides).collect()).await;
+    session.end(staged.is_ok(), &Side::undo_sql(&sides)).await;
+    staged.map(|()| loads.into_iter().map(|load| load.lines).collect())
+}
+
+impl Round<'_> {
+    async fn stage(&self, mut loads: Vec<(&StageLoad, &Side)>) -> Result<()> {
+        let most = loads.iter().map(|(load, _)| load.rows_to_send()).max().unwrap_or_default();
+        let largest = loads.iter().position(|(load, _)| load.rows_to_send() == most && load.keeps_rows);
+        let largest = largest.map(|at| loads.remove(at));
+        let (for_others, for_largest) =
+            split(self.warehouse.settings.connections, !loads.is_empty(), largest.is_some());
+        if let Some((load, side)) = largest {
+            self.make(load, side).await?;
+        }
+        let aside = async {
+            match largest {
+                Some((load, side)) => self.fill(load, side, for_largest).await,
+                None => Ok(0),
+            }
+        };
+        let in_order = async {
+            for (load, side) in loads {
+                if load.keeps_rows {
+                    self.make(load, side).await?;
+                    let copied = self.fill(load, side, for_others).await?;
+                    self.publish(load, side, copied).await?;
+                } else {
+                    self.publish_without_rows(load).await?;
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        let ((), copied) = beside(in_order, aside).await?;
+        match largest {
+            Some((load, side)) => self.publish(load, side, copied).await,
+            None => Ok(()),
+        }
     }
-    warehouse.progress.begin(&format!("reject {}", load.dataset), expected);
-    rejected::copy(warehouse, session, Arc::clone(&load.rejects), expected).await
+
+    /// Makes the side table.
+    async fn make(&self, load: &StageLoad, side: &Side) -> Result<()> {
+        let feed = Plain::new(load.dataset, Arc::clone(&load.rows))?;
+        let brought: Vec<&str> = feed.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        self.session.run("BEGIN").await?;
+        side.create(self.session, &brought, self.warehouse.swap_deadline()).await?;
+        self.session.commit().await
+    }
+
+    /// Sends the rows; how many there were.
+    async fn fill(&self, load: &StageLoad, side: &Side, connections: usize) -> Result<u64> {
+        let feed = Plain::new(load.dataset, Arc::clone(&load.rows))?;
+        let columns = feed.places.iter().map(|&at| load.dataset.columns()[at]);
+        let named = columns.map(|c| (c.name.to_owned(), pg_type(c.kind))).collect();
+        let copied = side.fill(self.warehouse, named, Arc::new(feed), connections, &shared(self.dt)).await?;
+        expect_rows(copied, load.expected(), load.table())?;
+        Ok(copied)
+    }
+
+    async fn publish(&self, load: &StageLoad, side: &Side, copied: u64) -> Result<()> {
+        let Self { warehouse, session, dt } = *self;
+        session.run("BEGIN").await?;
+        side.finish(session, Built::default()).await?;
+        self.write_beside_rows(load).await?;
+        let keep = copied > 0;
+        if keep || current(session, load.table(), dt).await?.is_some() {
+            side.swap(session, keep, warehouse.swap_deadline()).await?;
+        } else {
+            session.run(&format!("DROP TABLE {}", side.name())).await?;
+        }
+        session.commit().await?;
+        self.note(load);
+        Ok(())
+    }
+
+    /// Publishes a day whose rows are not for PostgreSQL.
+    async fn publish_without_rows(&self, load: &StageLoad) -> Result<()> {
+        let Self { session, dt, .. } = *self;
+        session.run("BEGIN").await?;
+        self.write_beside_rows(load).await?;
+        let sql = "UPDATE dwh.load_ledger SET purged_at = now() WHERE target = $1 AND dt = $2";
+        session.execute(sql, &[&load.table(), &dt]).await?;
+        session.commit().await?;
+        self.note(load);
+        Ok(())
+    }
+
+    fn note(&self, load: &StageLoad) {
+        self.warehouse.progress.publish(format!("{} dt={}", load.table(), self.dt));
+    }
+
+    /// Rejects, repairs, ledger, and the settings that hold from now on.
+    async fn write_beside_rows(&self, load: &StageLoad) -> Result<()> {
+        let Self { warehouse, session, dt } = *self;
+        self.replace_rejects(load).await?;
+        rejected::keep(session, &load.repairs, &warehouse.run_id).await?;
+        schema::fix_zone(session, &warehouse.settings.time_zone).await?;
+        if Fact::of(load.dataset).is_some_and(|fact| fact.kind.is_telemetry()) && !load.lines.is_empty() {
+            schema::fix_positions(session, warehouse.positions().await?).await?;
+        }
+        ledger::write(session, load.table(), dt, &load.lines, &warehouse.fingerprint(&[]), &warehouse.run_id).await
+    }
+
+    async fn replace_rejects(&self, load: &StageLoad) -> Result<()> {
+        let sql = "DELETE FROM staging.rejected WHERE dataset = $1 AND dt = $2 AND file LIKE 'dt=%'";
+        self.session.execute(sql, &[&load.dataset.name(), &self.dt]).await?;
+        let expected: u64 = load.lines.iter().map(|l| l.rows_rejected).sum();
+        if expected == 0 {
+            return Ok(());
+        }
+        rejected::copy(self.warehouse, self.session, Arc::clone(&load.rejects), expected).await
+    }
 }

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use futures::future::{Either, select};
 
 use super::day::{FactLoad, FactLoaded, shared_by_facts};
 use super::elsewhere;
@@ -17,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::load::Line;
 use crate::model::{Computed, Fact};
 use crate::postgres::{Session, get};
+use crate::warehouse::beside::{beside, split};
 use crate::warehouse::context::Warehouse;
 use crate::warehouse::copied::expect_rows;
 use crate::warehouse::lock::Lock;
@@ -68,9 +68,7 @@ async fn load_in_order(
     let members = Arc::new(Members::read(session, warehouse.address.clone(), &facts).await?);
     let round = Round { warehouse, session, members, swapping: tokio::sync::Mutex::default() };
     let (keyed, alone): (Vec<_>, Vec<_>) = loads.into_iter().partition(|(load, _)| load.fact.registry.is_some());
-    let connections = warehouse.settings.connections.max(1);
-    let (for_keyed, for_alone) =
-        if keyed.is_empty() { (0, connections) } else { split(connections, !alone.is_empty()) };
+    let (for_keyed, for_alone) = split(warehouse.settings.connections, !keyed.is_empty(), !alone.is_empty());
     let (mut leaving, mut ready) = (Vec::new(), Vec::with_capacity(alone.len()));
     for (load, side) in alone {
         match load.elsewhere.clone() {
@@ -78,7 +76,7 @@ async fn load_in_order(
             None => ready.push(round.prepare(load, side).await?),
         }
     }
-    let aside = Box::pin(async {
+    let aside = async {
         let (mut sent, mut built) = (Vec::new(), Vec::with_capacity(ready.len()));
         for (load, elsewhere) in leaving {
             sent.push(elsewhere::send(warehouse, &round.members, load, elsewhere).await?);
@@ -87,20 +85,16 @@ async fn load_in_order(
             built.push(round.build(fact, for_alone).await?);
         }
         Ok::<_, Error>((sent, built))
-    });
-    let in_order = Box::pin(async {
+    };
+    let in_order = async {
         let mut loaded = Vec::with_capacity(keyed.len());
         for (load, side) in keyed {
             let filled = round.fill(round.prepare(load, side).await?, for_keyed).await?;
             loaded.push(round.publish(filled).await?);
         }
         Ok::<_, Error>(loaded)
-    });
-    // What is built aside may fail without taking back or holding up what is published before it.
-    let (mut loaded, (sent, built)) = match select(in_order, aside).await {
-        Either::Left((loaded, aside)) => (loaded?, aside.await?),
-        Either::Right((built, in_order)) => (in_order.await?, built?),
     };
+    let (mut loaded, (sent, built)) = beside(in_order, aside).await?;
     warehouse.progress.begin("publish facts", 0);
     // Positions come before what feeds bring, wherever they are kept.
     for sent in sent {
@@ -110,11 +104,6 @@ async fn load_in_order(
         loaded.push(round.publish(filled).await?);
     }
     Ok(loaded)
-}
-
-/// Connections for the facts with business keys, which come in one after the other, and for those without.
-fn split(connections: usize, both: bool) -> (usize, usize) {
-    if both { (1, connections.saturating_sub(1).max(1)) } else { (connections, 0) }
 }
 
 impl Round<'_> {

@@ -54,7 +54,8 @@ impl Publication<'_> {
         let old = current(session, fact.table, dt).await?;
         let mut written = self.members.publish(session, &ledger::load_id(dt), &seen.inferred).await?;
         let (settled, dirty) = self.settle(&mut lines, &seen, old.as_deref(), &mut written).await?;
-        self.side.finish(session, built).await?;
+        let stays = any && old.is_none() && !settled.any_met && seen.open_trips == 0;
+        self.register(&settled, built, stays).await?;
         let check_members = old.is_some() || !settled.lost.is_empty();
         let leaving = if check_members {
             members::unreferenced(session, Some((&fact, dt, Some(&side)))).await?
@@ -76,7 +77,28 @@ impl Publication<'_> {
         Ok(FactLoaded { lines, misses: seen.misses, moved_rows, dirty_dates: dirty })
     }
 
-    /// Business keys, ledger and dirty dates: all but the rows of the day itself.
+    /// Registers the day's new business keys, and gives the side table what it lacks of the parent. `stays`: this transaction
+    /// wrote nothing to the side table, so that other sessions may build its indexes meanwhile.
+    async fn register(&self, settled: &Settled, mut built: Built, stays: bool) -> Result<()> {
+        let Self { warehouse, session, side, .. } = *self;
+        if let Some(settlement) = self.settlement() {
+            let register = settlement.register(session, settled.any_met);
+            if stays && !built.indexes {
+                let connections = warehouse.settings.connections;
+                futures::future::try_join(register, side.index(&warehouse.address, connections)).await?;
+                built.indexes = true;
+            } else {
+                register.await?;
+            }
+        }
+        side.finish(session, built).await
+    }
+
+    fn settlement(&self) -> Option<Settlement<'_>> {
+        Settlement::new(&self.fact, self.side.name(), self.dt, &self.warehouse.settings.time_zone)
+    }
+
+    /// Business keys that are known, ledger and dirty dates: all but the rows of the day itself, and keys that are new.
     pub(super) async fn settle(
         &self,
         lines: &mut [Line],
@@ -87,7 +109,7 @@ impl Publication<'_> {
         let (session, fact, dt) = (self.session, self.fact, self.dt);
         let (side, zone) = (self.side.name(), &self.warehouse.settings.time_zone);
         let mut settled = Settled::default();
-        if let Some(settlement) = Settlement::new(&fact, side.clone(), dt, zone) {
+        if let Some(settlement) = self.settlement() {
             settled = settlement.settle(session, old, self.members, written).await?;
         }
         self.resolve_trips(&side, seen.open_trips > 0).await?;

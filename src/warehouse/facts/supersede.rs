@@ -25,6 +25,8 @@ pub(super) struct Settled {
     pub(super) returned: Moves,
     /// Service dates of rows of other days that moved.
     pub(super) touched: Vec<NaiveDate>,
+    /// Whether a key of the day was known before.
+    pub(super) any_met: bool,
 }
 
 /// The SQL of one fact with a registry.
@@ -82,7 +84,8 @@ impl<'a> Settlement<'a> {
         format!("({} AT TIME ZONE '{}')::date", self.fact.time_sql(row, self.zone), self.zone)
     }
 
-    /// Settles the day's keys: call with the side table filled and bare, the old partition still attached.
+    /// Settles the day's keys, but for the registration of new ones: call with the side table filled and bare, the old
+    /// partition still attached.
     pub(super) async fn settle(
         &self,
         session: &Session,
@@ -102,9 +105,9 @@ impl<'a> Settlement<'a> {
             self.infer(session, members, written).await?;
             self.give_back(session, &mut settled).await?;
         }
-        self.register(session, any_met).await?;
         settled.touched.sort_unstable();
         settled.touched.dedup();
+        settled.any_met = any_met;
         Ok(settled)
     }
 
@@ -259,7 +262,7 @@ impl<'a> Settlement<'a> {
     }
 
     /// Registers the keys nobody knew. In key order: a B-tree grows best that way.
-    async fn register(&self, session: &Session, any_met: bool) -> Result<()> {
+    pub(super) async fn register(&self, session: &Session, any_met: bool) -> Result<()> {
         let Registry { key, keys, .. } = self.registry;
         let (side, sk, dt) = (&self.side, self.fact.surrogate, self.dt);
         let unknown = format!("WHERE NOT EXISTS (SELECT FROM pg_temp.met m WHERE m.id = p.{key})");
@@ -331,6 +334,7 @@ mod tests {
         let settlement = Settlement::new(&Fact::TRIP, side.to_owned(), day(dt), "America/Chicago").unwrap();
         session.run("BEGIN").await.unwrap();
         let settled = settlement.settle(session, old, &members, &mut Written::default()).await.unwrap();
+        settlement.register(session, settled.any_met).await.unwrap();
         session.commit().await.unwrap();
         settled
     }

@@ -9,7 +9,7 @@ use crate::warehouse::flavour;
 /// What of its parent a side table has before [`Side::finish`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::warehouse) struct Built {
-    /// Keys and indexes.
+    /// Indexes, with that of the primary key.
     pub(in crate::warehouse) indexes: bool,
     /// Foreign keys, checked.
     pub(in crate::warehouse) foreign_keys: bool,
@@ -19,10 +19,14 @@ impl Side {
     /// Gives the filled side table what it lacks of the parent's constraints and indexes.
     pub(in crate::warehouse) async fn finish(&self, session: &Session, built: Built) -> Result<()> {
         let mut sql = String::new();
-        if !built.indexes {
-            for key in self.keys(session).await? {
-                sql.push_str(&flavour::add_key(&self.name(), &key));
+        for key in self.keys(session).await? {
+            // A primary key whose index is there is an entry in the catalog.
+            match flavour::primary_key_apart(&self.name(), &self.primary(), &key).filter(|_| built.indexes) {
+                Some((_, make_key)) => sql.push_str(&make_key),
+                None => sql.push_str(&flavour::add_key(&self.name(), &key)),
             }
+        }
+        if !built.indexes {
             for index in self.indexes(session).await? {
                 sql.push_str(&format!("{index};"));
             }
@@ -35,22 +39,15 @@ impl Side {
         session.run(&sql).await
     }
 
-    /// Builds keys and indexes ahead of [`Side::finish`], several at once: for a side table whose rows stay as they are.
+    /// Builds indexes ahead of [`Side::finish`], several at once: for a side table whose rows stay as they are. Whoever
+    /// reads it meanwhile may go on.
     pub(in crate::warehouse) async fn index(&self, address: &Address, connections: usize) -> Result<()> {
         let session = address.session().await?;
-        let (keys, mut builds) = (self.keys(&session).await?, self.indexes(&session).await?);
-        // The primary key's index comes up like the others; making it the key is an entry in the catalog.
-        let primary = format!("{}_pkey", self.table);
-        let (mut primary_sql, mut others) = (String::new(), String::new());
-        for key in keys {
-            match flavour::primary_key_apart(&self.name(), &primary, &key) {
-                Some((build, make_key)) => {
-                    builds.insert(0, build);
-                    primary_sql = make_key;
-                }
-                None => others.push_str(&flavour::add_key(&self.name(), &key)),
-            }
-        }
+        let keys = self.keys(&session).await?;
+        let primary = |key: &String| flavour::primary_key_apart(&self.name(), &self.primary(), key);
+        let mut builds: Vec<String> = keys.iter().filter_map(primary).map(|(build, _)| build).collect();
+        builds.extend(self.indexes(&session).await?);
+        session.release().await;
         // What is made in no time fills the gap at the end.
         builds.sort_by_key(|sql| flavour::is_quick(sql));
         let queue = Queue::new(builds.len());
@@ -62,10 +59,12 @@ impl Side {
             session.release().await;
             Ok::<_, Error>(())
         });
-        futures::future::try_join_all(workers).await?;
-        session.run(&format!("{primary_sql}{others}")).await?;
-        session.release().await;
-        Ok(())
+        futures::future::try_join_all(workers).await.map(drop)
+    }
+
+    /// The name of the primary key's index.
+    fn primary(&self) -> String {
+        format!("{}_pkey", self.table)
     }
 
     /// Adds and checks the foreign keys ahead of [`Side::finish`]: for a side table whose members are all in place.
