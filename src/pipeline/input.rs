@@ -85,6 +85,9 @@ fn judge(mut inputs: Vec<Input>, settings: &Settings, cancel: &Cancel, progress:
     let largest = (0..inputs.len()).max_by_key(|&at| inputs[at].rows()).map(|at| inputs.remove(at));
     let mut judged = judge_at_once(inputs, settings, cancel, progress)?;
     judged.extend(judge_at_once(largest.into_iter().collect(), settings, cancel, progress)?);
+    // Where several have too many rejects, the first as they were asked for is the one to hear of.
+    judged.sort_by_key(|one| names.iter().position(|name| *name == one.dataset.name()));
+    judged.iter().try_for_each(|one| one.check_share(settings.reject_limit))?;
     Ok(judged)
 }
 
@@ -191,9 +194,7 @@ impl Judging {
         let rejected = rejected.into_inner().unwrap_or_else(PoisonError::into_inner);
         let rejecting = rejected.units.into_iter().collect();
         let unknown_columns = unknown.into_iter().collect();
-        let judged = Judged { dataset, repairs, parts, verdict, unknown_columns, units, rejecting };
-        judged.check_share(settings.reject_limit)?;
-        Ok(judged)
+        Ok(Judged { dataset, repairs, parts, verdict, unknown_columns, units, rejecting })
     }
 }
 
@@ -276,8 +277,7 @@ impl Judged {
         self.rejecting.len()
     }
 
-    /// The rejected rows of one of these units, some at a time, with the name of their file; it is read again for those that
-    /// were too many to keep.
+    /// The rejected rows of one of these units, with the name of their file; where they were too many to keep it is read again.
     pub(super) fn each_reject(&self, unit: Unit, sink: &mut dyn FnMut(&str, &[Reject]) -> Result<()>) -> Result<()> {
         let (unit, kept) = &self.rejecting[unit];
         let (number, group) = self.units[*unit];
