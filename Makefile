@@ -60,7 +60,7 @@ test-rust: build ## The Rust tests, with the servers that they need
 test-python: build ## The Python tests that do not measure time, by TEST_WORKERS processes
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone and not end_to_end"
 
-end-to-end: build ## The tests of a whole Airflow and of whole Spark clusters, which take minutes
+end-to-end: build ## The tests of more DAGs, a whole Airflow and whole Spark clusters, which take minutes
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak and not alone"
 	$(BIN)/python -m pytest -m "end_to_end and alone and not soak"
 

@@ -15,7 +15,7 @@ import metropulse as mp
 from answers import DATA, PROTOTYPE_DAYS, check_prototype
 
 pytest.importorskip("airflow.sdk")
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.slow(seconds=40)]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.end_to_end]
 EXAMPLES = Path(__file__).parents[3] / "airflow_dags" / "examples"
 
 PROGRAM = textwrap.dedent("""

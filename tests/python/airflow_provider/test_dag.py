@@ -48,6 +48,7 @@ def test_the_prototypes_days_through_the_dag(state_dir):
     assert all(report["unchanged"] and report["rows"] == 0 for report in reports)
 
 
+@pytest.mark.end_to_end
 def test_days_of_telemetry_alone_through_the_dag(state_dir, tmp_path):
     lake, days = tmp_path / "raw", telemetry_days.DAYS[:2]
     answers = telemetry_days.write(lake, days)
@@ -56,6 +57,7 @@ def test_days_of_telemetry_alone_through_the_dag(state_dir, tmp_path):
         telemetry_days.check(p, answers)
 
 
+@pytest.mark.end_to_end
 @needs_real_data
 def test_austins_days_through_the_dag(state_dir):
     demo(state_dir, "--raw", str(REAL_DATA / "austin_raw"), "--time-zone", "America/Chicago")
@@ -102,6 +104,7 @@ IN_PROCESS = textwrap.dedent("""
 """)
 
 
+@pytest.mark.end_to_end
 def test_the_same_dag_on_other_servers(debian_postgres, clickhouse_18_url, tmp_path):
     """PostgreSQL of the distribution and ClickHouse 18.16, named by Airflow connections."""
     environment = {
@@ -124,6 +127,7 @@ def test_the_same_dag_on_other_servers(debian_postgres, clickhouse_18_url, tmp_p
     check_prototype(mp.Pipeline(lake=DATA / "prototype_raw", warehouse=debian_postgres, mart=clickhouse_18_url))
 
 
+@pytest.mark.end_to_end
 def test_the_daily_dag_takes_where_positions_are_from_its_form(pipeline_on, tmp_path):
     """The parameter of a run by hand; later runs find it in the warehouse."""
     p = pipeline_on(DATA / "prototype_raw")
@@ -201,6 +205,7 @@ def run_own_dag(home: Path, settings: dict[str, str], *tasks: str) -> tuple[dict
     return json.loads(results[0].removeprefix("RESULT ")), printed
 
 
+@pytest.mark.end_to_end
 def test_loads_of_ones_own_run_as_tasks(pipeline_on, tmp_path):
     """A copy, two days of a snapshot and the telemetry, by their operators, into real servers."""
     lake = DATA / "prototype_raw"
@@ -236,6 +241,7 @@ def test_loads_of_ones_own_run_as_tasks(pipeline_on, tmp_path):
     assert p.mart.query("SELECT count() AS n FROM vehicle_position").to_pylist() == [{"n": int(positions)}]
 
 
+@pytest.mark.end_to_end
 def test_rollups_of_mapped_files_are_put_together(pipeline_on, tmp_path):
     """A state a file by mapped tasks, then one rollup, equal to that of all files at once."""
     lake = DATA / "prototype_raw"
@@ -280,6 +286,7 @@ def test_execution_timeout_stops_a_native_step(pipeline_on, tmp_path):
     assert "AirflowTaskTimeout" in printed
 
 
+@pytest.mark.end_to_end
 @needs_real_data
 def test_an_agencys_feed_and_recordings_through_the_dag(state_dir):
     feeds = REAL_DATA / "gtfs"

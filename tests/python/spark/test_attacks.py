@@ -15,7 +15,7 @@ from metropulse.spark import build_route_hourly, mart
 from spark import attacks
 from spark.conftest import executors
 
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.slow, pytest.mark.end_to_end]
 
 
 @pytest.fixture
