@@ -99,7 +99,10 @@ def spark(shipped: Shipped, settings: dict[str, str], spark_home: Path) -> Itera
 
 def executors(spark: SparkSession) -> list[int]:
     """Return the processes of this application's executors."""
-    own = {b"org.apache.spark.executor.CoarseGrainedExecutorBackend", spark.sparkContext.applicationId.encode()}
+    # By the driver's address: clusters that begin in the same second give their applications the same id.
+    driver = spark.sparkContext.getConf()
+    address = f"spark://CoarseGrainedScheduler@{driver.get('spark.driver.host')}:{driver.get('spark.driver.port')}"
+    own = {b"org.apache.spark.executor.CoarseGrainedExecutorBackend", address.encode()}
     return [process.pid for process in processes() if own <= set(process.words)]
 
 
