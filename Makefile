@@ -61,7 +61,8 @@ test-python: build ## The Python tests that do not measure time, by TEST_WORKERS
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone and not end_to_end"
 
 end-to-end: build ## The tests of more DAGs, a whole Airflow and whole Spark clusters, which take minutes
-	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak and not alone"
+	shipped=$$(mktemp -d) && trap 'rm -rf "$$shipped"' EXIT && export METROPULSE_SHIPPED="$$shipped" && \
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak and not alone" && \
 	$(BIN)/python -m pytest -m "end_to_end and alone and not soak"
 
 check: build ## What must be clean: format, lints, types, stub, docs, spelling, dependencies

@@ -110,7 +110,7 @@ WAIT = textwrap.dedent("""
 
 
 @pytest.mark.core
-@pytest.mark.slow
+@pytest.mark.end_to_end
 @pytest.mark.parametrize(("sign", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
 def test_a_run_in_process_ends_by_a_signal_while_it_waits_for_its_day(tmp_path, interruptible, sign, expected):
     (tmp_path / "lake").mkdir()

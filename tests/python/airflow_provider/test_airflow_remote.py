@@ -15,7 +15,7 @@ import metropulse as mp
 from answers import DATA, PROTOTYPE_DAYS
 
 pytest.importorskip("airflow.sdk")
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.end_to_end]
 
 WORKER = textwrap.dedent("""
     import json, sys

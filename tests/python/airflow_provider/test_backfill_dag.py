@@ -14,7 +14,7 @@ import pytest
 from answers import DATA, mart_rows, same_rows
 
 pytest.importorskip("airflow.sdk")
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.slow]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.end_to_end]
 
 FILE = Path(__file__).parents[3] / "airflow_dags" / "metropulse_backfill.py"
 RUN = textwrap.dedent("""

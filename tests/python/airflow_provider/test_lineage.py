@@ -174,7 +174,7 @@ def test_a_deferred_sensor_tells_what_it_waited_for():
 
 
 @pytest.mark.embedded
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_the_daily_dag_tells_airflows_own_provider(state_dir, tmp_path, monkeypatch):
     lake, events = tmp_path / "raw", tmp_path / "events.jsonl"
     shutil.copytree(DATA / "prototype_raw", lake)
