@@ -7,7 +7,7 @@ STATE  ?= state
 RAW    ?=
 WHEEL_PROFILE ?= dist
 WHEEL_FLAGS   ?= $(if $(filter Linux,$(shell uname)),--zig --compatibility manylinux_2_28)
-TEST_WORKERS  ?= 2
+TEST_WORKERS  ?= 3
 BIN    := $(VENV)/bin
 # One profile for the demo, the tests and development, so that nothing is compiled twice.
 CARGO_FLAGS := --release --locked
@@ -60,9 +60,10 @@ test-rust: build ## The Rust tests, with the servers that they need
 test-python: build ## The Python tests that do not measure time, by TEST_WORKERS processes
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone and not end_to_end"
 
+# By two processes: each of these starts a dozen of its own.
 end-to-end: build ## The tests of more DAGs, a whole Airflow and whole Spark clusters, which take minutes
 	shipped=$$(mktemp -d) && trap 'rm -rf "$$shipped"' EXIT && export METROPULSE_SHIPPED="$$shipped" && \
-	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak and not alone" && \
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak and not alone" && \
 	$(BIN)/python -m pytest -m "end_to_end and alone and not soak"
 
 check: build ## What must be clean: format, lints, types, stub, docs, spelling, dependencies
