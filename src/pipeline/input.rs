@@ -133,13 +133,25 @@ struct RejectsByUnit {
 }
 
 impl RejectsByUnit {
-    /// Keeps the rejects of a unit while there is room.
-    fn keep(&mut self, unit: Unit, rejects: Vec<Reject>) {
-        let bytes = rejects.iter().map(|reject| (size_of::<Reject>() + reject.row_json.len()) as u64).sum();
-        let left = self.room_bytes.checked_sub(bytes);
-        self.room_bytes = left.unwrap_or(self.room_bytes);
-        self.units.insert(unit, left.map(|_| rejects));
+    /// Keeps more rejects of a unit while there is room; a unit is kept whole or not at all.
+    fn keep(&mut self, unit: Unit, rejects: &[Reject]) {
+        let of_unit = self.units.entry(unit).or_insert_with(|| Some(Vec::new()));
+        let Some(kept) = of_unit else { return };
+        match self.room_bytes.checked_sub(bytes(rejects)) {
+            Some(left) => {
+                self.room_bytes = left;
+                kept.extend_from_slice(rejects);
+            }
+            None => {
+                self.room_bytes += bytes(kept);
+                *of_unit = None;
+            }
+        }
     }
+}
+
+fn bytes(rejects: &[Reject]) -> u64 {
+    rejects.iter().map(|reject| (size_of::<Reject>() + reject.row_json.len()) as u64).sum()
 }
 
 impl Judging {
@@ -172,19 +184,16 @@ impl Judging {
     /// Looks at the rows of one unit.
     fn see(&self, unit: Unit, cancel: &Cancel, progress: &Progress) -> Result<()> {
         let (number, group) = self.units[unit];
-        let mut rejects = Vec::new();
         self.parts[number].read_group(group, &mut |cleaned| {
             cancel.check()?;
-            rejects.extend_from_slice(&cleaned.rejects);
+            if !cleaned.rejects.is_empty() {
+                self.rejected.lock().unwrap_or_else(PoisonError::into_inner).keep(unit, &cleaned.rejects);
+            }
             let evidence = Evidence::of(self.dataset, cleaned)?;
             self.judge.lock().unwrap_or_else(PoisonError::into_inner).see_in(number, cleaned, evidence)?;
             progress.add(cleaned.rows_read);
             Ok(())
-        })?;
-        if !rejects.is_empty() {
-            self.rejected.lock().unwrap_or_else(PoisonError::into_inner).keep(unit, rejects);
-        }
-        Ok(())
+        })
     }
 
     fn finish(self, settings: &Settings, cancel: &Cancel) -> Result<Judged> {
