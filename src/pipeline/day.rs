@@ -125,18 +125,17 @@ impl Day {
     /// An opened dataset whose every row has its fate. It is judged again only when a row was repaired since.
     ///
     /// # Errors
-    /// As [`Self::judge`].
+    /// As [`Self::all_judged`].
     pub(super) async fn judged(&mut self, pipeline: &Pipeline, dataset: Dataset) -> Result<Arc<Judged>> {
-        self.judge(pipeline, &[dataset]).await?;
-        let judged = self.judged.get(&dataset).cloned();
-        judged.ok_or_else(|| Error::internal(format!("{dataset} was not judged")))
+        let judged = self.all_judged(pipeline, &[dataset]).await?.pop();
+        judged.ok_or_else(|| not_judged(dataset))
     }
 
-    /// Judges opened datasets side by side, so that [`Self::judged`] has them at once.
+    /// The same of several, which are judged side by side; in the order of `datasets`.
     ///
     /// # Errors
     /// `Data` when too many rows are rejected, or a file cannot be read.
-    pub(super) async fn judge(&mut self, pipeline: &Pipeline, datasets: &[Dataset]) -> Result<()> {
+    pub(super) async fn all_judged(&mut self, pipeline: &Pipeline, datasets: &[Dataset]) -> Result<Vec<Arc<Judged>>> {
         let mut inputs = Vec::new();
         for &dataset in datasets {
             let is_known = |known: &Arc<Judged>| known.repairs == self.repairs_of(dataset);
@@ -148,8 +147,13 @@ impl Day {
             let judged = pipeline.judge(inputs).await?;
             self.judged.extend(judged.into_iter().map(|judged| (judged.dataset, Arc::new(judged))));
         }
-        Ok(())
+        let known = |dataset: &Dataset| self.judged.get(dataset).cloned().ok_or_else(|| not_judged(*dataset));
+        datasets.iter().map(known).collect()
     }
+}
+
+pub(super) fn not_judged(dataset: Dataset) -> Error {
+    Error::internal(format!("{dataset} was not judged"))
 }
 
 /// Whether the ledger knows the bytes of a listed file.

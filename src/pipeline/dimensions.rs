@@ -49,10 +49,9 @@ impl Pipeline {
                 None => pending.push(dimension),
             }
         }
-        day.judge(self, &pending.iter().map(|dimension| dimension.dataset).collect::<Vec<_>>()).await?;
+        let datasets: Vec<Dataset> = pending.iter().map(|dimension| dimension.dataset).collect();
         let mut loads = Vec::with_capacity(pending.len());
-        for dimension in pending {
-            let judged = day.judged(self, dimension.dataset).await?;
+        for (dimension, judged) in pending.into_iter().zip(day.all_judged(self, &datasets).await?) {
             loads.push((self.prepare_dimension(dimension, dt, Arc::clone(&judged)).await?, judged));
         }
         for (load, judged) in loads {

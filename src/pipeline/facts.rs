@@ -44,13 +44,10 @@ impl Pipeline {
                 Some(_) | None => pending.push(fact),
             }
         }
-        day.judge(self, &pending.iter().map(|fact| fact.dataset).collect::<Vec<_>>()).await?;
-        let mut judged = Vec::with_capacity(pending.len());
-        for fact in pending {
-            judged.push((fact, day.judged(self, fact.dataset).await?));
-        }
-        if !judged.is_empty() {
-            self.publish_facts(dt, judged, telemetry.as_ref(), &mut report).await?;
+        if !pending.is_empty() {
+            let datasets: Vec<Dataset> = pending.iter().map(|fact| fact.dataset).collect();
+            let judged = day.all_judged(self, &datasets).await?;
+            self.publish_facts(dt, pending.into_iter().zip(judged).collect(), telemetry.as_ref(), &mut report).await?;
         }
         report.nothing_is_unchanged();
         Ok(report.took(started))

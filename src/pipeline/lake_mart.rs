@@ -64,10 +64,7 @@ impl Pipeline {
             if !day.open_if_any(self, &in_mart).await? {
                 continue;
             }
-            let mut facts = Vec::with_capacity(in_mart.len());
-            for dataset in &in_mart {
-                facts.push(day.judged(self, *dataset).await?);
-            }
+            let facts = day.all_judged(self, &in_mart).await?;
             mart = on_thread(move || {
                 let mut day = Surveyed { number, facts, touched: BTreeSet::new() };
                 mart.survey(&mut day)?;

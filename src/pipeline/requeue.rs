@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Pipeline;
-use super::day::Day;
+use super::day::{Day, not_judged};
 use super::input::{Audience, Judged};
 use super::outcome::Outcome;
 use super::report::{Report, TableReport};
@@ -102,8 +102,7 @@ impl Pipeline {
         let mut input = day.input(self, dataset).await?;
         input.repairs.retain(|kept| !repairs.iter().any(|r| (&r.file, r.row_number) == (&kept.file, kept.row_number)));
         input.repairs.extend(repairs.iter().cloned());
-        let judged = self.judge(vec![input]).await?.pop().map(Arc::new);
-        let judged = judged.ok_or_else(|| Error::internal(format!("{dataset} was not judged")))?;
+        let judged = self.judge(vec![input]).await?.pop().map(Arc::new).ok_or_else(|| not_judged(dataset))?;
         let mut report = Report::new("requeue", Some(dt));
         let after = judged.lines(Audience::Staging);
         let rejected = |lines: &[crate::load::Line]| lines.iter().map(|l| l.rows_rejected).sum::<u64>();

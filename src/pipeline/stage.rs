@@ -42,11 +42,7 @@ impl Pipeline {
                 None => pending.push(dataset),
             }
         }
-        day.judge(self, &pending).await?;
-        let mut judged = Vec::with_capacity(pending.len());
-        for dataset in pending {
-            judged.push(day.judged(self, dataset).await?);
-        }
+        let judged = day.all_judged(self, &pending).await?;
         self.publish_stage(dt, judged, Vec::new(), &mut report).await?;
         self.stage_feed_rejects(day, &mut report).await?;
         report.outcome = Outcome::Staged { ignored_files: day.ignored().to_vec() };
