@@ -78,8 +78,10 @@ def test_no_synced_poll_is_lost_and_every_file_is_readable_whenever_the_recorder
     report = mp.ingest_gtfs_rt(tmp_path / "lake" / "recordings", tmp_path / "lake", day, time_zone="UTC", dry_run=True)
     polls = sum(len(archive.recordings) for archive in found)
     assert report.recordings + report.recordings_unreadable == polls
-    kept_polls = [poll for archive in found for poll in archive.polls if poll["became"] == "recorded"]
-    known = sum("error" in poll for poll in kept_polls)
+    broken = {body for body, tag in server.bodies.items() if tag == '"garbage"'}
+    assert report.recordings_unreadable == sum(body in broken for a in found for body in a.recordings.values())
     # Killed between a recording and its line: the line that it gets later knows nothing of the answer.
-    unknown = sum("status" not in poll for poll in kept_polls)
-    assert known <= report.recordings_unreadable <= known + unknown
+    told = [
+        (poll, a.recordings[poll["file"]]) for a in found for poll in a.polls if "file" in poll and "status" in poll
+    ]
+    assert all(("error" in poll) == (body in broken) for poll, body in told)
