@@ -27,25 +27,35 @@ help: ## List the targets
 PIP_INSTEAD = { echo "uv could not install the packages (above): once more with pip" >&2; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(VENV)/requirements.txt; }
 
-# The environment follows pyproject.toml (all extras but the clouds' providers, which no test imports), the native module its sources: each is made anew only when they change.
+define install
+$(BIN)/python -c 'import sys, tomllib; every = tomllib.load(open("pyproject.toml", "rb")); p = every["project"]; \
+  extras = p["optional-dependencies"]; \
+  print(*every["build-system"]["requires"], *p["dependencies"], *(line for name in sys.argv[1:] for line in extras[name]), sep="\n")' \
+  $(1) > $(VENV)/requirements.txt
+$(BIN)/uv pip install --quiet --requirement $(VENV)/requirements.txt || $(PIP_INSTEAD)
+endef
+
+# The environment follows pyproject.toml, the native module its sources: each is made anew only when they change.
+# What the demo needs comes first, what developers need beside it (all extras but the clouds' providers, which no test imports) when it is asked for.
 $(VENV)/.ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "metropulse needs Python 3.11 or later; none was found, set PYTHON=" >&2; exit 1; }
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "metropulse needs Python 3.11 or later, found " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	  extras = p["optional-dependencies"]; \
-	  print(*p["dependencies"], *(line for name in ("embedded", "airflow", "spark", "dev") for line in extras[name]), sep="\n")' > $(VENV)/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
-	$(BIN)/uv pip install --quiet --requirement $(VENV)/requirements.txt || $(PIP_INSTEAD)
+	$(call install,embedded airflow)
+	touch $@
+
+$(VENV)/.tools: $(VENV)/.ready
+	$(call install,embedded airflow spark dev)
 	touch $@
 
 $(VENV)/.built: $(VENV)/.ready $(shell find src ddl -type f) Cargo.toml Cargo.lock rust-toolchain.toml
 	$(BIN)/maturin develop $(CARGO_FLAGS)
 	touch $@
 
-build: $(VENV)/.built ## Virtual environment and native module, ready to use
+build: $(VENV)/.built $(VENV)/.tools ## Virtual environment and native module, ready to use
 
-demo: build ## Three days through the Airflow DAG on embedded engines; RAW=<folder> for your own dt= folders
+demo: $(VENV)/.built ## Three days through the Airflow DAG on embedded engines; RAW=<folder> for your own dt= folders
 	@$(BIN)/metropulse demo --state $(STATE) $(if $(RAW),--raw $(RAW)) $(DEMO_FLAGS)
 
 # Much of a test is waiting for a server or a disk: Rust's and Python's run side by side, each with engines of its own; what measures time
@@ -78,7 +88,7 @@ check: build ## What must be clean: format, lints, types, stub, docs, spelling, 
 	$(BIN)/hadolint Dockerfile
 	$(MAKE) --no-print-directory dependencies
 
-dependencies: $(VENV)/.ready ## Every dependency is used, every file belongs to a module, every licence may be linked
+dependencies: $(VENV)/.tools ## Every dependency is used, every file belongs to a module, every licence may be linked
 	cargo shear --locked --deny-warnings
 	cargo deny --locked --log-level error check --hide-inclusion-graph licenses bans sources
 
