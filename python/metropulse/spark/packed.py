@@ -40,6 +40,9 @@ BYTES = pa.schema([("batch", pa.binary())])
 
 _AT_ONCE_BYTES = 32 << 20
 
+# Every row of a state repeats what the state is of, and each byte passes through the JVM several times.
+_SMALLER = pa.ipc.IpcWriteOptions(compression="lz4" if pa.Codec.is_available("lz4") else None)
+
 Place = Callable[[Any], Any]
 
 
@@ -204,7 +207,7 @@ def _pack(shares: Any, place: Place) -> Any:
 
 def _bytes_of(table: Any) -> bytes:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=_SMALLER) as writer:
         writer.write(table)
     return bytes(sink.getvalue())
 

@@ -16,7 +16,7 @@ from metropulse.settings import resolve
 from metropulse.sources import ArrowStream, Name, first_url, stream_or_paths
 from metropulse.spark.lifeline import Task
 from metropulse.spark.packed import BYTES, AsBytes, from_bytes
-from metropulse.spark.shares import own_hours, shared
+from metropulse.spark.shares import own_hours, shared, tasks_for
 from metropulse.spark.workers import (
     TASKS_PER_CORE,
     Cargo,
@@ -71,7 +71,8 @@ def rollup_hourly(
         time_zone: As for `metropulse.rollup_hourly`.
         merge: Where states come together: ``"driver"`` runs the job now and suits up to some million groups;
             ``"shuffle"`` brings each group to one task, and runs when the frame is used.
-        tasks: How many tasks share the files; three for each core of the cluster when None.
+        tasks: How many tasks share the files. When None one to three for each core of the cluster, by the number of
+            rows.
         lake_options: Options of the object store; else ``spark.hadoop.fs.s3a.*`` of the session, else the driver's
             environment.
         memory_bytes: Bound on what a task keeps of distinct values; more goes to a scratch file of its executor.
@@ -157,7 +158,7 @@ def _of_files(
     from metropulse import _core
 
     layout = json.loads(_core.parquet_layout(settings, names, spec))
-    shares = shared(layout, tasks or TASKS_PER_CORE * context_of(spark).defaultParallelism)
+    shares = shared(layout, tasks or tasks_for(layout, context_of(spark).defaultParallelism, TASKS_PER_CORE))
     # Of an hour that one task has alone, the values need not travel: the task counts them.
     counts = any(measure["op"] == "count_distinct" for measure in json.loads(spec)["measures"])
     hours = own_hours(layout, shares) if counts else [None] * len(shares)

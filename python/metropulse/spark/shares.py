@@ -6,10 +6,27 @@ import itertools
 from collections import Counter
 from typing import Any
 
-__all__ = ["own_hours", "shared"]
+__all__ = ["own_hours", "shared", "tasks_for"]
 
 # A task costs Spark about as much as rolling up so many rows.
 _LEAST_ROWS = 1_000_000
+# With so many rows that is a tenth of a task's time.
+_WORTH_A_TASK_ROWS = 10_000_000
+
+
+def tasks_for(layout: list[dict[str, Any]], cores: int, most_per_core: int) -> int:
+    """Return how many tasks suit files: whole rounds of the cores, another one where its tasks are worth their cost.
+
+    Args:
+        layout: As for `shared`.
+        cores: Cores of the cluster.
+        most_per_core: At most so many tasks for each core.
+
+    Returns:
+        A multiple of the cores.
+    """
+    rounds = sum(sum(file["rows"]) for file in layout) // (cores * _WORTH_A_TASK_ROWS)
+    return cores * min(max(rounds, 1), most_per_core)
 
 
 def shared(layout: list[dict[str, Any]], tasks: int) -> list[list[dict[str, Any]]]:

@@ -191,12 +191,11 @@ def mapped(frame: DataFrame, task: Task, schema: pa.Schema) -> DataFrame:
     Returns:
         What the tasks give; any column may be NULL.
     """
-    from pyspark.sql.types import StructField, StructType
+    from pyspark.sql.pandas.types import from_arrow_schema
 
     nullable = pa.schema([pa.field(field.name, field.type) for field in schema])
-    found = frame.sparkSession.createDataFrame(nullable.empty_table()).schema
-    columns = StructType([StructField(field.name, field.dataType, True) for field in found])
-    return frame.mapInArrow(Lifeline(task, schema), columns)
+    without_zone = frame.sparkSession.conf.get("spark.sql.timestampType") == "TIMESTAMP_NTZ"
+    return frame.mapInArrow(Lifeline(task, schema), from_arrow_schema(nullable, prefer_timestamp_ntz=without_zone))
 
 
 @contextmanager

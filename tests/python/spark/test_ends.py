@@ -171,7 +171,7 @@ def test_a_cancelled_build_ends_its_native_work_within_two_seconds_and_leaves_th
 
 
 def test_a_worker_killed_in_its_native_work_changes_nothing(spark, day, tmp_path):
-    folder = linked(day, tmp_path / "raw", 150)
+    folder = linked(day, tmp_path / "raw", 60)
     rows: list[dict] = []
     thread, _, caught = started(
         spark, lambda: rows.extend(rollup_hourly(spark, folder, tasks=2, **ASKED).toArrow().to_pylist()), "tag"

@@ -17,7 +17,7 @@ import metropulse as mp
 from metropulse import _core
 from metropulse.rollup import spec_json
 from metropulse.settings import resolve
-from metropulse.spark.shares import own_hours, shared
+from metropulse.spark.shares import own_hours, shared, tasks_for
 
 pytestmark = pytest.mark.core
 
@@ -60,6 +60,15 @@ def test_shares_hold_every_row_group_once_in_order_and_are_alike(files, tasks):
     rows_of = {(file["file"], group): rows for file in layout for group, rows in enumerate(file["rows"])}
     fair = max(10_000, sum(rows_of.values()) / tasks)
     assert all(sum(map(rows_of.get, share)) <= fair + max(map(rows_of.get, share)) for share in groups)
+
+
+def test_more_rounds_of_tasks_are_made_where_their_rows_are_worth_it():
+    def tasks(*rows):
+        return tasks_for([{"file": str(rows), "size_bytes": 1, "rows": list(rows)}], 4, 3)
+
+    assert [tasks(), tasks(5), tasks(79_999_999)] == [4, 4, 4]
+    assert tasks(40_000_000, 40_000_000) == 8
+    assert tasks(120_000_000) == tasks(1_000_000_000) == 12
 
 
 def layout_of(spans: list[list[tuple[int, int] | None]]) -> tuple[list[dict], list[list[dict]]]:
