@@ -72,9 +72,7 @@ test-python: build ## The Python tests that do not measure time, by TEST_WORKERS
 
 # By two processes: each of these starts a dozen of its own.
 end-to-end: build ## The tests of more DAGs, a whole Airflow and whole Spark clusters, which take minutes
-	shipped=$$(mktemp -d) && trap 'rm -rf "$$shipped"' EXIT && export METROPULSE_SHIPPED="$$shipped" && \
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak and not alone" && \
-	$(BIN)/python -m pytest -m "end_to_end and alone and not soak"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak"
 
 check: build ## What must be clean: format, lints, types, stub, docs, spelling, dependencies
 	cargo fmt --check

@@ -28,17 +28,13 @@ if TYPE_CHECKING:
     from metropulse.embedded import Engines
 
 
-# Where runs of pytest that follow each other share the archive; else each makes its own.
-SHIPPED = Path(named) if (named := os.environ.get("METROPULSE_SHIPPED")) else None
-
-
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
     """The archive that a cluster is given, made by the recipe of docs/spark.md; once for all processes that test."""
     if shutil.which("java") is None:
         missing("Spark needs Java 17, and there is no java on the PATH")
     own = tmp_path_factory.getbasetemp()
-    folder = SHIPPED or (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shipped"
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shipped"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -135,14 +135,12 @@ def cancelled(spark, work: Callable[[], object], by: str) -> float:
     return took
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("by", ["group", "tag"])
 def test_a_cancelled_rollup_ends_its_native_work_within_two_seconds(spark, day, tmp_path, by):
     folder = linked(day, tmp_path / "raw", 1_500)
     assert cancelled(spark, lambda: rollup_hourly(spark, folder, tasks=2, **ASKED), by) < CANCELLED_SECONDS
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("by", ["group", "tag"])
 def test_a_cancelled_frame_ends_its_native_work_within_two_seconds(spark, day, tmp_path, by):
     """Frames are lazy: the job is the user's, who need not have asked Spark to interrupt its tasks."""
@@ -151,7 +149,6 @@ def test_a_cancelled_frame_ends_its_native_work_within_two_seconds(spark, day, t
     assert cancelled(spark, lambda: frame.count(), by) < CANCELLED_SECONDS
 
 
-@pytest.mark.alone
 @pytest.mark.embedded
 def test_a_cancelled_build_ends_its_native_work_within_two_seconds_and_leaves_the_mart(
     spark, day, tmp_path, pipeline_on, shadows
@@ -184,7 +181,6 @@ def test_a_worker_killed_in_its_native_work_changes_nothing(spark, day, tmp_path
     same_rows(rows, pa.table(mp.rollup_hourly(folder, **ASKED)).to_pylist())
 
 
-@pytest.mark.alone
 def test_work_that_is_not_needed_any_more_ends_within_a_second(spark, day, tmp_path):
     """A limit is reached: Spark lets go of the task, whose native work would go on for nobody.
 
