@@ -1,12 +1,13 @@
 //! A day's files on the way in: judged, and read again as clean rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
 
 use super::Pipeline;
+use super::kept_rejects::{KeptRejects, RejectingUnits};
 use super::repair::Repairs;
 use super::report::TableReport;
 use crate::clean::{Cleaned, Cleaner, Counts, Evidence, Judge, Reject, Verdict};
@@ -61,8 +62,8 @@ pub(super) struct Judged {
     unknown_columns: Vec<String>,
     /// Part and row group of every unit.
     units: Vec<(usize, usize)>,
-    /// The units that have rejected rows, with these rows where there was room for them.
-    rejecting: Vec<(Unit, Option<Vec<Reject>>)>,
+    /// The units that have rejected rows.
+    rejecting: RejectingUnits,
 }
 
 impl Pipeline {
@@ -122,36 +123,7 @@ struct Judging {
     unknown: BTreeSet<String>,
     units: Vec<(usize, usize)>,
     judge: Mutex<Judge>,
-    rejected: Mutex<RejectsByUnit>,
-}
-
-/// The units with rejected rows.
-struct RejectsByUnit {
-    units: BTreeMap<Unit, Option<Vec<Reject>>>,
-    /// How much more is kept of them.
-    room_bytes: u64,
-}
-
-impl RejectsByUnit {
-    /// Keeps more rejects of a unit while there is room; a unit is kept whole or not at all.
-    fn keep(&mut self, unit: Unit, rejects: &[Reject]) {
-        let of_unit = self.units.entry(unit).or_insert_with(|| Some(Vec::new()));
-        let Some(kept) = of_unit else { return };
-        match self.room_bytes.checked_sub(bytes(rejects)) {
-            Some(left) => {
-                self.room_bytes = left;
-                kept.extend_from_slice(rejects);
-            }
-            None => {
-                self.room_bytes += bytes(kept);
-                *of_unit = None;
-            }
-        }
-    }
-}
-
-fn bytes(rejects: &[Reject]) -> u64 {
-    rejects.iter().map(|reject| (size_of::<Reject>() + reject.row_json.len()) as u64).sum()
+    rejected: Mutex<KeptRejects>,
 }
 
 impl Judging {
@@ -177,7 +149,7 @@ impl Judging {
             judge.part_begins(part.rows);
             units.extend((0..part.row_groups()).map(|group| (number, group)));
         }
-        let rejected = Mutex::new(RejectsByUnit { units: BTreeMap::new(), room_bytes: memory_bytes / REJECTS_SHARE });
+        let rejected = Mutex::new(KeptRejects::within(memory_bytes / REJECTS_SHARE));
         Ok(Self { dataset, repairs, parts, unknown, units, judge: Mutex::new(judge), rejected })
     }
 
@@ -201,7 +173,7 @@ impl Judging {
         let judge = judge.into_inner().unwrap_or_else(PoisonError::into_inner);
         let verdict = judge.finish_on(settings.threads(), cancel)?;
         let rejected = rejected.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let rejecting = rejected.units.into_iter().collect();
+        let rejecting = rejected.into_units();
         let unknown_columns = unknown.into_iter().collect();
         Ok(Judged { dataset, repairs, parts, verdict, unknown_columns, units, rejecting })
     }

@@ -24,6 +24,7 @@ mod ingest_gtfs;
 mod ingest_realtime;
 mod ingest_tides;
 mod input;
+mod kept_rejects;
 mod lake_mart;
 mod mart;
 mod mart_shares;
