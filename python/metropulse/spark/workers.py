@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 TASKS_PER_CORE = 3
-"""How many tasks a core gets where nothing else says it: so many that the last one is short."""
+"""At most so many tasks a core gets where nothing else says it: enough that the last one is short."""
 
 T = TypeVar("T")
 
