@@ -6,13 +6,14 @@ versions by walking the days one by one.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 Row = dict[str, Any]
 Version = tuple[int, int | None, dict[str, Any]]
 
 
-class Columns:
+class Columns(ABC):
     """What takes part: columns are dropped, come again with nothing said of them, and get other names."""
 
     def __init__(self) -> None:
@@ -20,8 +21,9 @@ class Columns:
         self.dropped: set[str] = set()
         self.names: dict[str, str] = {}
 
+    @abstractmethod
     def said(self) -> list[Row]:
-        raise NotImplementedError
+        """Every row that was said, to be changed in place."""
 
     def read(self, row: Row) -> Row:
         """What of a row plays a part, by present names."""
