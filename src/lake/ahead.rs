@@ -27,6 +27,8 @@ pub struct TableReader {
     /// File and row group.
     units: Units,
     columns: Vec<String>,
+    /// Columns that a unit is read without.
+    spared: HashMap<usize, String>,
     runtime: Option<Handle>,
     ahead: Mutex<Ahead>,
 }
@@ -49,7 +51,13 @@ impl TableReader {
         let units = units.unwrap_or_else(|| groups.collect());
         let all = || table.schema.fields().iter().map(|field| field.name().clone()).collect();
         let columns = columns.unwrap_or_else(all);
-        Self { columns, table, units, runtime: Handle::try_current().ok(), ahead: Mutex::default() }
+        let (runtime, ahead) = (Handle::try_current().ok(), Mutex::default());
+        Self { columns, table, units, spared: HashMap::new(), runtime, ahead }
+    }
+
+    /// Reads a unit without a column.
+    pub fn spare(&mut self, unit: usize, column: &str) {
+        self.spared.insert(unit, column.to_owned());
     }
 
     /// The files.
@@ -72,6 +80,11 @@ impl TableReader {
         self.units.iter().map(|(file, group)| self.table.files[*file].rows(*group)).sum()
     }
 
+    /// The numbers of each unit's file and row group.
+    pub fn numbers(&self) -> &[(usize, usize)] {
+        &self.units
+    }
+
     /// The file and the row group of a unit.
     pub fn unit(&self, unit: usize) -> (&ParquetFile, usize) {
         let (file, group) = self.units[unit];
@@ -81,12 +94,16 @@ impl TableReader {
     /// Streams a unit. Blocking; not to be called from a thread that drives the runtime.
     pub fn read(&self, unit: usize, batch_rows: usize) -> Result<PartReader> {
         let (file, group) = self.unit(unit);
-        let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
-        let fetched = self.fetched(unit, &columns)?;
-        file.read_fetched(group, &columns, batch_rows, fetched)
+        let fetched = self.fetched(unit)?;
+        file.read_fetched(group, &self.columns(unit), batch_rows, fetched)
     }
 
-    fn fetched(&self, unit: usize, columns: &[&str]) -> Result<Fetched> {
+    fn columns(&self, unit: usize) -> Vec<&str> {
+        let spared = self.spared.get(&unit);
+        self.columns.iter().filter(|column| spared != Some(column)).map(String::as_str).collect()
+    }
+
+    fn fetched(&self, unit: usize) -> Result<Fetched> {
         let Some(runtime) = &self.runtime else { return Ok(Fetched::default()) };
         let work = {
             let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +111,7 @@ impl TableReader {
             ahead.next = ahead.next.max(unit);
             while ahead.next < self.units.len() && ahead.under_way.len() < REQUESTS {
                 let (file, group) = self.unit(ahead.next);
-                if let Some((bytes, work)) = file.fetch(group, columns) {
+                if let Some((bytes, work)) = file.fetch(group, &self.columns(ahead.next)) {
                     if ahead.bytes > 0 && ahead.bytes + bytes > AHEAD_BYTES {
                         break;
                     }

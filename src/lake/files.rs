@@ -208,6 +208,23 @@ impl ParquetFile {
         Ok((least, told.row_group_maxes(footer.row_groups()).map_err(failed)?))
     }
 
+    /// Whether the footer says, by row group, that a column has no NULL there.
+    ///
+    /// # Errors
+    /// `Data` for a footer that cannot be read.
+    pub fn is_complete(&self, column: &str) -> Result<Vec<bool>> {
+        let (footer, failed) = (self.metadata.metadata(), |e| corrupt(&self.name, None, &e));
+        let told = StatisticsConverter::try_new(column, self.metadata.schema(), self.metadata.parquet_schema());
+        let told = told.map_err(failed)?.with_missing_null_counts_as_zero(false);
+        let nulls = told.row_group_null_counts(footer.row_groups()).map_err(failed)?;
+        Ok(nulls.iter().map(|nulls| nulls == Some(0)).collect())
+    }
+
+    /// Whether a folder states a column of this name.
+    pub fn has_folder(&self, column: &str) -> bool {
+        self.folders.iter().any(|folder| folder.column == column)
+    }
+
     /// Streams the named columns of a row group. Every reader is on its own, so threads may have one each; it blocks,
     /// and for a remote file must not be called from a thread that drives the async runtime.
     pub fn read(&self, row_group: usize, columns: &[&str], batch_rows: usize) -> Result<PartReader> {

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::lake::{ParquetFile, ParquetTable, TableReader, Units, parquet_files, write_parquet};
 use crate::load::check_columns;
 use crate::queue::Queue;
-use crate::rollup::{Hourly, Spec};
+use crate::rollup::{Hourly, Spec, hours_between};
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 8_192;
@@ -162,7 +162,11 @@ impl Work {
         self.check(&table)?;
         let schema = table.schema.clone();
         let columns = self.spec.columns().into_iter().map(str::to_owned).collect();
-        let reader = TableReader::new(table, units, Some(columns));
+        let mut reader = TableReader::new(table, units, Some(columns));
+        let hours = self.single_hours(&reader)?;
+        for (unit, _) in hours.iter().enumerate().filter(|(_, hour)| hour.is_some()) {
+            reader.spare(unit, &self.spec.time);
+        }
         self.progress.begin("roll up", reader.rows());
         let queue = Queue::new(reader.units());
         self.on_threads(reader.units(), || {
@@ -170,7 +174,7 @@ impl Work {
             while let Some(unit) = queue.take() {
                 let (file, _) = reader.unit(unit);
                 for batch in reader.read(unit, BATCH_ROWS)? {
-                    self.add(&mut rollup, &batch?).map_err(|e| e.with("file", &file.name))?;
+                    self.add(&mut rollup, &batch?, hours[unit]).map_err(|e| e.with("file", &file.name))?;
                 }
             }
             Ok(rollup)
@@ -192,17 +196,46 @@ impl Work {
                 let batch = batches.lock().unwrap_or_else(PoisonError::into_inner).pull(&columns)?;
                 let Some(batch) = batch else { return Ok(rollup) };
                 for from in (0..batch.num_rows()).step_by(BATCH_ROWS) {
-                    self.add(&mut rollup, &batch.slice(from, BATCH_ROWS.min(batch.num_rows() - from)))?;
+                    self.add(&mut rollup, &batch.slice(from, BATCH_ROWS.min(batch.num_rows() - from)), None)?;
                 }
             }
         })
         .and_then(|rollup| finish(rollup, partial))
     }
 
-    fn add(&self, rollup: &mut Hourly, batch: &RecordBatch) -> Result<()> {
+    /// By unit the one hour bucket that holds all of its rows, where the file's footer tells: their times need not be read.
+    fn single_hours(&self, reader: &TableReader) -> Result<Vec<Option<i64>>> {
+        if !self.spec.needs_hours_alone() {
+            return Ok(vec![None; reader.units()]);
+        }
+        let time = &self.spec.time;
+        let of_file = |file: &ParquetFile| -> Result<Vec<Option<i64>>> {
+            // A time that a folder states as well is read, so that the two can be compared.
+            if file.has_folder(time) || file.lacks().contains(time) {
+                return Ok(vec![None; file.row_groups()]);
+            }
+            let (least, greatest) = file.extremes(time)?;
+            let hours =
+                hours_between(self.spec.zone, time, &least, &greatest).map_err(|e| e.with("file", &file.name))?;
+            let is_complete = file.is_complete(time)?;
+            let single = |(hours, is_complete): (Option<(i64, i64)>, bool)| match hours {
+                Some((first, last)) if first == last && is_complete => Some(first),
+                _ => None,
+            };
+            Ok(hours.into_iter().zip(is_complete).map(single).collect())
+        };
+        let hours = reader.files().iter().map(of_file).collect::<Result<Vec<_>>>()?;
+        Ok(reader.numbers().iter().map(|(file, group)| hours[*file][*group]).collect())
+    }
+
+    /// Adds the rows of a batch, of an hour bucket if it is known.
+    fn add(&self, rollup: &mut Hourly, batch: &RecordBatch, hour: Option<i64>) -> Result<()> {
         self.cancel.check()?;
         self.failed.check()?;
-        rollup.add(batch)?;
+        match hour {
+            Some(hour) => rollup.add_of_hour(batch, hour)?,
+            None => rollup.add(batch)?,
+        }
         self.progress.add(batch.num_rows() as u64);
         Ok(())
     }

@@ -115,7 +115,12 @@ impl Groups {
             self.reserve(*residue, slot(min, *residue), slot(max, *residue), key_count);
         }
         if let ([residue], 0, None) = (segments.as_slice(), instants.null_count(), &self.sparse) {
-            return self.of_dense_rows(keys, instants.values(), (min, max), *residue, groups);
+            let first = slot(min, *residue);
+            self.slots.clear();
+            if slot(max, *residue) != first {
+                slots(instants.values(), first * HOUR_MICROS - residue, max, &mut self.slots);
+            }
+            return self.of_dense_rows(keys, first, *residue, groups);
         }
         groups.reserve(keys.len());
         for (key, instant) in keys.iter().zip(instants) {
@@ -126,6 +131,30 @@ impl Groups {
                     self.group(*key, slot(instant, residue), residue)?
                 }
             };
+            self.rows[group as usize] += 1;
+            groups.push(group);
+        }
+        Ok(())
+    }
+
+    /// The same for rows that all lie in one hour bucket.
+    pub fn of_rows_in_bucket(
+        &mut self,
+        keys: &[u32],
+        key_count: usize,
+        bucket: i64,
+        groups: &mut Vec<u32>,
+    ) -> Result<()> {
+        let residue = bucket.wrapping_neg().rem_euclid(HOUR_MICROS);
+        let slot = slot(bucket, residue);
+        self.reserve(residue, slot, slot, key_count);
+        if self.sparse.is_none() {
+            self.slots.clear();
+            return self.of_dense_rows(keys, slot, residue, groups);
+        }
+        groups.clear();
+        for key in keys {
+            let group = self.group(*key, slot, residue)?;
             self.rows[group as usize] += 1;
             groups.push(group);
         }
@@ -144,24 +173,13 @@ impl Groups {
         .collect()
     }
 
-    fn of_dense_rows(
-        &mut self,
-        keys: &[u32],
-        instants: &[i64],
-        (min, max): (i64, i64),
-        residue: i64,
-        groups: &mut Vec<u32>,
-    ) -> Result<()> {
+    /// The group of each row by its key and its slot after the first one; without slots all rows are in that one.
+    fn of_dense_rows(&mut self, keys: &[u32], first: i64, residue: i64, groups: &mut Vec<u32>) -> Result<()> {
         let Some(table) = self.tables.iter_mut().find(|t| t.residue == residue) else {
             return Err(Error::internal("a table of groups is lost"));
         };
-        let first = slot(min, residue);
         let stride = table.keys;
         let cells = &mut table.cells[(first - table.first_slot) as usize * stride..];
-        self.slots.clear();
-        if slot(max, residue) != first {
-            slots(instants, first * HOUR_MICROS - residue, max, &mut self.slots);
-        }
         groups.clear();
         groups.resize(keys.len(), NOWHERE);
         if look_up(cells, stride, keys, &self.slots, groups) {

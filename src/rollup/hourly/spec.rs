@@ -55,13 +55,21 @@ impl Spec {
     /// The columns that are read, each once.
     pub fn columns(&self) -> Vec<&str> {
         let mut names: Vec<&str> = vec![&self.time];
-        let others = self.keys.iter().chain(self.measures.iter().filter_map(|m| m.column.as_ref()));
-        for name in others {
-            if !names.contains(&name.as_str()) {
+        for name in self.grouped_or_measured() {
+            if !names.contains(&name) {
                 names.push(name);
             }
         }
         names
+    }
+
+    /// Whether the hour of a row is all that its time is for.
+    pub fn needs_hours_alone(&self) -> bool {
+        self.grouped_or_measured().all(|name| name != self.time)
+    }
+
+    fn grouped_or_measured(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().chain(self.measures.iter().filter_map(|m| m.column.as_ref())).map(String::as_str)
     }
 }
 

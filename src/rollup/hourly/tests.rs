@@ -151,6 +151,41 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Rows of an hour that is known are counted as rows whose times tell it; alone, before and after others, and where the
+    /// groups lie too far apart for a table.
+    #[test]
+    fn rows_of_a_known_hour_need_no_times(
+        rows in rows(), zone in 0..TZ_VARIANTS.len(), hours in proptest::collection::vec(any::<bool>(), 120),
+        is_sparse in any::<bool>(),
+    ) {
+        let zone = Zone(TZ_VARIANTS[zone]);
+        let schema = raw_batch(&[], true).schema();
+        let mut spec = spec(zone);
+        let (mut expected, mut found) = (Hourly::new(spec.clone(), &schema).unwrap(), Hourly::new(spec.clone(), &schema).unwrap());
+        prop_assert!(spec.needs_hours_alone());
+        spec.measures.push(measure("last", Op::Max, Some("at")));
+        prop_assert!(!spec.needs_hours_alone());
+        if is_sparse {
+            let apart: Vec<Raw> = (0..2).map(|n| (None, None, Some(n * 4_000_000_000_000_000_000), None, None)).collect();
+            expected.add(&raw_batch(&apart, true)).unwrap();
+            found.add(&raw_batch(&apart, true)).unwrap();
+        }
+        for (row, is_known) in rows.iter().zip(hours) {
+            let batch = raw_batch(&[*row, *row], true);
+            expected.add(&batch).unwrap();
+            match row.2.filter(|_| is_known) {
+                Some(at) => found.add_of_hour(&batch.project(&[0, 1, 3, 4, 5, 6]).unwrap(), zone.hour_bucket_micros(at)).unwrap(),
+                None => found.add(&batch).unwrap(),
+            }
+        }
+        prop_assert_eq!(found.finish().unwrap(), expected.finish().unwrap());
+        prop_assert_eq!(found.rows_without_time(), expected.rows_without_time());
+    }
+}
+
 fn one_key(times: ArrayRef) -> RecordBatch {
     let keys: ArrayRef = Arc::new(StringArray::from(vec!["a"; times.len()]));
     RecordBatch::try_from_iter_with_nullable([("k", keys, true), ("t", times, true)]).unwrap()

@@ -11,6 +11,7 @@ import sys
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -158,6 +159,62 @@ def test_any_rows_in_any_form_give_what_the_model_gives(tmp_path, rows, zone, gr
     same(mp.merge_rollups(states).to_pylist(), expected)
     pq.write_table(pa.table(mp.merge_rollups(states, partial=True)), tmp_path / "state.parquet")
     same(mp.merge_rollups([tmp_path / "state.parquet"]).to_pylist(), expected)
+
+
+HOURS_ALONE = {name: measure for name, measure in MEASURES.items() if name != "first_seen"}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS, zone=ZONES, groups=st.integers(1, 20), ordered=st.booleans(), told=st.booleans())
+def test_hours_are_the_same_where_the_footer_tells_them(tmp_path, rows, zone, groups, ordered, told):
+    if ordered:
+        rows = sorted(rows, key=lambda row: row["at"] or datetime(1970, 1, 1, tzinfo=UTC))
+    file = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), file, row_group_size=groups, write_statistics=told)
+    expected = [{name: row[name] for name in row if name != "first_seen"} for row in model(rows, zone)]
+    same(roll(file, zone=zone, measures=HOURS_ALONE).to_pylist(), expected)
+
+
+def hours_file(path: Path, starts: list[datetime], **how) -> None:
+    """Each hour is a row group: two rows at its start, one in its last second."""
+    times = [start + timedelta(seconds=second) for start in starts for second in (0, 0, 3599)]
+    table = pa.table({"at": pa.array(times, pa.timestamp("ms", tz="UTC")), "n": [*range(len(times))]})
+    pq.write_table(table, path, row_group_size=3, compression="none", use_dictionary=False, **how)
+
+
+def without_times(path: Path) -> None:
+    """Overwrite the times of every row group, and nothing else."""
+    content = bytearray(path.read_bytes())
+    metadata = pq.read_metadata(path)
+    for group in range(metadata.num_row_groups):
+        chunk = metadata.row_group(group).column(0)
+        length = chunk.total_compressed_size
+        content[chunk.data_page_offset : chunk.data_page_offset + length] = bytes(length)
+    path.write_bytes(content)
+
+
+def test_times_are_not_read_where_the_footer_tells_the_hour(tmp_path):
+    starts = [datetime(2024, 4, 7, hour, tzinfo=UTC) for hour in (3, 4, 7)]
+    rolled = {"measures": {"n": "count", "total": ("sum", "n")}, "keys": []}
+    told, kept_quiet = tmp_path / "told.parquet", tmp_path / "quiet.parquet"
+    hours_file(told, starts)
+    hours_file(kept_quiet, starts, write_statistics=False)
+    whole = roll(told, **rolled).to_pylist()
+    assert [(row["hour_bucket"], row["n"], row["total"]) for row in whole] == [
+        (starts[0], 3, 3),
+        (starts[1], 3, 12),
+        (starts[2], 3, 21),
+    ]
+    assert roll(kept_quiet, **rolled).to_pylist() == whole
+    without_times(told)
+    without_times(kept_quiet)
+    assert roll(told, **rolled).to_pylist() == whole
+    with pytest.raises(mp.DataError, match="cannot be decoded in row group"):
+        roll(kept_quiet, **rolled)
+    # Half an hour later by the clock on the wall, the same instants lie in two hours; and a measure may need them.
+    for needs_them in ({"zone": "Asia/Kolkata"}, {"measures": {"last": ("max", "at")}}):
+        with pytest.raises(mp.DataError, match="cannot be decoded in row group"):
+            roll(told, **rolled | needs_them)
 
 
 def generated(rows: int) -> pa.Table:
