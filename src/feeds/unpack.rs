@@ -12,7 +12,7 @@ const MOST_RATIO: u64 = 400;
 /// From which size on the ratio is looked at.
 const LARGE_BYTES: u64 = 64 << 20;
 const PIECE_BYTES: usize = 256 << 10;
-const PIECES_AHEAD: usize = 4;
+const PIECES_AHEAD: usize = 16;
 
 /// A reader that stops with an error where a file unpacks to more than any timetable has.
 pub(super) struct Limited<R> {

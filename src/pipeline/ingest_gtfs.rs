@@ -7,6 +7,7 @@ use std::time::Instant;
 use chrono::{Days, NaiveDate};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::Pipeline;
@@ -191,7 +192,10 @@ impl Pipeline {
                 Ok((table, file.on_cores(self.settings.encoders())))
             };
             let begun = group.into_iter().map(begin).collect::<Result<Vec<_>>>()?;
-            writing.spawn(write_tables(Arc::clone(day), begun, origin.clone(), self.progress.clone()));
+            let written = write_tables(Arc::clone(day), begun, origin.clone(), self.progress.clone());
+            // Encoding holds up whatever shares its thread, so that each group has one of its own.
+            let runtime = Handle::current();
+            writing.spawn_blocking(move || runtime.block_on(written));
         }
         let mut sealed = Vec::new();
         while let Some(group) = writing.join_next().await {
