@@ -53,10 +53,12 @@ pub(super) fn positions(rows: &[Row], names: &mut Names, ids: &Ids) -> Result<Re
 
 /// A column of what `of` says of each row. Values and their presence are walked apart, so that neither walk branches.
 fn filled<R, T: ArrowPrimitiveType>(rows: &[R], of: impl Fn(&R) -> Option<T::Native>) -> PrimitiveArray<T> {
+    let nulls = NullBuffer::new(BooleanBuffer::collect_bool(rows.len(), |at| rows.get(at).and_then(&of).is_some()));
+    if nulls.null_count() == rows.len() {
+        return PrimitiveArray::new_null(rows.len());
+    }
     let values: Vec<_> = rows.iter().map(|row| of(row).unwrap_or_default()).collect();
-    let present = BooleanBuffer::collect_bool(rows.len(), |at| rows.get(at).and_then(&of).is_some());
-    let nulls = Some(NullBuffer::new(present)).filter(|nulls| nulls.null_count() > 0);
-    PrimitiveArray::new(values.into(), nulls)
+    PrimitiveArray::new(values.into(), Some(nulls).filter(|nulls| nulls.null_count() > 0))
 }
 
 fn floats(rows: &[Row], of: impl Fn(&Row) -> Option<f64>) -> ArrayRef {
