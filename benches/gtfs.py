@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +25,29 @@ def clock(at: int) -> str:
     return f"{at // 3600}:{at // 60 % 60:02}:{at % 60:02}"
 
 
+def pattern(chance: random.Random, calls: int) -> Iterator[tuple[int, int, float]]:
+    """Draw the calls of a shape: stop, seconds since the first, distance."""
+    seconds, metres = 0, 0.0
+    for _ in range(calls):
+        yield chance.randrange(STOPS), seconds, metres
+        seconds, metres = seconds + chance.randrange(20, 200), metres + chance.random()
+
+
 def make_feed(path: Path, scale: int) -> int:
-    """Write the feed; return its stop times."""
+    """Write the feed; return its stop times.
+
+    The trips of a shape stand together and call at its stops, at its distances, as in real feeds: the zip is as small.
+    """
     chance = random.Random(7)
     trips, calls = [], []
-    per_trip = CALLS // TRIPS
+    shapes = [list(pattern(chance, CALLS // TRIPS + shape % 2)) for shape in range(SHAPES)]
     for n in range(TRIPS * scale):
-        trips.append(
-            f"{n % 45},W{n % SERVICES},{300_000 + n},Downtown via {n % 90}th Street,{n % 2},{n // 9},{n % SHAPES}"
-        )
-        at, metres = chance.randrange(4 * 3600, 24 * 3600), 0.0
-        for sequence in range(1, per_trip + 2 if n % 2 else per_trip + 1):
-            calls.append(
-                f"{300_000 + n},{clock(at)},{clock(at)},{chance.randrange(STOPS)},{sequence},0,0,{metres:.4f},{sequence % 5 == 1:d}"
-            )
-            at, metres = at + chance.randrange(20, 200), metres + chance.random()
+        shape = n * SHAPES // (TRIPS * scale)
+        trips.append(f"{n % 45},W{n % SERVICES},{300_000 + n},Downtown via {n % 90}th Street,{n % 2},{n // 9},{shape}")
+        start = chance.randrange(4 * 3600, 24 * 3600)
+        for sequence, (stop, seconds, metres) in enumerate(shapes[shape], 1):
+            at = clock(start + seconds)
+            calls.append(f"{300_000 + n},{at},{at},{stop},{sequence},0,0,{metres:.4f},{sequence % 5 == 1:d}")
     days = "1,1,1,1,1,1,1,20240101,20241231"
     points = [
         f"{shape},{40 + chance.random():.6f},{-74 - chance.random():.6f},{n},{n * 0.012:.4f}"

@@ -258,7 +258,7 @@ def main() -> None:
         repeats=chosen.pick(5, 1),
         note="no report repeats another; ours also looks for repeats, resolves dates, adds up trips and hashes the files",
     )  # fmt: skip
-    polls = chosen.pick(20, 2_880)
+    polls = chosen.pick(100, 2_880)
     recordings = chosen.data / f"realtime_updates_{polls}"
     size = write(recordings, updates(polls, 2_000, 30))
     measure(
