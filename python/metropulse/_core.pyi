@@ -24,6 +24,7 @@ class ArrowStream:
     """Rows that are made while they are read, once."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    def raise_failure(self) -> None: ...
 
 @final
 class ArrowTable:

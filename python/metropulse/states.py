@@ -24,6 +24,7 @@ __all__ = [
     "DESCRIPTION",
     "described",
     "failure",
+    "failure_of",
     "failure_text",
     "merge",
     "partial",
@@ -187,7 +188,7 @@ def failure(error: MetropulseError, schema: Any) -> Any:
 
 
 def failure_text(error: MetropulseError) -> str:
-    """Return an error as text that `raise_failure` knows.
+    """Return an error as text that `failure_of` knows.
 
     Args:
         error: The error.
@@ -195,7 +196,26 @@ def failure_text(error: MetropulseError) -> str:
     Returns:
         JSON.
     """
-    return json.dumps({"failed": type(error).__name__, "message": error.message, "context": error.context})
+    told = {"failed": type(error).__name__, "message": error.message, "context": error.context}
+    return json.dumps({**told, "retryable": error.retryable})
+
+
+def failure_of(text: str | None) -> MetropulseError | None:
+    """Return the error that a text stands for, if it does.
+
+    Args:
+        text: What `failure_text` returned, or anything else.
+
+    Returns:
+        The error, as it was.
+    """
+    if text is None or not text.startswith('{"failed"'):
+        return None
+    told = json.loads(text)
+    error: MetropulseError = getattr(exceptions, told["failed"], DataError)(
+        told["message"], told["context"], told["retryable"]
+    )
+    return error
 
 
 def raise_failure(text: str | None) -> None:
@@ -205,12 +225,10 @@ def raise_failure(text: str | None) -> None:
         text: What `failure_text` returned, or anything else.
 
     Raises:
-        MetropulseError: The error; a retry does not help.
+        MetropulseError: The error, as it was.
     """
-    if text is None or not text.startswith('{"failed"'):
-        return
-    told = json.loads(text)
-    raise getattr(exceptions, told["failed"], DataError)(told["message"], told["context"], retryable=False)
+    if error := failure_of(text):
+        raise error
 
 
 def _tables(batch: Any, known: dict[str, Any]) -> list[ArrowStream]:

@@ -12,7 +12,7 @@ use super::Pipeline;
 use super::day::Day;
 use super::input::Judged;
 use super::stage::Rejects;
-use super::streamed::{Stream, streamed};
+use super::streamed::{Streamed, streamed};
 use crate::error::{Error, Result};
 use crate::load::Feed;
 use crate::model::{Dataset, Kind};
@@ -27,7 +27,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// `NotFound` when the day has no file at all; `Data` when too many rows are rejected or a file cannot be read.
-    pub async fn clean(&self, dt: NaiveDate, dataset: Dataset) -> Result<Stream> {
+    pub async fn clean(&self, dt: NaiveDate, dataset: Dataset) -> Result<Streamed> {
         let (judged, cancel) = (self.judged_day(dt, dataset).await?, self.cancel.clone());
         let schema = plain_schema(dataset);
         Ok(streamed(Arc::clone(&schema), move |sink| {
@@ -41,7 +41,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Self::clean`].
-    pub async fn clean_rejects(&self, dt: NaiveDate, dataset: Dataset) -> Result<Stream> {
+    pub async fn clean_rejects(&self, dt: NaiveDate, dataset: Dataset) -> Result<Streamed> {
         let rejects = Rejects::new(self.judged_day(dt, dataset).await?, dt);
         Ok(streamed(rejects.schema(), move |sink| {
             (0..rejects.units()).try_for_each(|unit| rejects.read(unit, &mut *sink))

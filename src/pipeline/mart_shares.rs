@@ -19,7 +19,7 @@ use super::mart::Done;
 use super::mart::WINDOW_DATES;
 use super::report::Report;
 use super::source::broken;
-use super::streamed::{Stream, streamed};
+use super::streamed::{Stream, Streamed, streamed};
 use crate::clickhouse::{Filled, Replaced};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
@@ -61,7 +61,7 @@ impl Pipeline {
     }
 
     /// The shares of a dataset and raw day. Trips and payments come whatever their date: an older day's may lose to them.
-    pub async fn mart_shares(&self, dt: NaiveDate, dataset: Dataset, build: MartBuild) -> Result<Stream> {
+    pub async fn mart_shares(&self, dt: NaiveDate, dataset: Dataset, build: MartBuild) -> Result<Streamed> {
         let (zone, cancel) = (Zone(self.settings.zone()?), self.cancel.clone());
         let mut day = Day::new(dt);
         if !day.open_if_any(self, &[dataset]).await? {

@@ -89,7 +89,7 @@ pub use report::{Report, TableReport};
 pub use requeue::RepairedRow;
 pub use source::Source;
 pub use status::{State, Status};
-pub use streamed::Stream;
+pub use streamed::{Failure, Stream, Streamed};
 pub use tides_outcome::{ExportedTides, IngestedTides, TidesDay};
 pub use wait::Watch;
 

@@ -1,6 +1,7 @@
 //! Batches that a thread makes while somebody reads them: bounded memory for what is larger than memory.
 
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::SchemaRef;
@@ -23,14 +24,40 @@ enum Step {
     End,
 }
 
-struct Streamed {
+/// Why a stream broke off, kept for who asks: through Arrow's interface passes a text alone.
+#[derive(Clone, Debug, Default)]
+pub struct Failure(Arc<Mutex<Option<Error>>>);
+
+impl Failure {
+    /// The error, once.
+    pub fn take(&self) -> Option<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep(&self, error: Error) -> ArrowError {
+        let told = ArrowError::ExternalError(error.to_string().into());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        told
+    }
+}
+
+/// What a thread makes while it is read.
+pub struct Streamed {
     schema: SchemaRef,
     steps: Option<Receiver<Result<Step>>>,
+    failure: Failure,
+}
+
+impl Streamed {
+    /// Where the error will be if it breaks off.
+    pub fn failure(&self) -> Failure {
+        self.failure.clone()
+    }
 }
 
 /// Runs work on a thread of its own and streams what it hands over. When the reader goes, the work ends at its next
 /// batch.
-pub(super) fn streamed(schema: SchemaRef, work: impl FnOnce(&mut Sink<'_>) -> Result<()> + Send + 'static) -> Stream {
+pub(super) fn streamed(schema: SchemaRef, work: impl FnOnce(&mut Sink<'_>) -> Result<()> + Send + 'static) -> Streamed {
     let (sender, steps) = sync_channel(AHEAD);
     std::thread::spawn(move || {
         let gone = || Error::cancelled("nobody reads the rows any more");
@@ -38,7 +65,7 @@ pub(super) fn streamed(schema: SchemaRef, work: impl FnOnce(&mut Sink<'_>) -> Re
         // A reader that is gone hears nothing.
         let _ = sender.send(done.map(|()| Step::End));
     });
-    Box::new(Streamed { schema, steps: Some(steps) })
+    Streamed { schema, steps: Some(steps), failure: Failure::default() }
 }
 
 impl Iterator for Streamed {
@@ -53,7 +80,7 @@ impl Iterator for Streamed {
             Err(_) => Some(Error::internal("the thread that makes the rows broke off")),
         };
         self.steps = None;
-        error.map(|e| Err(ArrowError::ExternalError(Box::new(e))))
+        error.map(|e| Err(self.failure.keep(e)))
     }
 }
 
@@ -78,16 +105,24 @@ mod tests {
     }
 
     #[test]
-    fn batches_come_in_order_and_then_the_error_alone() {
+    fn batches_come_in_order_and_then_the_error_alone_which_is_kept_as_it_was() {
         let mut stream = streamed(batch(0).schema(), |sink| {
             (0..3).try_for_each(|n| sink(batch(n)))?;
-            Err(Error::data("row 4 is broken"))
+            Err(Error::storage("row 4 is broken").with("file", "a.parquet").retryable(false))
         });
+        let failure = stream.failure();
         for n in 0..3 {
             assert_eq!(stream.next().unwrap().unwrap(), batch(n));
         }
         assert!(stream.next().unwrap().unwrap_err().to_string().contains("row 4 is broken"));
         assert!(stream.next().is_none());
+        drop(stream);
+        let kept = failure.take().unwrap();
+        assert_eq!(
+            (kept.kind(), kept.is_retryable(), kept.detail().context["file"].as_str()),
+            ("storage", false, "a.parquet")
+        );
+        assert!(failure.take().is_none());
     }
 
     #[test]

@@ -19,15 +19,18 @@ use crate::config::Settings;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::model::Dataset;
-use crate::pipeline::{MartBuild, Piece, Pipeline as Core, Stream};
+use crate::pipeline::{Failure, MartBuild, Piece, Pipeline as Core, Streamed};
 
 /// Rows that are made while they are read, once.
 #[pyclass(frozen, module = "metropulse._core")]
-pub(super) struct ArrowStream(Mutex<Option<Stream>>);
+pub(super) struct ArrowStream {
+    stream: Mutex<Option<Streamed>>,
+    failure: Failure,
+}
 
 impl ArrowStream {
-    fn new(stream: Stream) -> Self {
-        Self(Mutex::new(Some(stream)))
+    fn new(stream: Streamed) -> Self {
+        Self { failure: stream.failure(), stream: Mutex::new(Some(stream)) }
     }
 }
 
@@ -41,9 +44,13 @@ impl ArrowStream {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         // A consumer that wants other types must cast: the protocol lets a producer ignore the wish.
         drop(requested_schema);
-        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
         let stream = stream.ok_or_else(|| PyValueError::new_err("the stream was read already; ask for it again"))?;
-        PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(stream), CAPSULE)
+        PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(Box::new(stream)), CAPSULE)
+    }
+
+    fn raise_failure(&self, py: Python<'_>) -> PyResult<()> {
+        self.failure.take().map_or(Ok(()), |error| Err(raise(py, &error)))
     }
 }
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from metropulse.days import DATASETS, FEED_DATASETS, Day, iso_day
 from metropulse.exceptions import ConfigError
 from metropulse.settings import Settings, resolve
+from metropulse.spark.failures import batches_of
 from metropulse.spark.lifeline import opened
 from metropulse.spark.workers import Cargo, access, mapped, numbered, numbers, task_threads
 
@@ -116,7 +117,7 @@ class CleanTask:
         core = opened(self._settings.value)
         for day, dataset in numbered(batches, self._work):
             found = core.clean_rejects(day, dataset) if self._rejects else core.clean(day, dataset)
-            yield from pa.RecordBatchReader.from_stream(found)
+            yield from batches_of(found)
 
 
 def _schema(name: str) -> pa.Schema:

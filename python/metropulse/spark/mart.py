@@ -18,6 +18,7 @@ from metropulse import states
 from metropulse.days import Day, optional_day
 from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.results import Report
+from metropulse.spark.failures import batches_of
 from metropulse.spark.lake import lake_settings
 from metropulse.spark.lifeline import opened
 from metropulse.spark.packed import (
@@ -154,11 +155,11 @@ class SharesTask:
         core = opened(own["settings"])
         for day, dataset in numbered(batches, self._work):
             try:
-                found = pa.RecordBatchReader.from_stream(core.mart_shares(day, dataset, own["build"]))
+                found = batches_of(core.mart_shares(day, dataset, own["build"]))
                 yield from packed((pa.Table.from_batches([batch]) for batch in found), self._place)
             except MetropulseError as error:
-                lasting(error).context.setdefault("dt", day)
-                yield failed(error)
+                error.context.setdefault("dt", day)
+                yield failed(lasting(error))
 
 
 class NewestTask:

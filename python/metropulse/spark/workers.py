@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
-from metropulse import exceptions
-from metropulse.exceptions import ConfigError, DatabaseError, MetropulseError
+from metropulse.exceptions import ConfigError, MetropulseError
+from metropulse.spark.failures import Telling, told_by
 from metropulse.spark.lifeline import Lifeline, Task
 from metropulse.stores import s3_options, store_kind
 
@@ -36,8 +35,6 @@ TASKS_PER_CORE = 3
 """At most so many tasks a core gets where nothing else says it: enough that the last one is short."""
 
 T = TypeVar("T")
-
-_RAISED = re.compile(r"metropulse\.exceptions\.(\w+Error): (.*)")
 
 
 def context_of(spark: SparkSession) -> SparkContext:
@@ -195,7 +192,9 @@ def mapped(frame: DataFrame, task: Task, schema: pa.Schema) -> DataFrame:
 
     nullable = pa.schema([pa.field(field.name, field.type) for field in schema])
     without_zone = frame.sparkSession.conf.get("spark.sql.timestampType") == "TIMESTAMP_NTZ"
-    return frame.mapInArrow(Lifeline(task, schema), from_arrow_schema(nullable, prefer_timestamp_ntz=without_zone))
+    return frame.mapInArrow(
+        Lifeline(Telling(task), schema), from_arrow_schema(nullable, prefer_timestamp_ntz=without_zone)
+    )
 
 
 @contextmanager
@@ -203,7 +202,7 @@ def running() -> Iterator[None]:
     """Run the jobs of the block: what a task raised is raised as what it is.
 
     Raises:
-        MetropulseError: A task's own, with Spark's as its cause; a retry by Spark did not help, a later one may.
+        MetropulseError: A task's own, with class, context and retryability, and Spark's as its cause.
     """
     from pyspark.errors import PySparkException
 
@@ -212,11 +211,10 @@ def running() -> Iterator[None]:
     except MetropulseError:
         raise
     except (PySparkException, RuntimeError) as error:
-        found = _RAISED.findall(str(error))
-        if not found:
+        own = told_by(str(error))
+        if own is None:
             raise
-        name, message = found[-1]
-        raise getattr(exceptions, name, DatabaseError)(message.strip(), retryable=True) from error
+        raise own from error
 
 
 def lasting(error: MetropulseError) -> MetropulseError:
