@@ -8,7 +8,7 @@
 //! | `https://` of an object store's own host | a URL: percent-decoded, without query |
 #![allow(clippy::wildcard_enum_match_arm, reason = "other crates' errors and kinds may grow")]
 
-use std::path::PathBuf;
+use std::path::{Path as FilePath, PathBuf};
 
 use glob::Pattern;
 use object_store::ObjectStoreScheme;
@@ -16,6 +16,7 @@ use object_store::path::Path;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::failure::file_error;
 use crate::error::{Error, Result};
 
 /// What a URL of a lake, or of what is often taken for one, begins with.
@@ -30,6 +31,23 @@ pub fn local_path(what: &str, name: &str) -> Result<Option<PathBuf>> {
         Address::Local { path, .. } => Some(path),
         Address::Remote { .. } => None,
     })
+}
+
+/// A place by a name that means the same to every process: a relative path is one of this process alone.
+///
+/// # Errors
+/// `Config` for a malformed name.
+pub fn absolute_place(what: &str, name: &str) -> Result<String> {
+    match Address::parse(what, name)? {
+        Address::Local { path, .. } if path.is_relative() => absolute(&path),
+        Address::Local { .. } | Address::Remote { .. } => Ok(name.to_owned()),
+    }
+}
+
+/// A path of this machine, whatever folder a process works in.
+pub(super) fn absolute(path: &FilePath) -> Result<String> {
+    let absolute = std::path::absolute(path).map_err(|e| file_error(e, "finding", path.display()))?;
+    Ok(absolute.display().to_string())
 }
 
 /// Where a name points.
@@ -191,6 +209,18 @@ mod tests {
             Address::Remote { bucket, key, .. } => (shown(&bucket), key),
             other => panic!("{name} is {other:?}"),
         }
+    }
+
+    #[test]
+    fn a_relative_path_is_made_absolute_and_nothing_else_is_changed() {
+        let here = std::env::current_dir().unwrap();
+        for (name, wanted) in [("raw", "raw"), ("./my:raw/x", "my:raw/x")] {
+            assert_eq!(absolute_place("lake", name).unwrap(), here.join(wanted).display().to_string());
+        }
+        for name in ["/raw", "file:///a%20b", "s3://raw/x", "az://me@raw/x"] {
+            assert_eq!(absolute_place("lake", name).unwrap(), name);
+        }
+        assert_eq!(absolute_place("lake", "s3:raw").unwrap_err().kind(), "config");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, Parq
 use parquet::basic::Encoding;
 use parquet::file::metadata::ColumnChunkMetaData;
 
+use super::address::absolute;
 use super::failure::file_error;
 use super::find::{REQUESTS, named};
 use super::footer::{hinted, load_metadata};
@@ -163,6 +164,17 @@ impl ParquetFile {
         let folders = if folder_columns { folder_values(&found.below) } else { Vec::new() };
         let schema = Arc::clone(metadata.schema());
         Ok(Self { name, size_bytes, place, metadata, folders, schema, completion: Arc::default() })
+    }
+
+    /// Its path or URL as any process on a machine that sees it finds it.
+    ///
+    /// # Errors
+    /// `Storage` or `NotFound` where this process has no folder to work in.
+    pub fn address(&self) -> Result<String> {
+        match &self.place {
+            Place::Local(path) => absolute(path),
+            Place::Remote(_) => Ok(self.name.clone()),
+        }
     }
 
     /// The schema as batches will have it: text that repeats is a dictionary, other text a view, INT96 counts

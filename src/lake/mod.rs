@@ -45,7 +45,7 @@ mod unite;
 mod upload;
 mod write;
 
-pub use address::local_path;
+pub use address::{absolute_place, local_path};
 pub use ahead::{TableReader, Units};
 pub use fetch::LocalPart;
 pub use file_writer::FileWriter;

@@ -111,6 +111,20 @@ impl Lake {
     /// `NotFound` when the day has no data file at all; `Data` when `x.parquet` lies beside `x/`, when a folder of a dataset
     /// holds data in a folder that is not `key=value`, or when a file of the manifest is missing or of another size.
     pub async fn partition(&self, dt: NaiveDate, unknown_files: UnknownFiles) -> Result<Partition> {
+        self.partition_if_any(dt, unknown_files).await?.ok_or_else(|| self.no_data(dt))
+    }
+
+    /// The error of a day without any data file.
+    pub fn no_data(&self, dt: NaiveDate) -> Error {
+        let (day, url) = (Self::day(dt), self.url());
+        Error::not_found(format!("partition {day} is not there or holds no data file in {url}")).with("dt", dt)
+    }
+
+    /// The same; `None` for a day without any data file.
+    ///
+    /// # Errors
+    /// As [`Self::partition`]; `NotFound` when the lake itself is not there.
+    pub async fn partition_if_any(&self, dt: NaiveDate, unknown_files: UnknownFiles) -> Result<Option<Partition>> {
         let day = Self::day(dt);
         let mut listing = self.list(dt).await?;
         let has_manifest = listing.manifest.is_some();
@@ -128,14 +142,13 @@ impl Lake {
             files.entry(part.dataset).or_default().push(part);
         }
         if files.is_empty() {
-            let what = if has_manifest || !ignored.is_empty() { "holds no data file" } else { "is not there" };
-            return Err(Error::not_found(format!("partition {day} {what} in {}", self.url())).with("dt", dt));
+            return Ok(None);
         }
         for parts in files.values_mut() {
             parts.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
             one_place(&day, parts).map_err(|e| e.with("dt", dt))?;
         }
-        Ok(Partition { dt, has_manifest, files, rejected, ignored: ignored.into_iter().collect() })
+        Ok(Some(Partition { dt, has_manifest, files, rejected, ignored: ignored.into_iter().collect() }))
     }
 
     /// Lists a day's folder; a day that is not there is empty.

@@ -9,8 +9,6 @@ use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
 use chrono::NaiveDate;
 
 use super::Pipeline;
-use super::day::Day;
-use super::input::Judged;
 use super::stage::Rejects;
 use super::streamed::{Streamed, streamed};
 use crate::error::{Error, Result};
@@ -18,17 +16,12 @@ use crate::load::Feed;
 use crate::model::{Dataset, Kind};
 
 impl Pipeline {
-    /// The days of the lake, in order.
-    pub async fn lake_days(&self) -> Result<Vec<NaiveDate>> {
-        self.lake()?.days().await
-    }
-
-    /// The rows of a dataset and day that the rules keep, each key once, with their `dt`.
+    /// The rows of a dataset and day that the rules keep, each key once, with their `dt`. Somebody listed files of it.
     ///
     /// # Errors
-    /// `NotFound` when the day has no file at all; `Data` when too many rows are rejected or a file cannot be read.
+    /// `NotFound` when it has none here; `Data` when too many rows are rejected or a file cannot be read.
     pub async fn clean(&self, dt: NaiveDate, dataset: Dataset) -> Result<Streamed> {
-        let (judged, cancel) = (self.judged_day(dt, dataset).await?, self.cancel.clone());
+        let (judged, cancel) = (self.judged_as_listed(dt, dataset).await?, self.cancel.clone());
         let schema = plain_schema(dataset);
         Ok(streamed(Arc::clone(&schema), move |sink| {
             judged.each(&cancel, &mut |_, kept, _| {
@@ -42,16 +35,10 @@ impl Pipeline {
     /// # Errors
     /// As [`Self::clean`].
     pub async fn clean_rejects(&self, dt: NaiveDate, dataset: Dataset) -> Result<Streamed> {
-        let rejects = Rejects::new(self.judged_day(dt, dataset).await?, dt);
+        let rejects = Rejects::new(self.judged_as_listed(dt, dataset).await?, dt);
         Ok(streamed(rejects.schema(), move |sink| {
             (0..rejects.units()).try_for_each(|unit| rejects.read(unit, &mut *sink))
         }))
-    }
-
-    async fn judged_day(&self, dt: NaiveDate, dataset: Dataset) -> Result<Arc<Judged>> {
-        let mut day = Day::new(dt);
-        day.open(self, &[dataset]).await?;
-        day.judged(self, dataset).await
     }
 }
 

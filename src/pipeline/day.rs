@@ -45,12 +45,20 @@ impl Day {
     /// # Errors
     /// `NotFound` when the day has no file at all; else what listing and fetching say.
     pub(super) async fn open(&mut self, pipeline: &Pipeline, datasets: &[Dataset]) -> Result<()> {
+        if self.open_if_any(pipeline, datasets).await? { Ok(()) } else { Err(pipeline.lake()?.no_data(self.dt)) }
+    }
+
+    /// The same; false for a day without any file.
+    ///
+    /// # Errors
+    /// What listing and fetching say: `NotFound` when the lake is not there, or a file vanished since it was listed.
+    pub(super) async fn open_if_any(&mut self, pipeline: &Pipeline, datasets: &[Dataset]) -> Result<bool> {
         if self.listed.is_none() {
             let lake = pipeline.lake()?;
-            let partition = lake.partition(self.dt, pipeline.settings.unknown_files).await?;
-            self.listed = Some((lake, partition));
+            let partition = lake.partition_if_any(self.dt, pipeline.settings.unknown_files).await?;
+            self.listed = partition.map(|partition| (lake, partition));
         }
-        let Some((lake, partition)) = &self.listed else { return Ok(()) };
+        let Some((lake, partition)) = &self.listed else { return Ok(false) };
         let new: Vec<Dataset> = datasets.iter().copied().filter(|dataset| !self.parts.contains_key(dataset)).collect();
         let mut known = Vec::new();
         if pipeline.settings.warehouse.is_some() {
@@ -67,16 +75,7 @@ impl Day {
         for seen in seen {
             self.parts.entry(seen.listed.dataset).or_default().push(seen);
         }
-        Ok(())
-    }
-
-    /// The same; false for a day without any file.
-    pub(super) async fn open_if_any(&mut self, pipeline: &Pipeline, datasets: &[Dataset]) -> Result<bool> {
-        match self.open(pipeline, datasets).await {
-            Ok(()) => Ok(true),
-            Err(Error::NotFound(_)) => Ok(false),
-            Err(e) => Err(e),
-        }
+        Ok(true)
     }
 
     /// The lake and what it holds of the day, once that is opened.
@@ -307,6 +306,32 @@ mod tests {
             assert_eq!(rejects(&judged), [2, 4]);
             // Three row groups were judged; of the rejects the two that have any.
             assert_eq!(judged.decoded_groups(), 5);
+        });
+    }
+
+    #[test]
+    fn a_lake_that_is_not_there_is_no_day_without_files() {
+        let lake = tempfile::tempdir().unwrap();
+        let dt = write(lake.path(), &[&[1.0]]);
+        let opened = |lake: &Path, dt| {
+            block_on(async { Day::new(dt).open_if_any(&pipeline(lake, 0.5), &[Dataset::VehiclePositions]).await })
+        };
+        assert!(opened(lake.path(), dt).unwrap());
+        assert!(!opened(lake.path(), dt + chrono::Days::new(1)).unwrap());
+        assert_eq!(opened(&lake.path().join("no"), dt).unwrap_err().kind(), "not_found");
+    }
+
+    #[test]
+    fn a_file_that_vanished_since_it_was_listed_is_no_day_without_files() {
+        let lake = tempfile::tempdir().unwrap();
+        let dt = write(lake.path(), &[&[1.0]]);
+        block_on(async {
+            let pipeline = pipeline(lake.path(), 0.5);
+            let mut day = Day::new(dt);
+            assert!(day.open_if_any(&pipeline, &[]).await.unwrap());
+            std::fs::remove_file(lake.path().join("dt=2024-05-01/vehicle_positions.parquet")).unwrap();
+            let gone = day.open_if_any(&pipeline, &[Dataset::VehiclePositions]).await.unwrap_err();
+            assert_eq!(gone.kind(), "not_found");
         });
     }
 

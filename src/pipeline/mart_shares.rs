@@ -13,7 +13,6 @@ use serde::Deserialize;
 
 use super::Pipeline;
 use super::Table;
-use super::day::Day;
 use super::input::on_thread;
 use super::mart::Done;
 use super::mart::WINDOW_DATES;
@@ -56,18 +55,18 @@ impl Pipeline {
             Some(_) => Some(warehouse::mart_source(self.warehouse()?).await?),
             None => None,
         };
-        let routes = self.mart_routes(source.as_ref(), &self.lake_days().await?).await?.to_batch()?;
+        let routes = self.mart_routes(source.as_ref(), &self.lake()?.days().await?).await?.to_batch()?;
         Ok((routes.schema(), vec![routes]))
     }
 
-    /// The shares of a dataset and raw day. Trips and payments come whatever their date: an older day's may lose to them.
+    /// The shares of a dataset and raw day, of which somebody listed files. Trips and payments come whatever their date: an
+    /// older day's may lose to them.
+    ///
+    /// # Errors
+    /// `NotFound` when it has no file here; `Data` when too many rows are rejected or a file cannot be read.
     pub async fn mart_shares(&self, dt: NaiveDate, dataset: Dataset, build: MartBuild) -> Result<Streamed> {
         let (zone, cancel) = (Zone(self.settings.zone()?), self.cancel.clone());
-        let mut day = Day::new(dt);
-        if !day.open_if_any(self, &[dataset]).await? {
-            return Ok(streamed(share_schema(), |_| Ok(())));
-        }
-        let judged = day.judged(self, dataset).await?;
+        let judged = self.judged_as_listed(dt, dataset).await?;
         Ok(streamed(share_schema(), move |sink| {
             let mut sharer = Sharer::new(dataset, dt, zone);
             let is_keyed = sharer.is_keyed();

@@ -26,6 +26,7 @@ mod ingest_tides;
 mod input;
 mod kept_rejects;
 mod lake_mart;
+mod listed;
 mod mart;
 mod mart_shares;
 mod merge;

@@ -13,7 +13,7 @@ use crate::rollup::{Spec, hours_between};
 /// One file of a rollup's source.
 #[derive(Clone, Debug, Serialize)]
 pub struct Layout {
-    /// Its path or URL, without secrets.
+    /// Its absolute path or URL, without secrets.
     pub file: String,
     /// Size in bytes.
     pub size_bytes: u64,
@@ -50,7 +50,7 @@ impl Pipeline {
         let layout = |file: &ParquetFile| {
             let (least, greatest) = file.extremes(&time)?;
             Ok(Layout {
-                file: file.name.clone(),
+                file: file.address()?,
                 size_bytes: file.size_bytes,
                 rows: (0..file.row_groups()).map(|group| file.rows(group)).collect(),
                 hours: hours_between(zone, &time, &least, &greatest).map_err(|e| e.with("file", &file.name))?,

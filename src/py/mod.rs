@@ -25,7 +25,7 @@ mod _core {
     #[pymodule_export]
     use super::rollup::{merge_rollups, rollup_hourly};
     #[pymodule_export]
-    use super::shares::{ArrowStream, parquet_layout, rollup_pieces, worker_schema};
+    use super::shares::{ArrowStream, absolute_place, parquet_layout, rollup_pieces, worker_schema};
     #[pymodule_export]
     use super::table::ArrowTable;
 }

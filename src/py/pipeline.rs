@@ -65,7 +65,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::internal("a report cannot be written as JSON").because(e))
 }
 
-fn datasets(py: Python<'_>, names: &[String]) -> PyResult<Vec<Dataset>> {
+pub(super) fn datasets(py: Python<'_>, names: &[String]) -> PyResult<Vec<Dataset>> {
     names.iter().map(|name| name.parse().map_err(|e| raise(py, &e))).collect()
 }
 

@@ -9,7 +9,7 @@ use pyo3::types::PyCapsule;
 use serde::de::DeserializeOwned;
 
 use super::errors::raise;
-use super::pipeline::{Pipeline, day, json};
+use super::pipeline::{Pipeline, datasets, day, json};
 use super::rollup::spec as rollup_spec;
 use super::runtime::block_on;
 use super::source::{CAPSULE, stream_of};
@@ -97,6 +97,12 @@ pub(super) fn worker_schema(py: Python<'_>, name: &str) -> PyResult<ArrowTable> 
     Ok(ArrowTable::new(schema, Vec::new()))
 }
 
+/// A place by a name that means the same to every process.
+#[pyfunction]
+pub(super) fn absolute_place(py: Python<'_>, name: &str) -> PyResult<String> {
+    crate::lake::absolute_place("lake", name).map_err(|e| raise(py, &e))
+}
+
 fn dataset(py: Python<'_>, name: &str) -> PyResult<Dataset> {
     name.parse().map_err(|e| raise(py, &e))
 }
@@ -107,9 +113,16 @@ fn build(py: Python<'_>, text: &str) -> PyResult<MartBuild> {
 
 #[pymethods]
 impl Pipeline {
-    fn lake_days(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let days = self.call(py, None, |core| async move { core.lake_days().await })?;
-        Ok(days.iter().map(ToString::to_string).collect())
+    fn listed(
+        &self,
+        py: Python<'_>,
+        days: Option<Vec<String>>,
+        dataset_names: Vec<String>,
+    ) -> PyResult<Vec<(String, &'static str)>> {
+        let days = days.map(|days| days.iter().map(|text| day(py, text)).collect::<PyResult<Vec<_>>>()).transpose()?;
+        let datasets = datasets(py, &dataset_names)?;
+        let listed = self.call(py, None, |core| async move { core.listed(days, &datasets).await })?;
+        Ok(listed.into_iter().map(|(dt, dataset)| (dt.to_string(), dataset.name())).collect())
     }
 
     fn clean(&self, py: Python<'_>, dt: &str, dataset_name: &str) -> PyResult<ArrowStream> {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -49,8 +49,9 @@ def clean(
         days = clean(spark, "s3://raw", ["2024-05-01", "2024-05-02"])
         days.datasets["trips"].groupBy("dt").count().show()
 
-    A dataset of a day is one task: it reads its files twice, to judge and to give out rows, in bounded memory. Nothing
-    runs before a frame is used; a day with too many rejects fails the job that uses it, by name.
+    The driver lists the days. A dataset of a day is one task: it reads its files twice, to judge and to give out rows,
+    in bounded memory. Nothing else runs before a frame is used; a day with too many rejects fails the job that uses it,
+    by name, and so does an executor that does not find what was listed.
     Repaired rows take the place of rejected ones where ``PG_URL`` names a warehouse, which executors must reach then.
 
     Args:
@@ -66,19 +67,24 @@ def clean(
 
     Raises:
         ConfigError: There is no lake, no day or no such dataset.
+        NotFoundError: The lake is not there, or has no file of one of the days.
     """
+    from metropulse import _core
+
     days, names = [iso_day(day) for day in dates], list(datasets)
     known = (*DATASETS, *FEED_DATASETS)
     if not days or not names or not set(names) <= set(known):
         raise ConfigError(f"expected days, and datasets of {', '.join(known)}; got {days} and {names}")
-    cargo = Cargo(spark, lake_settings(spark, lake, lake_options, tuning).to_json())
+    settings = lake_settings(spark, lake, lake_options, tuning).to_json()
+    listed = _core.Pipeline(settings).listed(days, names)
+    cargo = Cargo(spark, settings)
 
     def frame(kind: str, work: list[tuple[str, str]]) -> DataFrame:
         task = CleanTask(cargo, work, rejects=kind == "rejected")
         return mapped(numbers(spark, len(work)), task, _schema(kind))
 
-    rows = {name: frame(name, [(day, name) for day in days]) for name in names}
-    return CleanDays(rows, frame("rejected", [(day, name) for day in days for name in names]))
+    rows = {name: frame(name, [one for one in listed if one[1] == name]) for name in names}
+    return CleanDays(rows, frame("rejected", listed))
 
 
 def lake_settings(
@@ -98,10 +104,16 @@ def lake_settings(
         **places: Other arguments of `metropulse.settings.resolve`.
 
     Returns:
-        The settings.
+        The settings; a relative lake is that of the driver, whatever folder a worker is started in.
+
+    Raises:
+        ConfigError: The lake's name has the wrong form.
     """
+    from metropulse import _core
+
     given = {"threads": task_threads(spark), **tuning}
     found = resolve(lake=lake, lake_options=lake_options, **places, **given)
+    found = replace(found, lake=found.lake and _core.absolute_place(found.lake))
     return found.with_access_to(found.lake, access(spark, found.lake, lake_options))
 
 

@@ -85,6 +85,7 @@ def build_route_hourly(
     Raises:
         ConfigError: Only one end of the range is given, or a place is missing.
         DataError: A file is damaged or has too many rejects; file and day are named.
+        NotFoundError: The lake is not there, or an executor does not find what the driver listed.
         MetropulseError: A task failed in spite of Spark's retries.
     """
     from metropulse import _core
@@ -111,8 +112,9 @@ def build_route_hourly(
     routes = pa.table(driver.begin_mart())
     shared = Cargo(spark, {"settings": settings.to_json(), "build": build, "routes": routes})
     try:
+        listed = driver.listed(None, [*_KEYED, *_UNKEYED])
         with running():
-            filled = _filled(spark, shared, driver.lake_days(), bounds)
+            filled = _filled(spark, shared, listed, bounds)
         return Report.from_json(driver.swap_mart(json.dumps(filled), build))
     except BaseException:
         # What cannot be removed now is an orphan, and goes with a later build.
@@ -121,12 +123,14 @@ def build_route_hourly(
         raise
 
 
-def _filled(spark: SparkSession, shared: Cargo, days: list[str], bounds: list[str | None]) -> list[dict[str, Any]]:
+def _filled(
+    spark: SparkSession, shared: Cargo, listed: list[tuple[str, str]], bounds: list[str | None]
+) -> list[dict[str, Any]]:
     """Return what the tasks filled, by service date."""
     buckets = int(spark.conf.get("spark.sql.shuffle.partitions"))
 
     def shares(datasets: Iterable[str], place: Place) -> DataFrame:
-        work = [(day, name) for name in datasets for day in days]
+        work = [one for name in datasets for one in listed if one[1] == name]
         task = SharesTask(shared, work, place)
         return mapped(numbers(spark, len(work)), task, PACKED)
 

@@ -79,6 +79,9 @@ fn what_is_not_there_is_not_found() {
     assert_eq!(run(lake.partition(day(), UnknownFiles::Fail)).unwrap_err().kind(), "not_found");
     fs::create_dir_all(dir.path().join("dt=2024-05-01")).unwrap();
     assert_eq!(run(lake.partition(day(), UnknownFiles::Fail)).unwrap_err().kind(), "not_found");
+    assert!(run(lake.partition_if_any(day(), UnknownFiles::Fail)).unwrap().is_none());
+    let gone = open(&dir.path().join("no"));
+    assert_eq!(run(gone.partition_if_any(day(), UnknownFiles::Fail)).unwrap_err().kind(), "not_found");
     assert!(run(lake.days()).unwrap().is_empty());
     fs::create_dir_all(dir.path().join("dt=2024-5-2/x")).unwrap();
     fs::create_dir_all(dir.path().join("dt=2024-05-03/x")).unwrap();
