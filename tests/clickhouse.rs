@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArra
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use chrono::{DateTime, NaiveDate, Utc};
-use metropulse::clickhouse::{Mart, Replaced, TABLE};
+use metropulse::clickhouse::{Filled, Mart, Replaced, TABLE};
 use metropulse::config::Secret;
 use metropulse::model::Zone;
 use metropulse::rollup::mart::{HourlyMart, PAYMENTS, POSITIONS, RouteVersion, RouteVersions, TRIPS, partial};
@@ -86,10 +86,15 @@ fn numbers(values: Vec<i64>) -> ArrayRef {
 
 /// Rows of three routes over all hours of 2024-05-01, `riders` of them in each; odd texts, NULL averages, refunds.
 fn rows(riders: i64, speed: f64) -> RecordBatch {
+    rows_of(day("2024-05-01"), riders, speed)
+}
+
+/// The same of any date.
+fn rows_of(date: NaiveDate, riders: i64, speed: f64) -> RecordBatch {
     let zone = Zone(chrono_tz::UTC);
     let version = RouteVersion { name: Some("Пушкинская\t'\\|".into()), ..RouteVersion::default() };
     let mut mart = HourlyMart::new(zone, [("R1", version)].into_iter().collect::<RouteVersions>());
-    let start = instant("2024-05-01T00:00:00Z").timestamp_micros();
+    let start = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros();
     let hour = |n: i64| start + n % 24 * 3_600_000_000;
     let hours = |n: i64| -> ArrayRef {
         std::sync::Arc::new(TimestampMicrosecondArray::from_iter_values((0..n).map(hour)).with_timezone("UTC"))
@@ -120,7 +125,7 @@ fn rows(riders: i64, speed: f64) -> RecordBatch {
     let route = || texts(vec![Some("".into()), Some("R|2".into())]);
     let positions = [route(), hours(2), route(), numbers(vec![1, 2]), speeds, numbers(vec![1, 0])];
     mart.add_positions(&partial_batch(POSITIONS, &positions)).unwrap();
-    let mut days = mart.finish(day("2024-05-01")..day("2024-05-02")).unwrap();
+    let mut days = mart.finish(date..date + chrono::Days::new(1)).unwrap();
     assert_eq!(days.len(), 1);
     days.remove(0).1
 }
@@ -208,6 +213,73 @@ fn two_loaders_at_once_leave_one_whole_result() {
             let trips = number(&scratch.mart, &format!("SELECT sum(trip_cnt) FROM {TABLE}")).await;
             assert!(trips == 960.0 || trips == 1200.0, "{trips}");
         }
+        scratch.end().await;
+    });
+}
+
+/// Above any process id.
+const BUILD: u64 = 1 << 48;
+
+#[test]
+fn every_shadow_is_verified_before_the_first_is_swapped_in() {
+    run(async |url| {
+        let scratch = Scratch::begin(&url, "verified").await;
+        let (mart, first, second) = (&scratch.mart, day("2024-05-01"), day("2024-05-02"));
+        mart.apply_schema().await.unwrap();
+        let begun = mart.stamps().await.unwrap();
+        let mut filled = Vec::new();
+        for date in [first, second] {
+            let rows = rows_of(date, 3, 10.0);
+            filled.extend(mart.fill_service_dates(BUILD, &[(date, rows)], Utc::now()).await.unwrap());
+        }
+        // Shadow tables are swapped in the order of their names, so this is the later one.
+        let last = filled.iter().filter_map(|one| one.shadow.as_ref()).max().unwrap();
+        mart.execute(&format!("INSERT INTO {last} SELECT * FROM {last} LIMIT 1")).await.unwrap();
+        let refused = mart.swap_filled(BUILD, &filled, &[], &begun).await.unwrap_err();
+        assert_eq!(refused.kind(), "database");
+        assert!(refused.to_string().contains("that date was left as it was"), "{refused}");
+        assert!(mart.stamps().await.unwrap().is_empty(), "the good one was not swapped in either");
+        scratch.end().await;
+    });
+}
+
+#[test]
+fn a_date_that_somebody_else_wrote_since_a_build_began_is_a_conflict_and_stays() {
+    run(async |url| {
+        let scratch = Scratch::begin(&url, "conflict").await;
+        let (mart, first, second) = (&scratch.mart, day("2024-05-01"), day("2024-05-02"));
+        mart.apply_schema().await.unwrap();
+        let at = |text: &str| instant(&format!("2024-06-01T{text}Z"));
+        replace(mart, first, &rows_of(first, 3, 10.0), at("00:00:00")).await;
+        let begun = mart.stamps().await.unwrap();
+        let fill = async |date, riders| {
+            let rows = rows_of(date, riders, 10.0);
+            mart.fill_service_dates(BUILD, &[(date, rows)], at("01:00:00")).await.unwrap()
+        };
+        let (same, changed, added) = (fill(first, 3).await, fill(first, 4).await, fill(second, 3).await);
+        assert!(same[0].shadow.is_none() && changed[0].shadow.is_some());
+        let swap = async |filled: &[Filled], emptied: &[NaiveDate]| {
+            let error = mart.swap_filled(BUILD, filled, emptied, &begun).await.unwrap_err();
+            assert!(error.kind() == "conflict" && error.is_retryable(), "{error}");
+            assert!(error.to_string().contains("run again"), "{error}");
+        };
+        for date in [first, second] {
+            replace(mart, date, &rows_of(date, 5, 10.0), at("02:00:00")).await;
+        }
+        let newer = mart.stamps().await.unwrap();
+        swap(&same, &[]).await;
+        swap(&changed, &[]).await;
+        swap(&added, &[]).await;
+        swap(&[], &[first]).await;
+        assert_eq!(mart.stamps().await.unwrap(), newer);
+
+        // Rows that went without a build, such as by hand, are not those that a worker saw.
+        let begun = mart.stamps().await.unwrap();
+        let same = fill(first, 5).await;
+        assert!(same[0].shadow.is_none());
+        mart.swap_filled(BUILD, &same, &[], &begun).await.unwrap();
+        let other = Filled { sum: same[0].sum.wrapping_add(1), ..same[0].clone() };
+        assert_eq!(mart.swap_filled(BUILD, &[other], &[], &begun).await.unwrap_err().kind(), "conflict");
         scratch.end().await;
     });
 }

@@ -29,6 +29,14 @@ pub(super) struct Changes {
     pub emptied: Vec<NaiveDate>,
     /// Those that get others.
     pub filled: Vec<(NaiveDate, rows::Encoded)>,
+    /// What each of them will hold.
+    pub wanted: Vec<Digest>,
+}
+
+/// Service dates of a shadow table that hold what they should.
+pub(super) struct Verified<'a> {
+    shadow: &'a str,
+    dates: Vec<NaiveDate>,
 }
 
 impl Mart {
@@ -44,13 +52,13 @@ impl Mart {
         snapshot_ts: DateTime<Utc>,
     ) -> Result<Vec<Replaced>> {
         let changes = self.changes(dates, snapshot_ts).await?;
-        self.drop_dates(&changes.emptied).await?;
         if !changes.filled.is_empty() {
             let shadow = Shadow::create(self, TABLE).await?;
             let swapped = self.fill_and_swap(&shadow.name, &changes.filled).await;
             shadow.remove().await;
             swapped?;
         }
+        self.drop_dates(&changes.emptied).await?;
         Ok(changes.replaced)
     }
 
@@ -67,6 +75,7 @@ impl Mart {
             let wanted = encoded.digest;
             let changed = held.get(date).copied().unwrap_or_default() != wanted;
             changes.replaced.push(Replaced { rows: wanted.rows, changed });
+            changes.wanted.push(wanted);
             match (changed, wanted.rows) {
                 (false, _) => {}
                 // Replacing from a shadow without that partition empties the mart on old servers and fails on new ones.
@@ -89,7 +98,7 @@ impl Mart {
     async fn fill_and_swap(&self, shadow: &str, dates: &[(NaiveDate, rows::Encoded)]) -> Result<()> {
         self.fill(shadow, dates).await?;
         let wanted: Vec<_> = dates.iter().map(|(date, encoded)| (*date, encoded.digest)).collect();
-        self.swap(shadow, &wanted).await
+        self.swap(&self.verified(shadow, &wanted).await?).await
     }
 
     /// Sends rows to a shadow table.
@@ -102,22 +111,29 @@ impl Mart {
         self.insert(&format!("{shadow} ({})", columns.join(", ")), bytes).await
     }
 
-    /// Puts service dates of a shadow table in the place of the mart's, if they are what they should be.
-    pub(super) async fn swap(&self, shadow: &str, dates: &[(NaiveDate, Digest)]) -> Result<()> {
+    /// Looks at what a shadow table stored.
+    ///
+    /// # Errors
+    /// `Database` when it is not what was sent.
+    pub(super) async fn verified<'a>(&self, shadow: &'a str, dates: &[(NaiveDate, Digest)]) -> Result<Verified<'a>> {
         let stored = self.digests(shadow, dates.iter().map(|(date, _)| *date)).await?;
-        let mut swaps = Vec::with_capacity(dates.len());
         for (date, wanted) in dates {
             let found = stored.get(date).copied().unwrap_or_default();
             if found != *wanted {
                 return Err(Error::database(format!(
-                    "ClickHouse stored {} rows with checksum {:016x} for {date}, expected {} rows with {:016x}; the mart was left as it was",
+                    "ClickHouse stored {} rows with checksum {:016x} for {date}, expected {} rows with {:016x}; that date was left as it was",
                     found.rows, found.sum, wanted.rows, wanted.sum
                 ))
                 .with("table", TABLE)
                 .with("service_date", date));
             }
-            swaps.push(format!("REPLACE PARTITION '{date}' FROM {shadow}"));
         }
+        Ok(Verified { shadow, dates: dates.iter().map(|(date, _)| *date).collect() })
+    }
+
+    /// Puts service dates of a shadow table in the place of the mart's.
+    pub(super) async fn swap(&self, Verified { shadow, dates }: &Verified<'_>) -> Result<()> {
+        let swaps: Vec<String> = dates.iter().map(|date| format!("REPLACE PARTITION '{date}' FROM {shadow}")).collect();
         self.execute(&format!("ALTER TABLE {TABLE} {}", swaps.join(", "))).await
     }
 
@@ -134,7 +150,7 @@ impl Mart {
     }
 
     /// Rows and checksum of service dates in a table like the mart; dates without rows are absent.
-    async fn digests(
+    pub(super) async fn digests(
         &self,
         table: &str,
         dates: impl Iterator<Item = NaiveDate>,

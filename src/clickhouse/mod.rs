@@ -2,7 +2,7 @@
 //!
 //! [`Mart`] speaks HTTP to one database. A service date is loaded as a whole: rows go into a shadow table of their
 //! own, count and checksum are verified there, then `REPLACE PARTITION` swaps them in atomically, so a reader never
-//! sees half a day and a failed load leaves the mart as it was. A date whose rows are already there is not touched.
+//! sees half a day and a load that fails leaves each date as it was or as it becomes. A date whose rows are already there is not touched.
 //!
 //! Telemetry is loaded by whole raw days in the same way, but streamed in Native blocks over several inserts.
 //!
@@ -27,7 +27,7 @@ mod telemetry;
 mod text;
 
 pub use client::Mart;
-pub use filled::Filled;
+pub use filled::{Filled, Stamp};
 pub use load::Replaced;
 pub use schema::{DDL, TABLE, mart_columns};
 pub use telemetry::{TELEMETRY_DDL, TELEMETRY_TABLE, TelemetryDay, TelemetryLoad};

@@ -4,7 +4,7 @@
 //! The rules are those of `lake_mart`. What the engine does in between is all that it does: of the shares of one dataset
 //! and key those of the newest day count.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
@@ -19,13 +19,13 @@ use super::mart::WINDOW_DATES;
 use super::report::Report;
 use super::source::broken;
 use super::streamed::{Stream, Streamed, streamed};
-use crate::clickhouse::{Filled, Replaced};
+use crate::clickhouse::{Filled, Replaced, Stamp};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::model::{Dataset, Zone};
 use crate::rollup::mart::shares::{Sharer, by_date, of_dates, share_schema};
 use crate::rollup::mart::{HourlyMart, RouteVersions};
-use crate::warehouse;
+use crate::warehouse::{self, MartSource};
 
 /// What all workers of one build share.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -47,16 +47,36 @@ impl MartBuild {
     }
 }
 
+/// A build under way. Where there is a warehouse, nobody else builds the mart before this is dropped.
+pub struct BegunMart {
+    lock: Option<MartSource>,
+    /// What the mart held when the build began.
+    held: BTreeMap<NaiveDate, Stamp>,
+    routes: RecordBatch,
+}
+
+impl BegunMart {
+    /// The versions of routes that name the mart's rows.
+    pub fn routes(&self) -> Table {
+        (self.routes.schema(), vec![self.routes.clone()])
+    }
+}
+
 impl Pipeline {
-    /// Makes the mart ready to be filled, and gives the versions of routes that name its rows.
-    pub async fn begin_mart(&self) -> Result<Table> {
-        self.ready_mart().await?;
-        let source = match &self.settings.warehouse {
-            Some(_) => Some(warehouse::mart_source(self.warehouse()?).await?),
-            None => None,
-        };
-        let routes = self.mart_routes(source.as_ref(), &self.lake()?.days().await?).await?.to_batch()?;
-        Ok((routes.schema(), vec![routes]))
+    /// Begins a build: makes the mart ready to be filled, and keeps other builds away where there is a warehouse.
+    pub async fn begin_mart(&self) -> Result<BegunMart> {
+        let mart = self.ready_mart().await?;
+        let lock = self.mart_lock().await?;
+        let held = mart.stamps().await?;
+        let routes = self.mart_routes(lock.as_ref(), &self.lake()?.days().await?).await?.to_batch()?;
+        Ok(BegunMart { lock, held, routes })
+    }
+
+    async fn mart_lock(&self) -> Result<Option<MartSource>> {
+        match &self.settings.warehouse {
+            Some(_) => Ok(Some(warehouse::mart_source(self.warehouse()?).await?)),
+            None => Ok(None),
+        }
     }
 
     /// The shares of a dataset and raw day, of which somebody listed files. Trips and payments come whatever their date: an
@@ -100,24 +120,30 @@ impl Pipeline {
         }
     }
 
-    /// Swaps in what workers filled, drops dates of the range that nobody filled, and removes the build's shadow tables.
-    pub async fn swap_mart(&self, filled: Vec<Filled>, build: MartBuild) -> Result<Report> {
+    /// Ends a build: swaps in what workers filled, drops dates of the range that nobody filled, and removes the build's shadow
+    /// tables.
+    ///
+    /// # Errors
+    /// `Conflict` when somebody else wrote one of these dates since the build began; else as [`Mart::swap_filled`].
+    ///
+    /// [`Mart::swap_filled`]: crate::clickhouse::Mart::swap_filled
+    pub async fn swap_mart(&self, begun: BegunMart, filled: Vec<Filled>, build: MartBuild) -> Result<Report> {
         let started = Instant::now();
         let mart = self.mart().await?;
-        // Where there is a warehouse, its lock keeps two builds apart.
-        let _lock = match &self.settings.warehouse {
-            Some(_) => Some(warehouse::mart_source(self.warehouse()?).await?),
-            None => None,
+        let BegunMart { lock, held, .. } = begun;
+        // A network may cut a session that lay still for hours: who built in between shows by the stamps.
+        let _lock = match lock {
+            Some(lock) if lock.holds_lock().await => Some(lock),
+            Some(_) | None => self.mart_lock().await?,
         };
         let dates: BTreeSet<NaiveDate> = filled.iter().map(|one| one.service_date).collect();
         if dates.len() < filled.len() {
             return Err(Error::internal("two workers filled one service date"));
         }
-        let held = mart.rows_by_service_date().await?;
         let is_ranged = build.date_from.is_some() || build.date_to.is_some();
         let emptied: Vec<NaiveDate> =
             held.keys().copied().filter(|date| is_ranged && build.takes(*date) && !dates.contains(date)).collect();
-        mart.swap_filled(build.build, &filled, &emptied).await?;
+        mart.swap_filled(build.build, &filled, &emptied, &held).await?;
         mart.drop_shadows(build.build).await?;
         let mut done = Done::published_by(&self.progress);
         for one in &filled {

@@ -81,7 +81,7 @@ pub use ingest_gtfs::IngestGtfs;
 pub use ingest_realtime::Recordings;
 pub use ingest_tides::IngestTides;
 pub use mart::MartFrom;
-pub use mart_shares::MartBuild;
+pub use mart_shares::{BegunMart, MartBuild};
 pub use outcome::{AsOfMisses, Outcome, TableOutcome};
 pub use pieces::{Layout, Piece};
 pub use realtime_outcome::{Damaged, IngestedRealtime, Positions, ScheduleSource, ScheduleUsed};

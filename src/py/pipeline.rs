@@ -18,7 +18,7 @@ use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::lake::Readiness;
 use crate::model::Dataset;
-use crate::pipeline::{CopyOptions, MartFrom, Pipeline as Core, Table};
+use crate::pipeline::{BegunMart, CopyOptions, MartFrom, Pipeline as Core, Table};
 use crate::postgres::{MergeSpec, RewindSpec};
 
 /// The tables and columns that metropulse knows, and where each comes from, as JSON.
@@ -33,6 +33,8 @@ pub(super) struct Pipeline {
     settings: Arc<Settings>,
     /// The calls under way, for `cancel` from another thread.
     running: Mutex<Vec<Cancel>>,
+    /// The build of the mart that began here and has not ended.
+    pub(super) begun: Mutex<Option<BegunMart>>,
 }
 
 impl Pipeline {
@@ -83,7 +85,7 @@ impl Pipeline {
     #[new]
     fn new(py: Python<'_>, settings_json: &str) -> PyResult<Self> {
         let settings = Settings::from_json(settings_json).map_err(|e| raise(py, &e))?;
-        Ok(Self { settings: Arc::new(settings), running: Mutex::default() })
+        Ok(Self { settings: Arc::new(settings), running: Mutex::default(), begun: Mutex::default() })
     }
 
     #[pyo3(signature = (*, progress = None))]

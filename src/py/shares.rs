@@ -136,7 +136,9 @@ impl Pipeline {
     }
 
     fn begin_mart(&self, py: Python<'_>) -> PyResult<ArrowTable> {
-        let (schema, batches) = self.call(py, None, |core| async move { core.begin_mart().await })?;
+        let begun = self.call(py, None, |core| async move { core.begin_mart().await })?;
+        let (schema, batches) = begun.routes();
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
         Ok(ArrowTable::new(schema, batches))
     }
 
@@ -159,11 +161,14 @@ impl Pipeline {
     fn swap_mart(&self, py: Python<'_>, filled_json: &str, build_json: &str) -> PyResult<String> {
         let build = build(py, build_json)?;
         let filled: Vec<Filled> = read("the filled dates", filled_json).map_err(|e| raise(py, &e))?;
-        self.call(py, None, |core| async move { json(&core.swap_mart(filled, build).await?) })
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let begun = begun.ok_or_else(|| raise(py, &Error::internal("no build of the mart was begun here")))?;
+        self.call(py, None, |core| async move { json(&core.swap_mart(begun, filled, build).await?) })
     }
 
     fn abandon_mart(&self, py: Python<'_>, build_json: &str) -> PyResult<()> {
         let build = build(py, build_json)?;
+        drop(self.begun.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.call(py, None, |core| async move { core.abandon_mart(build).await })
     }
 }

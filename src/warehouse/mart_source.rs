@@ -4,6 +4,8 @@
 //! planned runs by route and hour, trips come one by one. Everything of one build is read in one snapshot, and the dirty marks
 //! that the snapshot saw are the only ones that its end takes away.
 
+use std::time::Duration;
+
 use arrow::array::RecordBatch;
 use chrono::{Days, NaiveDate};
 
@@ -16,6 +18,8 @@ use crate::model::{Fact, FactKind, HOUR_MICROS, Zone};
 use crate::postgres::{Session, get, read};
 
 const QUARTER_MICROS: i64 = HOUR_MICROS / 4;
+/// How long a session may take to say that it is there.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// One service date to build, and the dirty marks it answers.
 #[derive(Clone, Debug)]
@@ -185,6 +189,12 @@ impl MartSource {
                 format!("SELECT FROM {} WHERE false", fact.table)
             }
         }
+    }
+
+    /// Whether the session is still there, and with it the lock.
+    pub async fn holds_lock(&self) -> bool {
+        let answer = tokio::time::timeout(ANSWER, self.session.run("SELECT"));
+        answer.await.is_ok_and(|answer| answer.is_ok())
     }
 
     /// Ends the snapshot; the lock stays. Call before [`Self::record`].

@@ -64,7 +64,13 @@ def build_route_hourly(
     Each dataset of a raw day is judged by one task. Of a trip or payment that several days bring the newest counts:
     Spark decides that by a shuffle on the key. A second shuffle brings each service date to one task, which fills a
     shadow table in ClickHouse; the driver verifies and swaps. A lost executor, a retried or a speculative task leaves a
-    shadow table that nobody swaps in. What no retry can mend is not retried. On failure the mart is as it was.
+    shadow table that nobody swaps in. What no retry can mend is not retried.
+
+    Where there is a warehouse, its lock keeps other builds away from beginning to end. Before anything is swapped the
+    driver verifies every shadow table, and that nobody else wrote one of the dates meanwhile: on failure until then the
+    mart is as it was. Where ClickHouse goes away during the swap, each service date is as it was or as it becomes, and
+    running again completes them. A task that is still on its way when a build fails may leave a shadow table behind; a
+    build a day later drops it.
 
     Args:
         spark: The session; not one of Spark Connect.
@@ -84,6 +90,7 @@ def build_route_hourly(
 
     Raises:
         ConfigError: Only one end of the range is given, or a place is missing.
+        ConflictError: Another build holds the lock, or wrote one of the dates meanwhile.
         DataError: A file is damaged or has too many rejects; file and day are named.
         NotFoundError: The lake is not there, or an executor does not find what the driver listed.
         MetropulseError: A task failed in spite of Spark's retries.
@@ -110,8 +117,8 @@ def build_route_hourly(
     )
     driver = _core.Pipeline(settings.to_json())
     routes = pa.table(driver.begin_mart())
-    shared = Cargo(spark, {"settings": settings.to_json(), "build": build, "routes": routes})
     try:
+        shared = Cargo(spark, {"settings": settings.to_json(), "build": build, "routes": routes})
         listed = driver.listed(None, [*_KEYED, *_UNKEYED])
         with running():
             filled = _filled(spark, shared, listed, bounds)
