@@ -71,7 +71,7 @@ def clean(
     """
     from metropulse import _core
 
-    days, names = [iso_day(day) for day in dates], list(datasets)
+    days, names = [iso_day(day) for day in dates], list(dict.fromkeys(datasets))
     known = (*DATASETS, *FEED_DATASETS)
     if not days or not names or not set(names) <= set(known):
         raise ConfigError(f"expected days, and datasets of {', '.join(known)}; got {days} and {names}")

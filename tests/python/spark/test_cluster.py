@@ -178,6 +178,7 @@ def test_a_file_that_changed_since_it_was_listed_is_a_conflict(spark, lake, tmp_
     monkeypatch.setattr(_core, "rollup_pieces", lambda *_: mp.rollup_hourly(file, partial=True, **ASKED))
     with pytest.raises(mp.ConflictError, match=r"a\.parquet changed while it was rolled up") as caught:
         rollup_hourly(spark, file, tasks=1, **ASKED)
+    assert caught.value.context == {"file": str(file)}
     assert caught.value.retryable
 
 
