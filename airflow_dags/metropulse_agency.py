@@ -13,6 +13,10 @@ of the day after, when the last runs past midnight are over. With
     AIRFLOW__METROPULSE__AGENCY_WAIT=False
 
 it is loaded again each hour, as far as it is recorded.
+
+In a lake of several agencies the parameter `feed` is the name under which this one's feeds are recorded and written;
+AIRFLOW__METROPULSE__AGENCY_FEED is its default. Each further agency has a copy of this file with a `dag_id`, `source`
+and `feed` of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from metropulse.airflow.partitions import YESTERDAY
 from metropulse.airflow.recorded import RecordingsSensor
 from metropulse.airflow.schedule import (
     WAITING,
+    agency_feed,
     agency_gtfs,
     agency_schedule,
     agency_waits,
@@ -35,6 +40,7 @@ from metropulse.airflow.schedule import (
 from metropulse.airflow.task_group import MetropulseDayTaskGroup
 
 LAKE = "{{ params.lake or '' }}"
+FEED = "{{ params.feed or '' }}"
 
 with DAG(
     dag_id="metropulse_agency",
@@ -58,6 +64,11 @@ with DAG(
         "lake": Param(
             None, type=["null", "string"], description="Folder or URL of the lake; empty: as the connections say."
         ),
+        "feed": Param(
+            agency_feed() or None,
+            type=["null", "string"],
+            description="Name of the feed, set before every id, in a lake of several agencies; empty: none.",
+        ),
         "hours_past": Param(
             12,
             type="number",
@@ -68,12 +79,13 @@ with DAG(
     },
 ) as dag:
     steps = []
-    if feed := agency_gtfs():
-        steps.append(IngestGtfsOperator(task_id="schedule", source=feed, lake=LAKE))
+    if timetable := agency_gtfs():
+        steps.append(IngestGtfsOperator(task_id="schedule", source=timetable, feed=FEED, lake=LAKE))
     if agency_waits():
         steps.append(
             RecordingsSensor(
                 task_id="recorded",
+                feed=FEED,
                 hours_past="{{ params.hours_past }}",
                 lake=LAKE,
                 mode="reschedule",
@@ -82,5 +94,5 @@ with DAG(
                 **WAITING,
             )
         )
-    steps.append(IngestGtfsRtOperator(task_id="recordings", lake=LAKE))
+    steps.append(IngestGtfsRtOperator(task_id="recordings", feed=FEED, lake=LAKE))
     chain(*steps, MetropulseDayTaskGroup("day", prefix_group_id=False, lake=LAKE, wait=False))

@@ -25,14 +25,18 @@ SPOOL_LIMIT_BYTES = 20_000_000_000
 """How much a recorder keeps for its upload when nobody says otherwise."""
 
 
-def default_spool() -> Path:
+def default_spool(feed: str | None = None) -> Path:
     """Return the folder in which recordings wait when nobody names one; it outlives a restart of the machine.
 
+    Args:
+        feed: The name of the feed: recorders of several feeds run side by side, each on a spool of its own.
+
     Returns:
-        ``$XDG_STATE_HOME/metropulse/recorder``, by default below ``~/.local/state``.
+        ``$XDG_STATE_HOME/metropulse/recorder``, by default below ``~/.local/state``; that of a named feed is
+        ``recorder-<feed>``.
     """
     home = variable(os.environ, "XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "metropulse" / "recorder"
+    return Path(home) / "metropulse" / (f"recorder-{feed}" if feed else "recorder")
 
 
 class Feeds:
@@ -96,7 +100,8 @@ class Feeds:
         """Write what recordings of GTFS-Realtime say of one service date; see `metropulse.ingest_gtfs_rt`.
 
         Args:
-            sources: Recordings, as paths, folders, globs or URLs; None for those that `collect` brought into the lake.
+            sources: Recordings, as paths, folders, globs or URLs; None for those that `collect` brought into the lake
+                under this name of a feed.
             dt: The service date.
             schedule: Whose scheduled trips are used instead of the lake's: another lake, or a GTFS feed.
             feed: Name to set before every id, with a colon, in a lake of several agencies.
@@ -123,6 +128,7 @@ class Feeds:
         vehicle_positions: str | None = None,
         trip_updates: str | None = None,
         alerts: str | None = None,
+        feed: str | None = None,
         every: Duration = "10s",
         headers: Mapping[str, str] | None = None,
         secrets: Name | None = None,
@@ -139,6 +145,7 @@ class Feeds:
             vehicle_positions: URL of the vehicle positions.
             trip_updates: URL of the trip updates.
             alerts: URL of the alerts.
+            feed: Name of the feed, in a lake of several agencies.
             every: Time between two polls of a feed.
             headers: Headers of each request.
             secrets: File of NAME=value lines, read anew for each request.
@@ -154,23 +161,25 @@ class Feeds:
         """
         feeds = {"vehicle_positions": vehicle_positions, "trip_updates": trip_updates, "alerts": alerts}
         asked = {
+            "feed": feed,
             "feeds": {name: url for name, url in feeds.items() if url},
             "headers": dict(headers or {}),
             "secrets": None if secrets is None else os.fspath(secrets),
             "every_seconds": seconds(every, "every"),
             "timeout_seconds": seconds(timeout, "timeout"),
             "archive_seconds": round(seconds(archive_every, "archive_every")),
-            "spool": os.fspath(spool or default_spool()),
+            "spool": os.fspath(spool or default_spool(feed)),
             "spool_limit_bytes": spool_limit_bytes,
             "duration_seconds": None if duration is None else seconds(duration, "duration"),
         }
         return Report.from_json(self._core.collect(json.dumps(asked), progress=progress))
 
-    def recordings(self, dt: Day, *, hours_past: float | None = None) -> Report:
+    def recordings(self, dt: Day, *, feed: str | None = None, hours_past: float | None = None) -> Report:
         """Look how far the lake's recordings of a service date have come.
 
         Args:
             dt: The service date.
+            feed: Name of the feed that is looked for, in a lake of several agencies.
             hours_past: Hours past its end in which its last runs are still reported; the 12 that `ingest_gtfs_rt` reads
                 when None.
 
@@ -178,7 +187,7 @@ class Feeds:
             ``complete``: whether all that was recorded up to then has been uploaded; ``archives`` and ``bytes`` of that
             time, ``until`` and ``recorded_until``.
         """
-        return Report.from_json(self._core.recordings(iso_day(dt), hours_past))
+        return Report.from_json(self._core.recordings(iso_day(dt), feed, hours_past))
 
     def ingest_tides(
         self,

@@ -96,7 +96,7 @@ def ingest_gtfs_rt(
 
     Args:
         sources: Recordings: a path, folder, glob or URL, or a list of them. None: those that `collect` brought into the
-            lake, from the start of `dt` until noon of the day after.
+            lake under this name of a feed, from the start of `dt` until noon of the day after.
         lake: Folder or URL of the raw days; or an open `Pipeline`: its lake and zone.
         dt: The service date.
         schedule: Whose scheduled trips are used instead of the lake's: another lake, or a GTFS feed as a zip of any

@@ -25,6 +25,7 @@ def collect(
     vehicle_positions: str | None = None,
     trip_updates: str | None = None,
     alerts: str | None = None,
+    feed: str | None = None,
     every: Duration = "10s",
     headers: Mapping[str, str] | None = None,
     secrets: Name | None = None,
@@ -48,6 +49,8 @@ def collect(
         vehicle_positions: URL of the vehicle positions. ``${NAME}`` in a URL stands for a secret.
         trip_updates: URL of the trip updates.
         alerts: URL of the alerts.
+        feed: Name of the feed, in a lake of several agencies: its recordings lie apart, and `ingest_gtfs_rt` reads them
+            by this name.
         every: Time between two polls of a feed, such as 10s.
         headers: Headers of each request, such as a key; ``${NAME}`` in a value stands for a secret.
         secrets: File of NAME=value lines, read anew for each request; a name that it lacks is taken from the
@@ -65,7 +68,8 @@ def collect(
         The report of a call with `duration`: polls, recordings and failures by feed; archives as ``files``.
 
     Raises:
-        ConfigError: A feed, header or setting has the wrong form, or a secret is not set.
+        ConfigError: A feed, header or setting has the wrong form, a secret is not set, or recordings of another feed
+            wait in the spool.
         ConflictError: Another recorder works on the spool.
         StorageError: The spool cannot be written, or at the end of `duration` an upload fails; what was recorded is
             kept.
@@ -74,6 +78,7 @@ def collect(
         vehicle_positions=vehicle_positions,
         trip_updates=trip_updates,
         alerts=alerts,
+        feed=feed,
         every=every,
         headers=headers,
         secrets=secrets,
@@ -86,11 +91,12 @@ def collect(
     )
 
 
-def collect_status(spool: Name | None = None) -> Report:
+def collect_status(spool: Name | None = None, *, feed: str | None = None) -> Report:
     """Return how the recorder of a spool is, alive or not.
 
     Args:
-        spool: The folder; that of `collect` when None.
+        spool: The folder; that of `collect` for this feed when None.
+        feed: The name of the feed.
 
     Returns:
         ``is_healthy``, ``problems`` in sentences, ``is_running``, and what the recorder said last: its feeds, its
@@ -101,4 +107,4 @@ def collect_status(spool: Name | None = None) -> Report:
     """
     from metropulse import _core
 
-    return Report.from_json(_core.collect_status(os.fspath(spool or default_spool())))
+    return Report.from_json(_core.collect_status(os.fspath(spool or default_spool(feed))))

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::Pipeline;
 use super::collect_outcome::{Collected, FeedCounts};
+use super::feed_name;
 use super::input::on_thread;
 use super::outcome::Outcome;
 use super::recorder::{End, Recorder};
@@ -25,6 +26,8 @@ use crate::feeds::recorder::{Feed, FeedHealth, Health, Secrets, Source, Spool};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Collect {
+    /// The name of the feed in a lake of several agencies.
+    pub feed: Option<String>,
     /// The URL of each feed; `${NAME}` in it stands for a secret.
     pub feeds: BTreeMap<Feed, Secret>,
     /// Headers of each request; so in their values.
@@ -60,6 +63,7 @@ impl Collect {
         let wrong = |name: &str, found: String, expected: &str| {
             Err(Error::config(format!("{name} is {found}, expected {expected}")).with("setting", name))
         };
+        feed_name::check(self.feed.as_deref())?;
         if self.feeds.is_empty() {
             return Err(Error::config("no feed is named, expected a URL of vehicle positions, trip updates or alerts"));
         }
@@ -83,7 +87,7 @@ impl Collect {
     }
 
     fn health(&self, to: &str, sources: &[Source]) -> Health {
-        let mut health = Health::new(to, self.every_seconds);
+        let mut health = Health::new(to, self.feed.as_deref(), self.every_seconds);
         for source in sources {
             health.feeds.entry(source.feed()).or_default().url = source.shown();
         }
@@ -102,12 +106,14 @@ impl Pipeline {
             at: asked.duration_seconds.map(|seconds| started + Duration::from_secs_f64(seconds)),
         };
         let (folder, seconds, limit) = (asked.spool.clone(), asked.archive_seconds, asked.spool_limit_bytes);
-        let spool = on_thread(move || Spool::open(&folder, seconds, limit)).await?;
+        let feed = asked.feed.clone();
+        let spool = on_thread(move || Spool::open(&folder, feed.as_deref(), seconds, limit)).await?;
         let recorder = Recorder {
             spool: Arc::new(Mutex::new(spool)),
             health: Mutex::new(asked.health(lake.url(), &sources)),
             folder: asked.spool.clone(),
             lake,
+            feed: asked.feed.clone(),
             end,
             progress: self.progress.clone(),
         };
@@ -134,9 +140,10 @@ fn report(recorder: &Recorder, started: Instant) -> Report {
         not_kept: feed.not_kept,
     };
     let feeds: BTreeMap<_, _> = health.feeds.iter().map(|(name, feed)| (*name, counts(feed))).collect();
+    let (to, feed) = (health.to.clone(), health.feed.clone());
     let mut report = Report::new("collect", None);
     (report.files, report.bytes) = (health.archives_uploaded, health.bytes_uploaded);
     report.unchanged = feeds.values().all(|feed| feed.recorded == 0);
-    report.outcome = Outcome::Collected(Box::new(Collected { to: health.to.clone(), feeds }));
+    report.outcome = Outcome::Collected(Box::new(Collected { to, feed, feeds }));
     report.took(started)
 }

@@ -11,7 +11,9 @@ use crate::feeds::recorder::Feed;
 pub struct Collected {
     /// The lake.
     pub to: String,
-    /// By feed.
+    /// The name of the feed in a lake of several agencies.
+    pub feed: Option<String>,
+    /// By what was asked for.
     pub feeds: BTreeMap<Feed, FeedCounts>,
 }
 

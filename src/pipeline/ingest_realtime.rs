@@ -35,7 +35,7 @@ const IN_MEMORY_BYTES: u64 = 4 << 20;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recordings {
-    /// Paths, folders, globs or URLs; the lake's own recordings of the day when there are none.
+    /// Paths, folders, globs or URLs; the lake's own recordings of the feed and day when there are none.
     pub sources: Vec<String>,
     /// Options of their object store; those of the lake when unset.
     pub source_options: Option<BTreeMap<String, Secret>>,
@@ -70,7 +70,7 @@ impl Pipeline {
         let (feed, ids) = (recordings.feed.as_deref(), Ids::new(recordings.feed.as_deref()));
         feed_name::check(feed)?;
         let found = if recordings.sources.is_empty() {
-            self.archives_of(dt).await?
+            self.archives_of(dt, feed).await?
         } else {
             let options = recordings.source_options.as_ref().unwrap_or(&settings.lake_options);
             objects(&recordings.sources, options, is_recording, &self.cancel).await?

@@ -1,9 +1,11 @@
 //! The recordings in the lake that may tell of a service date.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::Pipeline;
+use super::{Pipeline, feed_name};
 use crate::error::{Error, Result};
 use crate::feeds::realtime::is_recording;
 use crate::feeds::recorder::Period;
@@ -18,6 +20,8 @@ const HOURS_PAST: f64 = 12.0;
 pub struct RecordedDay {
     /// The service date.
     pub dt: NaiveDate,
+    /// The name of the feed in a lake of several agencies.
+    pub feed: Option<String>,
     /// The first instant of which recordings are asked for.
     pub from: DateTime<Utc>,
     /// The instant up to which they are.
@@ -28,42 +32,40 @@ pub struct RecordedDay {
     pub archives: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// How far the archives in the lake reach.
+    /// How far the archives of the feed reach.
     pub recorded_until: Option<DateTime<Utc>>,
 }
 
 impl Pipeline {
     /// How far the recorder has uploaded what it recorded of a service date, up to some hours past its end.
-    pub async fn recordings(&self, dt: NaiveDate, hours_past: Option<f64>) -> Result<RecordedDay> {
+    pub async fn recordings(&self, dt: NaiveDate, feed: Option<&str>, hours_past: Option<f64>) -> Result<RecordedDay> {
+        feed_name::check(feed)?;
         let (from, until) = self.time_of(dt, hours_past.unwrap_or(HOURS_PAST))?;
-        let found = self.archives_between(from, until + TimeDelta::days(1)).await?;
-        let reach = found.iter().map(|(period, _)| period.end()).max();
-        let of_day = || found.iter().filter(|(period, _)| period.start < until);
+        let mut found = self.archives_between(from, until + TimeDelta::days(1)).await?;
+        found.retain(|archive| archive.is_of(feed));
+        let reach = found.iter().map(|archive| archive.period.end()).max();
+        let of_day = || found.iter().filter(|archive| archive.period.start < until);
         Ok(RecordedDay {
             dt,
+            feed: feed.map(str::to_owned),
             from,
             until,
             complete: reach.is_some_and(|reach| reach >= until),
             archives: of_day().count() as u64,
-            bytes: of_day().map(|(_, archive)| archive.size_bytes).sum(),
+            bytes: of_day().map(|archive| archive.object.size_bytes).sum(),
             recorded_until: reach,
         })
     }
 
-    /// The archives of a service date, and of the time in which its last runs may still be reported.
-    pub(super) async fn archives_of(&self, dt: NaiveDate) -> Result<Vec<Object>> {
+    /// The feed's archives of a service date, and of the time in which its last runs may still be reported.
+    pub(super) async fn archives_of(&self, dt: NaiveDate, feed: Option<&str>) -> Result<Vec<Object>> {
         let (from, until) = self.time_of(dt, HOURS_PAST)?;
-        let found = self.archives_between(from, until).await?;
-        if found.is_empty() {
-            let lake = self.lake()?;
-            return Err(Error::not_found(format!(
-                "the lake {} has no recordings of {dt} below recordings/; record the feeds with `metropulse collect`, or \
-                 name recordings",
-                lake.url()
-            ))
-            .with("dt", dt));
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.archives_between(from, until).await?.into_iter().partition(|archive| archive.is_of(feed));
+        if own.is_empty() {
+            return Err(nothing_recorded(self.lake()?.url(), dt, feed, &others));
         }
-        Ok(found.into_iter().map(|(_, archive)| archive).collect())
+        Ok(own.into_iter().map(|archive| archive.object).collect())
     }
 
     fn time_of(&self, dt: NaiveDate, hours_past: f64) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
@@ -76,20 +78,56 @@ impl Pipeline {
         Ok((start(dt), start(next) + past))
     }
 
-    /// The archives whose periods touch a time, in the order of time.
-    async fn archives_between(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<Vec<(Period, Object)>> {
+    /// The archives of all feeds whose periods touch a time; those of each feed in the order of time.
+    async fn archives_between(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<Vec<Archive>> {
         let lake = self.lake()?;
         let mut found = Vec::new();
         // A period that began on the day before may reach into this one.
         let first = from.date_naive().pred_opt().unwrap_or(from.date_naive());
         for day in first.iter_days().take_while(|day| *day <= until.date_naive()) {
-            for (name, archive) in lake.files_below(&format!("recordings/{day}"), &self.cancel).await? {
-                let period = Period::told_by(&name).filter(|_| is_recording(&name));
+            for (place, object) in lake.files_below(&format!("recordings/{day}"), &self.cancel).await? {
+                let (feed, name) =
+                    place.rsplit_once('/').map_or((None, place.as_str()), |(feed, name)| (Some(feed), name));
+                let period = Period::told_by(name).filter(|_| is_recording(name));
                 if let Some(period) = period.filter(|period| period.start < until && period.end() > from) {
-                    found.push((period, archive));
+                    found.push(Archive { feed: feed.map(str::to_owned), period, object });
                 }
             }
         }
         Ok(found)
     }
+}
+
+/// An archive that a recorder brought into the lake.
+struct Archive {
+    /// The name of its feed, which is the folder that it lies in.
+    feed: Option<String>,
+    period: Period,
+    object: Object,
+}
+
+impl Archive {
+    fn is_of(&self, feed: Option<&str>) -> bool {
+        self.feed.as_deref() == feed
+    }
+}
+
+fn nothing_recorded(lake: &str, dt: NaiveDate, feed: Option<&str>, others: &[Archive]) -> Error {
+    let (of, option) =
+        feed.map_or_else(Default::default, |name| (format!(" of feed {name}"), format!(" --feed {name}")));
+    let told = |feed: &Option<String>| match feed {
+        Some(name) => format!("feed {name}"),
+        None => "a feed without a name".to_owned(),
+    };
+    let others: BTreeSet<_> = others.iter().map(|archive| told(&archive.feed)).collect();
+    let besides = if others.is_empty() {
+        String::new()
+    } else {
+        format!(", but some of {}", others.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    Error::not_found(format!(
+        "the lake {lake} has no recordings of {dt}{of} below recordings/{besides}; record the feed with `metropulse \
+         collect{option}`, or name recordings"
+    ))
+    .with("dt", dt)
 }

@@ -51,6 +51,8 @@ const UPLOAD_PAUSE: Duration = Duration::from_secs(5);
 /// A recorder at work.
 pub(super) struct Recorder {
     pub(super) lake: Lake,
+    /// The name of the feed in a lake of several agencies.
+    pub(super) feed: Option<String>,
     pub(super) spool: Arc<Mutex<Spool>>,
     pub(super) health: Mutex<Health>,
     pub(super) folder: PathBuf,
@@ -180,7 +182,8 @@ impl Recorder {
         let mut left = waiting.as_slice();
         while let Some(((period, name), others)) = left.split_first() {
             left = others;
-            let bytes = self.lake.upload(&folder.join(name), &period.place(name), &self.end.cancel).await?;
+            let place = period.place(self.feed.as_deref(), name);
+            let bytes = self.lake.upload(&folder.join(name), &place, &self.end.cancel).await?;
             // It is verified: the lake has it.
             locked(&self.spool).uploaded(name)?;
             {
@@ -191,7 +194,7 @@ impl Recorder {
                 (health.uploads_failed, health.upload_error) = (0, None);
             }
             self.waiting(left);
-            self.say(&format!("uploaded {} ({bytes} bytes)", period.place(name)));
+            self.say(&format!("uploaded {place} ({bytes} bytes)"));
             self.write_health();
         }
         Ok(())

@@ -50,10 +50,11 @@ impl Pipeline {
         self.call(py, progress.as_ref(), |core| async move { json(&core.export_tides(asked).await?) })
     }
 
-    #[pyo3(signature = (dt, hours_past = None))]
-    fn recordings(&self, py: Python<'_>, dt: &str, hours_past: Option<f64>) -> PyResult<String> {
+    #[pyo3(signature = (dt, feed = None, hours_past = None))]
+    fn recordings(&self, py: Python<'_>, dt: &str, feed: Option<&str>, hours_past: Option<f64>) -> PyResult<String> {
         let dt = day(py, dt)?;
-        self.call(py, None, |core| async move { json(&core.recordings(dt, hours_past).await?) })
+        let feed = feed.map(str::to_owned);
+        self.call(py, None, |core| async move { json(&core.recordings(dt, feed.as_deref(), hours_past).await?) })
     }
 }
 

@@ -60,8 +60,8 @@ class Pipeline:
             progress("uploaded recordings/2024-05-01/a.tar.zst", 0, 0)
         return self._verb("collect", json.loads(spec_json), feeds={})
 
-    def recordings(self, dt: str, hours_past: float | None = None) -> str:
-        return self._verb("recordings", dt, hours_past, **self.recorded)
+    def recordings(self, dt: str, feed: str | None = None, hours_past: float | None = None) -> str:
+        return self._verb("recordings", dt, feed, hours_past, **self.recorded)
 
     def load_calendar(self, start: str, end: str, *, progress: Any = None) -> str:
         return self._verb("load_calendar", start, end)

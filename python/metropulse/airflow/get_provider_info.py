@@ -166,6 +166,12 @@ def _options() -> dict[str, Any]:
             "",
             "https://agency.example/google_transit.zip",
         ),
+        "agency_feed": option(
+            "Name of the feeds that the DAG metropulse_agency loads, in a lake of several agencies; empty: none.",
+            "string",
+            "",
+            "tram",
+        ),
         "agency_wait": option(
             "Whether the DAG metropulse_agency waits for the recordings of the whole service date; else it loads as "
             "far as they reach.",

@@ -26,6 +26,7 @@ class RecordingsSensor(ShowsDay, BaseSensorOperator):
 
     Args:
         dt: The service date as ``YYYY-MM-DD``; the run's own when None.
+        feed: Name of the feed whose recordings are waited for, in a lake of several agencies.
         hours_past: Hours past the end of the date in which its last runs are still reported.
         lake: URL or folder of the lake, over all connections; it must not hold a secret.
         time_zone: Service zone, over all connections.
@@ -34,7 +35,15 @@ class RecordingsSensor(ShowsDay, BaseSensorOperator):
         **kwargs: Those of every Airflow sensor (``poke_interval``, ``timeout``, ``mode``, ``soft_fail``, ...).
     """
 
-    template_fields: Sequence[str] = ("dt", "hours_past", "lake", "time_zone", "metropulse_conn_id", "lake_conn_id")
+    template_fields: Sequence[str] = (
+        "dt",
+        "feed",
+        "hours_past",
+        "lake",
+        "time_zone",
+        "metropulse_conn_id",
+        "lake_conn_id",
+    )
     ui_color = "#e8f0d8"
     _why: str = ""
 
@@ -42,6 +51,7 @@ class RecordingsSensor(ShowsDay, BaseSensorOperator):
         self,
         *,
         dt: str | None = None,
+        feed: str | None = None,
         hours_past: float | str = 12.0,
         lake: str | None = None,
         time_zone: str | None = None,
@@ -51,6 +61,7 @@ class RecordingsSensor(ShowsDay, BaseSensorOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.dt = dt
+        self.feed = feed
         self.hours_past = hours_past
         self.lake = lake
         self.time_zone = time_zone
@@ -93,13 +104,15 @@ class RecordingsSensor(ShowsDay, BaseSensorOperator):
         )
         with airflow_errors(context), hook.lake_pipeline() as pipeline:
             dt = resolve_partition(context, self.dt)
-            found = pipeline.recordings(dt, hours_past=number(self.hours_past, "hours_past"))
+            hours_past = number(self.hours_past, "hours_past")
+            found = pipeline.recordings(dt, feed=self.feed or None, hours_past=hours_past)
         if found.complete:
             self.log.info("%s archives of %s are there", found.archives, dt)
             return PokeReturnValue(is_done=True, xcom_value=found.to_dict())
+        named = f" of feed {self.feed}" if self.feed else ""
         reach = f"reach until {found.recorded_until}" if found.recorded_until else "have not come"
         self._why = (
-            f"The recordings of {dt} are waited for until {found.until}, and {reach}; see the recorder's status."
+            f"The recordings of {dt}{named} are waited for until {found.until}, and {reach}; see the recorder's status."
         )
         self.log.info("%s", self._why)
         return PokeReturnValue(is_done=False)

@@ -14,6 +14,7 @@ __all__ = [
     "ARRIVALS",
     "WAITING",
     "after",
+    "agency_feed",
     "agency_gtfs",
     "agency_schedule",
     "agency_waits",
@@ -65,6 +66,15 @@ def agency_gtfs() -> str:
         ``[metropulse] agency_gtfs``.
     """
     return str(conf.get("metropulse", "agency_gtfs", fallback="")).strip()
+
+
+def agency_feed() -> str:
+    """Return the name of the agency's feeds in a lake of several agencies; empty when the lake is theirs alone.
+
+    Returns:
+        ``[metropulse] agency_feed``.
+    """
+    return str(conf.get("metropulse", "agency_feed", fallback="")).strip()
 
 
 def agency_waits() -> bool:

@@ -47,6 +47,7 @@ def _headers(_context: click.Context, _option: click.Parameter, values: tuple[st
         "collect --vehicle-positions https://agency.example/vp.pb --every 10s --to s3://raw",
         "collect --vehicle-positions URL --trip-updates URL --alerts URL --to raw/ --spool /var/lib/recorder",
         "collect --vehicle-positions 'https://agency.example/vp?key=${FEED_KEY}' --secrets /run/secrets/feed --to raw/",
+        "collect --vehicle-positions URL --to s3://raw --feed tram          in a lake of several agencies",
         "collect --trip-updates URL --header 'X-Api-Key: ${FEED_KEY}' --to raw/ --for 1h",
         "collect --status --spool /var/lib/recorder",
     ),
@@ -55,6 +56,7 @@ def _headers(_context: click.Context, _option: click.Parameter, values: tuple[st
     option(collect, "vehicle_positions", metavar="URL"),
     option(collect, "trip_updates", metavar="URL"),
     option(collect, "alerts", metavar="URL"),
+    option(collect, "feed", metavar="NAME"),
     option(collect, "every", metavar="TIME"),
     option(collect, "to", metavar="LAKE"),
     option(collect, "headers", "--header", "headers", metavar="'NAME: VALUE'", multiple=True, callback=_headers),
@@ -73,7 +75,7 @@ def _headers(_context: click.Context, _option: click.Parameter, values: tuple[st
     option(collect, "timeout", metavar="TIME"),
     option(collect, "duration", "--for", "duration", metavar="TIME"),
     click.option(
-        "--status", is_flag=True, help="Say how the recorder of --spool is; exit code 6 if anything is wrong."
+        "--status", is_flag=True, help="Say how the recorder of --spool or --feed is; exit code 6 if anything is wrong."
     ),
 )
 @target_options(skip=("warehouse", "mart", "time_zone"))
@@ -84,7 +86,7 @@ def collect_command(target: Target, to: str | None, status: bool, **chosen: Any)
     which `ingest gtfs-rt` reads. The next call on the same spool goes on, however this one ends.
     """
     if status:
-        return _status(target, chosen["spool"])
+        return _status(target, chosen["spool"], chosen["feed"])
     if not any(chosen[feed] for feed in ("vehicle_positions", "trip_updates", "alerts")):
         raise ConfigError("no feed is named, expected --vehicle-positions, --trip-updates or --alerts with a URL")
     show = None if target.quiet else _Log()
@@ -105,8 +107,8 @@ class _Log:
             print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {label}", file=sys.stderr, flush=True)
 
 
-def _status(target: Target, spool: str | None) -> int | None:
-    found = collect_status(spool)
+def _status(target: Target, spool: str | None, feed: str | None) -> int | None:
+    found = collect_status(spool, feed=feed)
     if target.as_json:
         print_report(found, as_json=True)
     else:
@@ -130,8 +132,9 @@ def _print_status(found: Report) -> None:
         for name, feed in found.feeds.items()
     ]
     out.print(table(columns, rows, right=("polls", "recorded", "unchanged", "failed")))
+    named = f"feed {found.feed}: " if found.feed else ""
     out.print(
-        f"{'running' if found.is_running else 'not running'}, process {found.process_id}, "
+        f"{named}{'running' if found.is_running else 'not running'}, process {found.process_id}, "
         f"since {found.started_at[:19]}; "
         f"{found.archives_uploaded:,} archives uploaded, {found.archives_waiting:,} waiting, "
         f"{found.spool_bytes:,} of {found.spool_limit_bytes:,} bytes in the spool"

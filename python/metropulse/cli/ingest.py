@@ -85,6 +85,7 @@ def _remark(day: Any, report: Any) -> str:
     "gtfs-rt",
     epilog=examples(
         "ingest gtfs-rt --date 2024-05-01                           what `collect` brought into the lake",
+        "ingest gtfs-rt --date 2024-05-01 --feed tram               what `collect --feed tram` brought",
         "ingest gtfs-rt recordings/ --date 2024-05-01",
         "ingest gtfs-rt 'recordings/2024-05-0[12]*.tar' --date 2024-05-01",
         "ingest gtfs-rt tram/ --date 2024-05-01 --schedule tram.zip --feed tram",

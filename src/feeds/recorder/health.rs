@@ -34,9 +34,12 @@ pub struct Health {
     pub is_stopped: bool,
     /// The lake that archives go to.
     pub to: String,
+    /// The name of the feed in a lake of several agencies.
+    #[serde(default)]
+    pub feed: Option<String>,
     /// Seconds between two polls of a feed.
     pub every_seconds: f64,
-    /// By feed.
+    /// By what is asked for.
     pub feeds: BTreeMap<Feed, FeedHealth>,
     /// Bytes in the spool.
     pub spool_bytes: u64,
@@ -134,7 +137,7 @@ impl FeedHealth {
 
 impl Health {
     /// That of a recorder which begins.
-    pub fn new(to: &str, every_seconds: f64) -> Self {
+    pub fn new(to: &str, feed: Option<&str>, every_seconds: f64) -> Self {
         let now = Utc::now();
         Self {
             process_id: std::process::id(),
@@ -142,6 +145,7 @@ impl Health {
             updated_at: now,
             is_stopped: false,
             to: to.to_owned(),
+            feed: feed.map(str::to_owned),
             every_seconds,
             feeds: BTreeMap::new(),
             spool_bytes: 0,

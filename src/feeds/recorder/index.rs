@@ -156,9 +156,10 @@ impl Period {
         Some(Self { start, seconds: seconds.parse().ok()? })
     }
 
-    /// Where the archive of this name lies below a lake.
-    pub fn place(self, archive: &str) -> String {
-        format!("recordings/{}/{archive}", self.start.format("%Y-%m-%d"))
+    /// Where the archive of this name lies below a lake; those of a named feed lie apart.
+    pub fn place(self, feed: Option<&str>, archive: &str) -> String {
+        let day = self.start.format("%Y-%m-%d");
+        feed.map_or_else(|| format!("recordings/{day}/{archive}"), |feed| format!("recordings/{day}/{feed}/{archive}"))
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! Invariants: a poll is counted as recorded only once its bytes and its name are synced to disk; a period is taken away
 //! only once its archive is, and an archive only by whoever has verified its copy; whenever the process ends, the next
-//! one on the same spool goes on, and finds no file that is torn; one spool has one recorder. No secret is kept or shown.
+//! one on the same spool goes on, and finds no file that is torn; one spool has one recorder, and what waits in it is of one
+//! feed. No secret is kept or shown.
 //!
 //! What it does not do: it opens no store, and decides nothing of what a message means.
 //!

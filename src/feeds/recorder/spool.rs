@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `lock` | the process that records |
 //! | `health.json` | how it goes |
+//! | `feed` | the name of the feed that is recorded, if it has one |
 //! | `open/<period>/` | recordings, a file each, and the index of all polls |
 //! | `closing/<period>/` | the same of a period that is over, until its archive is whole |
 //! | `archives/` | archives until their copies are verified |
@@ -29,6 +30,7 @@ const GRACE_SECONDS: i64 = 2;
 /// How long to wait for the lock of a recorder that is about to end.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const LEVEL: i32 = 3;
+const FEED: &str = "feed";
 
 /// The spool of the one recorder that has it open.
 #[derive(Debug)]
@@ -44,8 +46,9 @@ impl Spool {
     /// Takes the spool over, in the state in which the last recorder left it, whatever became of that one.
     ///
     /// # Errors
-    /// `Conflict` when another recorder has it; `Storage` when it cannot be written.
-    pub fn open(folder: &Path, period_seconds: u32, limit_bytes: u64) -> Result<Self> {
+    /// `Conflict` when another recorder has it; `Config` when recordings of another feed wait in it; `Storage` when it
+    /// cannot be written.
+    pub fn open(folder: &Path, feed: Option<&str>, period_seconds: u32, limit_bytes: u64) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(failed("making", folder))?;
         let lock = lock(folder)?;
         let mut spool = Self { folder: folder.to_path_buf(), period_seconds, limit_bytes, used_bytes: 0, _lock: lock };
@@ -54,7 +57,9 @@ impl Spool {
             std::fs::create_dir_all(&room).map_err(failed("making", &room))?;
             sweep(&room).map_err(failed("tidying", &room))?;
         }
+        sweep(folder).map_err(failed("tidying", folder))?;
         sync_folder(folder).map_err(failed("syncing", folder))?;
+        spool.belong_to(feed)?;
         for room in ["open", "closing"].map(|name| spool.room(name)) {
             for period in names(&room).map_err(failed("listing", &room))? {
                 let period = room.join(period);
@@ -68,6 +73,40 @@ impl Spool {
 
     fn room(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// Makes the spool that of a feed. What waits in it would be uploaded to where the feed's archives lie.
+    fn belong_to(&self, feed: Option<&str>) -> Result<()> {
+        let path = self.folder.join(FEED);
+        let before = match std::fs::read_to_string(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            read => Some(read.map_err(failed("reading", &path))?.trim().to_owned()),
+        };
+        if before.as_deref() == feed {
+            return Ok(());
+        }
+        for room in ["open", "closing", "archives"].map(|name| self.room(name)) {
+            if !names(&room).map_err(failed("listing", &room))?.is_empty() {
+                let of =
+                    |feed: Option<&str>| feed.map_or("a feed without a name".to_owned(), |name| format!("feed {name}"));
+                return Err(Error::config(format!(
+                    "recordings of {} wait in the spool {}, expected {}; record that one until they are uploaded, or name \
+                     another spool",
+                    of(before.as_deref()),
+                    self.folder.display(),
+                    of(feed)
+                ))
+                .with("spool", self.folder.display()));
+            }
+        }
+        let noted = match feed {
+            Some(feed) => unfinished(&self.folder).and_then(|mut file| {
+                file.write_all(feed.as_bytes())?;
+                finish(file, &self.folder, FEED)
+            }),
+            None => std::fs::remove_file(&path).and_then(|()| sync_folder(&self.folder)),
+        };
+        noted.map_err(failed("writing", &path))
     }
 
     /// Keeps a new message that is [`packed`], or says in the index that there was no room. Once it returns, the recording

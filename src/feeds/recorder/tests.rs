@@ -67,14 +67,15 @@ fn names_tell_the_times_that_made_them() {
     assert_eq!(period.to_string(), "20240501T134500Z-900s");
     assert_eq!(Period::told_by("20240501T134500Z-900s-0123456789abcdef.tar.zst"), Some(period));
     assert_eq!(period.end(), at("2024-05-01T14:00:00Z"));
-    assert_eq!(period.place("x.tar.zst"), "recordings/2024-05-01/x.tar.zst");
+    assert_eq!(period.place(None, "x.tar.zst"), "recordings/2024-05-01/x.tar.zst");
+    assert_eq!(period.place(Some("tram"), "x.tar.zst"), "recordings/2024-05-01/tram/x.tar.zst");
     assert_eq!(Period::told_by("lost+found"), None);
 }
 
 #[test]
 fn what_is_recorded_comes_out_of_the_archive_in_order_with_its_index() {
     let folder = tempfile::tempdir().unwrap();
-    let spool = Mutex::new(Spool::open(folder.path(), 3600, 1 << 20).unwrap());
+    let spool = Mutex::new(Spool::open(folder.path(), None, 3600, 1 << 20).unwrap());
     let first = take(&spool, &Known::default(), "2024-05-01T13:00:01Z", &message(1));
     assert_eq!((first.poll.became, first.poll.error.clone()), (Became::Recorded, None));
     let known = first.known.unwrap();
@@ -108,7 +109,7 @@ fn what_is_recorded_comes_out_of_the_archive_in_order_with_its_index() {
 #[test]
 fn what_a_killed_recorder_leaves_is_mended() {
     let folder = tempfile::tempdir().unwrap();
-    let spool = Mutex::new(Spool::open(folder.path(), 3600, 1 << 20).unwrap());
+    let spool = Mutex::new(Spool::open(folder.path(), None, 3600, 1 << 20).unwrap());
     take(&spool, &Known::default(), "2024-05-01T13:00:01Z", &message(1));
     take(&spool, &Known::default(), "2024-05-01T13:00:02Z", &message(2));
     drop(spool);
@@ -120,7 +121,7 @@ fn what_a_killed_recorder_leaves_is_mended() {
     fs::write(period.join(INDEX), format!("{line}\n{{\"received_at\":\"2024")).unwrap();
     fs::create_dir(folder.path().join("trash/old")).unwrap();
 
-    let mut spool = Spool::open(folder.path(), 900, 1 << 20).unwrap();
+    let mut spool = Spool::open(folder.path(), None, 900, 1 << 20).unwrap();
     assert_eq!(fs::read_to_string(period.join(INDEX)).unwrap(), format!("{line}\n"));
     assert!(!folder.path().join("trash/old").exists());
     let closed = spool.close(at("2024-05-01T13:00:00Z"), true).unwrap();
@@ -136,18 +137,45 @@ fn what_a_killed_recorder_leaves_is_mended() {
 #[test]
 fn a_spool_has_one_recorder() {
     let folder = tempfile::tempdir().unwrap();
-    let spool = Spool::open(folder.path(), 3600, 1 << 20).unwrap();
-    let refused = Spool::open(folder.path(), 3600, 1 << 20).unwrap_err();
+    let spool = Spool::open(folder.path(), None, 3600, 1 << 20).unwrap();
+    let refused = Spool::open(folder.path(), None, 3600, 1 << 20).unwrap_err();
     assert_eq!(refused.kind(), "conflict");
     assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
     drop(spool);
-    Spool::open(folder.path(), 3600, 1 << 20).unwrap();
+    Spool::open(folder.path(), None, 3600, 1 << 20).unwrap();
+}
+
+#[test]
+fn a_spool_in_which_recordings_wait_is_their_feeds_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |feed| Spool::open(folder.path(), feed, 3600, 1 << 20);
+    drop(open(None).unwrap());
+    // Nothing waits: it may become anybody's.
+    let spool = Mutex::new(open(Some("bus")).unwrap());
+    take(&spool, &Known::default(), "2024-05-01T13:00:01Z", &message(1));
+    drop(spool);
+    for other in [None, Some("tram")] {
+        let refused = open(other).unwrap_err().to_string();
+        assert!(refused.contains("recordings of feed bus wait in the spool"), "{refused}");
+    }
+    let mut spool = open(Some("bus")).unwrap();
+    let period = spool.close(at("2024-05-01T15:00:00Z"), false).unwrap().remove(0);
+    pack(&period, &spool.archives_folder()).unwrap();
+    spool.packed(&period).unwrap();
+    let (_, archive) = spool.archives().unwrap().remove(0);
+    drop(spool);
+    assert!(open(None).is_err());
+    let mut spool = open(Some("bus")).unwrap();
+    spool.uploaded(&archive).unwrap();
+    drop(spool);
+    drop(open(None).unwrap());
+    assert!(!folder.path().join("feed").exists());
 }
 
 #[test]
 fn a_full_spool_keeps_what_it_has_and_says_what_it_does_not_keep() {
     let folder = tempfile::tempdir().unwrap();
-    let spool = Mutex::new(Spool::open(folder.path(), 3600, 400).unwrap());
+    let spool = Mutex::new(Spool::open(folder.path(), None, 3600, 400).unwrap());
     let first = take(&spool, &Known::default(), "2024-05-01T13:00:01Z", &message(1));
     assert_eq!(first.poll.became, Became::Recorded);
     let noise: Vec<u8> = (0..600_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();

@@ -40,6 +40,14 @@ def agency(monkeypatch):
     return parse
 
 
+def begin(task, *, feed):
+    """Run a task of the DAG with the parameters of a run, as Airflow renders them."""
+    run = context(params={"partition": "2024-05-01", "feed": feed, "lake": None, "hours_past": 12})
+    run["ti"].map_index = -1
+    task.render_template_fields(run)
+    task.execute(run)
+
+
 def test_timetable_and_recordings_come_before_the_steps_of_the_day(agency):
     dag = agency(agency_gtfs="https://agency.example/gtfs.zip")
     order = [task.task_id for task in dag.topological_sort()]
@@ -67,15 +75,27 @@ def test_the_dag_survives_serialisation(agency):
 
 
 def test_the_recordings_task_reads_what_the_recorder_brought(agency, core):
-    agency().get_task("recordings").execute(context(params={"partition": "2024-05-01"}))
+    begin(agency().get_task("recordings"), feed=None)
     assert core.made[-1].calls == [("ingest_gtfs_rt", [], "2024-05-01", None, None, False)]
+
+
+def test_the_feed_of_a_lake_of_several_agencies_reaches_all_that_reads_its_feeds(agency, core, monkeypatch):
+    monkeypatch.setattr(core, "recorded", {"complete": True, "archives": 27})
+    dag = agency(agency_gtfs="gtfs.zip", agency_feed="tram")
+    assert dag.params["feed"] == "tram"
+    for name in ("schedule", "recorded", "recordings"):
+        begin(dag.get_task(name), feed="bus")
+    (timetable, asked), looked, recordings = (made.calls[-1] for made in core.made)
+    assert (timetable, asked["feed"]) == ("ingest_gtfs", "bus")
+    assert looked == ("recordings", "2024-05-01", "bus", 12.0)
+    assert recordings == ("ingest_gtfs_rt", [], "2024-05-01", None, "bus", False)
 
 
 def test_the_sensor_waits_for_the_archive_of_the_last_hour(core, monkeypatch):
     sensor = RecordingsSensor(task_id="t", dt="2024-05-01", hours_past="3")
     monkeypatch.setattr(core, "recorded", {"complete": False, "until": "03:00", "recorded_until": "02:00"})
     assert not sensor.poke(context()).is_done
-    assert core.made[-1].calls == [("recordings", "2024-05-01", 3.0)]
+    assert core.made[-1].calls == [("recordings", "2024-05-01", None, 3.0)]
     monkeypatch.setattr(core, "recorded", {"complete": True, "archives": 27})
     found = sensor.poke(context())
     assert (found.is_done, found.xcom_value["archives"]) == (True, 27)

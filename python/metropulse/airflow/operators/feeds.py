@@ -60,7 +60,7 @@ class IngestGtfsOperator(PartitionOperator):
             self.source,
             self.partition(context),
             days=int(self.days),
-            feed=self.feed,
+            feed=self.feed or None,
             folder=self.folder,
             dry_run=self.only_report,
             progress=self.progress,
@@ -76,7 +76,7 @@ class IngestGtfsRtOperator(PartitionOperator):
 
     Args:
         sources: Recordings: a path, folder, glob or URL, or a list of them, within reach of the lake's connection.
-            None: those that `metropulse collect` brought into the lake.
+            None: those that `metropulse collect` brought into the lake under this name of a feed.
         schedule: Whose scheduled trips are used instead of the lake's: another lake, or a GTFS feed.
         feed: Name to set before every id, with a colon, in a lake of several agencies.
         dry_run: Report what would be written, and write nothing.
@@ -112,7 +112,7 @@ class IngestGtfsRtOperator(PartitionOperator):
             self.sources or None,
             self.partition(context),
             schedule=self.schedule,
-            feed=self.feed,
+            feed=self.feed or None,
             dry_run=self.only_report,
             progress=self.progress,
         )
