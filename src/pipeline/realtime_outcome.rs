@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use crate::feeds::realtime::{AlertCounts, Summary, UpdateCounts, date};
+use crate::feeds::realtime::{AlertCounts, Summary, UpdateCounts};
 
 /// Where the schedule is from that reports were held against.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -111,7 +111,7 @@ pub(super) fn of_summary(summary: Summary, schedule: Option<ScheduleUsed>, dry_r
             reports: positions.reports,
             repeated: positions.repeated,
             rows: positions.written,
-            other_days: positions.other_days.into_iter().map(|(day, rows)| (date(day), rows)).collect(),
+            other_days: positions.other_days,
             without_day: positions.without_day,
             without_vehicle: positions.without_vehicle,
             in_the_future: positions.in_the_future,

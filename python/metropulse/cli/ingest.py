@@ -113,7 +113,7 @@ def gtfs_rt(target: Target, sources: tuple[str, ...], dt: str, **chosen: Any) ->
 
 def _print_recordings(report: Any) -> None:
     """Print what was read and what was odd about it."""
-    out, positions = console(), report.vehicle_positions
+    out = console()
     odd = {
         "empty": report.recordings_empty,
         "without a time": report.recordings_without_time,
@@ -122,12 +122,19 @@ def _print_recordings(report: Any) -> None:
     }
     told = ", ".join(f"{count:,} {what}" for what, count in odd.items() if count)
     out.print(f"{report.recordings:,} recordings read" + (f" ({told})" if told else ""))
-    if other := positions.other_days:
-        days = ", ".join(f"{day}: {rows:,}" for day, rows in other.items())
-        out.print(f"positions of other days, not written: {days}")
+    for name in ("vehicle_positions", "trip_updates", "alerts"):
+        if left := _not_written(report[name]):
+            out.print(f"{name} not written: {left}")
     if report.damaged:
         rows = [[one.file, one.why] for one in report.damaged[:10]]
         out.print(table(("damaged recording", "why"), rows))
+
+
+def _not_written(counts: Any) -> str:
+    """Say what of a kind was read and is no row of the day: of other dates, or of none that can be told."""
+    lacking = {"without a day": counts.without_day, "without a trip": counts.get("without_trip", 0)}
+    other = [f"{rows:,} of {day}" for day, rows in counts.other_days.items()]
+    return ", ".join([*other, *(f"{count:,} {what}" for what, count in lacking.items() if count)])
 
 
 @ingest.command(

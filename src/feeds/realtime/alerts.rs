@@ -1,8 +1,10 @@
 //! Alerts: each content that an alert had, with the polls that showed it first and last.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use chrono::NaiveDate;
 use hashbrown::HashMap;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -12,6 +14,7 @@ use super::LARGEST_ALERT_BYTES;
 use super::columns::{batch, instants};
 use super::message::{Trip, time};
 use super::recording::{Poll, micros};
+use super::schedule::date;
 use super::service::Service;
 use super::wire::{Fields, Malformed, Value};
 use super::words::{CAUSE, EFFECT, SEVERITY, TRIP_RELATIONSHIP, word};
@@ -58,8 +61,8 @@ struct Shown {
 pub struct AlertCounts {
     /// Alerts read, each poll anew.
     pub alerts: u64,
-    /// Those of polls of other days.
-    pub other_days: u64,
+    /// Those of polls of other days, which are not written.
+    pub other_days: BTreeMap<NaiveDate, u64>,
     /// Those of polls without a time.
     pub without_day: u64,
 }
@@ -87,8 +90,9 @@ impl Alerts {
             self.counts.without_day += 1;
             return Ok(());
         };
-        if service.local_day(at) != service.day {
-            self.counts.other_days += 1;
+        let day = service.local_day(at);
+        if day != service.day {
+            *self.counts.other_days.entry(date(day)).or_default() += 1;
             return Ok(());
         }
         if bytes.len() > LARGEST_ALERT_BYTES {

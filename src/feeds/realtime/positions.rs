@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
+use chrono::NaiveDate;
 use hashbrown::HashMap;
 
 use super::MOST;
@@ -12,7 +13,7 @@ use super::message::{Report, Trip};
 use super::names::{NONE, Name, Names};
 use super::recording::{Poll, micros};
 use super::row::{Row, Said};
-use super::schedule::Run;
+use super::schedule::{Run, date};
 use super::service::Service;
 use super::wire::Malformed;
 use super::words::{OCCUPANCY, VEHICLE_STOP_STATUS, code};
@@ -47,8 +48,8 @@ pub struct PositionCounts {
     pub repeated: u64,
     /// Rows of the day.
     pub written: u64,
-    /// Rows of other service dates, by date in days since the epoch.
-    pub other_days: BTreeMap<i32, u64>,
+    /// Rows of other service dates, which are not written.
+    pub other_days: BTreeMap<NaiveDate, u64>,
     /// Reports with neither a time nor a date.
     pub without_day: u64,
     /// Rows that name no vehicle.
@@ -200,14 +201,14 @@ impl Positions {
         // Only a schedule asks for the run's own words.
         let trip = if service.schedule.is_empty() { Trip::default() } else { report.trip()? };
         let event_micros = report.timestamp.map(micros).or(poll.header_micros);
-        let date = self.dates.of(said.start_date, &self.names);
-        self.counts.bad_start_dates += u64::from(date.is_none() && said.start_date != NONE);
-        let Some(day) = service.day(&trip, date, event_micros) else {
+        let start_date = self.dates.of(said.start_date, &self.names);
+        self.counts.bad_start_dates += u64::from(start_date.is_none() && said.start_date != NONE);
+        let Some(day) = service.day(&trip, start_date, event_micros) else {
             self.counts.without_day += 1;
             return Ok(Taken::Nothing);
         };
         if day != service.day {
-            *self.counts.other_days.entry(day).or_default() += 1;
+            *self.counts.other_days.entry(date(day)).or_default() += 1;
             return Ok(Taken::Nothing);
         }
         let limit = poll.header_micros.map_or(poll.now_micros, |header| (header + AHEAD_MICROS).min(poll.now_micros));

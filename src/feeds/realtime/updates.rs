@@ -1,9 +1,11 @@
 //! Trip updates: the last word on each run and stop. Runs are shared out among the cores, as their stops are all the work.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+use chrono::NaiveDate;
 use hashbrown::HashMap;
 use serde::Serialize;
 
@@ -12,7 +14,7 @@ use super::message::{Event, Stop, Update};
 use super::names::{NONE, Name, Names, TextColumns};
 use super::positions::BATCH_ROWS;
 use super::recording::{Poll, micros};
-use super::schedule::{start_date, start_time};
+use super::schedule::{date, start_date, start_time};
 use super::service::Service;
 use super::wire::Malformed;
 use super::words::{Code, STOP_RELATIONSHIP, TRIP_RELATIONSHIP, code};
@@ -93,8 +95,8 @@ pub struct UpdateCounts {
     pub updates: u64,
     /// Updates of stops.
     pub stop_updates: u64,
-    /// Updates of other service dates.
-    pub other_days: u64,
+    /// Updates of other service dates, which are not written.
+    pub other_days: BTreeMap<NaiveDate, u64>,
     /// Updates with neither a time nor a date.
     pub without_day: u64,
     /// Updates that name no trip.
@@ -146,7 +148,7 @@ impl Updates {
             return Ok(None);
         };
         if day != service.day {
-            self.counts.other_days += 1;
+            *self.counts.other_days.entry(date(day)).or_default() += 1;
             return Ok(None);
         }
         let scheduled = service.run(trip, at).map(|run| run.start_time.as_str());

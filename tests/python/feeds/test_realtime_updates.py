@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metropulse as mp
 from answers import REAL_DATA, needs_real_data
+from metropulse.cli import cli
 from realtime_messages import message, report
 
 pq = pytest.importorskip("pyarrow.parquet")
@@ -59,7 +61,7 @@ def test_real_trip_updates_come_with_the_counts_that_an_independent_reader_found
 ):
     found = mp.ingest_gtfs_rt(REAL_DATA / "gtfs" / name, tmp_path / "lake", day, time_zone="America/Los_Angeles")
     assert (found.trip_updates.updates, found.trip_updates.stop_updates) == (trips, stops)
-    assert found.trip_updates.other_days == 0
+    assert found.trip_updates.other_days == {}
     written = rows(tmp_path, "trip_updates", day)
     assert len(written) == stops - repeated
     assert len({(row["trip_id"], row["start_time"]) for row in written}) == trips
@@ -130,7 +132,7 @@ def test_every_kind_of_update_stays_what_it_is(tmp_path):
         ("delayed", None, None): (None, None, None, -90),
         ("skipping", "09:00:00", None): (None, "NO_DATA", 4, None),
     }
-    assert (found.trip_updates.other_days, found.trip_updates.without_trip) == (1, 1)
+    assert (found.trip_updates.other_days, found.trip_updates.without_trip) == ({"2024-05-02": 1}, 1)
 
 
 def test_an_alert_is_a_row_for_each_content_that_it_had(tmp_path):
@@ -153,7 +155,32 @@ def test_an_alert_is_a_row_for_each_content_that_it_had(tmp_path):
     assert (slower["header"], slower["severity"], slower["first_seen"]) == ("slower", "SEVERE", at(NOON + 10))
     assert slow["alert_id"] == slower["alert_id"] == "a1"
     assert slow["content"] != slower["content"]
-    assert (found.alerts.alerts, found.alerts.other_days) == (4, 1)
+    assert (found.alerts.alerts, found.alerts.other_days) == (4, {"2024-05-02": 1})
+
+
+def test_what_is_not_written_is_told_by_date_of_every_kind(tmp_path):
+    alert = {"id": "a", "alert": {"header_text": {"translation": [{"text": "slow"}]}}}
+    nameless = {"id": "u", "trip_update": {"trip": {"route_id": "R"}}}
+    dateless = {"id": "d", "trip_update": {"trip": {"trip_id": "t"}}}
+    polls = [
+        message(NOON, [update("t", start_date="20240502"), update("t", start_date="20240503"), nameless]),
+        message(NOON + 86_400, [report("v1", at=NOON + 86_400), alert]),
+        message(NOON, [update("t"), report("v1", at=NOON), alert]),
+        message(None, [report("v1"), alert, dateless]),
+    ]
+    found = ingest(tmp_path, polls)
+    assert found.vehicle_positions.other_days == found.alerts.other_days == {"2024-05-02": 1}
+    assert found.trip_updates.other_days == {"2024-05-02": 1, "2024-05-03": 1}
+    assert [found[kind].without_day for kind in ("vehicle_positions", "trip_updates", "alerts")] == [1, 1, 1]
+
+    words = ["ingest", "gtfs-rt", str(tmp_path / "recordings"), "--date", DAY, "--lake", str(tmp_path / "lake")]
+    said = CliRunner().invoke(cli, [*words, "--dry-run", "--quiet"])
+    assert said.exit_code == 0, said.output
+    assert [line for line in said.output.splitlines() if "not written:" in line] == [
+        "vehicle_positions not written: 1 of 2024-05-02, 1 without a day",
+        "trip_updates not written: 1 of 2024-05-02, 1 of 2024-05-03, 1 without a day, 1 without a trip",
+        "alerts not written: 1 of 2024-05-02, 1 without a day",
+    ]
 
 
 def test_each_feed_replaces_its_own_datasets_alone(tmp_path):
