@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS dwh.load_ledger (
     loaded_at            timestamptz NOT NULL DEFAULT now(),
     purged_at            timestamptz, -- since when the rows are not here: retention took them, or ClickHouse keeps them; the file is still known
     etag                 text,        -- what the object store said of the bytes: they are not read again while it says the same
+    origin               json,        -- what the file was made of, as the day's manifest says it: of an agency's feed with what was odd about it
     PRIMARY KEY (target, dt, file),
     CONSTRAINT load_ledger_conserves
         CHECK (rows_read = rows_loaded + rows_duplicate + rows_superseded + rows_rejected)

@@ -71,7 +71,8 @@ class Operations:
 
         Returns:
             ``days``, ``tables``, ``mart`` and ``failures``; and in ``misnamed_folders`` the folders of the lake that
-            begin with ``dt=`` but name no day; nothing reads them.
+            begin with ``dt=`` but name no day; nothing reads them. ``oddities`` of a day count what was wrong with the
+            recordings that it was made of.
         """
         first, after = optional_day(date_from, "date_from"), optional_day(date_to, "date_to")
         return Report.from_json(self._core.status(first, after, verify, progress=progress))

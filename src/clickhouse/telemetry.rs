@@ -188,7 +188,12 @@ impl Mart {
                 return Ok(None);
             }
             lines.push(Line {
-                part: Part { file: cell(0).to_owned(), size_bytes: number(1), sha256: cell(2).to_owned(), etag: None },
+                part: Part {
+                    file: cell(0).to_owned(),
+                    size_bytes: number(1),
+                    sha256: cell(2).to_owned(),
+                    ..Part::default()
+                },
                 rows_read: number(3),
                 rows_loaded: number(4),
                 rows_duplicate: number(5),

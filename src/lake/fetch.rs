@@ -42,6 +42,8 @@ pub struct LocalPart {
     pub sha256: String,
     /// What the object store said of the bytes that were read.
     pub etag: Option<String>,
+    /// What it was made of, by the manifest.
+    pub origin: Option<serde_json::Value>,
     /// Rows by the footer.
     pub rows: u64,
     pub(super) metadata: ArrowReaderMetadata,
@@ -145,6 +147,7 @@ fn inspect(
         size_bytes,
         sha256,
         etag,
+        origin: part.origin.clone(),
         rows,
         metadata,
         completion: Arc::new(completion),

@@ -22,4 +22,6 @@ pub struct Part {
     pub manifest_rows: Option<u64>,
     /// SHA-256 by the manifest, in lower-case hexadecimal digits.
     pub manifest_sha256: Option<String>,
+    /// What it was made of, by the manifest.
+    pub origin: Option<serde_json::Value>,
 }

@@ -234,6 +234,7 @@ impl Listing {
                     folders: folder_values(below),
                     manifest_rows: None,
                     manifest_sha256: None,
+                    origin: None,
                 };
                 self.parts.insert(path, part);
             }
@@ -328,5 +329,6 @@ fn listed_part(day: &str, entry: &ManifestFile, parts: &mut BTreeMap<String, Par
     }
     part.manifest_rows = entry.rows;
     part.manifest_sha256.clone_from(&entry.sha256);
+    part.origin.clone_from(&entry.origin);
     Ok(part)
 }

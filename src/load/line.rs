@@ -19,6 +19,9 @@ pub struct Part {
     /// the identity.
     #[serde(skip)]
     pub etag: Option<String>,
+    /// What the file was made of, as its day says; no part of the identity either.
+    #[serde(skip)]
+    pub origin: Option<serde_json::Value>,
 }
 
 impl PartialEq for Part {

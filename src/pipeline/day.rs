@@ -175,6 +175,7 @@ async fn fetched(
         let known = known(&listed);
         async move {
             if let Some(identity) = known {
+                let identity = Part { origin: listed.origin.clone(), ..identity };
                 return Ok::<_, Error>(Seen { listed, identity, local: None });
             }
             let local = lake.fetch(&listed, pipeline.settings.spool.as_deref(), &pipeline.cancel).await?;
@@ -183,6 +184,7 @@ async fn fetched(
                 size_bytes: local.size_bytes,
                 sha256: local.sha256.clone(),
                 etag: local.etag.clone(),
+                origin: local.origin.clone(),
             };
             Ok(Seen { listed, identity, local: Some(local) })
         }

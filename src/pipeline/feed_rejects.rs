@@ -42,14 +42,15 @@ impl Pipeline {
         let mut files = Vec::new();
         if let Some((lake, partition)) = day.listed() {
             for listed in &partition.rejected {
-                files.push(lake.rejected(day.dt, listed, &self.cancel).await?);
+                files.push((lake.rejected(day.dt, listed, &self.cancel).await?, listed.origin.clone()));
             }
         }
-        let identity = |f: &RejectedFile| Part {
-            file: f.path.clone(),
-            size_bytes: f.size_bytes,
-            sha256: f.sha256.clone(),
+        let identity = |(file, origin): &(RejectedFile, Option<serde_json::Value>)| Part {
+            file: file.path.clone(),
+            size_bytes: file.size_bytes,
+            sha256: file.sha256.clone(),
             etag: None,
+            origin: origin.clone(),
         };
         let parts: Vec<Part> = files.iter().map(identity).collect();
         match warehouse.unchanged(REJECTED, day.dt, &parts).await? {
@@ -63,7 +64,7 @@ impl Pipeline {
         let schema = Rejects::columns();
         let load_id = warehouse::load_id(day.dt);
         let (mut batches, mut lines) = (Vec::new(), Vec::new());
-        for (file, part) in files.iter().zip(parts) {
+        for ((file, _), part) in files.iter().zip(parts) {
             let mut rows = 0;
             for batch in file.batches()? {
                 rows += batch.num_rows() as u64;

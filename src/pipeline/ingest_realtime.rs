@@ -9,13 +9,14 @@ use arrow::array::RecordBatch;
 use chrono::{NaiveDate, Utc};
 use futures::{StreamExt, stream};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::Pipeline;
 use super::feed_name;
 use super::outcome::Outcome;
-use super::realtime_outcome::{ScheduleUsed, of_summary};
+use super::realtime_origin::{is_of_recordings, origin};
+use super::realtime_outcome::of_summary;
 use super::report::{Report, TableReport};
 use crate::config::Secret;
 use crate::control::{Cancel, Progress};
@@ -25,8 +26,6 @@ use crate::feeds::realtime::{Collector, Flow, Scope, Summary, is_recording, mess
 use crate::lake::{Body, FileWriter, ManifestFile, Object, PartitionWriter, data_path, objects};
 use crate::model::{Dataset, Zone, epoch_micros};
 
-/// How the origin of our files is told from that of others.
-const FORMAT: &str = "gtfs-rt";
 /// Recordings fetched ahead, and the size up to which they are held in memory.
 const AHEAD: usize = 4;
 const IN_MEMORY_BYTES: u64 = 4 << 20;
@@ -89,18 +88,18 @@ impl Pipeline {
         for (dataset, table) in tables(&collected) {
             report.tables.insert(dataset.name().to_owned(), table);
         }
-        let summary = collected.summary.clone();
+        let told = of_summary(collected.summary.clone(), used, recordings.dry_run);
         if let Some(writer) = writer {
-            let datasets = replaced(&summary, &writer, feed);
+            let datasets = replaced(&collected.summary, &writer, feed);
             refuse_mixed(&writer, &datasets, feed)?;
             report.tables.retain(|name, _| datasets.iter().any(|dataset| dataset.name() == name));
-            report.unchanged = !publish(writer, &datasets, collected, used.as_ref(), feed).await?;
+            report.unchanged = !publish(writer, &datasets, collected.files, &origin(&told, feed), feed).await?;
         }
         if report.unchanged {
             report.tables.values_mut().for_each(|table| (table.rows_written, table.unchanged) = (0, true));
         }
         report.rows = report.tables.values().map(|table| table.rows_written).sum();
-        report.outcome = Outcome::IngestedRealtime(Box::new(of_summary(summary, used, recordings.dry_run)));
+        report.outcome = Outcome::IngestedRealtime(Box::new(told));
         Ok(report.took(started))
     }
 
@@ -283,19 +282,18 @@ fn refuse_mixed(writer: &PartitionWriter, datasets: &[Dataset], feed: Option<&st
 async fn publish(
     writer: PartitionWriter,
     datasets: &[Dataset],
-    mut collected: Collected,
-    used: Option<&ScheduleUsed>,
+    mut files: BTreeMap<Dataset, FileWriter>,
+    origin: &Value,
     feed: Option<&str>,
 ) -> Result<bool> {
-    collected.files.retain(|dataset, _| datasets.contains(dataset));
-    if datasets.contains(&Dataset::VehiclePositions) && !collected.files.contains_key(&Dataset::VehiclePositions) {
+    files.retain(|dataset, _| datasets.contains(dataset));
+    if datasets.contains(&Dataset::VehiclePositions) && !files.contains_key(&Dataset::VehiclePositions) {
         let empty = writer.begin(Dataset::VehiclePositions, feed, &Dataset::VehiclePositions.schema())?;
-        collected.files.insert(Dataset::VehiclePositions, empty);
+        files.insert(Dataset::VehiclePositions, empty);
     }
-    let origin = origin(&collected.summary, used, feed);
     let mut sealed = Vec::new();
-    for file in collected.files.into_values() {
-        sealed.push(file.seal_as(&origin).await?);
+    for file in files.into_values() {
+        sealed.push(file.seal_as(origin).await?);
     }
     match feed {
         None => writer.replace(datasets, sealed).await,
@@ -307,15 +305,5 @@ async fn publish(
 }
 
 fn is_ours(file: &ManifestFile) -> bool {
-    file.origin.as_ref().and_then(|origin| origin.get("format")).and_then(Value::as_str) == Some(FORMAT)
-}
-
-fn origin(summary: &Summary, used: Option<&ScheduleUsed>, feed: Option<&str>) -> Value {
-    json!({
-        "format": FORMAT,
-        "feed": feed,
-        "recordings": summary.recordings,
-        "recordings_unreadable": summary.recordings_unreadable,
-        "schedule": used,
-    })
+    file.origin.as_ref().is_some_and(is_of_recordings)
 }

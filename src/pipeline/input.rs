@@ -286,6 +286,7 @@ impl Judged {
                         size_bytes: part.size_bytes,
                         sha256: part.sha256.clone(),
                         etag: part.etag.clone(),
+                        origin: part.origin.clone(),
                     },
                     rows_read: counts.rows_read,
                     rows_loaded: counts.rows_read - counts.duplicate - superseded - counts.rejected,

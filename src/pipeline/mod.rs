@@ -34,6 +34,7 @@ mod operations;
 mod outcome;
 mod pieces;
 mod quality;
+mod realtime_origin;
 mod realtime_outcome;
 mod realtime_schedule;
 mod recorded;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Pipeline;
 use super::freshness::{Freshness, MartFreshness, freshness, mart_freshness};
+use super::realtime_origin::oddities;
 use crate::config::UnknownFiles;
 use crate::error::{Error, Result};
 use crate::lake::{Folders, Lake, Part, Partition};
@@ -67,6 +68,9 @@ pub struct DayStatus {
     steps: BTreeMap<&'static str, StepStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     as_of_misses: Vec<MissedDay>,
+    /// What was odd about the recordings that the staged files were made of.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    oddities: BTreeMap<&'static str, u64>,
 }
 
 /// Everything.
@@ -154,6 +158,7 @@ impl Pipeline {
             in_lake: view.lake.is_some(),
             steps,
             as_of_misses: misses.cloned().collect(),
+            oddities: view.known.origins.get(&view.dt).map(|origins| oddities(origins)).unwrap_or_default(),
         })
     }
 

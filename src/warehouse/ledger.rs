@@ -16,7 +16,7 @@ pub(super) async fn read(session: &Session, target: &str, dt: NaiveDate) -> Resu
     let rows = session
         .rows(
             "SELECT file, size_bytes, sha256, rows_read, rows_loaded, rows_duplicate, rows_superseded, rows_rejected, \
-             settings_fingerprint, etag FROM dwh.load_ledger WHERE target = $1 AND dt = $2 ORDER BY file_no",
+             settings_fingerprint, etag, origin FROM dwh.load_ledger WHERE target = $1 AND dt = $2 ORDER BY file_no",
             &[&target, &dt],
         )
         .await?;
@@ -24,7 +24,13 @@ pub(super) async fn read(session: &Session, target: &str, dt: NaiveDate) -> Resu
     for row in &rows {
         let count = |index| get::<i64>(row, index).map(i64::unsigned_abs);
         lines.push(Line {
-            part: Part { file: get(row, 0)?, size_bytes: count(1)?, sha256: get(row, 2)?, etag: get(row, 9)? },
+            part: Part {
+                file: get(row, 0)?,
+                size_bytes: count(1)?,
+                sha256: get(row, 2)?,
+                etag: get(row, 9)?,
+                origin: get(row, 10)?,
+            },
             rows_read: count(3)?,
             rows_loaded: count(4)?,
             rows_duplicate: count(5)?,
@@ -50,21 +56,22 @@ pub(super) async fn unchanged(
     if !same || is_repaired(session, target, dt).await? {
         return Ok(None);
     }
-    keep_etags(session, target, dt, &lines, parts).await?;
+    keep_up(session, target, dt, &lines, parts).await?;
     Ok(Some(lines))
 }
 
-/// Notes what the object store says of the same bytes by now, so that the next run need not read them to know.
-async fn keep_etags(session: &Session, target: &str, dt: NaiveDate, lines: &[Line], parts: &[Part]) -> Result<()> {
-    let changed = lines.iter().zip(parts).filter(|(line, part)| part.etag.is_some() && line.part.etag != part.etag);
-    let (files, etags): (Vec<&str>, Vec<Option<&str>>) =
-        changed.map(|(_, part)| (part.file.as_str(), part.etag.as_deref())).unzip();
-    if files.is_empty() {
-        return Ok(());
+/// Notes what the object store says of the same bytes by now, so that the next run need not read them to know, and what the
+/// day says that they were made of.
+async fn keep_up(session: &Session, target: &str, dt: NaiveDate, lines: &[Line], parts: &[Part]) -> Result<()> {
+    let is_news = |(line, part): &(&Line, &Part)| {
+        (part.etag.is_some() && line.part.etag != part.etag) || line.part.origin != part.origin
+    };
+    for (_, part) in lines.iter().zip(parts).filter(is_news) {
+        let sql = "UPDATE dwh.load_ledger SET etag = coalesce($4, etag), origin = $5 \
+                   WHERE target = $1 AND dt = $2 AND file = $3";
+        session.execute(sql, &[&target, &dt, &part.file, &part.etag, &part.origin]).await?;
     }
-    let sql = "UPDATE dwh.load_ledger l SET etag = n.etag FROM unnest($3::text[], $4::text[]) AS n (file, etag) \
-               WHERE l.target = $1 AND l.dt = $2 AND l.file = n.file";
-    session.execute(sql, &[&target, &dt, &files, &etags]).await.map(drop)
+    Ok(())
 }
 
 /// The files of a day whose bytes are known by what the object store says of them.
@@ -72,7 +79,7 @@ pub(super) async fn known(session: &Session, dt: NaiveDate) -> Result<Vec<Part>>
     let sql = "SELECT DISTINCT file, size_bytes, sha256, etag FROM dwh.load_ledger WHERE dt = $1 AND etag IS NOT NULL";
     let part = |row: &tokio_postgres::Row| {
         let size_bytes = get::<i64>(row, 1)?.unsigned_abs();
-        Ok(Part { file: get(row, 0)?, size_bytes, sha256: get(row, 2)?, etag: get(row, 3)? })
+        Ok(Part { file: get(row, 0)?, size_bytes, sha256: get(row, 2)?, etag: get(row, 3)?, origin: None })
     };
     session.rows(sql, &[&dt]).await?.iter().map(part).collect()
 }
@@ -104,8 +111,8 @@ pub(super) async fn write(
         session
             .execute(
                 "INSERT INTO dwh.load_ledger (target, dt, file, file_no, size_bytes, sha256, rows_read, rows_loaded, \
-                 rows_duplicate, rows_superseded, rows_rejected, settings_fingerprint, run_id, etag) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                 rows_duplicate, rows_superseded, rows_rejected, settings_fingerprint, run_id, etag, origin) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
                 &[
                     &target,
                     &dt,
@@ -121,6 +128,7 @@ pub(super) async fn write(
                     &fingerprint,
                     &run_id,
                     &line.part.etag,
+                    &line.part.origin,
                 ],
             )
             .await?;

@@ -10,20 +10,21 @@ use crate::postgres::{Session, get};
 pub const DDL: &str = include_str!("../../ddl/dwh_schema.sql");
 
 /// The version of [`DDL`].
-pub const SCHEMA_VERSION: u32 = 7;
+pub const SCHEMA_VERSION: u32 = 8;
 
 /// Part of every settings fingerprint: raised when a new version makes something else of the same file, so that every
 /// day counts as changed. Bookkeeping alone does not raise it.
 pub(super) const LOAD_VERSION: &str = "1";
 
 /// What [`DDL`] cannot do by itself because a table is there already: (version it leads to, statements).
-const MIGRATIONS: [(u32, &str); 6] = [
+const MIGRATIONS: [(u32, &str); 7] = [
     (2, include_str!("../../ddl/migrations/0002_operations.sql")),
     (3, include_str!("../../ddl/migrations/0003_stated_columns.sql")),
     (4, include_str!("../../ddl/migrations/0004_feeds.sql")),
     (5, include_str!("../../ddl/migrations/0005_etags.sql")),
     (6, include_str!("../../ddl/migrations/0006_typed_logs.sql")),
     (7, include_str!("../../ddl/migrations/0007_telemetry.sql")),
+    (8, include_str!("../../ddl/migrations/0008_origins.sql")),
 ];
 
 /// The tables that the prototype had as well, in other shapes.

@@ -89,6 +89,8 @@ pub struct Status {
     pub schema_version: u32,
     /// Tables and days, by table and day.
     pub loaded: Vec<Loaded>,
+    /// What the staged files of each raw day were made of, as their manifest says it; each once.
+    pub origins: BTreeMap<NaiveDate, Vec<serde_json::Value>>,
     /// Failures on record.
     pub failures: Vec<Failure>,
     /// Service dates that the facts of each raw day touch.
@@ -114,6 +116,7 @@ pub async fn status(warehouse: &Warehouse) -> Result<Status> {
         unfinished: telemetry::unfinished(&session).await?,
         schema_version: schema::SCHEMA_VERSION,
         loaded: loaded(warehouse, &session).await?,
+        origins: origins(&session).await?,
         failures: failure::read(&session).await?,
         touched: BTreeMap::new(),
         dirty: BTreeMap::new(),
@@ -151,6 +154,20 @@ pub async fn status(warehouse: &Warehouse) -> Result<Status> {
     Ok(status)
 }
 
+async fn origins(session: &Session) -> Result<BTreeMap<NaiveDate, Vec<serde_json::Value>>> {
+    let sql = "SELECT dt, origin FROM dwh.load_ledger WHERE target LIKE 'staging.%' AND origin IS NOT NULL \
+               ORDER BY target, dt, file_no";
+    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for row in session.rows(sql, &[]).await? {
+        let of_day = found.entry(get(&row, 0)?).or_default();
+        let origin = get(&row, 1)?;
+        if !of_day.contains(&origin) {
+            of_day.push(origin);
+        }
+    }
+    Ok(found)
+}
+
 async fn loaded(warehouse: &Warehouse, session: &Session) -> Result<Vec<Loaded>> {
     let sql = "SELECT target, dt, file, size_bytes, sha256, rows_read, rows_loaded, rows_rejected, loaded_at, \
                purged_at, settings_fingerprint FROM dwh.load_ledger ORDER BY target, dt, file_no";
@@ -158,7 +175,7 @@ async fn loaded(warehouse: &Warehouse, session: &Session) -> Result<Vec<Loaded>>
     for row in session.rows(sql, &[]).await? {
         let (target, dt): (String, NaiveDate) = (get(&row, 0)?, get(&row, 1)?);
         let size_bytes = get::<i64>(&row, 3)?.unsigned_abs();
-        let part = Part { file: get(&row, 2)?, size_bytes, sha256: get(&row, 4)?, etag: None };
+        let part = Part { file: get(&row, 2)?, size_bytes, sha256: get(&row, 4)?, ..Part::default() };
         if loaded.last().is_none_or(|last| last.target != target || last.dt != dt) {
             let settings_differ = get::<String>(&row, 10)? != expected_fingerprint(warehouse, &target);
             loaded.push(Loaded {

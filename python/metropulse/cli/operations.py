@@ -53,6 +53,9 @@ def status(target: Target, date_from: str | None, date_to: str | None, verify: b
         out.print(
             table(("dt", *_STEPS.values(), "read", "rejected", "misses", "why"), days, right=("read", "rejected"))
         )
+    for day in report.days:
+        if odd := day.get("oddities"):
+            out.print(f"{day.dt}: {', '.join(f'{count:,} {name}' for name, count in odd.items())}", markup=False)
     if report.misnamed_folders:
         out.print(f"folders that name no day and are not read: {_few(report.misnamed_folders)}", markup=False)
     out.print(_freshness(report))

@@ -41,24 +41,25 @@ def version(url: str) -> str:
 
 def test_an_empty_database_becomes_the_current_version_and_a_second_run_does_nothing(pipeline, database):
     dry = pipeline.migrate(dry_run=True)
-    assert (dry.from_version, dry.to_version, dry.dry_run) == ("empty", 7, True)
+    assert (dry.from_version, dry.to_version, dry.dry_run) == ("empty", 8, True)
     assert ask(database, "SELECT to_regclass('dwh.deployment')") == [(None,)]
     assert pipeline.migrate().from_version == "empty"
-    assert version(database) == "7"
+    assert version(database) == "8"
     again = pipeline.migrate()
     assert again.unchanged
-    assert again.from_version == "7"
+    assert again.from_version == "8"
 
 
 @pytest.mark.parametrize(
     ("found", "steps"),
     [
-        ("1", (2, 3, 4, 5, 6, 7)),
-        ("2", (3, 4, 5, 6, 7)),
-        ("3", (4, 5, 6, 7)),
-        ("4", (5, 6, 7)),
-        ("5", (6, 7)),
-        ("6", (7,)),
+        ("1", (2, 3, 4, 5, 6, 7, 8)),
+        ("2", (3, 4, 5, 6, 7, 8)),
+        ("3", (4, 5, 6, 7, 8)),
+        ("4", (5, 6, 7, 8)),
+        ("5", (6, 7, 8)),
+        ("6", (7, 8)),
+        ("7", (8,)),
     ],
 )
 def test_an_earlier_version_becomes_what_an_empty_database_becomes(pipeline, database, other_database, found, steps):
@@ -79,7 +80,7 @@ def test_an_earlier_version_becomes_what_an_empty_database_becomes(pipeline, dat
 def test_verbs_upgrade_the_last_version_on_demand(pipeline, database):
     run_script(database, "schema_1.sql")
     load(pipeline, DAYS[0])
-    assert version(database) == "7"
+    assert version(database) == "8"
 
 
 _KEYS = """
@@ -94,7 +95,7 @@ def loaded_state(url: str) -> dict[str, list[str]]:
     return {name: rows for name, rows in state(url).items() if name != "ledger"}
 
 
-@pytest.mark.parametrize(("found", "steps"), [("loaded_2.sql", (3, 4, 5, 6, 7)), ("loaded_3.sql", (4, 5, 6, 7))])
+@pytest.mark.parametrize(("found", "steps"), [("loaded_2.sql", (3, 4, 5, 6, 7, 8)), ("loaded_3.sql", (4, 5, 6, 7, 8))])
 def test_a_loaded_warehouse_of_an_earlier_version_keeps_its_keys_and_goes_on_as_one_loaded_anew(
     pipeline, database, other_database, found, steps
 ):
@@ -151,7 +152,7 @@ def test_what_days_said_keeps_its_values_when_it_gets_typed_columns(pipeline, da
     ask(database, "INSERT INTO dwh.deployment VALUES ('schema_version', '5')")
     for table, rows in _SAID.items():
         ask(database, f"INSERT INTO {table} VALUES {', '.join(rows)}")
-    assert pipeline.migrate().applied == (6, 7)
+    assert pipeline.migrate().applied == (6, 7, 8)
     found = {
         log: [row for (row,) in ask(database, f"SELECT m::text FROM dwh.dim_{log}_said m ORDER BY 1")]
         for log in ("route", "user", "vehicle", "stop", "shape")
