@@ -13,7 +13,7 @@ TRIP = {
     "route_id": (5, str),
     "direction_id": (6, int),
 }
-VEHICLE = {"id": (1, str), "label": (2, str)}
+VEHICLE = {"id": (1, str), "label": (2, str), "license_plate": (3, str), "wheelchair_accessible": (4, int)}
 POSITION = {
     "latitude": (1, float),
     "longitude": (2, float),
@@ -27,17 +27,22 @@ REPORT = {
     "current_stop_sequence": (3, int),
     "current_status": (4, int),
     "timestamp": (5, int),
+    "congestion_level": (6, int),
     "stop_id": (7, str),
     "vehicle": (8, VEHICLE),
     "occupancy_status": (9, int),
+    "occupancy_percentage": (10, int),
+    "multi_carriage_details": (11, {"id": (1, str), "occupancy_percentage": (4, int)}),
 }
-EVENT = {"delay": (1, int), "time": (2, int)}
+EVENT = {"delay": (1, int), "time": (2, int), "uncertainty": (3, int), "scheduled_time": (4, int)}
 STOP = {
     "stop_sequence": (1, int),
     "arrival": (2, EVENT),
     "departure": (3, EVENT),
     "stop_id": (4, str),
     "schedule_relationship": (5, int),
+    "stop_time_properties": (6, {"assigned_stop_id": (1, str)}),
+    "departure_occupancy_status": (7, int),
 }
 TRIP_UPDATE = {
     "trip": (1, TRIP),
@@ -45,6 +50,7 @@ TRIP_UPDATE = {
     "vehicle": (3, VEHICLE),
     "timestamp": (4, int),
     "delay": (5, int),
+    "trip_properties": (6, {"trip_id": (1, str), "start_date": (2, str)}),
 }
 TEXT = {"translation": (1, {"text": (1, str), "language": (2, str)})}
 ALERT = {
@@ -55,9 +61,16 @@ ALERT = {
     ),
     "cause": (6, int),
     "effect": (7, int),
+    "url": (8, TEXT),
     "header_text": (10, TEXT),
     "description_text": (11, TEXT),
+    "tts_header_text": (12, TEXT),
+    "tts_description_text": (13, TEXT),
     "severity_level": (14, int),
+    "image": (15, {"localized_image": (1, {"url": (1, str), "media_type": (2, str)})}),
+    "image_alternative_text": (16, TEXT),
+    "cause_detail": (17, TEXT),
+    "effect_detail": (18, TEXT),
 }
 ENTITY = {
     "id": (1, str),

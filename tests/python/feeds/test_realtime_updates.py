@@ -183,6 +183,58 @@ def test_what_is_not_written_is_told_by_date_of_every_kind(tmp_path):
     ]
 
 
+def test_what_is_not_kept_of_the_standard_makes_no_row_of_its_own(tmp_path):
+    def poll(at: int, *, is_fuller: bool) -> bytes:
+        def fuller(**fields) -> dict:
+            return fields if is_fuller else {}
+
+        text = {"translation": [{"text": "more"}]}
+        vehicle = {"id": "v1", **fuller(license_plate="B-MP 1", wheelchair_accessible=2)}
+        carriages = [{"id": "c1", "occupancy_percentage": 20}]
+        seen = report(
+            "v1", at=NOON, **fuller(congestion_level=3, occupancy_percentage=40, multi_carriage_details=carriages)
+        )
+        seen["vehicle"]["vehicle"] = vehicle
+        arrival = {"delay": 60, **fuller(uncertainty=30, scheduled_time=NOON)}
+        stop = {"stop_sequence": 1, "arrival": arrival, **fuller(departure_occupancy_status=2)}
+        stop |= fuller(stop_time_properties={"assigned_stop_id": "other"})
+        moved = update("t", stop, timestamp=NOON, **fuller(direction_id=1))
+        moved["trip_update"] |= fuller(trip_properties={"trip_id": "other"}, delay=90)
+        alert = {"header_text": {"translation": [{"text": "slow"}]}}
+        for name in ("url", "tts_header_text", "tts_description_text", "image_alternative_text", "cause_detail"):
+            alert |= fuller(**{name: text})
+        alert |= fuller(effect_detail=text, image={"localized_image": {"url": "u", "media_type": "image/png"}})
+        return message(at, [seen, moved, {"id": "a", "alert": alert}])
+
+    found = ingest(tmp_path, [poll(NOON, is_fuller=False), poll(NOON + 10, is_fuller=True)])
+    assert found.vehicle_positions.repeated == 1
+    kinds = ("vehicle_positions", "trip_updates", "alerts")
+    both = {kind: rows(tmp_path, kind) for kind in kinds}
+    assert [len(both[kind]) for kind in kinds] == [1, 1, 1]
+    ingest(tmp_path, [poll(NOON, is_fuller=False), poll(NOON + 10, is_fuller=False)])
+    assert {kind: rows(tmp_path, kind) for kind in kinds} == both
+
+
+def test_languages_and_periods_of_which_no_column_tells_make_another_content(tmp_path):
+    def alert(texts: list[tuple[str, str]], *periods: tuple[int, int]) -> dict:
+        spoken = [{"text": text, "language": language} for text, language in texts]
+        active = [{"start": start, "end": end} for start, end in periods]
+        return {"id": "a", "alert": {"header_text": {"translation": spoken}, "active_period": active}}
+
+    whole, halves = [(NOON, NOON + 60)], [(NOON, NOON + 10), (NOON + 50, NOON + 60)]
+    said = [
+        alert([("slow", "en")], *whole),
+        alert([("slow", "en"), ("langsam", "de")], *whole),
+        alert([("slow", "en")], *halves),
+    ]
+    ingest(tmp_path, [message(NOON + n, [one]) for n, one in enumerate(said)])
+    found = rows(tmp_path, "alerts")
+    assert len({row["content"] for row in found}) == 3
+    assert {(row["header"], row["active_from"], row["active_to"]) for row in found} == {
+        ("slow", at(NOON), at(NOON + 60))
+    }
+
+
 def test_each_feed_replaces_its_own_datasets_alone(tmp_path):
     ingest(tmp_path, [message(NOON, [update("t", delay=1)])])
     (tmp_path / "recordings" / "000.pb").unlink()
