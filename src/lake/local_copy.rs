@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use object_store::http::HttpBuilder;
@@ -19,6 +20,13 @@ use crate::config::Secret;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::scratch::scratch_folder;
+
+/// The most bytes that are copied of one source. Feeds and packages are smaller; a server that claims more may send on and on
+/// until the disk is full.
+const MOST_BYTES: u64 = 8 << 30;
+/// How long a web server may be silent, and how long it may take in all.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
+const LONGEST_DOWNLOAD: Duration = Duration::from_secs(3600);
 
 /// A file or folder of this machine. What was copied goes with it.
 #[derive(Debug)]
@@ -41,7 +49,8 @@ enum Copied {
 /// prefix in `spool` (the system's temporary folder when unset).
 ///
 /// # Errors
-/// `NotFound` when nothing is there; `Storage` as the store says; `Config` for a malformed name.
+/// `NotFound` when nothing is there; `Storage` as the store says; `Data` when it is more than is copied; `Config` for a
+/// malformed name.
 pub async fn local_copy(
     source: &str,
     options: &BTreeMap<String, Secret>,
@@ -67,11 +76,12 @@ async fn from_web(source: &str, spool: Option<&FilePath>, cancel: &Cancel) -> Re
     let secrets: Vec<String> = url.query_pairs().map(|(_, value)| value.into_owned()).collect();
     let scrub = Scrub::new(secrets.iter().map(String::as_str).chain(url.password()));
     let failed = |e: StoreError| store_error(e, &scrub, "reading", &shown);
-    let client = ClientOptions::new().with_allow_http(true);
+    let client =
+        ClientOptions::new().with_allow_http(true).with_read_timeout(LONGEST_SILENCE).with_timeout(LONGEST_DOWNLOAD);
     let store =
         HttpBuilder::new().with_url(source).with_client_options(client).with_retry(retry()).build().map_err(failed)?;
     let got = stoppable(cancel, store.get(&Path::default())).await?.map_err(failed)?;
-    let file = copy(got, spool, cancel, &failed).await?;
+    let file = copy(got, &shown, &mut Room::default(), spool, cancel, &failed).await?;
     Ok(LocalCopy { name: shown, path: file.to_path_buf(), _copied: Copied::File { _file: file } })
 }
 
@@ -87,7 +97,7 @@ async fn from_store(
     let store = place.store()?;
     match stoppable(cancel, store.get(&place.root)).await? {
         Ok(got) if !place.root.is_root() => {
-            let file = copy(got, spool, cancel, &failed).await?;
+            let file = copy(got, &name, &mut Room::default(), spool, cancel, &failed).await?;
             Ok(LocalCopy { path: file.to_path_buf(), name, _copied: Copied::File { _file: file } })
         }
         Ok(_) | Err(StoreError::NotFound { .. }) => {
@@ -112,27 +122,64 @@ async fn copy_folder(
     let parent = scratch_folder(spool, spool_error)?;
     let spooling = |e| spool_error(&parent, e);
     let folder = tempfile::Builder::new().prefix("metropulse-").tempdir_in(&parent).map_err(spooling)?;
+    let mut room = Room::default();
     for object in listing.objects {
         let Some(file) = object.location.filename() else { continue };
         let got = stoppable(cancel, store.get(&object.location)).await?.map_err(failed)?;
-        let spooled = copy(got, Some(folder.path()), cancel, &failed).await?;
+        let spooled = copy(got, place.url(), &mut room, Some(folder.path()), cancel, &failed).await?;
         spooled.persist(folder.path().join(file)).map_err(|e| spooling(e.error))?;
     }
     Ok(folder)
 }
 
+/// How many bytes of a source may still be copied.
+struct Room(u64);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(MOST_BYTES)
+    }
+}
+
+impl Room {
+    fn take(&mut self, bytes: u64, source: &str) -> Result<()> {
+        self.0 = self.0.checked_sub(bytes).ok_or_else(|| {
+            Error::data(format!(
+                "{source} has more than {MOST_BYTES} bytes, which is no feed; if it is one, download it and name the file"
+            ))
+            .with("source", source)
+        })?;
+        Ok(())
+    }
+}
+
 async fn copy(
     got: GetResult,
+    source: &str,
+    room: &mut Room,
     spool: Option<&FilePath>,
     cancel: &Cancel,
     failed: &(impl Fn(StoreError) -> Error + Sync),
 ) -> Result<TempPath> {
+    let (announced, mut written) = (got.meta.size, 0);
+    room.take(announced, source)?;
     let folder = scratch_folder(spool, spool_error)?;
     let spooling = |e| spool_error(&folder, e);
     let mut file = tempfile::Builder::new().prefix("metropulse-").tempfile_in(&folder).map_err(spooling)?;
     let mut stream = got.into_stream().into_stream();
     while let Some(chunk) = stoppable(cancel, stream.next()).await? {
-        file.write_all(&chunk.map_err(failed)?).map_err(spooling)?;
+        let chunk = chunk.map_err(failed)?;
+        written += chunk.len() as u64;
+        if written > announced {
+            break;
+        }
+        file.write_all(&chunk).map_err(spooling)?;
+    }
+    if written != announced {
+        let what = if written > announced { "sends more than" } else { "ends before" };
+        return Err(
+            Error::storage(format!("{source} {what} the {announced} bytes that it announced")).with("source", source)
+        );
     }
     file.flush().map_err(spooling)?;
     Ok(file.into_temp_path())
