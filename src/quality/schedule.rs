@@ -84,15 +84,37 @@ pub(super) fn schedule_checks(dt: NaiveDate, reports: &Reports) -> Vec<Check> {
 }
 
 /// Planned runs that no report names. Runs that only promise a headway and cancelled ones are not looked for.
-fn runs_seen(dt: NaiveDate, reports: &Naming) -> Check {
-    let (runs, updates) = (Fact::SCHEDULED_TRIP.table, Fact::TRIP_UPDATE.table);
-    let Naming { rows, column, known, .. } = reports;
-    let unseen = format!("count(*) FILTER (WHERE NOT EXISTS (SELECT FROM {rows} AND {column} = r.trip_id))");
+///
+/// A run is known by its trip and start time. What names a trip alone, as every position does, names the trip's only run; of
+/// a trip with several it does not tell which, so that these are looked for only if a performed trip names one of them.
+fn runs_seen(dt: NaiveDate, positions: &Naming) -> Check {
+    let (runs, trips, updates) = (Fact::SCHEDULED_TRIP.table, Fact::TRIP.table, Fact::TRIP_UPDATE.table);
+    let Naming { rows, column, known, .. } = positions;
+    let naming = |what: &str| {
+        format!(
+            "SELECT n.trip_id, coalesce(n.start_time, o.start_time) AS start_time \
+             FROM ({what}) n LEFT JOIN only_run o ON o.trip_id = n.trip_id"
+        )
+    };
+    let named = naming(&format!(
+        "SELECT DISTINCT {column} AS trip_id, NULL AS start_time FROM {rows} AND {known} \
+         UNION SELECT f.scheduled_trip_id, f.scheduled_start_time FROM {trips} f \
+         WHERE f.dt = '{dt}' AND f.scheduled_trip_id IS NOT NULL"
+    ));
+    let cancelled = naming(&format!(
+        "SELECT f.trip_id, f.start_time FROM {updates} f WHERE f.dt = '{dt}' AND f.schedule_relationship = 'CANCELED'"
+    ));
     let sql = format!(
-        "SELECT CASE WHEN count(*) = 0 THEN 0 WHEN EXISTS (SELECT FROM {rows} AND {known}) THEN {} ELSE 0 END \
-         FROM {runs} r WHERE r.dt = '{dt}' AND r.exact_times IS NOT FALSE AND NOT EXISTS (SELECT FROM {updates} u \
-           WHERE u.dt = r.dt AND u.trip_id = r.trip_id AND u.schedule_relationship = 'CANCELED')",
-        percent(&unseen, "count(*)")
+        "WITH run AS (SELECT s.trip_id, s.start_time, s.exact_times FROM {runs} s WHERE s.dt = '{dt}'), \
+         only_run AS (SELECT trip_id, min(start_time) AS start_time FROM run GROUP BY trip_id HAVING count(*) = 1), \
+         named AS MATERIALIZED (SELECT DISTINCT * FROM ({named}) n), cancelled AS ({cancelled}), \
+         untold AS (SELECT trip_id FROM named GROUP BY trip_id HAVING count(start_time) = 0) \
+         SELECT CASE WHEN EXISTS (SELECT FROM named) THEN {} ELSE 0 END \
+         FROM run r LEFT JOIN named n ON n.trip_id = r.trip_id AND n.start_time = r.start_time \
+         WHERE r.exact_times IS NOT FALSE \
+           AND NOT EXISTS (SELECT FROM cancelled c WHERE c.trip_id = r.trip_id AND c.start_time = r.start_time) \
+           AND NOT EXISTS (SELECT FROM untold u WHERE u.trip_id = r.trip_id)",
+        percent("count(*) FILTER (WHERE n.trip_id IS NULL)", "count(*)")
     );
     few_of("planned_runs_are_seen", runs, sql)
 }

@@ -73,13 +73,60 @@ def test_the_share_of_reports_that_the_schedule_does_not_know(pipeline, lake, st
     assert shares(pipeline)[check] == found
 
 
+def unseen_runs(pipeline: mp.Pipeline, lake: Path, **datasets: list[dict[str, Any]]) -> tuple[int, bool]:
+    """Percent of runs that nobody saw once the day has these datasets too, and whether that passed."""
+    feeds.write_day(lake, FIRST, datasets)
+    load(pipeline, FIRST)
+    return shares(pipeline)["planned_runs_are_seen"]
+
+
+def performed(trip: str, start_time: str | None) -> dict[str, Any]:
+    """A trip that was made of a run."""
+    row = {"trip_id": f"{trip}/{start_time}", "vehicle_id": "V1", "start_ts": local(1, 8), "end_ts": local(1, 9)}
+    return row | {"scheduled_trip_id": trip, "scheduled_start_time": start_time}
+
+
+def cancelled(trip: str, start_time: str | None) -> dict[str, Any]:
+    """A run that is called off."""
+    return feeds.update(trip, None, None, local(1, 7), start_time=start_time, schedule_relationship="CANCELED")
+
+
 def test_runs_that_nobody_saw_but_not_headways_and_cancelled_ones(pipeline, lake):
     feeds.write_day(lake, FIRST, feeds.schedule(1))
-    feeds.write(lake / f"dt={FIRST}", "vehicle_positions", reports(0))
-    load(pipeline, FIRST)
     # Of T1 at eight and T2 one is seen; T1 at half past eight is a headway.
-    assert shares(pipeline)["planned_runs_are_seen"] == (50, False)
-    cancelled = feeds.update("T2", None, None, local(1, 9), schedule_relationship="CANCELED")
-    feeds.write(lake / f"dt={FIRST}", "trip_updates", [cancelled])
-    load(pipeline, FIRST)
-    assert shares(pipeline)["planned_runs_are_seen"] == (0, True)
+    seen = {"vehicle_positions": reports(0), "trips": [performed("T1", "08:00:00")]}
+    assert unseen_runs(pipeline, lake, **seen) == (50, False)
+    assert unseen_runs(pipeline, lake, trip_updates=[cancelled("T2", "25:10:00")]) == (0, True)
+
+
+def every_ten_minutes(lake: Path) -> None:
+    """A schedule of T1 at four exact times and of T2 at one."""
+    starts = [("08:00:00", local(1, 8)), ("08:10:00", local(1, 8, 10)), ("08:20:00", local(1, 8, 20))]
+    runs = [feeds.run("T1", text, "R1", at, exact_times=True) for text, at in [*starts, ("08:30:00", local(1, 8, 30))]]
+    feeds.write_day(lake, FIRST, feeds.schedule(1))
+    feeds.write(lake / f"dt={FIRST}", "scheduled_trips", [*runs, feeds.run("T2", "09:00:00", "R2", local(1, 9))])
+
+
+def test_each_run_of_a_trip_is_looked_for_by_its_start_time(pipeline, lake):
+    every_ten_minutes(lake)
+    # Every position names T1, as the performed trip does, which tells that it was the one at eight.
+    seen = {"vehicle_positions": reports(0), "trips": [performed("T1", "08:00:00")]}
+    assert unseen_runs(pipeline, lake, **seen) == (80, False)
+    updates = [cancelled("T1", "08:10:00")]
+    assert unseen_runs(pipeline, lake, trip_updates=updates) == (75, False)
+    # Which of four is called off nobody can tell; of T2 there is but one.
+    updates += [cancelled("T1", None), cancelled("T2", None)]
+    assert unseen_runs(pipeline, lake, trip_updates=updates) == (67, False)
+    trips = [performed("T1", f"08:{minute}0:00") for minute in range(4)]
+    assert unseen_runs(pipeline, lake, trips=trips) == (0, True)
+
+
+def test_runs_that_nobody_can_tell_apart_are_not_looked_for(pipeline, lake):
+    every_ten_minutes(lake)
+    # T1 is named without a start time alone, so T2 is all that can be missed.
+    assert unseen_runs(pipeline, lake, vehicle_positions=reports(0)) == (100, False)
+    assert unseen_runs(pipeline, lake, vehicle_positions=reports(1, trip_id="T2")) == (0, True)
+    # A performed trip names what it was, with positions or without.
+    (lake / f"dt={FIRST}" / "vehicle_positions.parquet").unlink()
+    pipeline.undo(FIRST)
+    assert unseen_runs(pipeline, lake, trips=[performed("T2", None), performed("T1", "08:20:00")]) == (60, False)
