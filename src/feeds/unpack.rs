@@ -14,6 +14,11 @@ const LARGE_BYTES: u64 = 64 << 20;
 const PIECE_BYTES: usize = 256 << 10;
 const PIECES_AHEAD: usize = 16;
 
+/// What something of this size may unpack to.
+pub(super) fn most_bytes(packed: u64) -> u64 {
+    packed.saturating_mul(MOST_RATIO).clamp(LARGE_BYTES, MOST_FILE_BYTES)
+}
+
 /// A reader that stops with an error where a file unpacks to more than any timetable has.
 pub(super) struct Limited<R> {
     inner: R,
@@ -24,8 +29,7 @@ pub(super) struct Limited<R> {
 impl<R: Read> Limited<R> {
     /// `packed` is the size within an archive.
     pub(super) fn new(inner: R, packed: Option<u64>) -> Self {
-        let most = packed
-            .map_or(MOST_FILE_BYTES, |packed| packed.saturating_mul(MOST_RATIO).clamp(LARGE_BYTES, MOST_FILE_BYTES));
+        let most = packed.map_or(MOST_FILE_BYTES, most_bytes);
         Self { inner, left: most, most }
     }
 }

@@ -168,3 +168,86 @@ impl fmt::Display for Period {
         write!(f, "{}-{}s", self.start.format("%Y%m%dT%H%M%SZ"), self.seconds)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read;
+
+    use proptest::prelude::*;
+
+    use super::super::{Spool, pack};
+    use super::*;
+
+    const PERIOD: &str = "20240501T130000Z-3600s";
+    const RECORDINGS: [&str; 2] = ["trip_updates-20240501T130001.000000Z", "vehicle_positions-20240501T130002.000000Z"];
+
+    /// The index of an archive that is made of recordings and what the spool has as their index.
+    fn archived(index: &[u8], recordings: &[u8]) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let period = folder.path().join("open").join(PERIOD);
+        fs::create_dir_all(&period).unwrap();
+        for name in RECORDINGS {
+            fs::write(period.join(format!("{name}{SPOOLED}")), recordings).unwrap();
+        }
+        fs::write(period.join(INDEX), index).unwrap();
+        let mut spool = Spool::open(folder.path(), 3600, 1 << 20).unwrap();
+        let closed = spool.close(DateTime::default(), true).unwrap();
+        pack(&closed[0], &spool.archives_folder()).unwrap();
+        let (_, archive) = spool.archives().unwrap().remove(0);
+        let packed = fs::File::open(spool.archives_folder().join(archive)).unwrap();
+        let mut archive = tar::Archive::new(zstd::stream::Decoder::new(packed).unwrap());
+        let mut first = archive.entries().unwrap().next().unwrap().unwrap();
+        let mut bytes = Vec::new();
+        first.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// A line as a recorder writes it, with a text that it was told.
+    fn line(etag: String, file: Option<usize>) -> Vec<u8> {
+        let file = file.map(|number| format!("{}{ARCHIVED}", RECORDINGS[number]));
+        let poll = Poll { etag: Some(etag), file, ..Poll::new(Feed::Alerts) };
+        [serde_json::to_vec(&poll).unwrap(), b"\n".to_vec()].concat()
+    }
+
+    fn lines() -> impl Strategy<Value = Vec<u8>> {
+        let noise = prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(&b"\n{}[]\",:0"[..])], 0..60);
+        let whole = (".{0,6}", prop::option::of(0..RECORDINGS.len())).prop_map(|(etag, file)| line(etag, file));
+        prop::collection::vec(prop_oneof![whole, noise], 0..5).prop_map(|lines| lines.concat())
+    }
+
+    fn polls(index: &[u8]) -> Vec<Poll> {
+        index.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn any_bytes_as_an_index_leave_one_that_names_every_recording(
+            index in lines(),
+            torn in 0_usize..20,
+            recordings in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let index = &index[..index.len().saturating_sub(torn)];
+            let synced = index.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let archived = archived(index, &recordings);
+            let told = polls(&archived);
+            prop_assert_eq!(told.len(), archived.iter().filter(|byte| **byte == b'\n').count(), "every line is a poll");
+            for known in polls(&index[..synced]) {
+                prop_assert!(told.contains(&known), "{:?}", known);
+            }
+            for name in RECORDINGS {
+                let named = |poll: &Poll| poll.file.as_ref().is_some_and(|file| file.starts_with(name));
+                prop_assert!(told.iter().any(named), "{} in {:?}", name, told);
+            }
+        }
+
+        #[test]
+        fn any_name_of_a_file_or_folder_tells_a_time_or_none(
+            name in prop_oneof![".{0,40}", "[+-]?[0-9]{8,20}T[0-9]{6}Z-[0-9]{1,12}s.{0,3}", "alerts-[0-9]{8}T[0-9.]{6,13}Z"],
+        ) {
+            let _ = (told_by(&name), Period::told_by(&name).map(Period::end));
+        }
+    }
+}

@@ -1,26 +1,28 @@
 //! Rows of a package, brought to the raw days that they are of.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{Field as ArrowField, Schema, SchemaRef};
-use arrow::error::ArrowError;
+use arrow::array::RecordBatch;
 use chrono::NaiveDate;
 
 use super::super::quarantine::{self, Kept, Origin, Rejected};
 use super::super::realtime::{date, days};
-use super::columns::Builder;
+use super::batches::{Batch, Layout};
 use super::read::{Row, Source};
 use super::tables::{Field, Form, From, Table};
 use super::value::{Cell, clock_text, parse, to_raw};
 use crate::control::Cancel;
 use crate::error::{Error, Result};
-use crate::model::{Column, Dataset, Reason, Zone};
+use crate::model::{Dataset, Reason, Zone};
 
 /// Rows of one day that are handed on together.
 const BATCH_ROWS: usize = 4_096;
+/// What the rows of all days that are not handed on may take: few of them may be as long as a row can be.
+const MOST_OPEN_BYTES: usize = 64 << 20;
+/// What the fleet may take, which is kept as a whole: a million vehicles.
+const MOST_FLEET_BYTES: usize = 64 << 20;
+/// What a value takes beside its text.
+const VALUE_BYTES: usize = 8;
 /// Days that one call may make: each has files of its own open.
 const MOST_DAYS: usize = 100;
 const ORIGIN: Origin = Origin { whole: "package", row: "row" };
@@ -76,23 +78,9 @@ pub struct Collector {
     layouts: BTreeMap<Table, Layout>,
     open: BTreeMap<(Table, Option<i32>), Batch>,
     days: BTreeSet<i32>,
+    open_bytes: usize,
+    fleet_bytes: usize,
     summary: Summary,
-}
-
-/// The fields of a table that become columns of its raw dataset.
-#[derive(Clone, Debug)]
-struct Layout {
-    schema: SchemaRef,
-    /// The field of each column, by its place in the table.
-    fields: Vec<usize>,
-    kinds: Vec<&'static Column>,
-}
-
-#[derive(Debug)]
-struct Batch {
-    columns: Vec<Builder>,
-    rows: usize,
-    timetable_micros: i64,
 }
 
 impl Field {
@@ -137,7 +125,8 @@ impl Collector {
         let (from, end) = (from.map(days), end.map(days));
         let tables = columns.keys().map(|table| (*table, TableTally::default())).collect();
         let summary = Summary { tables, ..Summary::default() };
-        Ok(Self { zone, from, end, layouts, open: BTreeMap::new(), days: BTreeSet::new(), summary })
+        let (open, days, open_bytes, fleet_bytes) = (BTreeMap::new(), BTreeSet::new(), 0, 0);
+        Ok(Self { zone, from, end, layouts, open, days, open_bytes, fleet_bytes, summary })
     }
 
     /// Reads one file.
@@ -158,7 +147,8 @@ impl Collector {
             }
             Ok((values, day)) => {
                 self.open_day(day)?;
-                self.add(table, day, &values, sink)
+                self.add(table, day, &values)?;
+                self.bound_memory(file, (table, day), sink)
             }
             Err((reason, day)) => self.reject(file, row, reason, day),
         }
@@ -226,7 +216,7 @@ impl Collector {
         self.from.is_some_and(|from| day < from) || self.end.is_some_and(|end| day >= end)
     }
 
-    fn add(&mut self, table: Table, day: Option<i32>, values: &[Option<Cell<'_>>], sink: &mut Sink<'_>) -> Result<()> {
+    fn add(&mut self, table: Table, day: Option<i32>, values: &[Option<Cell<'_>>]) -> Result<()> {
         let Some(layout) = self.layouts.get(&table) else { return Err(Error::internal("a table was not begun")) };
         let batch = self.open.entry((table, day)).or_insert_with(|| Batch::new(layout, day, self.zone));
         for ((field, column), builder) in layout.fields.iter().zip(&layout.kinds).zip(&mut batch.columns) {
@@ -243,18 +233,44 @@ impl Collector {
                 builder.push(value.and_then(|value| to_raw(declared.form, value)))?;
             }
         }
+        let bytes = values.iter().flatten().map(Cell::bytes).sum::<usize>() + layout.fields.len() * VALUE_BYTES;
         batch.rows += 1;
-        if batch.rows < BATCH_ROWS {
-            return Ok(());
+        batch.bytes += bytes;
+        self.open_bytes += bytes;
+        Ok(())
+    }
+
+    /// Hands a batch on that is full, and all of them where they are long.
+    fn bound_memory(&mut self, file: Source<'_>, key: (Table, Option<i32>), sink: &mut Sink<'_>) -> Result<()> {
+        if self.open_bytes > MOST_OPEN_BYTES {
+            self.hand_on_all(sink)?;
+        } else if self.open.get(&key).is_some_and(|batch| batch.rows >= BATCH_ROWS) {
+            self.hand_on(key, sink)?;
         }
-        self.hand_on((table, day), sink)
+        if self.fleet_bytes > MOST_FLEET_BYTES {
+            return Err(Error::data(format!(
+                "{} has vehicles of more than {MOST_FLEET_BYTES} bytes, as no fleet does; write the package again",
+                file.name
+            ))
+            .with("file", file.name));
+        }
+        Ok(())
+    }
+
+    fn hand_on_all(&mut self, sink: &mut Sink<'_>) -> Result<()> {
+        let keys: Vec<_> = self.open.keys().copied().collect();
+        keys.into_iter().try_for_each(|key| self.hand_on(key, sink))
     }
 
     fn hand_on(&mut self, key: (Table, Option<i32>), sink: &mut Sink<'_>) -> Result<()> {
         let (Some(mut batch), Some(layout)) = (self.open.remove(&key), self.layouts.get(&key.0)) else { return Ok(()) };
         let rows = layout.batch(&mut batch)?;
+        self.open_bytes = self.open_bytes.saturating_sub(batch.bytes);
         match key.1.map(date) {
-            None => self.summary.fleet.push(rows),
+            None => {
+                self.fleet_bytes += batch.bytes;
+                self.summary.fleet.push(rows);
+            }
             Some(dt) => {
                 let dataset = key.0.dataset();
                 let counted = self.summary.days.entry(dt).or_default().entry(dataset).or_default();
@@ -285,10 +301,7 @@ impl Collector {
     /// # Errors
     /// `Data` when too many rows of a table, or all of them, cannot be used; the sink's own.
     pub fn finish(mut self, reject_limit: f64, sink: &mut Sink<'_>) -> Result<Summary> {
-        let keys: Vec<_> = self.open.keys().copied().collect();
-        for key in keys {
-            self.hand_on(key, sink)?;
-        }
+        self.hand_on_all(sink)?;
         for (table, tally) in &self.summary.tables {
             let first = || self.summary.rejects.iter().find(|reject| reject.table == *table).map(Reject::shown);
             ORIGIN.judge(table.name(), (tally.rows_rejected, tally.rows_read), reject_limit, first)?;
@@ -320,36 +333,6 @@ fn check_header(file: &Source<'_>, header: &[String]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-impl Layout {
-    /// The columns of the raw dataset that any file has the field of, in their order.
-    fn of(table: Table, header: &BTreeSet<String>) -> Self {
-        let place = |column: &Column| {
-            table.fields().iter().position(|field| field.column() == Some(column.name) && header.contains(field.name))
-        };
-        let found = table.dataset().columns().iter().filter_map(|column| Some((place(column)?, column)));
-        let (fields, kinds): (Vec<usize>, Vec<&'static Column>) = found.unzip();
-        let schema = kinds.iter().map(|column| ArrowField::new(column.name, column.kind.arrow(), true));
-        Self { schema: Arc::new(Schema::new(schema.collect::<Vec<_>>())), fields, kinds }
-    }
-
-    fn batch(&self, batch: &mut Batch) -> Result<RecordBatch> {
-        let misfit = |e: ArrowError| Error::internal("rows of a package make no batch").because(e);
-        let built = batch.columns.iter_mut().zip(self.schema.fields());
-        let columns: Vec<ArrayRef> = built
-            .map(|(column, field)| cast(&column.finish(), field.data_type()).map_err(misfit))
-            .collect::<Result<_>>()?;
-        RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(misfit)
-    }
-}
-
-impl Batch {
-    fn new(layout: &Layout, day: Option<i32>, zone: Zone) -> Self {
-        let columns = layout.kinds.iter().map(|column| Builder::of(column.kind)).collect();
-        let timetable_micros = day.map_or(0, |day| zone.timetable_start_micros(date(day)));
-        Self { columns, rows: 0, timetable_micros }
-    }
 }
 
 impl Summary {

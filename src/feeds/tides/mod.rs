@@ -12,11 +12,13 @@
 //!
 //! What it does not do: it opens no store, and judges no row beyond what the standard says of it.
 
+mod batches;
 mod columns;
 mod csv;
 mod days;
 mod package;
 mod packed;
+mod pages;
 mod read;
 mod rows;
 mod tables;
@@ -29,3 +31,6 @@ pub use packed::Packed;
 pub use read::Source;
 pub use rows::{Fill, Fleet, LeftOut, Rows};
 pub use tables::{TABLE_NAMES, Table, why_not};
+
+#[cfg(test)]
+mod tests;

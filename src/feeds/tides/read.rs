@@ -1,25 +1,18 @@
 //! The rows of one file of a package, as text: CSV as it is, Parquet as CSV would have it.
-#![allow(clippy::wildcard_enum_match_arm, reason = "Arrow's types: a few of many")]
 
 use std::fs::File;
 use std::path::Path;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use arrow::compute::{can_cast_types, cast};
-use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
-use arrow::error::ArrowError;
-use chrono::{DateTime, SecondsFormat};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
 
 use super::super::records::Records;
 use super::package::Shape;
+use super::pages::{Pages, Texts, unreadable};
 use super::tables::Table;
 use crate::control::Cancel;
 use crate::digest::{add_file, hex};
 use crate::error::{Error, Result};
 
-const BATCH_ROWS: usize = 4_096;
 /// Rows between two looks at the caller's wish to stop.
 const CHECK_ROWS: u64 = 1 << 14;
 
@@ -96,7 +89,7 @@ impl Source<'_> {
                 let mut file = self.open()?;
                 self.begin(&mut Records::separated(self.name, &mut file, delimiter, quote))
             }
-            Shape::Parquet => Ok(names(&self.parquet()?)),
+            Shape::Parquet => Ok(self.pages()?.names()),
         }
     }
 
@@ -142,77 +135,34 @@ impl Source<'_> {
     }
 
     fn parquet_rows(&self, cancel: &Cancel, each: &mut dyn FnMut(&Row<'_>) -> Result<()>) -> Result<()> {
-        let file = self.parquet()?;
-        let names = names(&file);
+        let pages = self.pages()?;
+        let names = pages.names();
         let places = self.places(&names);
         let mut number = 0;
-        let reader = file.with_batch_size(BATCH_ROWS).build().map_err(|e| self.broken(&e))?;
-        for batch in reader {
+        pages.each(&|column| places.contains(&Some(column)), &mut |rows, columns| {
             cancel.check()?;
-            let batch = batch.map_err(|e| self.broken(&e))?;
-            let mut columns = Vec::with_capacity(batch.num_columns());
-            for (place, column) in batch.columns().iter().enumerate() {
-                columns.push(match as_text(column) {
-                    Some(text) => Some(text?),
-                    None if places.contains(&Some(place)) => return Err(self.no_text(&names[place], column)),
-                    None => None,
-                });
-            }
-            for row in 0..batch.num_rows() {
+            for row in 0..rows {
                 number += 1;
                 let values: Vec<&[u8]> = columns.iter().map(|column| value(column.as_ref(), row)).collect();
                 each(&Row { names: &names, places: &places, values: &values, number })?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn open(&self) -> Result<File> {
         File::open(self.path).map_err(|e| self.broken(&e))
     }
 
-    fn parquet(&self) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-        ParquetRecordBatchReaderBuilder::try_new(self.open()?).map_err(|e| self.broken(&e))
+    fn pages(&self) -> Result<Pages<'_>> {
+        Pages::open(self.open()?, self.name)
     }
 
     fn broken(&self, error: &dyn std::fmt::Display) -> Error {
-        Error::data(format!("{} cannot be read: {error}; fetch or write the package again", self.name))
-            .with("file", self.name)
-    }
-
-    fn no_text(&self, name: &str, column: &ArrayRef) -> Error {
-        Error::schema(format!(
-            "column {name} of {} is of type {}, expected a plain value",
-            self.name,
-            column.data_type()
-        ))
-        .with("file", self.name)
-        .with("column", name)
+        unreadable(self.name, error)
     }
 }
 
-fn names(file: &ParquetRecordBatchReaderBuilder<File>) -> Vec<String> {
-    file.schema().fields().iter().map(|field| field.name().clone()).collect()
-}
-
-fn value(column: Option<&StringArray>, row: usize) -> &[u8] {
-    column.filter(|column| column.is_valid(row)).map_or(b"", |column| column.value(row).as_bytes())
-}
-
-/// A column as text; `None` for a type that has none.
-fn as_text(column: &ArrayRef) -> Option<Result<StringArray>> {
-    let failed = |e: ArrowError| Error::internal("a column cannot be read as text").because(e);
-    if let DataType::Timestamp(_, Some(zone)) = column.data_type() {
-        // Arrow writes an instant in the column's own zone, which it may not know: UTC is the same instant.
-        let micros = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, Some(zone.clone()))).map_err(failed);
-        return Some(micros.map(|micros| {
-            let shown = |micros| {
-                let instant = DateTime::from_timestamp_micros(micros)?;
-                Some(instant.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-            };
-            micros.as_primitive::<TimestampMicrosecondType>().iter().map(|micros| micros.and_then(shown)).collect()
-        }));
-    }
-    let is_plain = !column.data_type().is_nested() && can_cast_types(column.data_type(), &DataType::Utf8);
-    is_plain.then(|| cast(column, &DataType::Utf8).map(|text| text.as_string::<i32>().clone()).map_err(failed))
+fn value(column: Option<&Texts>, row: usize) -> &[u8] {
+    column.map_or(b"", |column| column.value(row))
 }

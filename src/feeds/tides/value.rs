@@ -27,6 +27,21 @@ pub(super) enum Cell<'a> {
     Boolean(bool),
 }
 
+impl Cell<'_> {
+    /// Bytes of its text.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Date(_)
+            | Self::Instant(_)
+            | Self::Number(_)
+            | Self::Cents(_)
+            | Self::Integer(_)
+            | Self::Boolean(_) => 0,
+        }
+    }
+}
+
 /// A value that is not what its field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unreadable;
