@@ -19,19 +19,20 @@ use super::input::{Judged, on_thread};
 use super::outcome::Outcome;
 use super::report::{Report, TableReport};
 use super::tides_files::{Encoder, Output, Piece, Pieces};
+use super::tides_known::known;
 use super::tides_outcome::ExportedTides;
 use crate::config::{Secret, Settings};
 use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::feeds::tides::{
-    About, DESCRIPTOR, Fill, Fleet, Format, LeftOut, Present, Rows, TABLE_NAMES, Table, Written, describe, present,
-    why_not,
+    About, DESCRIPTOR, Fill, Fleet, Format, Known, LeftOut, Lookup, Present, Rows, TABLE_NAMES, Table, Written,
+    describe, present, why_not,
 };
 use crate::lake::{Folder, Lake};
 use crate::model::{Dataset, Zone};
 
 /// What this version makes of raw days; another one makes other bytes of them.
-const RULES: u32 = 1;
+const RULES: u32 = 2;
 /// Pieces that wait to be written.
 const AHEAD: usize = 4;
 
@@ -113,6 +114,7 @@ impl Pipeline {
         let range = asked.date_from..asked.date_to;
         let all: BTreeSet<NaiveDate> = lake.days().await?.into_iter().collect();
         let (mut days, mut missing, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        let datasets = datasets_of(&Table::ALL);
         for date in asked.date_from.iter_days().take_while(|date| range.contains(date)) {
             self.cancel.check()?;
             if !all.contains(&date) {
@@ -120,7 +122,7 @@ impl Pipeline {
                 continue;
             }
             let partition = lake.partition(date, self.settings.unknown_files).await?;
-            for part in Table::ALL.iter().filter_map(|table| partition.files.get(&table.dataset())).flatten() {
+            for part in datasets.iter().filter_map(|dataset| partition.files.get(dataset)).flatten() {
                 let version = part.manifest_sha256.clone().or_else(|| part.etag.clone());
                 let version = version.unwrap_or_else(|| part.modified_millis.to_string());
                 files.push(json!([part.path, part.size_bytes, version]));
@@ -146,6 +148,11 @@ impl Pipeline {
         });
         Ok((days, missing, hex(&Sha256::digest(decisive.to_string()))))
     }
+}
+
+/// The datasets that are read for some tables.
+fn datasets_of(tables: &[Table]) -> BTreeSet<Dataset> {
+    tables.iter().map(|table| table.dataset()).chain(Lookup::ALL.map(Lookup::dataset)).collect()
 }
 
 /// The package that the folder holds.
@@ -216,18 +223,19 @@ impl Export<'_> {
     /// The newest day comes first: what it knows of a vehicle is what the package says.
     async fn export_days(&mut self) -> Result<()> {
         let tables: Vec<Table> = Table::ALL.into_iter().filter(|table| self.fill.lacking(*table).is_empty()).collect();
-        let datasets: Vec<Dataset> = tables.iter().map(|table| table.dataset()).collect();
+        let datasets: Vec<Dataset> = datasets_of(&tables).into_iter().collect();
         let mut fleet = Fleet::default();
         for date in self.told.days.clone().into_iter().rev() {
             let mut day = Day::new(date);
             day.open(self.pipeline, &datasets).await?;
+            let known = known(self.pipeline, &mut day).await?;
             for table in &tables {
                 if day.identities(table.dataset()).is_empty() {
                     continue;
                 }
                 let judged = day.judged(self.pipeline, table.dataset()).await?;
                 if table.is_of_days() {
-                    self.export_day(*table, date, judged).await?;
+                    self.export_day(*table, date, judged, &known).await?;
                 } else {
                     fleet = self.with_vehicles(fleet, judged).await?;
                 }
@@ -238,7 +246,7 @@ impl Export<'_> {
         }
         let (first, rows) = (self.asked.date_from, fleet.batch()?);
         *self.read.entry(Table::Vehicles).or_default() += rows.num_rows() as u64;
-        let (zone, format, made) = (self.zone, self.asked.format, self.rows(Table::Vehicles));
+        let (zone, format, made) = (self.zone, self.asked.format, self.rows(Table::Vehicles, &Arc::default()));
         let encode = move |sender: &Pieces| {
             let mut encoder = Encoder::new(format, zone, made);
             encoder.add(first, 1, &rows, sender)?;
@@ -256,10 +264,16 @@ impl Export<'_> {
         .await
     }
 
-    async fn export_day(&mut self, table: Table, date: NaiveDate, judged: Arc<Judged>) -> Result<()> {
+    async fn export_day(
+        &mut self,
+        table: Table,
+        date: NaiveDate,
+        judged: Arc<Judged>,
+        known: &Arc<Known>,
+    ) -> Result<()> {
         let (cancel, progress) = (self.pipeline.cancel.clone(), self.pipeline.progress.clone());
         progress.begin(&format!("export {} {date}", table.name()), 0);
-        let (zone, format, made) = (self.zone, self.asked.format, self.rows(table));
+        let (zone, format, made) = (self.zone, self.asked.format, self.rows(table, known));
         let encode = move |sender: &Pieces| {
             let mut encoder = Encoder::new(format, zone, made);
             let mut done = 0;
@@ -274,8 +288,8 @@ impl Export<'_> {
         self.write(table, Some(date), encode).await
     }
 
-    fn rows(&self, table: Table) -> Rows {
-        Rows::new(table, self.zone, &self.fill)
+    fn rows(&self, table: Table, known: &Arc<Known>) -> Rows {
+        Rows::new(table, self.zone, &self.fill, Arc::clone(known))
     }
 
     /// Writes one file of what `encode` gives; none for no row.

@@ -49,6 +49,7 @@ mod status;
 mod streamed;
 mod telemetry;
 mod tides_files;
+mod tides_known;
 mod tides_outcome;
 mod tides_source;
 mod wait;

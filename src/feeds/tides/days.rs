@@ -90,7 +90,7 @@ impl Field {
         match self.from {
             From::Day => self.is_required,
             From::Column(_) => self.is_required || raw.is_some_and(|column| column.required),
-            From::Made | From::Nothing => false,
+            From::Made | From::Joined(_) | From::Nothing => false,
         }
     }
 
@@ -173,7 +173,7 @@ impl Collector {
         for (place, field) in fields.iter().enumerate() {
             let is_read = match field.from {
                 From::Day | From::Column(_) => true,
-                From::Made | From::Nothing => false,
+                From::Made | From::Joined(_) | From::Nothing => false,
             };
             let read =
                 if is_read { row.get(place).map(|text| parse(field.form, text, self.zone)) } else { Some(Ok(None)) };
@@ -206,7 +206,7 @@ impl Collector {
                 (From::Column(column), Some(Cell::Instant(micros))) if Some(column) == table.dataset().event_time() => {
                     event = Some(days(self.zone.local_date(*micros)));
                 }
-                (From::Day | From::Column(_) | From::Made | From::Nothing, _) => {}
+                (From::Day | From::Column(_) | From::Made | From::Joined(_) | From::Nothing, _) => {}
             }
         }
         event

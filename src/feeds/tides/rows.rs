@@ -10,6 +10,7 @@ use chrono::NaiveDate;
 
 use super::super::realtime::days;
 use super::columns::{Builder, cell, kind};
+use super::known::{Keys, Known};
 use super::tables::{Field, Form, From, Table};
 use super::value::{Cell, is_missing, parse, to_tides};
 use crate::error::{Error, Result};
@@ -36,6 +37,7 @@ pub struct Rows {
     table: Table,
     zone: Zone,
     fill: Fill,
+    known: Arc<Known>,
     /// What found no place so far.
     pub left_out: LeftOut,
 }
@@ -101,9 +103,9 @@ fn wrong_value(table: Table, field: &Field, value: &str) -> Error {
 }
 
 impl Rows {
-    /// The rows of a table; their instants are those of `zone`.
-    pub fn new(table: Table, zone: Zone, fill: &Fill) -> Self {
-        Self { table, zone, fill: fill.clone(), left_out: LeftOut::default() }
+    /// The rows of a table; their instants are those of `zone`, and `known` is what their day knows beside them.
+    pub fn new(table: Table, zone: Zone, fill: &Fill, known: Arc<Known>) -> Self {
+        Self { table, zone, fill: fill.clone(), known, left_out: LeftOut::default() }
     }
 
     /// The columns: every field of the standard, in its order.
@@ -115,6 +117,7 @@ impl Rows {
     /// The rows of a batch of the raw day; `first` is the number of its first row there, from 1.
     pub fn batch(&mut self, date: NaiveDate, first: u64, raw: &RecordBatch) -> Result<RecordBatch> {
         let timetable_micros = self.zone.timetable_start_micros(date);
+        let keys = Keys::of(&self.known, self.table.dataset(), raw);
         let mut is_whole = vec![true; raw.num_rows()];
         let mut columns = Vec::with_capacity(self.table.fields().len());
         for field in self.table.fields() {
@@ -131,7 +134,11 @@ impl Rows {
                         Some(Cell::Text(&made))
                     }
                     From::Nothing => None,
-                    From::Column(_) => self.left_out.known(field, found, row, timetable_micros)?,
+                    From::Column(_) => {
+                        let raw = found.map(|column| cell(column, row)).transpose()?.flatten();
+                        self.left_out.held(field, raw, timetable_micros)
+                    }
+                    From::Joined(joined) => self.left_out.held(field, keys.find(joined, row)?, timetable_micros),
                 };
                 let value = known.or(filled);
                 if value.is_none() && field.is_required && *is_whole {
@@ -151,20 +158,13 @@ impl Rows {
 }
 
 impl LeftOut {
-    /// The value of a row, where the standard can hold it.
-    fn known<'a>(
-        &mut self,
-        field: &Field,
-        column: Option<&'a ArrayRef>,
-        row: usize,
-        timetable_micros: i64,
-    ) -> Result<Option<Cell<'a>>> {
-        let Some(raw) = column.map(|column| cell(column, row)).transpose()?.flatten() else { return Ok(None) };
-        let held = to_tides(field.form, raw, timetable_micros);
+    /// A value, where the standard can hold it.
+    fn held<'a>(&mut self, field: &Field, raw: Option<Cell<'a>>, timetable_micros: i64) -> Option<Cell<'a>> {
+        let held = to_tides(field.form, raw?, timetable_micros);
         if held.is_none() && !field.is_required {
             *self.values.entry(field.name).or_default() += 1;
         }
-        Ok(held)
+        held
     }
 }
 
@@ -175,24 +175,25 @@ fn misfit(error: arrow::error::ArrowError) -> Error {
 /// The vehicles of several days, each with the newest that is known of it.
 #[derive(Debug, Default)]
 pub struct Fleet {
-    started: BTreeMap<String, Option<i64>>,
+    /// When each began and ended.
+    service: BTreeMap<String, [Option<i64>; 2]>,
 }
 
-/// What a package says of a vehicle.
-const FLEET_COLUMNS: [&str; 2] = ["vehicle_id", "commissioned_at"];
+/// What a package says of a vehicle, beside its id.
+const SERVICE: [&str; 2] = ["commissioned_at", "decommissioned_at"];
 
 impl Fleet {
     /// Takes in the vehicles of a day; days come newest first.
     pub fn add(&mut self, raw: &RecordBatch) -> Result<()> {
-        let [ids, starts] = FLEET_COLUMNS.map(|name| raw.column_by_name(name));
-        let Some(ids) = ids else { return Ok(()) };
+        let Some(ids) = raw.column_by_name(Dataset::Vehicles.key()) else { return Ok(()) };
         for row in 0..raw.num_rows() {
             let Some(Cell::Text(id)) = cell(ids, row)? else { continue };
-            let known = self.started.entry(id.to_owned()).or_default();
-            if known.is_none()
-                && let Some(Cell::Instant(start)) = starts.map(|column| cell(column, row)).transpose()?.flatten()
-            {
-                *known = Some(start);
+            let known = self.service.entry(id.to_owned()).or_default();
+            for (known, name) in known.iter_mut().zip(SERVICE) {
+                let said = raw.column_by_name(name).map(|column| cell(column, row)).transpose()?.flatten();
+                if let (None, Some(Cell::Instant(micros))) = (&known, said) {
+                    *known = Some(micros);
+                }
             }
         }
         Ok(())
@@ -200,29 +201,30 @@ impl Fleet {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.started.len()
+        self.service.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.started.is_empty()
+        self.service.is_empty()
     }
 
     /// The vehicles as rows of the raw dataset, by id.
     pub fn batch(&self) -> Result<RecordBatch> {
-        let schema = Dataset::Vehicles.schema();
-        let mut fields = Vec::new();
-        let mut columns = Vec::new();
-        for name in FLEET_COLUMNS {
-            let field = schema.field_with_name(name).map_err(misfit)?;
-            let is_id = name == FLEET_COLUMNS[0];
-            let mut builder = Builder::of(if is_id { Kind::Text } else { Kind::Instant });
-            for (id, start) in &self.started {
-                builder.push(if is_id { Some(Cell::Text(id)) } else { start.map(Cell::Instant) })?;
-            }
-            fields.push(field.clone());
-            columns.push(builder.finish());
+        let ids = self.service.keys().map(|id| Some(Cell::Text(id)));
+        let mut columns = vec![(Dataset::Vehicles.key(), built(Kind::Text, ids)?)];
+        for (place, name) in SERVICE.into_iter().enumerate() {
+            let instants = self.service.values().map(|service| service[place].map(Cell::Instant));
+            columns.push((name, built(Kind::Instant, instants)?));
         }
-        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(misfit)
+        RecordBatch::try_from_iter(columns).map_err(misfit)
     }
+}
+
+fn built<'a>(kind: Kind, cells: impl Iterator<Item = Option<Cell<'a>>>) -> Result<ArrayRef> {
+    let mut builder = Builder::of(kind);
+    for cell in cells {
+        builder.push(cell)?;
+    }
+    Ok(builder.finish())
 }

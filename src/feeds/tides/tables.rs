@@ -49,10 +49,29 @@ pub(super) enum Form {
     Speed,
     /// An amount with two decimals.
     Money,
-    /// A whole number that is at least this.
-    Integer { least: i32 },
+    /// A whole number within bounds.
+    Integer { least: i32, most: i32 },
     /// True or false.
     Boolean,
+}
+
+/// What is looked up for a row in other datasets of its day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Joined {
+    /// The planned run's direction.
+    Direction,
+    /// The planned run's shape.
+    Shape,
+    /// The planned run's block.
+    Block,
+    /// When the planned run ends.
+    End,
+    /// What was said last of how the run is to the schedule.
+    Relationship,
+    /// What runs on the route.
+    TransportType,
+    /// The performed trip that a report is of.
+    Performed,
 }
 
 /// Where the value of a field comes from.
@@ -64,6 +83,8 @@ pub(super) enum From {
     Made,
     /// A column of the raw dataset.
     Column(&'static str),
+    /// Other datasets of the raw day. It is not read back: no column of a raw dataset is for it.
+    Joined(Joined),
     /// No raw day knows it.
     Nothing,
 }
@@ -87,7 +108,7 @@ impl Field {
     pub(super) fn may_be_filled(&self) -> bool {
         let is_known = match self.from {
             From::Day | From::Made => true,
-            From::Column(_) | From::Nothing => false,
+            From::Column(_) | From::Joined(_) | From::Nothing => false,
         };
         self.is_required && !is_known
     }
@@ -96,7 +117,7 @@ impl Field {
     pub(super) fn column(&self) -> Option<&'static str> {
         match self.from {
             From::Column(column) => Some(column),
-            From::Day | From::Made | From::Nothing => None,
+            From::Day | From::Made | From::Joined(_) | From::Nothing => None,
         }
     }
 }
@@ -109,16 +130,44 @@ const fn column(name: &'static str, form: Form, column: &'static str) -> Field {
     field(name, form, From::Column(column))
 }
 
+const fn joined(name: &'static str, form: Form, joined: Joined) -> Field {
+    field(name, form, From::Joined(joined))
+}
+
 /// A field that the standard has and no raw day knows.
 const fn unknown(name: &'static str, form: Form) -> Field {
     field(name, form, From::Nothing)
 }
 
-const COUNT: Form = Form::Integer { least: 0 };
-const POSITIVE: Form = Form::Integer { least: 1 };
+const COUNT: Form = Form::Integer { least: 0, most: i32::MAX };
+const POSITIVE: Form = Form::Integer { least: 1, most: i32::MAX };
 const ANY: f64 = f64::INFINITY;
 const STATUS: &[(&str, &str)] =
     &[("Incoming at", "INCOMING_AT"), ("Stopped at", "STOPPED_AT"), ("In transit to", "IN_TRANSIT_TO")];
+
+const RELATIONSHIP: &[(&str, &str)] = &[
+    ("Scheduled", "SCHEDULED"),
+    ("Added", "ADDED"),
+    ("Unscheduled", "UNSCHEDULED"),
+    ("Canceled", "CANCELED"),
+    ("Duplicated", "DUPLICATED"),
+];
+/// A raw day knows the kind of a route alone, not the many sorts of it that the standard tells apart.
+const ROUTE_TYPE: &[(&str, &str)] = &[
+    ("Tram / Streetcar / Light rail", "tram"),
+    ("Subway / Metro", "metro"),
+    ("Rail", "rail"),
+    ("Bus", "bus"),
+    ("Ferry", "ferry"),
+    ("Cable tram", "cable_tram"),
+    ("Aerial lift", "aerial_lift"),
+    ("Funicular", "funicular"),
+    ("Trolleybus", "trolleybus"),
+    ("Monorail", "monorail"),
+    ("Coach Service", "coach"),
+    ("Air Service", "air"),
+    ("Taxi Service", "taxi"),
+];
 
 /// Words that a raw day has in the standard's own spelling.
 macro_rules! same {
@@ -157,7 +206,7 @@ const VEHICLE_LOCATIONS: &[Field] = &[
     field("location_ping_id", Form::Text, From::Made).required(),
     field("service_date", Form::Date, From::Day),
     column("event_timestamp", Form::Instant, "event_ts").required(),
-    unknown("trip_id_performed", Form::Text),
+    joined("trip_id_performed", Form::Text, Joined::Performed),
     column("trip_id_scheduled", Form::Text, "trip_id"),
     unknown("trip_stop_sequence", POSITIVE),
     column("scheduled_stop_sequence", COUNT, "current_stop_sequence"),
@@ -172,8 +221,8 @@ const VEHICLE_LOCATIONS: &[Field] = &[
     column("heading", Form::Number { least: 0.0, most: 360.0 }, "heading"),
     column("speed", Form::Speed, "speed"),
     column("odometer", Form::Number { least: 0.0, most: ANY }, "odometer_m"),
-    unknown("schedule_deviation", Form::Integer { least: i32::MIN }),
-    unknown("headway_deviation", Form::Integer { least: i32::MIN }),
+    unknown("schedule_deviation", Form::Integer { least: i32::MIN, most: i32::MAX }),
+    unknown("headway_deviation", Form::Integer { least: i32::MIN, most: i32::MAX }),
     unknown("trip_type", Form::Text),
     unknown("schedule_relationship", Form::Text),
 ];
@@ -184,22 +233,22 @@ const TRIPS_PERFORMED: &[Field] = &[
     column("vehicle_id", Form::Text, "vehicle_id").required(),
     column("trip_id_scheduled", Form::Text, "scheduled_trip_id"),
     column("route_id", Form::Text, "route_id"),
-    unknown("route_type", Form::Text),
+    joined("route_type", Form::Words(ROUTE_TYPE), Joined::TransportType),
     unknown("ntd_mode", Form::Text),
     unknown("route_type_agency", Form::Text),
-    unknown("shape_id", Form::Text),
+    joined("shape_id", Form::Text, Joined::Shape),
     unknown("pattern_id", Form::Text),
-    unknown("direction_id", COUNT),
+    joined("direction_id", Form::Integer { least: 0, most: 1 }, Joined::Direction),
     unknown("operator_id", Form::Text),
-    unknown("block_id", Form::Text),
+    joined("block_id", Form::Text, Joined::Block),
     column("trip_start_stop_id", Form::Text, "start_stop_id"),
     column("trip_end_stop_id", Form::Text, "end_stop_id"),
     column("schedule_trip_start", Form::Clock, "scheduled_start_time"),
-    unknown("schedule_trip_end", Form::Instant),
+    joined("schedule_trip_end", Form::Instant, Joined::End),
     column("actual_trip_start", Form::Instant, "start_ts"),
     column("actual_trip_end", Form::Instant, "end_ts"),
     unknown("trip_type", Form::Text),
-    unknown("schedule_relationship", Form::Text),
+    joined("schedule_relationship", Form::Words(RELATIONSHIP), Joined::Relationship),
 ];
 
 const FARE_TRANSACTIONS: &[Field] = &[
@@ -232,7 +281,7 @@ const FARE_TRANSACTIONS: &[Field] = &[
 const VEHICLES: &[Field] = &[
     column("vehicle_id", Form::Text, "vehicle_id").required(),
     column("vehicle_start", Form::Instant, "commissioned_at"),
-    unknown("vehicle_end", Form::Instant),
+    column("vehicle_end", Form::Instant, "decommissioned_at"),
     unknown("model_name", Form::Text),
     unknown("facility_name", Form::Text),
     unknown("capacity_seated", COUNT),

@@ -130,7 +130,7 @@ pub(super) fn to_tides(form: Form, cell: Cell<'_>, timetable_micros: i64) -> Opt
         (Form::Number { least, most }, Cell::Number(number)) => {
             (number.is_finite() && (least..=most).contains(&number)).then_some(cell)
         }
-        (Form::Integer { least }, Cell::Integer(number)) => (number >= least).then_some(cell),
+        (Form::Integer { least, most }, Cell::Integer(number)) => (least..=most).contains(&number).then_some(cell),
         (Form::Clock, Cell::Text(text)) => {
             let after = seconds(text.as_bytes()).ok()??;
             (clock(after) == text).then(|| Cell::Instant(timetable_micros + i64::from(after) * SECOND_MICROS))
@@ -215,7 +215,7 @@ mod tests {
             (Form::Date, "20240501"),
             (Form::Date, "2024-02-30"),
             (Form::Instant, "yesterday"),
-            (Form::Integer { least: 0 }, "1.5"),
+            (Form::Integer { least: 0, most: 1 }, "1.5"),
             (Form::Speed, "inf"),
             (Form::Money, "ten"),
             (Form::Boolean, "yes"),

@@ -38,7 +38,16 @@ def lake(tmp_path):
             trip("run 2", NIGHT, vehicle_id=None),
         ],
         payments=[payment("f1", NIGHT, "-2.50", currency="USD", payment_method="card", trip_id="run 1")],
-        vehicles=[{"vehicle_id": "bus 1", "capacity": 40, "commissioned_at": at("2019-01-01T00:00:00", ZONE)}],
+        vehicles=[{
+            "vehicle_id": "bus 1", "capacity": 40, "commissioned_at": at("2019-01-01T00:00:00", ZONE),
+            "decommissioned_at": at("2024-12-31T00:00:00", ZONE),
+        }],
+        routes=[{"route_id": "R1", "transport_type": "bus"}],
+        scheduled_trips=[{
+            "trip_id": "T1", "start_time": "25:30:00", "direction_id": 1, "block_id": "B1", "shape_id": "SH1",
+            "start_ts": NIGHT + timedelta(days=1, hours=1), "end_ts": NIGHT + timedelta(days=1, hours=2),
+        }],
+        trip_updates=[{"trip_id": "T1", "start_time": "25:30:00", "schedule_relationship": "ADDED"}],
     )  # fmt: skip
     return tmp_path / "lake"
 
@@ -57,22 +66,28 @@ def test_rows_are_written_in_the_standards_words_and_local_time(lake, tmp_path):
     first, second = rows(tmp_path / "p" / f"vehicle_locations-{DAY}.csv")
     assert first == {
         "location_ping_id": f"{DAY}/1", "service_date": DAY, "event_timestamp": "2024-11-03T01:30:00-05:00",
-        "trip_id_scheduled": "T1", "scheduled_stop_sequence": "4", "vehicle_id": "bus 1", "stop_id": "S,1",
+        "trip_id_performed": "run 1", "trip_id_scheduled": "T1", "scheduled_stop_sequence": "4", "vehicle_id": "bus 1", "stop_id": "S,1",
         "current_status": "Stopped at", "latitude": "41.5", "longitude": "-87.5", "speed": "10", "odometer": "12.5",
     }  # fmt: skip
     # The same clock time an hour later.
     assert second["event_timestamp"] == "2024-11-03T01:30:00.000005-06:00"
     assert rows(tmp_path / "p" / f"trips_performed-{DAY}.csv") == [{
         "service_date": DAY, "trip_id_performed": "run 1", "vehicle_id": "bus 1", "trip_id_scheduled": "T1",
-        "route_id": "R1", "schedule_trip_start": "2024-11-04T01:30:00-06:00",
+        "route_id": "R1", "route_type": "Bus", "shape_id": "SH1", "direction_id": "1", "block_id": "B1",
+        "schedule_trip_start": "2024-11-04T01:30:00-06:00", "schedule_trip_end": "2024-11-04T02:30:00-06:00",
         "actual_trip_start": "2024-11-03T01:30:00-05:00", "actual_trip_end": "2024-11-03T01:50:00-05:00",
+        "schedule_relationship": "Added",
     }]  # fmt: skip
     assert rows(tmp_path / "p" / f"fare_transactions-{DAY}.csv") == [{
         "transaction_id": "f1", "service_date": DAY, "event_timestamp": "2024-11-03T01:30:00-05:00", "amount": "-2.50",
         "currency_type": "USD", "fare_action": "Enter", "trip_id_performed": "run 1", "fare_capped": "false",
     }]  # fmt: skip
     assert rows(tmp_path / "p" / "vehicles.csv") == [
-        {"vehicle_id": "bus 1", "vehicle_start": "2019-01-01T00:00:00-06:00"}
+        {
+            "vehicle_id": "bus 1",
+            "vehicle_start": "2019-01-01T00:00:00-06:00",
+            "vehicle_end": "2024-12-31T00:00:00-06:00",
+        }
     ]
 
 
@@ -180,6 +195,9 @@ def test_the_same_days_again_write_nothing_and_a_changed_one_is_written(lake, tm
     # Without the rule there are no fares any more, and no file of them.
     assert not export(lake, tmp_path / "p").unchanged
     assert f"fare_transactions-{DAY}.csv" not in {file.name for file in (tmp_path / "p").iterdir()}
+    # What is looked up in other datasets decides as well.
+    write_day(lake, DAY, routes=[{"route_id": "R1", "transport_type": "tram"}])
+    assert not export(lake, tmp_path / "p").unchanged
     write_day(lake, DAY, vehicle_positions=[position("bus 9", NIGHT)])
     assert not export(lake, tmp_path / "p").unchanged
     assert [row["vehicle_id"] for row in rows(tmp_path / "p" / f"vehicle_locations-{DAY}.csv")] == ["bus 9"]
@@ -227,15 +245,19 @@ def test_the_newest_day_says_what_a_vehicle_is(tmp_path):
     older, newer = at("2019-01-01T00:00:00", ZONE), at("2020-01-01T00:00:00", ZONE)
     write_day(tmp_path / "lake", DAY, vehicles=[
         {"vehicle_id": "a", "commissioned_at": older}, {"vehicle_id": "b", "commissioned_at": older},
-        {"vehicle_id": "gone", "commissioned_at": None},
+        {"vehicle_id": "gone", "commissioned_at": None, "decommissioned_at": newer},
     ])  # fmt: skip
     write_day(tmp_path / "lake", NEXT, vehicles=[
         {"vehicle_id": "a", "commissioned_at": newer}, {"vehicle_id": "b", "commissioned_at": None},
     ])  # fmt: skip
     mp.export_tides(tmp_path / "lake", tmp_path / "p", DAY, "2024-11-05", time_zone=ZONE)
-    assert {row["vehicle_id"]: row.get("vehicle_start", "")[:4] for row in rows(tmp_path / "p" / "vehicles.csv")} == {
-        "a": "2020", "b": "2019", "gone": "",
-    }  # fmt: skip
+    found = rows(tmp_path / "p" / "vehicles.csv")
+    assert {row["vehicle_id"]: row.get("vehicle_start", "")[:4] for row in found} == {
+        "a": "2020",
+        "b": "2019",
+        "gone": "",
+    }
+    assert [row.get("vehicle_end", "")[:4] for row in found] == ["", "", "2020"]
 
 
 def test_the_command_writes_a_package_and_says_what_it_left_out(lake, tmp_path):

@@ -58,9 +58,10 @@ def expect_package(lake):
         "payment_method": "Bank card", "paid_at": at("2024-05-01T13:00:01"),
     }]  # fmt: skip
     for day in ("2024-05-01", "2024-05-02"):
-        assert read_day(lake, day, "vehicles") == [
-            {"vehicle_id": "bus 1", "commissioned_at": at("2019-01-01T06:00:00")}
-        ]
+        assert read_day(lake, day, "vehicles") == [{
+            "vehicle_id": "bus 1", "commissioned_at": at("2019-01-01T06:00:00"),
+            "decommissioned_at": at("2024-06-30T05:00:00"),
+        }]  # fmt: skip
 
 
 @pytest.mark.parametrize("form", ["folder", "zip", "zip in a folder", "descriptor", "file url"])

@@ -103,6 +103,7 @@ def raw_days(draw):
                 "vehicle_id": texts.filter(bool),
                 "capacity": st.none(),
                 "commissioned_at": st.one_of(st.none(), instants("2019-01-01")),
+                "decommissioned_at": st.one_of(st.none(), instants("2024-06-30")),
             }),
             max_size=4,
             unique_by=lambda row: row["vehicle_id"],

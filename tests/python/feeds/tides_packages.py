@@ -36,7 +36,18 @@ COLUMNS = {
         "payment_id": pa.string(), "user_id": pa.string(), "trip_id": pa.string(), "amount": pa.decimal128(12, 2),
         "currency": pa.string(), "payment_method": pa.string(), "paid_at": INSTANT,
     },
-    "vehicles": {"vehicle_id": pa.string(), "capacity": pa.int32(), "commissioned_at": INSTANT},
+    "vehicles": {
+        "vehicle_id": pa.string(), "capacity": pa.int32(), "commissioned_at": INSTANT, "decommissioned_at": INSTANT,
+    },
+    "routes": {"route_id": pa.string(), "transport_type": pa.string()},
+    "scheduled_trips": {
+        "trip_id": pa.string(), "start_time": pa.string(), "direction_id": pa.int32(), "block_id": pa.string(),
+        "shape_id": pa.string(), "start_ts": INSTANT, "end_ts": INSTANT,
+    },
+    "trip_updates": {
+        "trip_id": pa.string(), "start_time": pa.string(), "stop_sequence": pa.int32(),
+        "schedule_relationship": pa.string(), "updated_at": INSTANT,
+    },
 }  # fmt: skip
 HELD = {
     "vehicle_positions": [
@@ -48,7 +59,7 @@ HELD = {
         "scheduled_start_time",
     ],
     "payments": ["payment_id", "trip_id", "amount", "currency", "payment_method", "paid_at"],
-    "vehicles": ["vehicle_id", "commissioned_at"],
+    "vehicles": ["vehicle_id", "commissioned_at", "decommissioned_at"],
 }  # fmt: skip
 """The columns of raw days that TIDES has a field for."""
 
@@ -148,7 +159,10 @@ FARES = (
     "transaction_id,service_date,event_timestamp,amount,currency_type,fare_action,fare_capped,trip_id_performed,fare_media_id\n"
     "f1,2024-05-01,2024-05-01T08:00:01-05:00,2.5,USD,Enter,false,run 1,Bank card\n"
 )
-FLEET = "vehicle_id,vehicle_start,capacity_seated\nbus 1,2019-01-01T00:00:00-06:00,40\n"
+FLEET = (
+    "vehicle_id,vehicle_start,vehicle_end,capacity_seated\n"
+    "bus 1,2019-01-01T00:00:00-06:00,2024-06-30T00:00:00-05:00,40\n"
+)
 PACKAGE = {"vehicle_locations": LOCATIONS, "trips_performed": TRIPS, "fare_transactions": FARES, "vehicles": FLEET}
 """A package of somebody else, by table."""
 
