@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +12,7 @@ import pyarrow as pa
 from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.spark.failures import Telling, told_by
 from metropulse.spark.lifeline import Lifeline, Task
-from metropulse.stores import s3_options, store_kind
+from metropulse.stores import s3_options, store_kind, store_options
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -87,7 +88,8 @@ def access(spark: SparkSession, place: str | None, lake_options: Mapping[str, st
     """Return the object store's options for a place, as Spark's users give them.
 
     Args:
-        spark: The session; its ``spark.hadoop.fs.s3a.*`` are what an S3 lake is reached with.
+        spark: The session; its ``spark.hadoop.fs.s3a.*``, and ``fs.s3a.*`` of Hadoop's own files, are what an S3 lake
+            is reached with. Without keys among them the driver's environment has them.
         place: Path or URL.
         lake_options: Options that were given, in the object store's own words: nothing else is consulted then.
 
@@ -97,25 +99,31 @@ def access(spark: SparkSession, place: str | None, lake_options: Mapping[str, st
     if lake_options is not None or store_kind(place) != "s3":
         return lake_options
     bucket = (place or "").partition("://")[2].partition("/")[0]
+    hadoop = context_of(spark)._jsc.hadoopConfiguration()
 
     def told(name: str) -> str | None:
-        own: str | None = spark.conf.get(f"spark.hadoop.fs.s3a.bucket.{bucket}.{name}", None)
-        return own or spark.conf.get(f"spark.hadoop.fs.s3a.{name}", None) or None
-
-    if told("access.key") is None:
+        for full in (f"fs.s3a.bucket.{bucket}.{name}", f"fs.s3a.{name}"):
+            if found := spark.conf.get(f"spark.hadoop.{full}", None) or _of_hadoop(hadoop, full):
+                return found
         return None
-    secure = told("connection.ssl.enabled")
-    endpoint = told("endpoint")
+
+    endpoint, access_key = told("endpoint"), told("access.key")
+    is_plain_host = endpoint is not None and "://" not in endpoint
     options = s3_options(
         endpoint,
-        told("access.key"),
+        access_key,
         told("secret.key"),
-        secure=None if endpoint is None or "://" in endpoint else secure != "false",
+        secure=told("connection.ssl.enabled") != "false" if is_plain_host else None,
         region=told("endpoint.region"),
     )
     if token := told("session.token"):
         options["aws_session_token"] = token
-    return options
+    # With an endpoint of its own a store is always addressed by path.
+    if endpoint is None and (style := told("path.style.access")):
+        options["aws_virtual_hosted_style_request"] = "false" if style == "true" else "true"
+    if not options:
+        return None
+    return options if access_key else {**store_options(place, os.environ), **options}
 
 
 def task_threads(spark: SparkSession) -> int:
@@ -232,6 +240,14 @@ def lasting(error: MetropulseError) -> MetropulseError:
     if error.retryable:
         raise error
     return error
+
+
+def _of_hadoop(hadoop: Any, name: str) -> str | None:
+    """Return what somebody told Hadoop: not its own defaults, nor what Spark found in the environment."""
+    source = next(iter(hadoop.getPropertySources(name) or ()), "")
+    is_told = source == "programmatically" or (source.endswith(".xml") and not source.endswith("-default.xml"))
+    found: str | None = hadoop.get(name) if is_told else None
+    return found
 
 
 def _plain(kind: Any) -> Any:
