@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
+import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -97,7 +98,8 @@ class Lifeline:
 def _leave(step: Future[Any]) -> None:
     for pipeline in _OPENED:
         pipeline.cancel()
-    wait([step], _GRACE_SECONDS)
+    if _OPENED:
+        wait([step], _GRACE_SECONDS)
     os._exit(1)
 
 
@@ -112,10 +114,21 @@ def _settle() -> None:
 
 def _to_spark() -> IO[bytes] | None:
     """Return what this worker writes to: PySpark hands it to no task, but it stands in the frame of the worker."""
-    frame = inspect.currentframe()
+    frame, is_worker = inspect.currentframe(), False
     while frame is not None:
-        if Path(frame.f_code.co_filename).parts[-2:] == _WORKER and "outfile" in frame.f_locals:
-            found: IO[bytes] = frame.f_locals["outfile"]
-            return found
+        if Path(frame.f_code.co_filename).parts[-2:] == _WORKER:
+            is_worker = True
+            if "outfile" in frame.f_locals:
+                found: IO[bytes] = frame.f_locals["outfile"]
+                return found
         frame = frame.f_back
+    if is_worker:
+        _warn_of_orphans()
     return None
+
+
+@functools.cache
+def _warn_of_orphans() -> None:
+    logging.getLogger("metropulse.spark").warning(
+        "this version of PySpark is not known: native work of a task that Spark cancels runs to its end"
+    )

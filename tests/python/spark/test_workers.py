@@ -1,7 +1,8 @@
-"""What the driver hands to workers; no cluster is needed."""
+"""What the driver hands to workers, and what a worker finds of Spark; no cluster is needed."""
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("metropulse._core")
 
+from metropulse.spark import lifeline
 from metropulse.spark.workers import access
 
 KEYS = {
@@ -80,3 +82,21 @@ def test_hadoops_own_files_are_read_and_its_defaults_are_not():
     )  # fmt: skip
     assert (found["aws_endpoint"], found["aws_access_key_id"]) == ("https://minio:9000", "k")
     assert "aws_secret_access_key" not in found
+
+
+def within_a_worker(program: str):
+    """Run a program as if PySpark's worker were it."""
+    names = {"lifeline": lifeline}
+    exec(compile(program, "/opt/pyspark/worker.py", "exec"), names)
+    return names["call"]()
+
+
+def test_a_worker_of_an_unknown_pyspark_is_told_of_once(caplog):
+    lifeline._warn_of_orphans.cache_clear()
+    with caplog.at_level(logging.WARNING, "metropulse.spark"):
+        assert lifeline._to_spark() is None
+        assert within_a_worker("def call():\n    outfile = 'socket'\n    return lifeline._to_spark()") == "socket"
+        assert caplog.text == ""
+        for _ in range(2):
+            assert within_a_worker("def call():\n    sock = 1\n    return lifeline._to_spark()") is None
+    assert caplog.text.count("native work of a task that Spark cancels runs to its end") == 1
