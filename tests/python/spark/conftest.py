@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import pickle
-import shutil
 import signal
 import threading
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conftest import execute_on_mart
+from spark import java
 from spark.processes import processes
 from spark.shipping import Shipped, missing, ship
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
     """The archive that a cluster is given, made by the recipe of docs/spark.md; once for all processes that test."""
-    if shutil.which("java") is None:
-        missing("Spark needs Java 17, and there is no java on the PATH")
+    if (why := java.why_not()) is not None:
+        missing(why)
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shipped"
     folder.mkdir(exist_ok=True)
