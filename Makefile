@@ -35,6 +35,11 @@ $(BIN)/python -c 'import sys, tomllib; every = tomllib.load(open("pyproject.toml
 $(BIN)/uv pip install --quiet --requirement $(VENV)/requirements.txt || $(PIP_INSTEAD)
 endef
 
+# For Airflow's Spark provider, which requires pyspark-client: a part of PySpark that would be laid over the whole.
+define install_alone
+$(BIN)/uv pip install --quiet --no-deps "$(1)" || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "$(1)"
+endef
+
 # The environment follows pyproject.toml, the native module its sources: each is made anew only when they change.
 # What the demo needs comes first, what developers need beside it (all extras but the clouds' providers, which no test imports) when it is asked for.
 $(VENV)/.ready: pyproject.toml
@@ -47,6 +52,7 @@ $(VENV)/.ready: pyproject.toml
 
 $(VENV)/.tools: $(VENV)/.ready
 	$(call install,embedded airflow spark dev)
+	$(call install_alone,apache-airflow-providers-apache-spark>=6)
 	touch $@
 
 $(VENV)/.built: $(VENV)/.ready $(shell find src ddl -type f) Cargo.toml Cargo.lock rust-toolchain.toml

@@ -4,19 +4,22 @@
 
 It reads the lake on the executors (`MINIO_ENDPOINT`, `MINIO_ACCESS_KEY`, `MINIO_SECRET_KEY`, `MINIO_SECURE`, or
 `METROPULSE_LAKE`) and writes to ClickHouse (`CH_JDBC_URL`, `CH_USER`, `CH_PASSWORD`). Names of routes come from the
-warehouse where `PG_URL` names one, else from the lake's own files. The range is half-open.
+warehouse where `PG_URL` names one, else from the lake's own files. The range is half-open. In the place of all these
+stands what a task of Airflow hands over, in `METROPULSE_SETTINGS`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from datetime import date
 
 from pyspark.sql import SparkSession
 
 import metropulse as mp
+from metropulse.settings import taken_over
 from metropulse.spark import build_route_hourly
 
 
@@ -28,7 +31,7 @@ def main() -> None:
     chosen = parser.parse_args()
     spark = SparkSession.builder.appName("mart_route_hourly").getOrCreate()
     try:
-        report = build_route_hourly(spark, None, chosen.date_from, chosen.date_to)
+        report = build_route_hourly(spark, date_from=chosen.date_from, date_to=chosen.date_to, **taken_over(os.environ))
     finally:
         spark.stop()
     print(json.dumps(report), flush=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from metropulse.redaction import redact
 from metropulse.stores import store_kind, store_options, variable
 from metropulse.urls import clickhouse_endpoint, postgres_url
 
-__all__ = ["TUNING", "Settings", "default_time_zone", "resolve"]
+__all__ = ["TUNING", "Settings", "default_time_zone", "resolve", "taken_over"]
 
 TUNING: dict[str, tuple[type, ...]] = {
     "reject_limit": (float, int),
@@ -38,6 +38,12 @@ TUNING: dict[str, tuple[type, ...]] = {
     "spool": (str, Path),
 }
 """Other settings of the core, and their types."""
+
+_HANDED_OVER = "METROPULSE_SETTINGS"
+# What `resolve` reads of an environment but for a cloud's own variables: settings that were handed over say all of it.
+_OWN_VARIABLES = ("CH_", "METROPULSE_", "MINIO_", "PG_")
+# They are about the machine that a process runs on.
+_OF_ONE_MACHINE = ("spool", "threads")
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,6 +100,17 @@ class Settings:
         plain.update({k: str(v) if isinstance(v, Path) else v for k, v in self.tuning.items()})
         return json.dumps({k: v for k, v in plain.items() if v is not None})
 
+    def handed_over(self) -> dict[str, str]:
+        """Return the variable that gives these settings to a process of its own, which may run on another machine.
+
+        Returns:
+            A part of that process's environment; it holds the secrets. `taken_over` reads it there.
+        """
+        told = json.loads(self.to_json())
+        # Without options of its own a lake is reached with what that process finds, such as the options of Spark.
+        without = [*_OF_ONE_MACHINE, *([] if self.lake_options else ["lake_options"])]
+        return {_HANDED_OVER: json.dumps({name: value for name, value in told.items() if name not in without})}
+
     def __repr__(self) -> str:
         """Show where things are, and no secret."""
         shown: dict[str, Any] = {
@@ -123,6 +140,23 @@ def default_time_zone(environ: Mapping[str, str] | None = None) -> str:
         ``METROPULSE_TIME_ZONE``, or ``UTC``.
     """
     return variable(os.environ if environ is None else environ, "METROPULSE_TIME_ZONE") or "UTC"
+
+
+def taken_over(environ: MutableMapping[str, str]) -> dict[str, Any]:
+    """Take the settings that another process handed over out of an environment; it completes none of them then.
+
+    Args:
+        environ: The environment.
+
+    Returns:
+        Arguments of `resolve`; none where nothing was handed over.
+    """
+    if (told := environ.pop(_HANDED_OVER, None)) is None:
+        return {}
+    for name in [name for name in environ if name.startswith(_OWN_VARIABLES)]:
+        del environ[name]
+    arguments: dict[str, Any] = json.loads(told)
+    return arguments
 
 
 def resolve(

@@ -9,7 +9,7 @@ import pytest
 
 from metropulse.exceptions import ConfigError
 from metropulse.redaction import redact
-from metropulse.settings import Settings, resolve
+from metropulse.settings import Settings, resolve, taken_over
 from metropulse.stores import s3_options
 from metropulse.urls import clickhouse_endpoint, postgres_url
 
@@ -185,6 +185,26 @@ def test_cloud_variables_reach_the_lake_they_are_for():
         "aws_region": "eu-west-1",
     }
     assert dict(resolve(lake="az://c/p", environ=environ).lake_options) == {"azure_storage_account_key": "z"}
+
+
+def test_another_process_takes_over_what_was_handed_over_and_completes_nothing():
+    told = resolve(
+        environ=PROTOTYPE,
+        mart="http://clickhouse:8123",
+        mart_user="writer",
+        memory_bytes=1 << 28,
+        threads=9,
+        spool="/here",
+    )
+    environ = {**PROTOTYPE, "METROPULSE_LAKE": "/another", "AWS_REGION": "eu", **told.handed_over()}
+    found = resolve(**taken_over(environ), environ=environ)
+    assert environ == {"AWS_REGION": "eu"}
+    assert dict(found.tuning) == {"memory_bytes": 1 << 28}, "threads and scratch files are those of a machine"
+    assert json.loads(found.to_json()) == json.loads(
+        resolve(environ=PROTOTYPE, mart="http://clickhouse:8123", mart_user="writer", memory_bytes=1 << 28).to_json()
+    )
+    assert taken_over(dict(PROTOTYPE)) == {}
+    assert "lake_options" not in taken_over(resolve(lake="s3://raw", environ={}).handed_over())
 
 
 def test_no_secret_shows_in_repr_or_pickle():

@@ -1,0 +1,1 @@
+../../../../spark_jobs/mart_route_hourly.py
