@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The wheel, Spark with it (target `spark`), and Airflow with it. No stage holds a secret: connections come with the environment.
+# The wheel, Spark with it (target `spark`), Airflow with it (`airflow`), and both (`airflow-spark`). No stage holds a secret: connections come with the environment.
 
 ARG RUST_VERSION=1.95.0
 ARG PYTHON_VERSION=3.11
@@ -38,7 +38,7 @@ USER 50001
 WORKDIR /home/spark
 HEALTHCHECK NONE
 
-FROM apache/airflow:${AIRFLOW_VERSION}-python3.11
+FROM apache/airflow:${AIRFLOW_VERSION}-python3.11 AS airflow
 ARG AIRFLOW_VERSION
 COPY --from=wheel /wheels /tmp/wheels
 # Airflow stays the version of its image, whatever our requirements would allow.
@@ -47,3 +47,16 @@ RUN pip install --no-cache-dir "apache-airflow==${AIRFLOW_VERSION}" \
       "apache-airflow-providers-amazon>=9" "apache-airflow-providers-http>=5" "apache-airflow-providers-postgres>=6"
 COPY airflow_dags/*.py /opt/airflow/dags/
 HEALTHCHECK NONE
+
+# For `engine=spark` of the DAG metropulse_backfill: its driver runs in Airflow's worker, and needs what executors have.
+FROM airflow AS airflow-spark
+ARG AIRFLOW_VERSION
+ARG SPARK_VERSION
+USER 0
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends default-jre-headless procps \
+ && rm -rf /var/lib/apt/lists/*
+USER 50000
+RUN pip install --no-cache-dir "apache-airflow==${AIRFLOW_VERSION}" "pyspark==${SPARK_VERSION}" \
+      "$(find /tmp/wheels -name 'metropulse-*.whl')[spark]"

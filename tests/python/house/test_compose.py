@@ -58,7 +58,8 @@ def test_every_image_is_pinned():
     for name, service in SERVICES.items():
         _, _, tag = service["image"].rpartition(":")
         assert re.search(r"\d+\.\d+|\d{4}-\d\d-\d\d", tag), f"{name}: {service['image']}"
-    for base in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE):
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)", DOCKERFILE, re.MULTILINE))
+    for base in set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) - stages:
         assert re.search(r":\$\{\w+_VERSION\}", base), base
 
 
@@ -127,6 +128,18 @@ def test_spark_has_the_wheel_with_what_it_needs_and_the_jobs():
     assert f"COPY spark_jobs/*.py {job.rpartition('/')[0]}/" in stage
     assert (ROOT / "spark_jobs" / job.rpartition("/")[2]).exists()
     assert SERVICES["spark-submit"]["environment"].items() <= places.items()
+
+
+def test_airflow_can_have_what_the_spark_engine_of_its_backfill_needs():
+    """The job comes with the wheel; the rest is a target of its own, which the variable AIRFLOW_TARGET chooses."""
+    stage = DOCKERFILE.partition("FROM airflow AS airflow-spark\n")[2].partition("\nFROM ")[0]
+    assert "jre-headless" in stage
+    assert '"pyspark==${SPARK_VERSION}"' in stage
+    assert "metropulse-*.whl')[spark]" in stage
+    assert stage.rindex("USER 50000") > stage.rindex("USER 0")
+    assert "FROM apache/airflow:${AIRFLOW_VERSION}-python3.11 AS airflow\n" in DOCKERFILE
+    assert SERVICES["scheduler"]["build"]["target"] == "${AIRFLOW_TARGET:-airflow}"
+    assert (ROOT / "python" / "metropulse" / "spark" / "jobs" / "mart_route_hourly.py").is_file()
 
 
 def test_every_command_of_airflow_is_one():
