@@ -261,10 +261,11 @@ def _tables(batch: Any, known: dict[str, Any]) -> list[ArrowStream]:
 
 
 def _portable(kind: Any) -> Any:
-    """Return the type that stands for one which not every engine has."""
+    """Return the type that stands for one which not every engine has, or keeps as it is."""
     if pa.types.is_uint64(kind):
         return pa.decimal128(20, 0)
-    if pa.types.is_date64(kind) or (pa.types.is_timestamp(kind) and kind.unit != "us"):
+    # An instant without a zone is read in the one of a session by Spark.
+    if pa.types.is_date64(kind) or (pa.types.is_timestamp(kind) and (kind.unit != "us" or kind.tz is None)):
         return pa.int64()
     if pa.types.is_list(kind):
         return pa.list_(_portable(kind.value_type))

@@ -49,21 +49,27 @@ Place = Callable[[Any], Any]
 class AsBytes:
     """A task whose batches travel as bytes."""
 
-    def __init__(self, task: Task) -> None:
-        """Keep the task."""
-        self._task = task
+    def __init__(self, task: Task, most_bytes: int | None = None) -> None:
+        """Keep the task, and how much may travel; None: all of it."""
+        self._task, self._most_bytes = task, most_bytes
 
     def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
-        """Give the batches, each as a row of `BYTES`."""
+        """Give the batches, each as a row of `BYTES`; NULL, and no more, where they are more than may travel."""
+        sent_bytes = 0
         for batch in self._task(batches):
-            yield pa.RecordBatch.from_pydict({"batch": [_bytes_of(batch)]}, BYTES)
+            packed_batch = _bytes_of(batch)
+            sent_bytes += len(packed_batch)
+            is_too_much = self._most_bytes is not None and sent_bytes > self._most_bytes
+            yield pa.RecordBatch.from_pydict({"batch": [None if is_too_much else packed_batch]}, BYTES)
+            if is_too_much:
+                return
 
 
 def from_bytes(rows: Any) -> Iterator[Any]:
     """Give the batches that travelled as bytes.
 
     Args:
-        rows: A table of `BYTES`.
+        rows: A table of `BYTES`, none of which is NULL.
 
     Yields:
         Record batches.

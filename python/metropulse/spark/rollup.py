@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial as bind
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,7 @@ from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.rollup import Measure, merge_rollups, spec_json
 from metropulse.settings import resolve
 from metropulse.sources import ArrowStream, Name, first_url, stream_or_paths
-from metropulse.spark.lifeline import Task
+from metropulse.spark.lifeline import Lifeline, Task
 from metropulse.spark.packed import BYTES, AsBytes, from_bytes
 from metropulse.spark.shares import own_hours, shared, tasks_for
 from metropulse.spark.workers import (
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
 
 __all__ = ["rollup_hourly"]
 
+_LOG = logging.getLogger("metropulse.spark")
+
+# So much of packed states the driver merges in seconds, beside what else its memory has to hold.
+_ON_DRIVER_BYTES = 256 << 20
+_LEAST_OF_A_TASK_BYTES = 4 << 20
+_DRIVER_IS_FULL = "spark.driver.maxResultSize"
+
 
 def rollup_hourly(
     spark: SparkSession,
@@ -45,7 +53,7 @@ def rollup_hourly(
     time: str,
     measures: Mapping[str, Measure],
     time_zone: str = "UTC",
-    merge: Literal["driver", "shuffle"] = "driver",
+    merge: Literal["driver", "shuffle"] | None = None,
     tasks: int | None = None,
     lake_options: Mapping[str, str] | None = None,
     memory_bytes: int | None = None,
@@ -70,26 +78,33 @@ def rollup_hourly(
         measures: As for `metropulse.rollup_hourly`.
         time_zone: As for `metropulse.rollup_hourly`.
         merge: Where states come together: ``"driver"`` runs the job now and suits up to some million groups;
-            ``"shuffle"`` brings each group to one task, and runs when the frame is used.
-        tasks: How many tasks share the files. When None one to three for each core of the cluster, by the number of
-            rows.
+            ``"shuffle"`` brings each group to one task, and runs when the frame is used. When None on the driver, and
+            by a shuffle, which reads the source once more, where the tasks find more than the driver should take.
+        tasks: How many tasks share the files, at least 1. When None one to three for each core of the cluster, by the
+            number of rows.
         lake_options: Options of the object store; else ``spark.hadoop.fs.s3a.*`` of the session, else the driver's
             environment.
         memory_bytes: Bound on what a task keeps of distinct values; more goes to a scratch file of its executor.
 
     Returns:
-        Keys, ``hour_bucket`` and measures; sorted by them with ``"driver"``.
+        Keys, ``hour_bucket`` and measures; sorted by them where the driver merged. What has no zone is
+        ``timestamp_ntz``.
 
     Raises:
-        ConfigError: A measure has the wrong form, or a name or zone cannot be used.
+        ConfigError: A measure has the wrong form, a name, zone or number of tasks cannot be used, or with ``"driver"``
+            states are larger than ``spark.driver.maxResultSize``.
         NotFoundError: The source names no file.
         SchemaError: A column is missing or of a type that cannot be used; column and file are named.
         DataError: A file is damaged, or a sum overflows.
         MetropulseError: A task failed in spite of Spark's retries.
     """
-    if merge not in {"driver", "shuffle"}:
-        raise ConfigError(f"merge is {merge!r}, expected driver or shuffle")
+    if merge not in {None, "driver", "shuffle"}:
+        raise ConfigError(f"merge is {merge!r}, expected driver or shuffle, or None for what suits")
+    if tasks is not None and tasks < 1:
+        raise ConfigError(f"tasks is {tasks}, expected 1 or more, or None for what suits")
     spec = spec_json(keys, time, measures)
+    if quoted := [name for name in [*keys, *measures, *_columns(spec)] if "`" in name]:
+        raise ConfigError(f"the name {quoted[0]!r} has a backtick, which is a quote to Spark: give the column another")
     bounds: dict[str, Any] = {"threads": task_threads(spark), "memory_bytes": memory_bytes}
     asked = {"keys": keys, "time": time, "measures": measures, "time_zone": time_zone}
     if hasattr(source, "mapInArrow"):
@@ -102,15 +117,16 @@ def rollup_hourly(
         options = access(spark, place, lake_options)
         settings = resolve(lake=place, time_zone=time_zone, lake_options=options, **bounds).to_json()
         frame, task, schema, nothing = _of_files(spark, settings, names, spec, tasks)
-    result = plain_table(merge_rollups([nothing]))
-    if merge == "shuffle":
-        found = mapped(frame, task, schema)
-        together = found.repartition(*(states.portable_name(name) for name in [*keys, "hour_bucket"]))
-        return mapped(together, bind(_merged, bounds=bounds), result.schema)
-    with running():
-        collected = mapped(frame, AsBytes(task), BYTES).toArrow()
+    result = plain_table(merge_rollups([nothing])).schema
+    collected = None if merge == "shuffle" else _collected(frame, task, merge)
+    if collected is None:
+        together = mapped(frame, task, schema).repartition(
+            *(f"`{states.portable_name(name)}`" for name in [*keys, "hour_bucket"])
+        )
+        merging = Lifeline(bind(_merged, bounds=bounds), result)
+        return together.mapInArrow(merging, _spark_schema(result))
     merged = _merged(from_bytes(collected), bounds={**bounds, "threads": None})
-    return spark.createDataFrame(pa.Table.from_batches(merged, result.schema))
+    return spark.createDataFrame(pa.Table.from_batches(merged, result), _spark_schema(result))
 
 
 class FilesTask:
@@ -138,14 +154,15 @@ class FilesTask:
 class FrameTask:
     """Rolls the rows of a partition up into a state."""
 
-    def __init__(self, asked: dict[str, Any], schema: pa.Schema) -> None:
-        """Keep what is asked for, and the schema of states."""
-        self._asked, self._schema = asked, schema
+    def __init__(self, asked: dict[str, Any], names: list[str], schema: pa.Schema) -> None:
+        """Keep what is asked for, the names of the columns that come in, and the schema of states."""
+        self._asked, self._names, self._schema = asked, names, schema
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Give the state."""
         try:
-            for batch in states.partial(batches, **self._asked):
+            rows = (batch.rename_columns(self._names) for batch in batches)
+            for batch in states.partial(rows, **self._asked):
                 yield batch.cast(self._schema)
         except MetropulseError as error:
             yield states.failure(lasting(error), self._schema)
@@ -176,10 +193,45 @@ def _of_frame(frame: Any, spec: str, asked: dict[str, Any]) -> tuple[DataFrame, 
 
     nothing = here(frame.limit(0).toArrow(), partial=True, **asked)
     schema = states.described(nothing).schema
+    names = list(dict.fromkeys(_columns(spec)))
+    # mapInArrow asks for each column by its name, of which Spark takes a dot for a field's.
+    chosen = frame.select(*(f"`{name}`" for name in names)).toDF(*(f"c{number}" for number in range(len(names))))
+    return chosen, FrameTask(asked, names, schema), schema, nothing
+
+
+def _columns(spec: str) -> list[str]:
+    """Return the columns that a rollup reads."""
     wanted = json.loads(spec)
-    names = [wanted["time"], *wanted["keys"], *(m["column"] for m in wanted["measures"] if m["column"])]
-    chosen = frame.select(*(f"`{name}`" for name in dict.fromkeys(names)))
-    return chosen, FrameTask(asked, schema), schema, nothing
+    return [wanted["time"], *wanted["keys"], *(m["column"] for m in wanted["measures"] if m["column"])]
+
+
+def _collected(frame: DataFrame, task: Task, merge: str | None) -> pa.Table | None:
+    """Run the tasks and return their states as bytes; None where they are too much for the driver, which may choose."""
+    part_bytes = _ON_DRIVER_BYTES // context_of(frame.sparkSession).defaultParallelism
+    most_bytes = None if merge == "driver" else max(part_bytes, _LEAST_OF_A_TASK_BYTES)
+    try:
+        with running():
+            collected = mapped(frame, AsBytes(task, most_bytes), BYTES).toArrow()
+    except Exception as error:
+        if _DRIVER_IS_FULL not in str(error):
+            raise
+        if merge == "driver":
+            raise ConfigError(
+                f'states of the groups are larger than {_DRIVER_IS_FULL}: merge="shuffle" brings them to tasks instead'
+            ) from error
+    else:
+        if collected.column("batch").null_count == 0:
+            return collected
+    _LOG.warning('more groups than suit the driver: a shuffle begins anew, with merge="shuffle" at once')
+    return None
+
+
+def _spark_schema(schema: pa.Schema) -> Any:
+    """Return the columns of a result for Spark; the zone of a session moves nothing that has no zone of its own."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    nullable = pa.schema([pa.field(field.name, field.type) for field in schema])
+    return from_arrow_schema(nullable, prefer_timestamp_ntz=True)
 
 
 def _merged(batches: Iterator[pa.RecordBatch], *, bounds: dict[str, Any]) -> Iterator[pa.RecordBatch]:

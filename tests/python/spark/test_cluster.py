@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +21,7 @@ pytest.importorskip("pyspark")
 import metropulse as mp
 from answers import same_rows
 from metropulse.spark import rollup_hourly
+from metropulse.spark.workers import access
 
 pytestmark = [pytest.mark.core, pytest.mark.slow, pytest.mark.end_to_end]
 
@@ -224,27 +227,106 @@ def test_credentials_are_in_no_plan_and_no_log(spark, lake, events, capfd):
     assert secret not in plan + told + shown.out + shown.err + repr(frame)
 
 
-def test_an_s3_lake_is_reached_with_what_spark_was_told():
-    from metropulse.spark.workers import access
+def test_what_a_job_tells_hadoop_of_s3_is_told_and_what_spark_makes_up_is_not(spark):
+    """By hand, in the middle of a program, as many do; Hadoop and Spark bring values of their own."""
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    assert access(spark, "s3a://raw", None) is None
+    hadoop.set("fs.s3a.endpoint", "http://minio:9000")
+    hadoop.set("fs.s3a.bucket.raw.access.key", "raw-reader")
+    found = access(spark, "s3a://raw", None)
+    hadoop.unset("fs.s3a.endpoint")
+    hadoop.unset("fs.s3a.bucket.raw.access.key")
+    assert (found["aws_endpoint"], found["aws_access_key_id"]) == ("http://minio:9000", "raw-reader")
 
-    told = {
-        "spark.hadoop.fs.s3a.access.key": "everybody",
-        "spark.hadoop.fs.s3a.secret.key": "s1",
-        "spark.hadoop.fs.s3a.endpoint": "minio:9000",
-        "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
-        "spark.hadoop.fs.s3a.bucket.raw.access.key": "raw-reader",
+
+@pytest.fixture(params=[("Asia/Kolkata", "TIMESTAMP_LTZ"), ("America/New_York", "TIMESTAMP_NTZ")], ids=str)
+def elsewhere(spark, request):
+    """A session that lives in a zone other than UTC."""
+    names = ("spark.sql.session.timeZone", "spark.sql.timestampType")
+    before = [spark.conf.get(name) for name in names]
+    for name, value in zip(names, request.param, strict=True):
+        spark.conf.set(name, value)
+    yield spark
+    for name, value in zip(names, before, strict=True):
+        spark.conf.set(name, value)
+
+
+@pytest.mark.parametrize("merge", ["driver", "shuffle"])
+def test_instants_without_a_zone_are_utc_wherever_the_session_lives(elsewhere, tmp_path, merge):
+    """One of them is in the hour that New York left out that spring."""
+    naive = [datetime(2024, 3, 10, 2, 30) + timedelta(minutes=7 * n) for n in range(60)]
+    columns = {"event_ts": naive, "opened": [at.replace(minute=0) for at in naive], "seen": naive[::-1]}
+    types = {name: pa.timestamp("us") for name in columns}
+    pq.write_table(pa.table({n: pa.array(v, types[n]) for n, v in columns.items()}), tmp_path / "naive.parquet")
+    asked = {"keys": ["opened"], "time": "event_ts", "measures": {"first": ("min", "seen"), "last": ("max", "seen")}}
+    wanted = pa.table(mp.rollup_hourly(tmp_path, **asked)).to_pylist()
+    for source in (tmp_path, elsewhere.read.parquet(str(tmp_path))):
+        found = rollup_hourly(elsewhere, source, merge=merge, **asked).orderBy("opened")
+        assert dict(found.dtypes)["opened"] == dict(found.dtypes)["first"] == "timestamp_ntz"
+        assert found.toArrow().to_pylist() == wanted
+        shown = [row.opened for row in found.selectExpr("cast(opened as string) as opened").collect()]
+        assert shown == [str(row["opened"]) for row in wanted]
+
+
+@pytest.mark.parametrize("merge", ["driver", "shuffle"])
+def test_names_with_dots_and_blanks_are_names(spark, tmp_path, merge):
+    table = positions(200, 3).rename_columns(["at.utc", "route.id", "a vehicle", "speed km/h", "day"])
+    pq.write_table(table, tmp_path / "odd.parquet")
+    asked = {
+        "keys": ["route.id", "a vehicle"],
+        "time": "at.utc",
+        "measures": {"avg.speed": ("avg", "speed km/h"), "n": "count"},
     }
-    session = SimpleNamespace(conf=told)
-    found = access(session, "s3a://raw/dt=2024-05-01", None)
-    assert found["aws_access_key_id"] == "raw-reader"
-    assert found["aws_endpoint"] == "http://minio:9000"
-    assert access(session, "s3://raw", {"aws_region": "x"}) == {"aws_region": "x"}
-    assert access(session, "/folder", None) is None
+    order = lambda rows: sorted(map(repr, rows))  # noqa: E731
+    wanted = order(pa.table(mp.rollup_hourly(tmp_path, **asked)).to_pylist())
+    for source in (tmp_path, spark.read.parquet(str(tmp_path))):
+        assert order(rollup_hourly(spark, source, merge=merge, **asked).toArrow().to_pylist()) == wanted
+
+
+def test_groups_that_are_too_many_for_the_driver_are_merged_in_a_shuffle(spark, lake, monkeypatch, caplog):
+    monkeypatch.setattr("metropulse.spark.rollup._ON_DRIVER_BYTES", 0)
+    monkeypatch.setattr("metropulse.spark.rollup._LEAST_OF_A_TASK_BYTES", 4_096)
+    same_rows(rows_of(rollup_hourly(spark, lake, **ASKED)), local(lake))
+    assert 'merge="shuffle"' in caplog.text
+
+
+def test_a_driver_that_spark_lets_take_no_more_is_told_of_the_shuffle(shipped, tmp_path):
+    """In a session of its own: the limit is one of the driver's start."""
+    rows = pa.table({"k": [f"key {n * 7919 % 99_991}" for n in range(50_000)], "at": pa.array([START] * 50_000)})
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    program = f"""
+from pyspark.sql import SparkSession
+import metropulse as mp
+from metropulse.spark import rollup_hourly
+from metropulse.spark.workers import access
+spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config("spark.log.level", "OFF") \
+    .config("spark.driver.maxResultSize", "100k").config("spark.sql.shuffle.partitions", "2").getOrCreate()
+asked = dict(keys=["k"], time="at", measures={{"n": "count"}})
+print(rollup_hourly(spark, {str(tmp_path)!r}, **asked).count())
+try:
+    rollup_hourly(spark, {str(tmp_path)!r}, merge="driver", **asked)
+except mp.ConfigError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False,
+        env={**os.environ, "PYSPARK_PYTHON": sys.executable},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    count, told = done.stdout.splitlines()
+    assert count == "50000"
+    assert told.startswith('states of the groups are larger than spark.driver.maxResultSize: merge="shuffle"')
 
 
 def test_what_cannot_be_asked_is_refused_before_anything_runs(spark, lake):
     with pytest.raises(mp.ConfigError, match="expected driver or shuffle"):
         rollup_hourly(spark, lake, merge="nowhere", **ASKED)
+    for changed in ({"keys": ["route`id"]}, {"time": "`at`"}, {"measures": {"`n`": "count"}}):
+        with pytest.raises(mp.ConfigError, match=r"has a backtick, which is a quote to Spark"):
+            rollup_hourly(spark, lake, **(ASKED | changed))
+    for tasks in (0, -3):
+        with pytest.raises(mp.ConfigError, match=f"tasks is {tasks}, expected 1 or more"):
+            rollup_hourly(spark, lake, tasks=tasks, **ASKED)
     with pytest.raises(mp.SchemaError, match=r"column nothing is missing.*\.parquet"):
         rollup_hourly(spark, lake, **(ASKED | {"keys": ["nothing"]}))
     with pytest.raises(mp.SchemaError, match="column nothing is missing"):

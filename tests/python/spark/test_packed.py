@@ -18,7 +18,17 @@ pytest.importorskip("pandas")
 
 import metropulse as mp
 from metropulse.spark.mart import NewestTask
-from metropulse.spark.packed import bucket_of_key, date_of_share, failed, newest, of_dates, packed, unpacked
+from metropulse.spark.packed import (
+    AsBytes,
+    bucket_of_key,
+    date_of_share,
+    failed,
+    from_bytes,
+    newest,
+    of_dates,
+    packed,
+    unpacked,
+)
 
 pytestmark = pytest.mark.core
 
@@ -118,3 +128,20 @@ def test_a_failure_is_raised_where_shares_are_unpacked():
     with pytest.raises(mp.DataError, match=r"page 3 is damaged \[file=a.parquet\]") as caught:
         list(unpacked([told]))
     assert not caught.value.retryable
+
+
+def test_what_is_more_than_may_travel_ends_with_a_null_and_is_made_no_further():
+    made = []
+
+    def task(batches):
+        for number in batches:
+            made.append(number)
+            yield pa.RecordBatch.from_pydict({"n": [number]})
+
+    whole = pa.Table.from_batches(AsBytes(task)(iter(range(5))))
+    assert [batch.to_pydict() for batch in from_bytes(whole)] == [{"n": [number]} for number in range(5)]
+    each = len(whole.column("batch")[0].as_py())
+    made.clear()
+    some = pa.Table.from_batches(AsBytes(task, 2 * each)(iter(range(5))))
+    assert [row is None for row in some.column("batch").to_pylist()] == [False, False, True]
+    assert made == [0, 1, 2]
