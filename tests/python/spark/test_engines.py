@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,6 +28,8 @@ START = datetime(2024, 5, 1, tzinfo=UTC)
 
 @pytest.fixture
 def lake(tmp_path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
     chance = random.Random(2)
     for number in range(3):
         at = [START + timedelta(seconds=chance.randrange(7_200)) for _ in range(500)]
@@ -38,20 +41,33 @@ def lake(tmp_path) -> Path:
                 "speed": [float(chance.randrange(90)) for _ in range(500)],
             }
         )
-        pq.write_table(table, tmp_path / f"{number}.parquet")
-    return tmp_path
+        pq.write_table(table, folder / f"{number}.parquet")
+    return folder
 
 
 def rows(found) -> list[dict]:
     return sorted(found, key=lambda row: (row["route_id"], row["hour_bucket"]))
 
 
-def test_daft_hands_its_partitions_over(lake):
-    daft = pytest.importorskip("daft", reason="daft is not installed")
-    frame = daft.read_parquet(f"{lake}/*.parquet").select("route_id", "event_ts", "vehicle_id", "speed")
-    states = [state for part in frame.iter_partitions() for state in partial(part.to_arrow().to_batches(), **ASKED)]
-    found = [row for batch in merge(states) for row in batch.to_pylist()]
-    assert rows(found) == rows(pa.table(mp.rollup_hourly(lake, **ASKED)).to_pylist())
+def snippet(engine: str) -> str:
+    """The lines of docs/spark.md for an engine."""
+    page = (Path(__file__).parents[3] / "docs" / "spark.md").read_text(encoding="utf-8")
+    [found] = [text for text in re.findall(r"^```text\n(.*?)^```$", page, re.M | re.S) if f"import {engine}\n" in text]
+    return found
+
+
+def test_daft_hands_its_partitions_over(lake, tmp_path, monkeypatch):
+    """By the very lines of the page, in a folder that has its files."""
+    pytest.importorskip("daft", reason="daft is not installed")
+    monkeypatch.chdir(tmp_path)
+    for number in range(3):
+        day = tmp_path / "raw" / f"dt=2024-05-0{number + 1}"
+        day.mkdir(parents=True)
+        (lake / f"{number}.parquet").rename(day / "vehicle_positions.parquet")
+    found: dict = {}
+    exec(snippet("daft"), found)
+    wanted = mp.rollup_hourly("raw/dt=*/vehicle_positions.parquet", **found["asked"])
+    assert rows(found["hours"].to_pylist()) == rows(pa.table(wanted).to_pylist())
 
 
 SAIL = "Sail 0.7 needs the client of Spark 4.2 (pip install pysail 'pyspark-client==4.2.*' 'pandas<3'): "
