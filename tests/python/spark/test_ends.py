@@ -30,7 +30,7 @@ from spark.processes import Process, process, python_workers
 
 pytestmark = [pytest.mark.core, pytest.mark.slow, pytest.mark.end_to_end]
 
-# On a machine with twenty times more to do than it can, 0.8 to 1.4 were measured; Spark by itself takes two to four, or more.
+# 0.3 is usual; with twenty times more to do than a machine can, 0.8 to 1.4 were measured; Spark by itself takes two to four, or more.
 CANCELLED_SECONDS = 2.0
 
 ROWS = 500_000
