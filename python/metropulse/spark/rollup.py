@@ -15,6 +15,7 @@ from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.rollup import Measure, merge_rollups, spec_json
 from metropulse.settings import resolve
 from metropulse.sources import ArrowStream, Name, first_url, stream_or_paths
+from metropulse.spark.failures import Telling
 from metropulse.spark.lifeline import Lifeline, Task
 from metropulse.spark.packed import BYTES, AsBytes, from_bytes
 from metropulse.spark.shares import own_hours, shared, tasks_for
@@ -123,7 +124,7 @@ def rollup_hourly(
         together = mapped(frame, task, schema).repartition(
             *(f"`{states.portable_name(name)}`" for name in [*keys, "hour_bucket"])
         )
-        merging = Lifeline(bind(_merged, bounds=bounds), result)
+        merging = Lifeline(Telling(bind(_merged, bounds=bounds)), result)
         return together.mapInArrow(merging, _spark_schema(result))
     merged = _merged(from_bytes(collected), bounds={**bounds, "threads": None})
     return spark.createDataFrame(pa.Table.from_batches(merged, result), _spark_schema(result))
