@@ -163,6 +163,8 @@ impl Pipeline {
             let mut made = self.write_day(work, &day, report).await?;
             made.rejected = day.rejects.len() as u64;
             days.push(made);
+            let trips: &mut TableReport = report.tables.entry(Table::ScheduledTrips.name().to_owned()).or_default();
+            trips.rows_duplicate += day.duplicate_runs;
             rejected.extend(day.rejects.iter().map(|r| (r.dataset, r.file, r.line, r.reason)));
         }
         told.files = schedule.tally.files.clone();

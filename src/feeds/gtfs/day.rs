@@ -45,6 +45,8 @@ pub struct Day {
     schedule: Arc<Schedule>,
     start_micros: i64,
     runs: Vec<Run>,
+    /// Runs of headways that a later row's run of the same trip and time replaced.
+    pub duplicate_runs: u64,
     /// The bad rows that concern this day.
     pub rejects: Vec<Reject>,
 }
@@ -60,7 +62,8 @@ impl Schedule {
         let is_of_day = |number: u32| trip(number).is_some_and(|trip| trip.runs(calendar, date));
         let rejects = self.tally.rejects.iter().filter(|reject| reject.trip.is_none_or(is_of_day)).cloned().collect();
         let start_micros = Zone(self.feed.zone).timetable_start_micros(date);
-        let mut day = Day { date, schedule: Arc::clone(self), start_micros, runs: Vec::new(), rejects };
+        let schedule = Arc::clone(self);
+        let mut day = Day { date, schedule, start_micros, runs: Vec::new(), duplicate_runs: 0, rejects };
         for (number, trip) in self.trips.all.iter().enumerate().filter(|(_, trip)| trip.runs(calendar, date)) {
             day.add(number as u32, trip)?;
         }
@@ -104,7 +107,7 @@ impl Day {
     fn in_order_of_start(&mut self, first: usize) {
         let mut of_trip = self.runs.split_off(first);
         of_trip.sort_by_key(|run| run.start);
-        keep_last(&mut of_trip, |run| run.start);
+        self.duplicate_runs += keep_last(&mut of_trip, |run| run.start) as u64;
         self.runs.append(&mut of_trip);
     }
 

@@ -247,7 +247,9 @@ def test_a_bad_headway_is_a_reject_and_its_trip_has_no_run_of_its_own(ingest, la
 
 def test_headways_make_a_run_each_until_before_the_end_and_keep_their_flag(ingest, lake):
     rows = "T2,06:00:00,06:30:00,600,0\nT2,06:20:00,06:50:00,900,1\nT2,25:00:00,24:00:00,600,1\n"
-    ingest({"frequencies.txt": "trip_id,start_time,end_time,headway_secs,exact_times\n" + rows})
+    report = ingest({"frequencies.txt": "trip_id,start_time,end_time,headway_secs,exact_times\n" + rows}, days=2)
+    # Of the two runs at 06:20 the later row's stays, on each of the two dates.
+    assert report.tables.scheduled_trips.rows_duplicate == 2
     runs = [r for r in read(lake, DAY, "scheduled_trips") if r["trip_id"] == "T2"]
     assert [(r["start_time"], r["exact_times"]) for r in runs] == [
         ("06:00:00", False), ("06:10:00", False), ("06:20:00", True), ("06:35:00", True),
