@@ -53,6 +53,7 @@ class Feeds:
         days: int = 1,
         feed: str | None = None,
         folder: str | None = None,
+        replace_newer: bool = False,
         dry_run: bool = False,
         source_options: Mapping[str, str] | None = None,
         progress: Progress | None = None,
@@ -65,6 +66,7 @@ class Feeds:
             days: How many service dates.
             feed: Name to set before every id, with a colon, in a lake of several agencies.
             folder: Folder within the archive, when several hold a feed.
+            replace_newer: Also replace days that were made of a newer version of the feed.
             dry_run: Read and count, and write nothing.
             source_options: Options of the sources' object store.
             progress: Told about rows done.
@@ -82,6 +84,7 @@ class Feeds:
             "days": days,
             "feed": feed,
             "folder": folder,
+            "replace_newer": replace_newer,
             "dry_run": dry_run,
         }
         return Report.from_json(self._core.ingest_gtfs(json.dumps(asked), progress=progress))

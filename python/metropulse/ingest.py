@@ -26,6 +26,7 @@ def ingest_gtfs(
     days: int = 1,
     feed: str | None = None,
     folder: str | None = None,
+    replace_newer: bool = False,
     dry_run: bool = False,
     time_zone: str | None = None,
     lake_options: Mapping[str, str] | None = None,
@@ -36,7 +37,7 @@ def ingest_gtfs(
 
     Each date becomes a raw day with `routes`, `stops`, `scheduled_trips`, `scheduled_stop_times` and `shapes`; what
     else the day holds stays. Rows that cannot be used are kept beside them, with file, line and reason. A date that
-    the lake holds as this very feed makes it is not written again.
+    the lake holds as this very feed makes it is not written again, and one that it holds of a newer version is kept.
 
     Args:
         source: A zip or a folder, as path or URL (``http(s)``, ``s3``, ``gs``, ``az``); or several versions of one
@@ -46,6 +47,8 @@ def ingest_gtfs(
         days: How many service dates.
         feed: Name to set before every id, with a colon, in a lake of several agencies.
         folder: Folder within the archive, when several hold a feed.
+        replace_newer: Also replace days that were made of a newer version, or of one that claims the date where this
+            one does not; without it they are kept, and named in the report.
         dry_run: Read and count, and write nothing.
         time_zone: Service zone of a lake that is named by a URL; the agencies' zone must be this one.
         lake_options: Options of the lake's object store; else those of the environment.
@@ -68,6 +71,7 @@ def ingest_gtfs(
         days=days,
         feed=feed,
         folder=folder,
+        replace_newer=replace_newer,
         dry_run=dry_run,
         source_options=source_options,
         progress=progress,

@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use chrono::{Days, NaiveDate};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::Pipeline;
 use super::feed_name;
-use super::gtfs_outcome::{DayReport, FeedReport};
+use super::gtfs_origin::GtfsOrigin;
+use super::gtfs_outcome::{DayReport, FeedReport, KeptVersion};
 use super::input::on_thread;
 use super::outcome::Outcome;
 use super::report::{Report, TableReport};
@@ -25,8 +26,6 @@ use crate::model::{Dataset, Reason};
 
 /// The most days one call makes: a typing error should not fill a disk.
 const MOST_DAYS: u64 = 3_660;
-/// What this version makes of a feed; another one makes other bytes of it.
-const RULES: u32 = 1;
 
 /// What is asked for.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,6 +43,8 @@ pub struct IngestGtfs {
     pub feed: Option<String>,
     /// The folder within the archive, when several hold a feed.
     pub folder: Option<String>,
+    /// Also replace what was made of a newer version, or of one that claims the date where this does not.
+    pub replace_newer: bool,
     /// Read and count, and write nothing.
     pub dry_run: bool,
 }
@@ -144,7 +145,7 @@ impl Pipeline {
     ) -> Result<()> {
         let mut ahead = Vec::new();
         for date in dates {
-            match work.unchanged(*date).await? {
+            match work.settled(*date).await? {
                 Some(day) => days.push(day),
                 None => ahead.push(*date),
             }
@@ -162,9 +163,9 @@ impl Pipeline {
             let day = Arc::new(schedule.day(date)?);
             let mut made = self.write_day(work, &day, report).await?;
             made.rejected = day.rejects.len() as u64;
-            days.push(made);
             let trips: &mut TableReport = report.tables.entry(Table::ScheduledTrips.name().to_owned()).or_default();
             trips.rows_duplicate += day.duplicate_runs;
+            days.push(made);
             rejected.extend(day.rejects.iter().map(|r| (r.dataset, r.file, r.line, r.reason)));
         }
         told.files = schedule.tally.files.clone();
@@ -180,7 +181,7 @@ impl Pipeline {
             made.unchanged = false;
             return Ok(made);
         }
-        let (part, origin) = (work.asked.feed.as_deref(), work.origin(day.date));
+        let (part, origin) = (work.asked.feed.as_deref(), work.origin(day.date).to_json());
         let writer = work.lake.amend(day.date, &self.cancel).await?;
         work.check_layout(&writer)?;
         let tables = || Table::ALL.into_iter().filter(|table| *table != Table::Shapes || day.rows(*table) > 0);
@@ -267,17 +268,8 @@ impl IngestGtfs {
 
 impl Work<'_> {
     /// What the manifest says of the files of a date.
-    fn origin(&self, date: NaiveDate) -> Value {
-        json!({
-            "format": "gtfs",
-            "feed": self.asked.feed,
-            "feed_sha256": self.feed.sha256,
-            "feed_version": self.feed.version,
-            "valid_from": self.feed.valid_from,
-            "valid_to": self.feed.valid_to,
-            "service_date": date,
-            "rules": RULES,
-        })
+    fn origin(&self, date: NaiveDate) -> GtfsOrigin {
+        GtfsOrigin::of(self.feed, self.asked.feed.as_deref(), date)
     }
 
     fn path(&self, table: Table) -> String {
@@ -298,32 +290,36 @@ impl Work<'_> {
     }
 
     fn day_report(&self, dt: NaiveDate, trips: u64, stop_times: u64) -> DayReport {
-        let (source, is_claimed) = (self.feed.source.clone(), self.feed.claims(dt));
-        DayReport { dt, source, is_claimed, trips, stop_times, rejected: 0, unchanged: true }
+        let (source, is_claimed) = (self.feed.source.clone(), self.feed.validity.claims(dt));
+        DayReport { dt, source, is_claimed, trips, stop_times, rejected: 0, unchanged: true, kept: None }
     }
 
-    /// The report of a day that the lake holds as this very feed makes it.
-    async fn unchanged(&self, date: NaiveDate) -> Result<Option<DayReport>> {
-        if self.asked.dry_run {
-            return Ok(None);
-        }
+    /// The report of a day that the lake holds as this very feed makes it, or of a version that holds before this one.
+    async fn settled(&self, date: NaiveDate) -> Result<Option<DayReport>> {
         let Some((files, rejected)) = self.lake.sealed_files(date).await? else { return Ok(None) };
+        let ours: Vec<&ManifestFile> = files.iter().chain(&rejected).filter(|file| self.is_ours(&file.path)).collect();
         let origin = self.origin(date);
-        let all = files.iter().chain(&rejected).filter(|file| self.is_ours(&file.path));
-        let ours: Vec<&ManifestFile> = all.filter(|file| file.origin.as_ref() == Some(&origin)).collect();
-        let rows = |table: Table| {
-            let path = self.path(table);
-            ours.iter().find(|file| file.path == path).and_then(|file| file.rows)
-        };
-        let required = Table::ALL.into_iter().filter(|table| *table != Table::Shapes);
-        if required.into_iter().any(|table| rows(table).is_none()) {
-            return Ok(None);
+        let outranking = ours.iter().filter_map(|file| GtfsOrigin::read(file)).find_map(|held| {
+            let why = held.outranks(&origin)?;
+            Some(KeptVersion::of(held, why))
+        });
+        if let Some(kept) = outranking.filter(|_| !self.asked.replace_newer) {
+            return Ok(Some(DayReport { kept: Some(kept), ..self.held(date, &ours) }));
         }
-        let [trips, stop_times] = [Table::ScheduledTrips, Table::ScheduledStopTimes].map(|t| rows(t).unwrap_or(0));
-        let mut day = self.day_report(date, trips, stop_times);
-        day.rejected =
-            ours.iter().filter(|f| f.path == rejected_path(self.asked.feed.as_deref())).filter_map(|f| f.rows).sum();
-        Ok(Some(day))
+        let origin = origin.to_json();
+        let same: Vec<&ManifestFile> = ours.into_iter().filter(|file| file.origin.as_ref() == Some(&origin)).collect();
+        let is_there = |table: Table| same.iter().any(|file| file.path == self.path(table) && file.rows.is_some());
+        let is_whole = Table::ALL.into_iter().filter(|table| *table != Table::Shapes).all(is_there);
+        Ok((is_whole && !self.asked.dry_run).then(|| self.held(date, &same)))
+    }
+
+    /// The report of a day that stays as it is, by the files that it has.
+    fn held(&self, date: NaiveDate, files: &[&ManifestFile]) -> DayReport {
+        let rows = |path: &str| files.iter().find(|file| file.path == path).and_then(|file| file.rows).unwrap_or(0);
+        let [trips, stop_times] =
+            [Table::ScheduledTrips, Table::ScheduledStopTimes].map(|table| rows(&self.path(table)));
+        let rejected = rows(&rejected_path(self.asked.feed.as_deref()));
+        DayReport { rejected, ..self.day_report(date, trips, stop_times) }
     }
 }
 
@@ -331,13 +327,14 @@ impl Work<'_> {
 type RejectedRows = BTreeSet<(Dataset, &'static str, u64, Reason)>;
 
 impl FeedReport {
-    fn of(feed: &Feed) -> Self {
+    pub(super) fn of(feed: &Feed) -> Self {
         Self {
             source: feed.source.clone(),
             sha256: feed.sha256.clone(),
-            feed_version: feed.version.clone(),
-            valid_from: feed.valid_from,
-            valid_to: feed.valid_to,
+            feed_version: feed.validity.version.clone(),
+            valid_from: feed.validity.from,
+            valid_to: feed.validity.to,
+            zone: feed.zone.name(),
             files: BTreeMap::new(),
             unread_files: feed.unread_files.clone(),
         }

@@ -91,7 +91,7 @@ impl Pipeline {
         let source = ScheduleSource::Feed {
             source: feed.source.clone(),
             sha256: feed.sha256.clone(),
-            feed_version: feed.version.clone(),
+            feed_version: feed.validity.version.clone(),
         };
         Ok((runs, source))
     }

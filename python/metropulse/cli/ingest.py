@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import click
@@ -41,6 +42,7 @@ def ingest(_target: Target) -> None:
     option(ingest_gtfs, "days", type=click.IntRange(min=1)),
     option(ingest_gtfs, "feed", metavar="NAME"),
     option(ingest_gtfs, "folder", metavar="FOLDER"),
+    option(ingest_gtfs, "replace_newer"),
     option(ingest_gtfs, "dry_run"),
 )
 @target_options(skip=("warehouse", "mart"))
@@ -65,15 +67,27 @@ def _print_days(report: Any) -> None:
         for day in report.days
     ]
     out.print(table(columns, rows, right=("trips", "stop times", "rejected")))
+    for said, days in _kept(report).items():
+        out.print(f"kept: {days} day{'s' * (days != 1)} {escape(said)}; --replace-newer replaces them", soft_wrap=True)
     for feed in report.feeds:
         if feed.unread_files:
             out.print(f"files left out: {escape(', '.join(feed.unread_files))}")
 
 
+def _kept(report: Any) -> Counter[str]:
+    """Count the days that were left as they are, by the version that they have."""
+    why = {"newer": "is newer", "unclaimed": "claims them, as this one does not"}
+    versions = [kept for day in report.days if (kept := day.get("kept"))]
+    return Counter(
+        f"of version {kept.feed_version or '(none)'}, {kept.valid_from} to {kept.valid_to}, which {why[kept.why]}"
+        for kept in versions
+    )
+
+
 def _remark(day: Any, report: Any) -> str:
     remarks = []
     if day.unchanged:
-        remarks.append("unchanged")
+        remarks.append("kept" if day.get("kept") else "unchanged")
     if report.dry_run:
         remarks.append("not written")
     if not day.is_claimed:

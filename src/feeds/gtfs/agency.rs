@@ -1,6 +1,5 @@
 //! `agency.txt` and `feed_info.txt`: who runs the service, in which zone, and which version of the feed this is.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
@@ -85,7 +84,7 @@ fn only_zone(source: &str, zones: &BTreeMap<String, String>) -> Result<Tz> {
     .map_err(|e| e.with("source", source).with("file", AGENCY.file).with("column", "agency_timezone"))
 }
 
-/// What a feed says of itself.
+/// What `feed_info.txt` says of its feed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Info {
     pub(super) version: Option<String>,
@@ -107,52 +106,5 @@ impl Info {
         };
         archive.read(FEED_INFO.file, |input| read(&FEED_INFO, input, tally, cancel, &mut each))?;
         Ok(info)
-    }
-}
-
-/// Orders versions as people number them: runs of digits by their number, all else by its letters.
-pub(super) fn compare_versions(one: &str, other: &str) -> Ordering {
-    let (mut one, mut other) = (one, other);
-    loop {
-        let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
-        match (one.chars().next(), other.chars().next()) {
-            (None, None) => return Ordering::Equal,
-            (Some(a), Some(b)) if !(is_number(one) && is_number(other)) => {
-                if a != b {
-                    return a.cmp(&b);
-                }
-                (one, other) = (&one[a.len_utf8()..], &other[b.len_utf8()..]);
-            }
-            (Some(_), Some(_)) => {
-                let (a, rest) = digits(one);
-                let (b, other_rest) = digits(other);
-                match a.len().cmp(&b.len()).then_with(|| a.cmp(b)) {
-                    Ordering::Equal => (one, other) = (rest, other_rest),
-                    unequal @ (Ordering::Less | Ordering::Greater) => return unequal,
-                }
-            }
-            (a, b) => return a.cmp(&b),
-        }
-    }
-}
-
-/// The digits at the start, without leading zeros, and what follows.
-fn digits(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    (text[..end].trim_start_matches('0'), &text[end..])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_ordered_as_people_number_them() {
-        let rising = ["", "2023-9", "2023-10", "2023-10b", "67", "100", "1000", "v1.9", "v1.10"];
-        let mut sorted = rising;
-        sorted.reverse();
-        sorted.sort_by(|a, b| compare_versions(a, b));
-        assert_eq!(sorted, ["", "67", "100", "1000", "2023-9", "2023-10", "2023-10b", "v1.9", "v1.10"]);
-        assert_eq!(compare_versions("007", "7"), Ordering::Equal);
     }
 }

@@ -143,6 +143,12 @@ impl Calendar {
         self.services.find(service).filter(|found| *found != Word::NONE)
     }
 
+    /// Whether any service runs on a date.
+    pub(super) fn runs_any(&self, date: NaiveDate) -> bool {
+        let is_added = |((_, day), runs): (&(Word, NaiveDate), &bool)| *day == date && *runs;
+        self.weeks.keys().any(|service| self.runs(*service, date)) || self.exceptions.iter().any(is_added)
+    }
+
     /// Whether a service runs on a date: what the exceptions say, else the week.
     pub(super) fn runs(&self, service: Word, date: NaiveDate) -> bool {
         if let Some(runs) = self.exceptions.get(&(service, date)) {

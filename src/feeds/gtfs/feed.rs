@@ -8,12 +8,13 @@ use arrow::array::RecordBatch;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
-use super::agency::{self, Agencies, Info, compare_versions};
+use super::agency::{self, Agencies, Info};
 use super::archive::Archive;
 use super::calendar::{self, Calendar};
 use super::reject::Tally;
 use super::stop_times::{Calls, STOP_TIMES};
 use super::trips::{self, Trips};
+use super::validity::Validity;
 use super::{shapes, snapshot};
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
@@ -33,6 +34,9 @@ const READ: [&str; 10] = [
     shapes::SHAPES.file,
 ];
 
+/// As far as a feed's dates are looked through.
+const MOST_DATES: usize = 3_660;
+
 /// How a feed is opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenOptions<'a> {
@@ -51,12 +55,8 @@ pub struct Feed {
     pub source: String,
     /// The digest of its bytes.
     pub sha256: String,
-    /// `feed_version` of `feed_info.txt`.
-    pub version: Option<String>,
-    /// The first date for which it holds: by `feed_info.txt`, else the first that a calendar names.
-    pub valid_from: Option<NaiveDate>,
-    /// The last date for which it holds, likewise.
-    pub valid_to: Option<NaiveDate>,
+    /// Its version, and the dates for which it holds.
+    pub validity: Validity,
     /// The zone of its agencies.
     pub zone: Tz,
     /// Files of the archive that are not read.
@@ -99,9 +99,11 @@ impl Feed {
         Ok(Self {
             source: source.to_owned(),
             sha256: archive.sha256()?,
-            version: info.version,
-            valid_from: info.start.or(span.map(|(first, _)| first)),
-            valid_to: info.end.or(span.map(|(_, last)| last)),
+            validity: Validity {
+                version: info.version,
+                from: info.start.or(span.map(|(first, _)| first)),
+                to: info.end.or(span.map(|(_, last)| last)),
+            },
             zone: agencies.zone,
             unread_files: archive.unread(&READ),
             ids: Ids::new(options.prefix),
@@ -112,9 +114,18 @@ impl Feed {
         })
     }
 
-    /// Whether the feed claims a date.
-    pub fn claims(&self, date: NaiveDate) -> bool {
-        self.valid_from.is_none_or(|from| from <= date) && self.valid_to.is_none_or(|to| date <= to)
+    /// Whether the feed claims a date and has a service that runs on it.
+    pub fn runs_on(&self, date: NaiveDate) -> bool {
+        self.validity.claims(date) && self.calendar.runs_any(date)
+    }
+
+    /// The dates that the feed claims, of ten years at most.
+    pub fn claimed_dates(&self) -> impl Iterator<Item = NaiveDate> {
+        let (first, last) = self.calendar.span.unzip();
+        let last = self.validity.to.or(last);
+        let first = self.validity.from.or(first).or(last);
+        let dates = first.into_iter().flat_map(|first| first.iter_days().take(MOST_DATES));
+        dates.take_while(move |date| last.is_none_or(|last| *date <= last))
     }
 
     /// Reads the timetable of the trips that run on any of `days`; what other days need is passed over.
@@ -160,11 +171,9 @@ pub fn version_for(feeds: &[Arc<Feed>], date: NaiveDate) -> Result<usize> {
     if feeds.len() == 1 {
         return Ok(0);
     }
-    let rank = |a: &Feed, b: &Feed| {
-        let versions = compare_versions(a.version.as_deref().unwrap_or(""), b.version.as_deref().unwrap_or(""));
-        a.valid_from.cmp(&b.valid_from).then(versions)
-    };
-    let claiming: Vec<(usize, &Arc<Feed>)> = feeds.iter().enumerate().filter(|(_, feed)| feed.claims(date)).collect();
+    let rank = |a: &Feed, b: &Feed| a.validity.rank(&b.validity);
+    let claims = |feed: &Feed| feed.validity.claims(date);
+    let claiming: Vec<(usize, &Arc<Feed>)> = feeds.iter().enumerate().filter(|(_, feed)| claims(feed)).collect();
     let best = claiming.iter().copied().max_by(|(_, a), (_, b)| rank(a, b));
     let Some((number, best)) = best else { return Err(unclaimed(feeds, date)) };
     let rival = claiming.iter().find(|(_, f)| rank(f, best) == Ordering::Equal && f.sha256 != best.sha256);
@@ -174,7 +183,7 @@ pub fn version_for(feeds: &[Arc<Feed>], date: NaiveDate) -> Result<usize> {
             "{} and {} both claim {date}, begin on the same date and have the same feed_version {}; give the one that holds",
             rival.source,
             best.source,
-            best.version.as_deref().unwrap_or("(none)")
+            best.validity.version.as_deref().unwrap_or("(none)")
         ))
         .with("dt", date)),
     }
@@ -182,7 +191,7 @@ pub fn version_for(feeds: &[Arc<Feed>], date: NaiveDate) -> Result<usize> {
 
 fn unclaimed(feeds: &[Arc<Feed>], date: NaiveDate) -> Error {
     let shown = |date: Option<NaiveDate>| date.map_or_else(|| "open".to_owned(), |date| date.to_string());
-    let claims = feeds.iter().map(|f| format!("{} ({} to {})", f.source, shown(f.valid_from), shown(f.valid_to)));
+    let claims = feeds.iter().map(|f| format!("{} ({} to {})", f.source, shown(f.validity.from), shown(f.validity.to)));
     Error::not_found(format!("no version of the feed claims {date}: {}", claims.collect::<Vec<_>>().join(", ")))
         .with("dt", date)
         .retryable(false)

@@ -25,6 +25,7 @@ mod snapshot;
 mod stop_times;
 mod tables;
 mod trips;
+mod validity;
 pub(super) mod value;
 mod words;
 
@@ -32,6 +33,7 @@ pub use day::Day;
 pub use feed::{Feed, OpenOptions, Schedule, version_for};
 pub use reject::{FileTally, Reject, Tally};
 pub use tables::Table;
+pub use validity::Validity;
 
 #[cfg(test)]
 mod tests;

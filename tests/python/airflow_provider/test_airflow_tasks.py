@@ -62,7 +62,7 @@ def context(**more):
         (ops.IngestGtfsOperator, {"source": "feed.zip", "days": "3", "feed": "tram"}, (
             "ingest_gtfs",
             {"sources": ["feed.zip"], "source_options": None, "date": "2024-05-01", "days": 3, "feed": "tram",
-             "folder": None, "dry_run": False},
+             "folder": None, "replace_newer": False, "dry_run": False},
         )),
         (ops.IngestGtfsRtOperator, {"sources": "rt/", "schedule": "other", "feed": "tram"},
          ("ingest_gtfs_rt", ["rt/"], "2024-05-01", "other", "tram", False)),

@@ -66,6 +66,12 @@ def test_a_schedule_alone_gives_routes_stops_and_a_mart(pipeline_on, tmp_path):
     assert p.run(DAY).unchanged
 
 
+def routes_and_stops(p: mp.Pipeline) -> tuple[list[tuple], list[tuple]]:
+    columns = "route_id, name, transport_type, schema_json::text, valid_from, valid_to"
+    routes = rows(p, f"SELECT {columns} FROM dwh.dim_route ORDER BY 1, 5")
+    return routes, rows(p, "SELECT stop_id, name, lat, lon FROM dwh.dim_stop ORDER BY 1")
+
+
 @needs_real_data
 @pytest.mark.slow
 def test_three_versions_of_a_feed_in_any_order_give_one_history_also_after_a_correction(pipeline_on, tmp_path):
@@ -80,16 +86,34 @@ def test_three_versions_of_a_feed_in_any_order_give_one_history_also_after_a_cor
         for day in order:
             p.ingest_gtfs(list(feeds.values()), day)
             _load(p, day)
-        columns = "route_id, name, transport_type, schema_json::text, valid_from, valid_to"
-        routes = rows(p, f"SELECT {columns} FROM dwh.dim_route ORDER BY 1, 5")
-        stops = rows(p, "SELECT stop_id, name, lat, lon FROM dwh.dim_stop ORDER BY 1")
-        return routes, stops
+        return routes_and_stops(p)
 
     expected = history(tuple(days), "in-order")
     assert len(expected[0]) > 14
     for number, order in enumerate(itertools.permutations(days)):
         assert history(order, f"order-{number}") == expected, order
     assert history(tuple(days), "corrected", wrong=True) == expected
+
+
+@needs_real_data
+@pytest.mark.slow
+def test_versions_that_come_one_by_one_for_all_dates_give_that_history_too(pipeline_on, tmp_path):
+    """As an agency publishes them: each call knows one version and brings it to every date, its own or not."""
+    days = ("2016-11-08", "2018-11-06", "2023-07-04")
+    feeds = [REAL_DATA / "gtfs" / f"{name}.zip" for name in ("bart-old", "bart", "bart-new")]
+
+    def history(name: str, *calls) -> tuple[list[tuple], list[tuple]]:
+        p = pipeline_on(tmp_path / name, time_zone=LOS_ANGELES, allow_vanishing=True)
+        for source in calls:
+            for day in days:
+                p.ingest_gtfs(source, day)
+        for day in days:
+            _load(p, day)
+        return routes_and_stops(p)
+
+    expected = history("one-call", feeds)
+    for number, order in enumerate(itertools.permutations(feeds)):
+        assert history(f"order-{number}", *order) == expected, [feed.stem for feed in order]
 
 
 def _load(p: mp.Pipeline, day: str) -> None:

@@ -83,6 +83,7 @@ def test_the_manifest_names_the_feed_and_what_the_sensor_waits_for_is_there(inge
         "routes.parquet", "stops.parquet", "scheduled_trips.parquet", "scheduled_stop_times.parquet", "shapes.parquet",
     }  # fmt: skip
     assert (origin["feed_version"], origin["valid_from"], origin["service_date"]) == ("v7", "2024-02-01", DAY)
+    assert origin["zone"] == ZONE
     assert len(origin["feed_sha256"]) == 64
     assert mp.Pipeline(lake=lake).partition_ready(DAY, required=["routes", "stops"]).ready
 

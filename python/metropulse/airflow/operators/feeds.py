@@ -26,6 +26,8 @@ class IngestGtfsOperator(PartitionOperator):
         days: How many service dates.
         feed: Name to set before every id, with a colon, in a lake of several agencies.
         folder: Folder within the archive, when several hold a feed.
+        replace_newer: Also replace days that were made of a newer version of the feed; without it they are kept, which
+            is no error.
         dry_run: Read and count, and write nothing.
         **kwargs: Those of `PartitionOperator`.
     """
@@ -43,6 +45,7 @@ class IngestGtfsOperator(PartitionOperator):
         days: int | str = 1,
         feed: str | None = None,
         folder: str | None = None,
+        replace_newer: bool = False,
         dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -51,6 +54,7 @@ class IngestGtfsOperator(PartitionOperator):
         self.days = days
         self.feed = feed
         self.folder = folder
+        self.replace_newer = replace_newer
         self.only_report = dry_run
         self.declare(files_of(source), ())
 
@@ -62,6 +66,7 @@ class IngestGtfsOperator(PartitionOperator):
             days=int(self.days),
             feed=self.feed or None,
             folder=self.folder,
+            replace_newer=self.replace_newer,
             dry_run=self.only_report,
             progress=self.progress,
         )
