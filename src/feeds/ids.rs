@@ -19,6 +19,11 @@ impl Ids {
         self.prefix.is_empty()
     }
 
+    /// Whether ids of a feed of this name are among them; without a name of their own all are.
+    pub fn are_also_of(&self, name: Option<&str>) -> bool {
+        self.prefix.is_empty() || self.prefix.strip_suffix(':') == name
+    }
+
     /// An id of the feed as the lake knows it; what is blank stays so.
     pub(super) fn of<'a>(&self, id: &'a str) -> Cow<'a, str> {
         if self.prefix.is_empty() || id.is_empty() {

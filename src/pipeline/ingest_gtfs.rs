@@ -76,7 +76,7 @@ impl Pipeline {
         let mut days = Vec::new();
         for (number, dates) in dates_of {
             let (Some(feed), Some(told)) = (feeds.get(number), told.get_mut(number)) else { continue };
-            self.check_zone(feed)?;
+            self.check_zone(&feed.source, feed.zone.name())?;
             let work = Work { lake: &lake, asked: &asked, feed };
             self.ingest_feed(&work, &dates, &mut report, told, &mut days).await?;
         }
@@ -122,17 +122,17 @@ impl Pipeline {
         Ok((copy, Arc::new(on_thread(open).await?)))
     }
 
-    pub(super) fn check_zone(&self, feed: &Feed) -> Result<()> {
+    /// Refuses a timetable of other agencies than those of the service zone.
+    pub(super) fn check_zone(&self, source: &str, zone: &str) -> Result<()> {
         let service_zone = self.settings.zone()?;
-        if feed.zone == service_zone {
+        if zone == service_zone.name() {
             return Ok(());
         }
         Err(Error::config(format!(
-            "the agencies of {} are in {}, the service zone is {service_zone}; set time_zone (--time-zone, \
-             METROPULSE_TIME_ZONE) to the agencies' zone",
-            feed.source, feed.zone
+            "the agencies of {source} are in {zone}, the service zone is {service_zone}; add --time-zone {zone}, or set \
+             METROPULSE_TIME_ZONE={zone} for all commands (in Python: time_zone=\"{zone}\")"
         ))
-        .with("source", &feed.source))
+        .with("source", source))
     }
 
     async fn ingest_feed(

@@ -88,7 +88,7 @@ pub use mart::MartFrom;
 pub use mart_shares::{BegunMart, MartBuild};
 pub use outcome::{AsOfMisses, Outcome, TableOutcome};
 pub use pieces::{Layout, Piece};
-pub use realtime_outcome::{Damaged, IngestedRealtime, Positions, ScheduleSource, ScheduleUsed};
+pub use realtime_outcome::{Damaged, IngestedRealtime, Positions, ScheduleSource, ScheduleUsed, ScheduleVersion};
 pub use recorded::RecordedDay;
 pub use report::{Report, TableReport};
 pub use requeue::RepairedRow;

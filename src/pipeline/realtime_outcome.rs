@@ -32,6 +32,22 @@ pub struct ScheduleUsed {
     pub source: ScheduleSource,
     /// The runs of each day that has some.
     pub days: BTreeMap<NaiveDate, u64>,
+    /// Which versions of feeds the days of a lake were made of, as far as their manifests say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<ScheduleVersion>,
+}
+
+/// The version of a feed that days of a lake were made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ScheduleVersion {
+    /// The feed's name, in a lake of several agencies.
+    pub feed: Option<String>,
+    /// The digest of its bytes.
+    pub sha256: String,
+    /// `feed_version` of `feed_info.txt`.
+    pub feed_version: Option<String>,
+    /// The days.
+    pub days: Vec<NaiveDate>,
 }
 
 /// What was found in recordings.

@@ -9,8 +9,10 @@ use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use chrono::{Days, NaiveDate};
 
 use super::Pipeline;
+use super::feed_name;
+use super::gtfs_origin::GtfsOrigin;
 use super::input::on_thread;
-use super::realtime_outcome::{ScheduleSource, ScheduleUsed};
+use super::realtime_outcome::{ScheduleSource, ScheduleUsed, ScheduleVersion};
 use crate::error::{Error, Result};
 use crate::feeds::Ids;
 use crate::feeds::gtfs::Table;
@@ -26,11 +28,12 @@ const BATCH_ROWS: usize = 16_384;
 /// The file by which a folder is known to hold an agency's timetable.
 const TIMETABLE: &str = "stop_times.txt";
 
-/// Runs by the feed's own ids, and how many each day has.
+/// Runs by the feed's own ids, how many each day has, and which versions of feeds those of a lake were made of.
 #[derive(Default)]
 struct Runs {
     schedule: Schedule,
     days: BTreeMap<NaiveDate, u64>,
+    versions: Vec<ScheduleVersion>,
     ids: Ids,
 }
 
@@ -51,7 +54,7 @@ impl Pipeline {
             None => self.runs_of_lake(days, self.lake()?, ids).await?,
         };
         runs.days.retain(|_, count| *count > 0);
-        let used = (!runs.days.is_empty()).then_some(ScheduleUsed { source, days: runs.days });
+        let used = (!runs.days.is_empty()).then_some(ScheduleUsed { source, days: runs.days, versions: runs.versions });
         Ok((runs.schedule, used))
     }
 
@@ -66,15 +69,32 @@ impl Pipeline {
             let names: Vec<_> = parts.iter().map(|part| format!("{}/{}", lake.url(), part.path)).collect();
             let places = Places { names, plain_files: true, folder_columns: false };
             let files = parquet_files(&places, &self.settings.lake_options, &self.cancel).await?;
+            let origins = self.origins_of(&lake, day, ids).await?;
             runs = on_thread(move || read(&files, day, &mut runs).map(|()| runs)).await?;
+            runs.note(day, origins);
         }
         Ok((runs, ScheduleSource::Lake(lake.url().to_owned())))
+    }
+
+    /// What the lake says of the timetable of a day: nothing, where another hand than ours made it.
+    ///
+    /// # Errors
+    /// `Config` for a timetable of another zone: its runs would be those of other days.
+    async fn origins_of(&self, lake: &Lake, day: NaiveDate, ids: &Ids) -> Result<Vec<GtfsOrigin>> {
+        let Some((files, _)) = lake.sealed_files(day).await? else { return Ok(Vec::new()) };
+        let trips = files.iter().filter(|file| feed_name::is_of(&file.path, &[Dataset::ScheduledTrips]));
+        let mut origins: Vec<_> = trips.filter_map(GtfsOrigin::read).collect();
+        origins.retain(|origin| ids.are_also_of(origin.feed.as_deref()));
+        for zone in origins.iter().filter_map(|origin| origin.zone.as_deref()) {
+            self.check_zone(&format!("the schedule of {day} in {}", lake.url()), zone)?;
+        }
+        Ok(origins)
     }
 
     async fn runs_of_feed(&self, days: Vec<NaiveDate>, source: &str) -> Result<(Runs, ScheduleSource)> {
         let settings = &self.settings;
         let (_copy, feed) = self.open_feed(source, &settings.lake_options, None, None).await?;
-        self.check_zone(&feed)?;
+        self.check_zone(&feed.source, feed.zone.name())?;
         let (opened, cancel, progress, limit) =
             (Arc::clone(&feed), self.cancel.clone(), self.progress.clone(), settings.reject_limit);
         let runs = on_thread(move || {
@@ -126,6 +146,19 @@ fn read(files: &[ParquetFile], day: NaiveDate, runs: &mut Runs) -> Result<()> {
 }
 
 impl Runs {
+    /// Notes what the runs of a day were made of, if it has any.
+    fn note(&mut self, day: NaiveDate, origins: Vec<GtfsOrigin>) {
+        if self.days.get(&day).is_none_or(|runs| *runs == 0) {
+            return;
+        }
+        for GtfsOrigin { feed, feed_sha256: sha256, feed_version, .. } in origins {
+            match self.versions.iter_mut().find(|known| known.feed == feed && known.sha256 == sha256) {
+                Some(known) => known.days.push(day),
+                None => self.versions.push(ScheduleVersion { feed, sha256, feed_version, days: vec![day] }),
+            }
+        }
+    }
+
     fn add(&mut self, batch: &RecordBatch, day: NaiveDate) -> Result<()> {
         let instant = DataType::Timestamp(TimeUnit::Microsecond, None);
         let column = |name: &str, wanted: &DataType| {

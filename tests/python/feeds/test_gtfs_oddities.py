@@ -291,7 +291,8 @@ def test_agencies_of_different_zones_are_named(ingest):
 
 
 def test_another_zone_than_the_services_is_a_setting_to_change(ingest):
-    with pytest.raises(mp.ConfigError, match=r"are in America/New_York, the service zone is Europe/Moscow"):
+    said = r"are in America/New_York, the service zone is Europe/Moscow; add --time-zone America/New_York, or set"
+    with pytest.raises(mp.ConfigError, match=said):
         ingest(time_zone="Europe/Moscow")
 
 

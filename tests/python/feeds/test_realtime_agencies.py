@@ -154,8 +154,16 @@ def test_a_schedule_is_a_feed_as_published_or_a_lake_and_decides_the_service_dat
     (trip,) = rows(tmp_path, "trips.parquet")
     assert (trip["trip_id"], trip["scheduled_start_time"]) == (f"{DAY}/T2/23%3A50%3A00/v1", "23:50:00")
     schedule = listed(tmp_path)["trips.parquet"]["origin"]["schedule"]
-    assert set(schedule) == {"lake" if form == "lake" else "feed", "days"}
-    assert form == "lake" or len(schedule["feed"]["sha256"]) == 64
+    if form == "lake":
+        assert set(schedule) == {"lake", "days", "versions"}
+        (made_of,) = schedule["versions"]
+        origin = json.loads((plan / f"dt={DAY}" / "_manifest.json").read_text())["files"][0]["origin"]
+        assert made_of == {
+            "feed": None, "sha256": origin["feed_sha256"], "feed_version": None, "days": [DAY, NEXT_DAY],
+        }  # fmt: skip
+    else:
+        assert set(schedule) == {"feed", "days"}
+        assert len(schedule["feed"]["sha256"]) == 64
 
 
 def test_a_published_schedule_has_the_feeds_own_ids_whatever_its_name(tmp_path):
@@ -164,6 +172,37 @@ def test_a_published_schedule_has_the_feeds_own_ids_whatever_its_name(tmp_path):
     ingest(tmp_path, night, schedule=feed, feed="tram")
     (trip,) = rows(tmp_path, "trips/tram.parquet")
     assert trip["trip_id"] == f"{DAY}/tram%3AT2/23%3A50%3A00/tram%3Av1"
+
+
+def test_the_schedule_of_a_lake_names_the_versions_of_the_feed_that_is_asked_for(tmp_path):
+    info = "feed_publisher_name,feed_version,feed_start_date,feed_end_date\nA,{},20240101,20241231\n"
+    for name, number in (("tram", "7"), ("bus", "8")):
+        feed = write_zip(tmp_path / f"{name}.zip", {**FEED, "feed_info.txt": info.format(number)})
+        mp.ingest_gtfs(feed, tmp_path / "lake", DAY, feed=name, time_zone=ZONE)
+    later = write_zip(tmp_path / "later.zip", {**FEED, "feed_info.txt": info.format("9")})
+    mp.ingest_gtfs(later, tmp_path / "lake", NEXT_DAY, feed="tram", time_zone=ZONE)
+    night = recording(tmp_path / "r", AFTER_MIDNIGHT, report("v1", at=AFTER_MIDNIGHT, trip={"trip_id": "T2"}))
+    used = ingest(tmp_path, night, feed="tram").schedule
+    assert [(v.feed, v.feed_version, v.days) for v in used.versions] == [
+        ("tram", "7", (DAY,)), ("tram", "9", (NEXT_DAY,)),
+    ]  # fmt: skip
+    assert {v.feed for v in ingest(tmp_path, night, feed="bus").schedule.versions} == {"bus"}
+
+
+def test_a_schedule_of_the_lake_that_was_made_in_another_zone_is_refused_unless_its_day_does_not_tell(tmp_path):
+    mp.ingest_gtfs(write_zip(tmp_path / "feed.zip", FEED), tmp_path / "lake", DAY, time_zone=ZONE)
+    night = recording(tmp_path / "r", NOON, report("v1", at=NOON))
+    with pytest.raises(
+        mp.ConfigError, match=rf"{DAY} in .*lake are in {ZONE}, the service zone is UTC; add --time-zone"
+    ):
+        mp.ingest_gtfs_rt(night, tmp_path / "lake", DAY)
+    assert ingest(tmp_path, night).vehicle_positions.rows == 1
+    listed = tmp_path / "lake" / f"dt={DAY}" / "_manifest.json"
+    told = json.loads(listed.read_text())
+    for file in told["files"]:
+        file["origin"].pop("zone", None)
+    listed.write_text(json.dumps(told))
+    assert mp.ingest_gtfs_rt(night, tmp_path / "lake", DAY).vehicle_positions.rows == 1
 
 
 def test_a_published_schedule_of_another_zone_is_refused(tmp_path):
