@@ -9,7 +9,7 @@ use super::errors::raise;
 use super::pipeline::{Pipeline, day, json};
 use crate::error::{Error, Result};
 use crate::feeds::recorder::status;
-use crate::pipeline::{Collect, ExportTides, IngestGtfs, IngestTides, Recordings};
+use crate::pipeline::{Collect, DescribeGtfs, ExportTides, IngestGtfs, IngestTides, Recordings};
 
 #[pymethods]
 impl Pipeline {
@@ -17,6 +17,12 @@ impl Pipeline {
     fn ingest_gtfs(&self, py: Python<'_>, spec_json: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
         let asked: IngestGtfs = asked(spec_json).map_err(|e| raise(py, &e))?;
         self.call(py, progress.as_ref(), |core| async move { json(&core.ingest_gtfs(asked).await?) })
+    }
+
+    #[pyo3(signature = (spec_json, *, progress = None))]
+    fn describe_gtfs(&self, py: Python<'_>, spec_json: &str, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let asked: DescribeGtfs = asked(spec_json).map_err(|e| raise(py, &e))?;
+        self.call(py, progress.as_ref(), |core| async move { json(&core.describe_gtfs(asked).await?) })
     }
 
     #[pyo3(signature = (dt, spec_json, *, progress = None))]

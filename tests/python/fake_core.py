@@ -83,6 +83,10 @@ class Pipeline:
         counts = {"rows_read": 73, "rows_loaded": 72, "unchanged": self.unchanged}
         return self._verb("load_facts", dt, dt=dt, tables={"dwh.fact_trip": counts})
 
+    def describe_gtfs(self, spec_json: str, *, progress: Any = None) -> str:
+        told = {"zone": "Europe/Berlin", "first_day": "2024-06-03", "first_day_is": "weekday"}
+        return self._verb("describe_gtfs", json.loads(spec_json), **told)
+
     def ingest_gtfs(self, spec_json: str, *, progress: Any = None) -> str:
         spec = json.loads(spec_json)
         counts = {"trips": 7, "stop_times": 70, "rejected": 1, "unchanged": False, "is_claimed": True}

@@ -9,20 +9,30 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from metropulse.days import DATASETS, iso_day
 from metropulse.exceptions import NotFoundError
+from metropulse.stores import variable
 
 if TYPE_CHECKING:
     from metropulse.airflow.local import RunResult
     from metropulse.pipeline import Pipeline
 
-__all__ = ["Outcome", "Plan", "raw_days", "run_demo"]
+__all__ = ["GENERATED_START", "Outcome", "Plan", "by_the_feed", "raw_days", "run_demo"]
 
+GENERATED_START = "2024-05-01"
+"""The first day of a synthetic city when nobody names one."""
+
+_REASONS = {
+    "recorded": "the first of the feed's dates that has recordings",
+    "today": "today",
+    "weekday": "the first working day of the feed",
+    "beginning": "the first date of the feed",
+}
 _BUSIEST = """
     select route_id, name, transport_type, toString(hour_bucket) as hour, trip_cnt, round(avg_speed, 1) as avg_speed
     from mart_route_hourly order by trip_cnt desc, hour_bucket, route_id limit 8
@@ -46,11 +56,13 @@ class Plan:
     raw: str | None = None
     gtfs: str | None = None
     gtfs_rt: tuple[str, ...] = ()
-    start: str = "2024-05-01"
+    start: str = ""
+    """Empty: as the feed and its recordings say, or that of the synthetic city."""
     days: int = 3
     seed: int = 7
     scale: float = 1.0
     time_zone: str = ""
+    """Empty: that of the feed's agencies, or of the environment."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +129,13 @@ def run_demo(plan: Plan, *, quiet: bool = False) -> Outcome:
 
     state = Path(plan.state).absolute()
     lake = Path(plan.raw).absolute() if plan.raw else state / "lake" / "raw"
-    days = raw_days(lake) if plan.raw else _calendar_days(plan.start, plan.days)
-    extra = {"state": str(state), "lake": str(lake)} | ({"time_zone": plan.time_zone} if plan.time_zone else {})
-    log = state / "airflow" / "demo.log"
     # Engines of our own: the addresses of other servers must not reach the DAG's tasks.
     for name in [name for name in os.environ if name.startswith(("PG_", "CH_", "MINIO_"))]:
         del os.environ[name]
+    plan, why = by_the_feed(plan) if plan.gtfs else (replace(plan, start=plan.start or GENERATED_START), "")
+    days = raw_days(lake) if plan.raw else _calendar_days(plan.start, plan.days)
+    extra = {"state": str(state), "lake": str(lake)} | ({"time_zone": plan.time_zone} if plan.time_zone else {})
+    log = state / "airflow" / "demo.log"
     local.configure(state / "airflow", extra)
 
     from metropulse.pipeline import Pipeline
@@ -130,6 +143,8 @@ def run_demo(plan: Plan, *, quiet: bool = False) -> Outcome:
     started = time.monotonic()
     with local.to_file(log) as screen:
         say = _Teller(None if quiet else screen)
+        if why:
+            say.line(why)
         say.line("starting PostgreSQL and ClickHouse under " + plan.state)
         with Pipeline.embedded(state, lake=lake, time_zone=plan.time_zone or None) as pipeline:
             generated = None
@@ -149,6 +164,24 @@ def run_demo(plan: Plan, *, quiet: bool = False) -> Outcome:
                 else []
             )
     return Outcome(plan, str(lake), str(log), generated, tuple(runs), tuple(busiest), time.monotonic() - started)
+
+
+def by_the_feed(plan: Plan) -> tuple[Plan, str]:
+    """Take from the feed and its recordings what nobody named: the zone and the first day.
+
+    Args:
+        plan: What to do, with a feed.
+
+    Returns:
+        The plan with both, and what is said of them.
+    """
+    from metropulse.pipeline import Pipeline
+
+    feed = Pipeline().describe_gtfs(str(plan.gtfs), recordings=plan.gtfs_rt)
+    zone = plan.time_zone or variable(os.environ, "METROPULSE_TIME_ZONE") or feed.zone
+    start = plan.start or feed.first_day
+    reason = "" if plan.start else f" ({_REASONS[feed.first_day_is]})"
+    return replace(plan, start=start, time_zone=zone), f"first day {start}{reason}, zone {zone}"
 
 
 def _ingest(pipeline: Pipeline, plan: Plan, days: Sequence[str], say: _Teller) -> dict[str, Any]:

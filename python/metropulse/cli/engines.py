@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from metropulse.cli.demo import Plan, run_demo
+from metropulse.cli.demo import GENERATED_START, Plan, run_demo
 from metropulse.cli.failure import EXIT_CODES
 from metropulse.cli.options import examples, option
 from metropulse.cli.summary import print_summary
@@ -30,7 +30,8 @@ __all__ = ["COMMANDS"]
         "demo",
         "demo --days 1 --scale 0.2",
         "demo --raw /data/raw --time-zone America/Chicago    your own dt= folders",
-        "demo --gtfs gtfs.zip --gtfs-rt recordings/ --start 2024-05-01 --days 1 --time-zone America/Chicago",
+        "demo --gtfs gtfs.zip --gtfs-rt recordings/",
+        "demo --gtfs https://agency.example/gtfs.zip --start 2024-05-01 --days 1",
     ),
 )
 @click.option(
@@ -49,7 +50,12 @@ __all__ = ["COMMANDS"]
     help="With --gtfs: recordings of GTFS-Realtime, as file, folder, glob or URL. May be given several times.",
 )
 @click.option("--days", type=click.IntRange(min=1), default=3, show_default=True, help="How many days.")
-@click.option("--start", metavar="YYYY-MM-DD", help="First day. Default: 2024-05-01; with --gtfs it must be named.")
+@click.option(
+    "--start",
+    metavar="YYYY-MM-DD",
+    help=f"First day. Default: {GENERATED_START}; with --gtfs the first of the feed's dates that has recordings, else "
+    "today, else the first working day of the feed.",
+)
 @option(Pipeline.generate, "seed")
 @option(Pipeline.generate, "scale", type=click.FloatRange(min=0, min_open=True))
 @target_options(skip=("lake", "warehouse", "mart"))
@@ -65,20 +71,19 @@ def demo(
 ) -> int:
     """Run the Airflow DAG over generated days, or over an agency's own.
 
-    The DAG itself runs in this process, on the embedded engines, over three days unless --days says otherwise.
+    The DAG itself runs in this process, on the embedded engines, over three days unless --days says otherwise. With
+    --gtfs the service zone is that of the feed's agencies unless another one is named.
     """
     if raw and gtfs:
         raise click.UsageError("--raw and --gtfs exclude each other: name the one that the days come from.")
     if gtfs_rt and not gtfs:
         raise click.UsageError("--gtfs-rt needs the timetable: name the agency's feed by --gtfs.")
-    if gtfs and not start:
-        raise click.UsageError("--gtfs needs --start: a service date within the feed's dates.")
     plan = Plan(
         state=target.own_state(),
         raw=raw,
         gtfs=gtfs,
         gtfs_rt=gtfs_rt,
-        start=start or Plan.start,
+        start=start or "",
         days=days,
         seed=seed,
         scale=scale,

@@ -218,6 +218,12 @@ impl Collector {
     }
 }
 
+/// When a message that says anything was made, or else received, in microseconds; `None` where neither it nor its name tells.
+pub fn told_at(name: &str, bytes: &[u8]) -> Option<i64> {
+    let message = Message::read(bytes).ok().filter(|message| message.entities > 0)?;
+    message.header.timestamp.map(micros).or_else(|| received_micros(name))
+}
+
 fn poll(name: &str, message: &Message<'_>, number: u64, now_micros: i64, is_sorted: bool) -> Poll {
     Poll {
         number,

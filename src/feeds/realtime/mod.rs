@@ -41,7 +41,7 @@ const MOST_STOPS: usize = 10_000;
 const LARGEST_ALERT_BYTES: usize = 1 << 20;
 
 pub use alerts::AlertCounts;
-pub use collect::{Collector, Flow, Scope, Sink};
+pub use collect::{Collector, Flow, Scope, Sink, told_at};
 pub use positions::PositionCounts;
 pub use recording::{Found, LARGEST_BYTES, is_recording, message_in, messages, why_unreadable};
 pub use schedule::{Run, Schedule, date, days};

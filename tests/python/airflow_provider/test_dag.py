@@ -291,9 +291,9 @@ def test_execution_timeout_stops_a_native_step(pipeline_on, tmp_path):
 def test_an_agencys_feed_and_recordings_through_the_dag(state_dir):
     feeds = REAL_DATA / "gtfs"
     outcome = demo(
-        state_dir, "--gtfs", str(feeds / "ct.zip"), "--gtfs-rt", str(feeds / "ct-vehicle-positions.pb"),
-        "--start", "2023-11-07", "--days", "2", "--time-zone", "America/Los_Angeles",
+        state_dir, "--gtfs", str(feeds / "ct.zip"), "--gtfs-rt", str(feeds / "ct-vehicle-positions.pb"), "--days", "2",
     )  # fmt: skip
+    assert outcome["plan"]["time_zone"] == "America/Los_Angeles"
     assert [(run["dt"], run["state"]) for run in outcome["runs"]] == [
         ("2023-11-07", "success"),
         ("2023-11-08", "success"),

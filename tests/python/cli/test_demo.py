@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from metropulse.airflow.local import RunResult, TaskResult, to_file
-from metropulse.cli.demo import Outcome, Plan, raw_days
+from metropulse.cli.demo import Outcome, Plan, by_the_feed, raw_days
 from metropulse.cli.engines import demo
 from metropulse.cli.summary import print_summary
 from metropulse.exceptions import ConfigError, NotFoundError
@@ -105,10 +105,24 @@ def test_the_summary_of_a_timetable_ranks_by_planned_runs(capsys):
     assert "12" in shown
 
 
+def test_zone_and_first_day_are_the_feeds_unless_they_are_named(core, monkeypatch):
+    monkeypatch.delenv("METROPULSE_TIME_ZONE", raising=False)
+    plan = Plan("s", gtfs="feed.zip", gtfs_rt=("recordings/",))
+    filled, said = by_the_feed(plan)
+    assert (filled.start, filled.time_zone) == ("2024-06-03", "Europe/Berlin")
+    assert said == "first day 2024-06-03 (the first working day of the feed), zone Europe/Berlin"
+    asked = {"source": "feed.zip", "recordings": ["recordings/"], "source_options": None}
+    assert core.made[-1].calls == [("describe_gtfs", asked)]
+    filled, said = by_the_feed(replace(plan, start="2024-05-01"))
+    assert (filled.start, said) == ("2024-05-01", "first day 2024-05-01, zone Europe/Berlin")
+    monkeypatch.setenv("METROPULSE_TIME_ZONE", "Asia/Tokyo")
+    assert by_the_feed(plan)[0].time_zone == "Asia/Tokyo"
+    assert by_the_feed(replace(plan, time_zone="Europe/Paris"))[0].time_zone == "Europe/Paris"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--gtfs", "feed.zip"], "--gtfs needs --start"),
         (["--gtfs-rt", "recordings"], "--gtfs-rt needs the timetable"),
         (["--gtfs", "feed.zip", "--raw", "."], "exclude each other"),
     ],
