@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -12,7 +12,7 @@ import pytest
 
 import metropulse as mp
 from answers import REAL_DATA, needs_real_data
-from expansion import expand, manifest, written
+from expansion import expand, instant, manifest, services, written
 
 FEEDS = REAL_DATA / "gtfs"
 
@@ -94,6 +94,49 @@ def test_all_of_a_feeds_routes_and_stops_come_with_every_day(tmp_path, feed):
     assert sum(table.rows_rejected for table in report.tables.values()) == 0
     listed = {file["path"]: file["rows"] for file in manifest(tmp_path, day)["files"]}
     assert listed["stops.parquet"] == stops
+
+
+# By feed: the dates that its version claims, and the rows of stop_times.txt that arrive at or past 24:00.
+CLAIMED = {
+    # By feed_info.txt, where calendar_dates.txt adds services from 2013-11-28 on.
+    "bart-old": ("2016-02-08", "2017-01-01", 870),
+    "bart": ("2018-05-26", "2019-07-01", 894),
+    # By feed_info.txt, where the calendars last from 2023-02-18 to 2023-09-10.
+    "bart-new": ("2023-02-13", "2023-09-11", 2_025),
+    "bart-rt": ("2019-02-11", "2020-02-10", 872),
+    "caltrain": ("2017-10-02", "2019-10-06", 14),
+    "ct": ("2023-09-23", "2024-06-01", 134),
+    "cdmx": ("2018-01-01", "2019-12-31", None),
+    "hart": ("2018-02-25", "2018-10-20", 2_555),
+    # Its feed_info.txt names a version and no date.
+    "example": ("2007-01-01", "2010-12-31", None),
+}
+
+
+@pytest.mark.parametrize("feed", WHOLE)
+def test_a_feed_is_valid_as_its_feed_info_says_else_as_its_calendars_do(feed):
+    told = mp.Pipeline().describe_gtfs(FEEDS / f"{feed}.zip")
+    assert (told.zone, told.valid_from, told.valid_to) == (WHOLE[feed][0], *CLAIMED[feed][:2])
+
+
+@pytest.mark.parametrize("feed", [feed for feed, (*_, late) in CLAIMED.items() if late is not None])
+def test_calls_at_or_past_24_00_are_on_the_service_date_that_the_timetable_means(tmp_path, feed):
+    """Of runs without headways, on dates on which each service runs once at least; with headways times are shifted."""
+    zone, (first, last, late) = WHOLE[feed][0], CLAIMED[feed]
+    with zipfile.ZipFile(FEEDS / f"{feed}.zip") as packed:
+        names = [name for name in packed.namelist() if Path(name).name in ("calendar.txt", "calendar_dates.txt")]
+        calendars = {Path(name).name: packed.read(name).decode("utf-8-sig") for name in names}
+    seen, calls = set(), set()
+    for number in range((date.fromisoformat(last) - date.fromisoformat(first)).days + 1):
+        day = date.fromisoformat(first) + timedelta(days=number)
+        if (running := services(calendars, day)) <= seen:
+            continue
+        seen |= running
+        mp.ingest_gtfs(FEEDS / f"{feed}.zip", tmp_path, day, time_zone=zone)
+        table = columns(tmp_path, day.isoformat(), "scheduled_stop_times")
+        after = table.filter(pc.greater_equal(table["arrival_ts"], instant(zone, day, 24 * 3600)))
+        calls |= set(zip(after["trip_id"].to_pylist(), after["stop_sequence"].to_pylist(), strict=True))
+    assert len(calls) == late
 
 
 @pytest.mark.parametrize(("feed", "day"), [("caltrain", "2017-11-05"), ("example", "2007-06-09"), ("ct", "2023-11-08")])

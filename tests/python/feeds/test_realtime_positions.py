@@ -62,12 +62,18 @@ def test_real_positions_come_with_the_counts_that_an_independent_reader_found(tm
 
 
 @needs_real_data
-def test_a_real_message_without_entities_makes_a_day_without_positions(tmp_path):
-    real = REAL_DATA / "gtfs" / "hart-vehicle-positions.pb"
-    found = mp.ingest_gtfs_rt(real, tmp_path / "lake", "2021-03-07", time_zone="America/New_York")
-    assert (found.recordings, found.recordings_empty) == (1, 1)
-    assert rows(tmp_path, "2021-03-07") == []
-    assert [file["path"] for file in manifest(tmp_path, "2021-03-07")["files"]] == ["vehicle_positions.parquet"]
+@pytest.mark.parametrize(
+    ("name", "day", "zone"),
+    [
+        ("hart-vehicle-positions.pb", "2021-03-07", "America/New_York"),
+        ("ct-service-alerts.pb", "2023-11-07", "America/Los_Angeles"),
+    ],
+)
+def test_a_real_message_without_entities_makes_a_day_without_positions(tmp_path, name, day, zone):
+    found = mp.ingest_gtfs_rt(REAL_DATA / "gtfs" / name, tmp_path / "lake", day, time_zone=zone)
+    assert (found.recordings, found.recordings_empty, found.alerts.alerts) == (1, 1, 0)
+    assert rows(tmp_path, day) == []
+    assert [file["path"] for file in manifest(tmp_path, day)["files"]] == ["vehicle_positions.parquet"]
 
 
 def test_every_column_comes_in_its_unit(tmp_path):
