@@ -16,6 +16,7 @@ use url::Url;
 use super::address::Address;
 use super::failure::{Scrub, file_error, spool_error, store_error};
 use super::open::{Lake, retry, stoppable};
+use super::tree::{At, Tree};
 use crate::config::Secret;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
@@ -27,6 +28,8 @@ const MOST_BYTES: u64 = 8 << 30;
 /// How long a web server may be silent, and how long it may take in all.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 const LONGEST_DOWNLOAD: Duration = Duration::from_secs(3600);
+/// More files than any feed has: a folder that is none must not fill a disk.
+const MOST_FILES: usize = 10_000;
 
 /// A file or folder of this machine. What was copied goes with it.
 #[derive(Debug)]
@@ -45,12 +48,12 @@ enum Copied {
     Folder { _folder: TempDir },
 }
 
-/// Makes a path or URL readable from this machine: a local one in place, an object or the objects directly below a
-/// prefix in `spool` (the system's temporary folder when unset).
+/// Makes a path or URL readable from this machine: a local one in place, an object or all objects below a prefix, in their
+/// folders, in `spool` (the system's temporary folder when unset).
 ///
 /// # Errors
 /// `NotFound` when nothing is there; `Storage` as the store says; `Data` when it is more than is copied; `Config` for a
-/// malformed name.
+/// malformed name and for a prefix with more objects than a feed has.
 pub async fn local_copy(
     source: &str,
     options: &BTreeMap<String, Secret>,
@@ -114,20 +117,31 @@ async fn copy_folder(
     spool: Option<&FilePath>,
     cancel: &Cancel,
 ) -> Result<TempDir> {
-    let failed = |e: StoreError| place.failed(e, "reading", place.url());
-    let listing = stoppable(cancel, store.list_with_delimiter(Some(&place.root))).await?.map_err(failed)?;
-    if listing.objects.is_empty() {
-        return Err(Error::not_found(format!("{} is not there", place.url())).with("source", place.url()));
+    let tree = Tree::remote(place, &place.root, cancel).await?;
+    let found: Vec<_> = tree.files.into_values().chain(tree.hidden.into_values()).collect();
+    let wrong = |error: Error| Err(error.with("source", place.url()));
+    match found.len() {
+        0 => return wrong(Error::not_found(format!("{} is not there", place.url()))),
+        1..=MOST_FILES => {}
+        more => {
+            let url = place.url();
+            return wrong(Error::config(format!(
+                "{url} has {more} objects, expected the folder of one feed with at most {MOST_FILES}"
+            )));
+        }
     }
+    let failed = |e: StoreError| place.failed(e, "reading", place.url());
     let parent = scratch_folder(spool, spool_error)?;
     let spooling = |e| spool_error(&parent, e);
     let folder = tempfile::Builder::new().prefix("metropulse-").tempdir_in(&parent).map_err(spooling)?;
     let mut room = Room::default();
-    for object in listing.objects {
-        let Some(file) = object.location.filename() else { continue };
-        let got = stoppable(cancel, store.get(&object.location)).await?.map_err(failed)?;
-        let spooled = copy(got, place.url(), &mut room, Some(folder.path()), cancel, &failed).await?;
-        spooled.persist(folder.path().join(file)).map_err(|e| spooling(e.error))?;
+    for file in found {
+        let At::Remote(location) = file.at else { continue };
+        let got = stoppable(cancel, store.get(&location)).await?.map_err(failed)?;
+        let spooled = copy(got, place.url(), &mut room, Some(&parent), cancel, &failed).await?;
+        let path = folder.path().join(&file.below);
+        std::fs::create_dir_all(path.parent().unwrap_or(folder.path())).map_err(spooling)?;
+        spooled.persist(path).map_err(|e| spooling(e.error))?;
     }
     Ok(folder)
 }
