@@ -90,12 +90,7 @@ class Feeds:
         return Report.from_json(self._core.ingest_gtfs(json.dumps(asked), progress=progress))
 
     def describe_gtfs(
-        self,
-        source: Name,
-        *,
-        recordings: Source = (),
-        source_options: Mapping[str, str] | None = None,
-        progress: Progress | None = None,
+        self, source: Name, *, recordings: Source = (), source_options: Mapping[str, str] | None = None
     ) -> Report:
         """Look at what a GTFS Schedule feed says of itself, before a day is made of it.
 
@@ -103,7 +98,6 @@ class Feeds:
             source: A zip or a folder, as path or URL.
             recordings: Recordings of the agency's GTFS-Realtime feeds.
             source_options: Options of the sources' object store.
-            progress: Told about recordings done.
 
         Returns:
             ``zone``, ``feed_version``, ``valid_from`` and ``valid_to``; ``recorded``: how many recordings say anything,
@@ -111,12 +105,9 @@ class Feeds:
             ``weekday`` or ``beginning``.
         """
         paths = _paths(recordings, "paths, folders, globs or URLs of recordings") if recordings else []
-        asked = {
-            "source": os.fspath(source),
-            "recordings": paths,
-            "source_options": self._source_options([os.fspath(source), *paths], source_options),
-        }
-        return Report.from_json(self._core.describe_gtfs(json.dumps(asked), progress=progress))
+        options = self._source_options([os.fspath(source), *paths], source_options)
+        asked = {"source": os.fspath(source), "recordings": paths, "source_options": options}
+        return Report.from_json(self._core.describe_gtfs(json.dumps(asked)))
 
     def ingest_gtfs_rt(
         self,
