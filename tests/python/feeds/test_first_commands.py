@@ -17,12 +17,13 @@ import pytest
 import metropulse as mp
 from answers import REAL_DATA
 from expansion import FEED, ZONE, write_zip
+from metropulse import embedded
 from realtime_messages import message, report
 
 README = Path(__file__).parents[3] / "README.md"
 LOS_ANGELES = "America/Los_Angeles"
 
-pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.end_to_end]
+pytestmark = [pytest.mark.core, pytest.mark.embedded, pytest.mark.airflow, pytest.mark.slow(seconds=20)]
 
 
 def printed() -> list[str]:
@@ -46,9 +47,16 @@ def put_files(folder: Path) -> None:
     (recordings / "noon.pb").write_bytes(message(noon, [report("v1", at=noon, trip={"trip_id": "T1"})]))
 
 
-def test_the_readmes_commands_for_an_agency_work_as_printed(new_state_dir, monkeypatch):
-    folder = new_state_dir.parent
-    monkeypatch.chdir(folder)
+@pytest.fixture
+def folder(new_state_dir, monkeypatch):
+    """A folder to run in, in which no engine is left running, whatever happens."""
+    monkeypatch.chdir(new_state_dir.parent)
+    yield new_state_dir.parent
+    for warehouse in new_state_dir.parent.glob("*/warehouse"):
+        embedded.stop(warehouse.parent)
+
+
+def test_the_readmes_commands_for_an_agency_work_as_printed(folder):
     put_files(folder)
     outside = ("METROPULSE_", "AIRFLOW")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(outside)}
