@@ -191,7 +191,7 @@ mod tests {
             fs::write(period.join(format!("{name}{SPOOLED}")), recordings).unwrap();
         }
         fs::write(period.join(INDEX), index).unwrap();
-        let mut spool = Spool::open(folder.path(), 3600, 1 << 20).unwrap();
+        let mut spool = Spool::open(folder.path(), None, 3600, 1 << 20).unwrap();
         let closed = spool.close(DateTime::default(), true).unwrap();
         pack(&closed[0], &spool.archives_folder()).unwrap();
         let (_, archive) = spool.archives().unwrap().remove(0);
