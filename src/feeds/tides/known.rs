@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use hashbrown::HashMap;
 
 use super::columns::cell;
-use super::tables::Joined;
+use super::tables::{Joined, Table};
 use super::value::Cell;
 use crate::error::Result;
 use crate::model::Dataset;
@@ -187,14 +187,12 @@ pub(super) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// Those of rows of a dataset.
-    pub(super) fn of(known: &'a Known, dataset: Dataset, rows: &'a RecordBatch) -> Self {
+    /// Those of rows of a table's dataset.
+    pub(super) fn of(known: &'a Known, table: Table, rows: &'a RecordBatch) -> Self {
         let column = |name| rows.column_by_name(name);
-        // In a performed trip the planned one has a name of its own.
-        let trip = if dataset == Dataset::Trips { "scheduled_trip_id" } else { "trip_id" };
         Self {
             known,
-            trip: column(trip),
+            trip: column(table.planned_trip()),
             start_time: column("scheduled_start_time"),
             route: column("route_id"),
             vehicle: column("vehicle_id"),

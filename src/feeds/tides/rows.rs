@@ -117,7 +117,7 @@ impl Rows {
     /// The rows of a batch of the raw day; `first` is the number of its first row there, from 1.
     pub fn batch(&mut self, date: NaiveDate, first: u64, raw: &RecordBatch) -> Result<RecordBatch> {
         let timetable_micros = self.zone.timetable_start_micros(date);
-        let keys = Keys::of(&self.known, self.table.dataset(), raw);
+        let keys = Keys::of(&self.known, self.table, raw);
         let mut is_whole = vec![true; raw.num_rows()];
         let mut columns = Vec::with_capacity(self.table.fields().len());
         for field in self.table.fields() {

@@ -315,6 +315,14 @@ impl Table {
         }
     }
 
+    /// The column of the dataset that names the planned trip: a performed one has an id of its own.
+    pub(super) const fn planned_trip(self) -> &'static str {
+        match self {
+            Self::TripsPerformed => "scheduled_trip_id",
+            Self::VehicleLocations | Self::FareTransactions | Self::Vehicles => "trip_id",
+        }
+    }
+
     pub(super) const fn fields(self) -> &'static [Field] {
         match self {
             Self::VehicleLocations => VEHICLE_LOCATIONS,

@@ -118,6 +118,7 @@ def test_the_default_of_each_setting_is_the_one_described(monkeypatch):
         "mart_in_daily": schedule.mart_in_daily(),
         "arrivals_schedule": schedule.arrivals_schedule(),
         "agency_gtfs": schedule.agency_gtfs(),
+        "agency_feed": schedule.agency_feed(),
         "agency_wait": schedule.agency_waits(),
     }.items()} == {
         name: option["default"] for name, option in options.items() if name not in {"schedule", "agency_schedule"}

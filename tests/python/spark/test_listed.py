@@ -61,11 +61,11 @@ def test_a_day_without_files_is_no_work(tmp_path):
 
 def test_a_relative_lake_is_the_drivers_wherever_a_worker_works(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert lake_settings(SESSION, "raw", None, {}).lake == str(tmp_path / "raw")
+    assert lake_settings(SESSION, "raw", {}, {}).lake == str(tmp_path / "raw")
     for lake in (str(tmp_path), "s3://raw/city", "file:///raw"):
-        assert lake_settings(SESSION, lake, None, {}).lake == lake
+        assert lake_settings(SESSION, lake, {}, {}).lake == lake
     with pytest.raises(mp.ConfigError, match="lacks the slashes of a URL"):
-        lake_settings(SESSION, "s3:raw", None, {})
+        lake_settings(SESSION, "s3:raw", {}, {})
 
 
 def test_relative_files_of_a_rollup_are_the_drivers_wherever_a_worker_works(tmp_path, monkeypatch):
