@@ -213,11 +213,10 @@ impl ParquetFile {
     /// # Errors
     /// `Data` for a footer that cannot be read.
     pub fn extremes(&self, column: &str) -> Result<(ArrayRef, ArrayRef)> {
-        let (footer, failed) = (self.metadata.metadata(), |e| corrupt(&self.name, None, &e));
-        let told = StatisticsConverter::try_new(column, self.metadata.schema(), self.metadata.parquet_schema());
-        let told = told.map_err(failed)?;
-        let least = told.row_group_mins(footer.row_groups()).map_err(failed)?;
-        Ok((least, told.row_group_maxes(footer.row_groups()).map_err(failed)?))
+        let (groups, failed) = (self.metadata.metadata().row_groups(), |e| corrupt(&self.name, None, &e));
+        let told = self.statistics(column)?;
+        let least = told.row_group_mins(groups).map_err(failed)?;
+        Ok((least, told.row_group_maxes(groups).map_err(failed)?))
     }
 
     /// Whether the footer says, by row group, that a column has no NULL there.
@@ -225,11 +224,14 @@ impl ParquetFile {
     /// # Errors
     /// `Data` for a footer that cannot be read.
     pub fn is_complete(&self, column: &str) -> Result<Vec<bool>> {
-        let (footer, failed) = (self.metadata.metadata(), |e| corrupt(&self.name, None, &e));
-        let told = StatisticsConverter::try_new(column, self.metadata.schema(), self.metadata.parquet_schema());
-        let told = told.map_err(failed)?.with_missing_null_counts_as_zero(false);
-        let nulls = told.row_group_null_counts(footer.row_groups()).map_err(failed)?;
-        Ok(nulls.iter().map(|nulls| nulls == Some(0)).collect())
+        let told = self.statistics(column)?.with_missing_null_counts_as_zero(false);
+        let nulls = told.row_group_null_counts(self.metadata.metadata().row_groups());
+        Ok(nulls.map_err(|e| corrupt(&self.name, None, &e))?.iter().map(|nulls| nulls == Some(0)).collect())
+    }
+
+    fn statistics<'a>(&'a self, column: &'a str) -> Result<StatisticsConverter<'a>> {
+        StatisticsConverter::try_new(column, self.metadata.schema(), self.metadata.parquet_schema())
+            .map_err(|e| corrupt(&self.name, None, &e))
     }
 
     /// Whether a folder states a column of this name.

@@ -1,7 +1,6 @@
 //! An agency's feed as it presents itself, before a day is made of it.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 
 use chrono::{Datelike, NaiveDate, Utc, Weekday};
 use serde::{Deserialize, Serialize};
@@ -9,15 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::Pipeline;
 use super::gtfs_outcome::FeedReport;
 use super::input::on_thread;
+use super::messages::{self, each_message};
 use crate::config::Secret;
 use crate::error::Result;
 use crate::feeds::gtfs::Feed;
-use crate::feeds::realtime::{Found, is_recording, message_in, messages, told_at};
-use crate::lake::{Body, objects};
+use crate::feeds::realtime::{Found, is_recording, told_at};
+use crate::lake::objects;
 use crate::model::{Zone, epoch_micros};
-
-/// The size up to which a recording is held in memory.
-const IN_MEMORY_BYTES: u64 = 4 << 20;
 
 /// What is asked for.
 #[derive(Clone, Debug, Deserialize)]
@@ -85,7 +82,7 @@ impl Pipeline {
         self.progress.begin("look at recordings", found.len() as u64);
         let now_micros = epoch_micros(Utc::now());
         for object in found {
-            let body = object.body(IN_MEMORY_BYTES, self.settings.spool.as_deref(), &self.cancel).await?;
+            let body = messages::fetch(&object, self.settings.spool.as_deref(), &self.cancel).await?;
             let cancel = self.cancel.clone();
             dates = on_thread(move || {
                 let mut each = |name: &str, found: Found<'_>| {
@@ -96,13 +93,7 @@ impl Pipeline {
                     }
                     Ok(())
                 };
-                match body {
-                    Body::Bytes(bytes) => match message_in(&object.name, &bytes) {
-                        Some(message) => each(&object.name, Ok(message))?,
-                        None => messages(&object.name, &mut Cursor::new(bytes), &mut each)?,
-                    },
-                    Body::File(mut file) => messages(&object.name, &mut file, &mut each)?,
-                }
+                each_message(&object.name, body, &mut each)?;
                 Ok(dates)
             })
             .await?;

@@ -1,7 +1,6 @@
 //! GTFS-Realtime recordings into a raw day: files fetched ahead, decoded on a thread of their own, written as they come.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,6 +13,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::Pipeline;
 use super::feed_name;
+use super::messages::{self, each_message};
 use super::outcome::Outcome;
 use super::realtime_origin::{is_of_recordings, origin};
 use super::realtime_outcome::of_summary;
@@ -22,13 +22,12 @@ use crate::config::Secret;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::feeds::Ids;
-use crate::feeds::realtime::{Collector, Flow, Scope, Summary, is_recording, message_in, messages};
+use crate::feeds::realtime::{Collector, Flow, Found, Scope, Summary, is_recording};
 use crate::lake::{Body, FileWriter, ManifestFile, Object, PartitionWriter, data_path, objects};
 use crate::model::{Dataset, Zone, epoch_micros};
 
-/// Recordings fetched ahead, and the size up to which they are held in memory.
+/// Recordings fetched ahead.
 const AHEAD: usize = 4;
-const IN_MEMORY_BYTES: u64 = 4 << 20;
 
 /// What to ingest.
 #[derive(Clone, Debug, Deserialize)]
@@ -145,7 +144,7 @@ async fn fetch(
     let opened = stream::iter(found).map(move |object| {
         let (spool, cancel) = (spool.clone(), cancel.clone());
         async move {
-            let body = object.body(IN_MEMORY_BYTES, spool.as_deref(), &cancel).await?;
+            let body = messages::fetch(&object, spool.as_deref(), &cancel).await?;
             Ok::<_, Error>((object.name, body))
         }
     });
@@ -172,21 +171,15 @@ fn decode(
         rows.blocking_send((dataset, batch)).map_err(|_| Error::cancelled("nobody takes the rows of recordings"))
     };
     let mut flow = Flow::On;
-    while let Some((name, mut body)) = inbox.blocking_recv() {
-        let mut each = |name: &str, found: crate::feeds::realtime::Found<'_>| {
+    while let Some((name, body)) = inbox.blocking_recv() {
+        let mut each = |name: &str, found: Found<'_>| {
             cancel.check()?;
             if flow == Flow::On {
                 flow = collector.take(name, found, &mut sink)?;
             }
             Ok(())
         };
-        match &mut body {
-            Body::Bytes(bytes) => match message_in(&name, bytes) {
-                Some(message) => each(&name, Ok(message))?,
-                None => messages(&name, &mut Cursor::new(bytes), &mut each)?,
-            },
-            Body::File(file) => messages(&name, file, &mut each)?,
-        }
+        each_message(&name, body, &mut each)?;
         if flow == Flow::OutOfOrder {
             return Ok(None);
         }

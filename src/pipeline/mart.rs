@@ -118,11 +118,7 @@ impl Pipeline {
 
     async fn build_from_lake(&self, range: Option<(NaiveDate, NaiveDate)>) -> Result<Report> {
         let mart = self.ready_mart().await?;
-        // Where there is a warehouse, its lock keeps two builds apart.
-        let source = match &self.settings.warehouse {
-            Some(_) => Some(warehouse::mart_source(self.warehouse()?).await?),
-            None => None,
-        };
+        let source = self.mart_lock().await?;
         let mut lake = self.lake_mart(source.as_ref()).await?;
         let dates = match range {
             Some((from, to)) => from.iter_days().take_while(|date| *date < to).collect(),

@@ -72,7 +72,8 @@ impl Pipeline {
         Ok(BegunMart { lock, held, routes })
     }
 
-    async fn mart_lock(&self) -> Result<Option<MartSource>> {
+    /// What keeps two builds of the mart apart, where there is a warehouse.
+    pub(super) async fn mart_lock(&self) -> Result<Option<MartSource>> {
         match &self.settings.warehouse {
             Some(_) => Ok(Some(warehouse::mart_source(self.warehouse()?).await?)),
             None => Ok(None),

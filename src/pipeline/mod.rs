@@ -32,6 +32,7 @@ mod listed;
 mod mart;
 mod mart_shares;
 mod merge;
+mod messages;
 mod operations;
 mod outcome;
 mod pieces;

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::Pipeline;
 use super::Table;
 use super::input::on_thread;
+use super::rollup::hours_of;
 use crate::error::{Error, Result};
 use crate::lake::{ParquetFile, ParquetTable, Places, parquet_files};
-use crate::rollup::{Spec, hours_between};
+use crate::rollup::Spec;
 
 /// One file of a rollup's source.
 #[derive(Clone, Debug, Serialize)]
@@ -48,12 +49,11 @@ impl Pipeline {
         let (time, zone) = (spec.time.clone(), spec.zone);
         self.work(spec).check(&table)?;
         let layout = |file: &ParquetFile| {
-            let (least, greatest) = file.extremes(&time)?;
             Ok(Layout {
                 file: file.address()?,
                 size_bytes: file.size_bytes,
                 rows: (0..file.row_groups()).map(|group| file.rows(group)).collect(),
-                hours: hours_between(zone, &time, &least, &greatest).map_err(|e| e.with("file", &file.name))?,
+                hours: hours_of(file, &time, zone)?,
             })
         };
         table.files.iter().map(layout).collect()

@@ -16,6 +16,7 @@ use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::lake::{ParquetFile, ParquetTable, TableReader, Units, parquet_files, write_parquet};
 use crate::load::check_columns;
+use crate::model::Zone;
 use crate::queue::Queue;
 use crate::rollup::{Hourly, Spec, hours_between};
 
@@ -214,9 +215,7 @@ impl Work {
             if file.has_folder(time) || file.lacks().contains(time) {
                 return Ok(vec![None; file.row_groups()]);
             }
-            let (least, greatest) = file.extremes(time)?;
-            let hours =
-                hours_between(self.spec.zone, time, &least, &greatest).map_err(|e| e.with("file", &file.name))?;
+            let hours = hours_of(file, time, self.spec.zone)?;
             let is_complete = file.is_complete(time)?;
             let single = |(hours, is_complete): (Option<(i64, i64)>, bool)| match hours {
                 Some((first, last)) if first == last && is_complete => Some(first),
@@ -278,6 +277,12 @@ impl Work {
             }
         })
     }
+}
+
+/// The first and the last hour bucket of each row group of a file, where its footer tells.
+pub(super) fn hours_of(file: &ParquetFile, time: &str, zone: Zone) -> Result<Vec<Option<(i64, i64)>>> {
+    let (least, greatest) = file.extremes(time)?;
+    hours_between(zone, time, &least, &greatest).map_err(|e| e.with("file", &file.name))
 }
 
 fn finish(mut rollup: Hourly, partial: bool) -> Result<RecordBatch> {
