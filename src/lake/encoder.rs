@@ -1,9 +1,11 @@
 //! Batches into the bytes of a Parquet file, column by column, on as many cores as its writer is given.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory, compute_leaves,
@@ -12,6 +14,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
+use super::outgoing::Pieces;
 use crate::error::{Error, Result};
 use crate::queue::Queue;
 
@@ -26,7 +29,7 @@ type Column = Mutex<Option<ArrowColumnWriter>>;
 /// Encodes one file. The bytes are the same on any number of cores.
 pub(super) struct Encoder {
     path: String,
-    file: SerializedFileWriter<Vec<u8>>,
+    file: SerializedFileWriter<Pieces>,
     groups: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     columns: Vec<Column>,
@@ -35,9 +38,9 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// `path` is what messages call the file.
-    pub(super) fn new(path: String, schema: &SchemaRef, settings: WriterProperties) -> Result<Self> {
-        let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(settings));
+    /// `path` is what messages call the file, `out` takes its bytes.
+    pub(super) fn new(path: String, schema: &SchemaRef, settings: WriterProperties, out: Pieces) -> Result<Self> {
+        let writer = ArrowWriter::try_new(out, schema.clone(), Some(settings));
         let parts = writer.and_then(ArrowWriter::into_serialized_writer);
         let (file, groups) = parts.map_err(|e| encoding(&path, e))?;
         Ok(Self { path, file, groups, schema: schema.clone(), columns: Vec::new(), rows: 0, cores: 1 })
@@ -120,17 +123,14 @@ impl Encoder {
     /// Writes the footer.
     pub(super) fn finish(&mut self) -> Result<()> {
         self.end_group()?;
-        self.file.finish().map(drop).map_err(|e| encoding(&self.path, e))
+        self.file.finish().map_err(|e| encoding(&self.path, e))?;
+        self.file.inner_mut().end_piece();
+        Ok(())
     }
 
-    /// The encoded bytes that nobody has taken yet.
-    pub(super) fn ready_bytes(&self) -> usize {
-        self.file.inner().len()
-    }
-
-    /// Takes them.
-    pub(super) fn take(&mut self) -> Vec<u8> {
-        std::mem::take(self.file.inner_mut())
+    /// Takes the encoded pieces that found no room on their way.
+    pub(super) fn take(&mut self) -> VecDeque<Bytes> {
+        self.file.inner_mut().take()
     }
 }
 
@@ -145,6 +145,7 @@ mod tests {
     use arrow::array::{ArrayRef, DictionaryArray, Float64Array, Int64Array, StringArray};
     use arrow::datatypes::Int32Type;
     use parquet::basic::Compression;
+    use tokio::sync::mpsc::channel;
 
     use super::*;
 
@@ -174,15 +175,17 @@ mod tests {
         let mut alone = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(settings())).unwrap();
         sizes.iter().for_each(|rows| alone.write(&batch(3, *rows)).unwrap());
         let alone = alone.into_inner().unwrap();
-        for cores in [1, 2, 5] {
-            let mut ours = Encoder::new("x.parquet".into(), &schema, settings()).unwrap();
+        for (cores, room) in [(1, 1), (2, 100), (5, 3)] {
+            let (upload, mut taken) = channel(room);
+            let mut ours = Encoder::new("x.parquet".into(), &schema, settings(), Pieces::of(upload)).unwrap();
             ours.use_cores(cores);
             sizes.iter().for_each(|rows| ours.write(&batch(3, *rows)).unwrap());
             assert_eq!(ours.file.flushed_row_groups().len(), 2);
             assert!(ours.memory_bytes() > 0);
             ours.finish().unwrap();
-            assert!(ours.take() == alone, "{cores} cores");
-            assert_eq!((ours.ready_bytes(), ours.memory_bytes()), (0, 0));
+            assert_eq!(ours.memory_bytes(), 0);
+            let pieces: Vec<Bytes> = std::iter::from_fn(|| taken.try_recv().ok()).chain(ours.take()).collect();
+            assert!(pieces.concat() == alone, "{cores} cores");
         }
     }
 }

@@ -8,12 +8,9 @@ use parquet::schema::types::ColumnPath;
 
 use super::encoder::{Encoder, ROW_GROUP_ROWS, encoding};
 use super::manifest::ManifestFile;
-use super::outgoing::Upload;
+use super::outgoing::{Stored, Upload};
 use crate::error::Result;
 use crate::model::{Dataset, Kind};
-
-/// Encoded bytes are handed on in pieces of about this size.
-const PIECE_BYTES: usize = 1 << 20;
 
 /// Writes one file. A file that is not finished leaves nothing behind.
 pub struct FileWriter {
@@ -26,7 +23,7 @@ pub struct FileWriter {
 impl FileWriter {
     /// A file called `below` in its day.
     pub(super) fn new(upload: Upload, below: String, schema: &SchemaRef, settings: WriterProperties) -> Result<Self> {
-        let encoder = Encoder::new(upload.path().to_owned(), schema, settings)?;
+        let encoder = Encoder::new(upload.path().to_owned(), schema, settings, upload.pieces())?;
         Ok(Self { below, encoder, upload, rows: 0 })
     }
 
@@ -47,7 +44,7 @@ impl FileWriter {
         self.upload.check()?;
         self.encoder.write(batch)?;
         self.rows += batch.num_rows() as u64;
-        self.hand_on(PIECE_BYTES).await
+        self.hand_on().await
     }
 
     /// What is held in memory until its row group is full.
@@ -58,46 +55,46 @@ impl FileWriter {
     /// Ends the row group, so that nothing of it is held any more.
     pub async fn flush(&mut self) -> Result<()> {
         self.encoder.end_group()?;
-        self.hand_on(0).await
+        self.hand_on().await
     }
 
-    async fn hand_on(&mut self, from_bytes: usize) -> Result<()> {
-        if self.encoder.ready_bytes() < from_bytes {
-            return Ok(());
+    async fn hand_on(&mut self) -> Result<()> {
+        for piece in self.encoder.take() {
+            self.upload.put(piece).await?;
         }
-        self.upload.put(self.encoder.take()).await
+        Ok(())
     }
 
     /// Writes the footer and makes the file visible under its name.
-    pub async fn finish(mut self) -> Result<ManifestFile> {
-        let file = self.seal().await?;
-        self.publish().await?;
-        Ok(file)
+    pub async fn finish(self) -> Result<ManifestFile> {
+        self.seal(None).await?.publish().await
     }
 
-    /// Writes the footer, so that size and digest are known; the file is not visible before [`Self::publish`].
-    pub async fn seal(&mut self) -> Result<ManifestFile> {
+    /// Writes the footer, so that size and digest are known. `origin` is what the manifest shall say that it was made of.
+    pub async fn seal(mut self, origin: Option<&serde_json::Value>) -> Result<SealedFile> {
         self.encoder.finish()?;
-        self.hand_on(0).await?;
-        let (bytes, sha256) = self.upload.sum();
-        Ok(ManifestFile {
-            path: std::mem::take(&mut self.below),
-            rows: Some(self.rows),
-            bytes: Some(bytes),
-            sha256: Some(sha256),
-            origin: None,
-        })
+        self.hand_on().await?;
+        drop(self.encoder);
+        let stored = self.upload.seal().await?;
+        let (bytes, sha256) = stored.sum();
+        let (rows, bytes, sha256) = (Some(self.rows), Some(bytes), Some(sha256));
+        let file = ManifestFile { path: self.below, rows, bytes, sha256, origin: origin.cloned() };
+        Ok(SealedFile { file, stored })
     }
+}
 
-    /// The same, where the manifest shall say what the file was made of.
-    pub async fn seal_as(mut self, origin: &serde_json::Value) -> Result<(Self, ManifestFile)> {
-        let sealed = self.seal().await?;
-        Ok((self, ManifestFile { origin: Some(origin.clone()), ..sealed }))
-    }
+/// A file that is whole and not visible yet.
+#[derive(Debug)]
+pub struct SealedFile {
+    /// What the manifest says of it.
+    pub file: ManifestFile,
+    stored: Stored,
+}
 
-    /// Makes a sealed file visible under its name.
-    pub async fn publish(self) -> Result<()> {
-        self.upload.publish().await
+impl SealedFile {
+    /// Makes it visible under its name.
+    pub async fn publish(self) -> Result<ManifestFile> {
+        self.stored.publish().await.map(|()| self.file)
     }
 }
 

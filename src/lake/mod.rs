@@ -48,7 +48,7 @@ mod write;
 pub use address::{absolute_place, local_path};
 pub use ahead::{TableReader, Units};
 pub use fetch::LocalPart;
-pub use file_writer::FileWriter;
+pub use file_writer::{FileWriter, SealedFile};
 pub use files::{ParquetFile, ParquetTable, Places, parquet_files, parquet_table};
 pub use find::REQUESTS;
 pub use folder::Folder;

@@ -40,8 +40,9 @@ impl Lake {
             }
             upload.put(piece).await?;
         }
-        let (bytes, sha256) = upload.sum();
-        upload.publish().await?;
+        let stored = upload.seal().await?;
+        let (bytes, sha256) = stored.sum();
+        stored.publish().await?;
         let lost = |e| self.failed(e, "verifying", path);
         let mut stream = stoppable(cancel, store.get(&location)).await?.map_err(lost)?.into_stream();
         let mut copied = Sha256::new();

@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use chrono::NaiveDate;
 use parquet::file::properties::WriterProperties;
 
-use super::file_writer::{FileWriter, base_properties, properties};
+use super::file_writer::{FileWriter, SealedFile, base_properties, properties};
 use super::folder::Folder;
 use super::manifest::{MANIFEST, Manifest, ManifestFile, data_path, is_rejected, rejected_path};
 use super::naming::{FileName, below_day, file_name};
@@ -114,20 +114,16 @@ impl PartitionWriter {
     ///
     /// # Errors
     /// `Storage` as the store says; the day is without a manifest then, and not complete.
-    pub async fn replace(self, datasets: &[Dataset], sealed: Vec<(FileWriter, ManifestFile)>) -> Result<bool> {
+    pub async fn replace(self, datasets: &[Dataset], sealed: Vec<SealedFile>) -> Result<bool> {
         let is_ours = |path: &str| matches!(file_name(path), FileName::Data(dataset) if datasets.contains(&dataset));
         self.replace_files(is_ours, sealed).await
     }
 
     /// The same for the files that `is_ours` knows by their path below the day.
-    pub async fn replace_files(
-        mut self,
-        is_ours: impl Fn(&str) -> bool,
-        sealed: Vec<(FileWriter, ManifestFile)>,
-    ) -> Result<bool> {
+    pub async fn replace_files(mut self, is_ours: impl Fn(&str) -> bool, sealed: Vec<SealedFile>) -> Result<bool> {
         let before: Vec<_> = self.files.values().chain(self.rejected.values()).filter(|f| is_ours(&f.path)).collect();
         let is_complete = self.folder.size(&self.manifest_path()).await?.is_some();
-        if is_complete && before.len() == sealed.len() && sealed.iter().all(|(_, file)| before.contains(&file)) {
+        if is_complete && before.len() == sealed.len() && sealed.iter().all(|sealed| before.contains(&&sealed.file)) {
             return Ok(false);
         }
         self.unseal().await?;
@@ -136,9 +132,8 @@ impl PartitionWriter {
             self.folder.remove(&format!("{}/{stale}", Lake::day(self.dt))).await?;
         }
         self.rejected.retain(|path, _| !is_ours(path));
-        for (writer, file) in sealed {
-            writer.publish().await?;
-            self.add(file);
+        for file in sealed {
+            self.add(file.publish().await?);
         }
         self.finish().await?;
         Ok(true)

@@ -21,7 +21,9 @@ use crate::config::Secret;
 use crate::control::Progress;
 use crate::error::{Error, Result};
 use crate::feeds::gtfs::{Day, Feed, OpenOptions, Table, version_for};
-use crate::lake::{FileWriter, Lake, LocalCopy, ManifestFile, PartitionWriter, data_path, local_copy, rejected_path};
+use crate::lake::{
+    FileWriter, Lake, LocalCopy, ManifestFile, PartitionWriter, SealedFile, data_path, local_copy, rejected_path,
+};
 use crate::model::{Dataset, Reason};
 
 /// The most days one call makes: a typing error should not fill a disk.
@@ -208,9 +210,9 @@ impl Pipeline {
             let batch = day.rejects_batch()?;
             let mut file = writer.begin_rejected(part, &batch.schema())?;
             file.write(&batch).await?;
-            sealed.push(file.seal_as(&origin).await?);
+            sealed.push(file.seal(Some(&origin)).await?);
         }
-        let files: Vec<ManifestFile> = sealed.iter().map(|(_, file)| file.clone()).collect();
+        let files: Vec<ManifestFile> = sealed.iter().map(|sealed| sealed.file.clone()).collect();
         made.unchanged = !writer.replace_files(|path| work.is_ours(path), sealed).await?;
         for (table, file) in
             Table::ALL.into_iter().filter_map(|t| Some((t, files.iter().find(|f| f.path == work.path(t))?)))
@@ -234,7 +236,7 @@ async fn write_tables(
     files: Vec<(Table, FileWriter)>,
     origin: Value,
     progress: Progress,
-) -> Result<Vec<(FileWriter, ManifestFile)>> {
+) -> Result<Vec<SealedFile>> {
     let mut sealed = Vec::new();
     for (table, mut file) in files {
         for batch in day.batches(table) {
@@ -242,7 +244,7 @@ async fn write_tables(
             file.write(&batch).await?;
             progress.add(batch.num_rows() as u64);
         }
-        sealed.push(file.seal_as(&origin).await?);
+        sealed.push(file.seal(Some(&origin)).await?);
     }
     Ok(sealed)
 }

@@ -28,6 +28,8 @@ use crate::model::{Dataset, Zone, epoch_micros};
 
 /// Recordings fetched ahead.
 const AHEAD: usize = 4;
+/// Batches decoded ahead of who encodes them, who is held up at the end of each row group.
+const DECODED_AHEAD: usize = 8;
 
 /// What to ingest.
 #[derive(Clone, Debug, Deserialize)]
@@ -121,7 +123,7 @@ impl Pipeline {
     ) -> Result<Option<Collected>> {
         self.progress.begin("ingest recordings", found.len() as u64);
         let (bodies, inbox) = channel(AHEAD);
-        let (rows, batches) = channel(AHEAD);
+        let (rows, batches) = channel(DECODED_AHEAD);
         let (cancel, progress) = (self.cancel.clone(), self.progress.clone());
         // A task of its own: encoding holds up whatever shares its thread.
         let fetch = tokio::spawn(fetch(found.to_vec(), self.settings.spool.clone(), self.cancel.clone(), bodies));
@@ -286,7 +288,7 @@ async fn publish(
     }
     let mut sealed = Vec::new();
     for file in files.into_values() {
-        sealed.push(file.seal_as(origin).await?);
+        sealed.push(file.seal(Some(origin)).await?);
     }
     match feed {
         None => writer.replace(datasets, sealed).await,

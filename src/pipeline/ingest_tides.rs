@@ -21,7 +21,7 @@ use crate::config::Secret;
 use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::feeds::tides::{Collector, Listed, Package, Source, Summary};
-use crate::lake::{FileWriter, Lake, ManifestFile, PartitionWriter, rejected_path};
+use crate::lake::{FileWriter, Lake, PartitionWriter, SealedFile, rejected_path};
 use crate::model::{Dataset, Zone};
 
 /// How the origin of our files is told from that of others; their rejected rows stand in a file of this name.
@@ -194,16 +194,16 @@ impl DayFiles<'_> {
                 None => self.lake.amend(date, &self.pipeline.cancel).await?,
             };
             let datasets: Vec<Dataset> = self.files.keys().filter(|(of, _)| *of == date).map(|(_, d)| *d).collect();
-            let mut sealed: Vec<(FileWriter, ManifestFile)> = Vec::new();
+            let mut sealed: Vec<SealedFile> = Vec::new();
             for dataset in &datasets {
                 if let Some(file) = self.files.remove(&(date, *dataset)) {
-                    sealed.push(file.seal_as(origin).await?);
+                    sealed.push(file.seal(Some(origin)).await?);
                 }
             }
             if let Some(rejected) = summary.rejected(date)? {
                 let mut file = writer.begin_rejected(part, &rejected.schema())?;
                 file.write(&rejected).await?;
-                sealed.push(file.seal_as(origin).await?);
+                sealed.push(file.seal(Some(origin)).await?);
             }
             let is_ours = |path: &str| feed_name::is_of(path, &datasets) || path == rejected_path(part);
             day.unchanged = !writer.replace_files(is_ours, sealed).await?;

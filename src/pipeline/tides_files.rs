@@ -88,8 +88,9 @@ impl Output {
     pub(super) async fn finish(self) -> Result<(u64, String)> {
         match self {
             Self::Bytes(file) => {
-                let sum = file.sum();
-                file.publish().await.map(|()| sum)
+                let stored = file.seal().await?;
+                let sum = stored.sum();
+                stored.publish().await.map(|()| sum)
             }
             Self::Rows(file) => {
                 let file = file.finish().await?;

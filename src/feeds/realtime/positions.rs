@@ -20,8 +20,9 @@ use super::words::{OCCUPANCY, VEHICLE_STOP_STATUS, code};
 use crate::error::Result;
 use crate::feeds::Ids;
 
-/// Rows of one batch: as many as stay in the cache of a core while they are made into columns.
-pub(super) const BATCH_ROWS: usize = 8 * 1024;
+/// Rows of one batch: more would leave the cache of a core before they are columns, and with fewer those who encode them wait for
+/// each other more often.
+pub(super) const BATCH_ROWS: usize = 16 * 1024;
 /// A vehicle's clock may run ahead of its feed's by so much before its report is one from the future.
 const AHEAD_MICROS: i64 = 300 * 1_000_000;
 

@@ -27,6 +27,8 @@ use crate::model::Dataset;
 const MOST_SHARES: usize = 4;
 /// Less than this is read sooner than threads begin.
 const WORTH_THREADS_BYTES: usize = 256 << 10;
+/// Stops that a vehicle may pass between two polls: to look at the words on each is less than to look one up.
+const FEW_STOPS: usize = 4;
 /// Updates that may wait to be heard.
 pub(super) const MOST_PENDING: usize = 4 * 1024;
 
@@ -61,6 +63,8 @@ struct Run {
     heads: Vec<Head>,
     /// Where the words on each stop are, by its sequence number, or without one by its name.
     places: HashMap<(Option<i32>, Name), usize>,
+    /// Where the words on the first stop of the last update are.
+    next: usize,
 }
 
 /// The runs of one core: every so many of all, in the order in which they were first heard of.
@@ -264,21 +268,30 @@ impl Run {
             return Ok(());
         }
         // Stops come in the order of the last time, less those that are behind: the next is likely the one after the last.
-        let mut likely = 0;
-        update.each_stop(|stop| likely = self.word(stop, head_number, said, likely, names) + 1)
+        let (mut likely, mut first) = (self.next, None);
+        let heard = update.each_stop(|stop| {
+            let place = self.word(stop, head_number, said, likely, names);
+            first.get_or_insert(place);
+            likely = place + 1;
+        });
+        self.next = first.unwrap_or(self.next);
+        heard
     }
 
     /// Takes in what is said of a stop and gives its place among the run's words.
     #[inline(always)]
     fn word(&mut self, stop: &Stop<'_>, head: u32, said: Moment, likely: usize, names: &mut Names) -> usize {
-        if let Some(word) = self.words.get_mut(likely).filter(|word| word.is_of(stop, names)) {
-            word.hear(stop, head, said, names);
-            return likely;
+        for place in likely..likely + FEW_STOPS {
+            let Some(word) = self.words.get_mut(place) else { break };
+            if word.is_of(stop, names) {
+                word.hear(stop, head, said, names);
+                return place;
+            }
         }
         self.word_elsewhere(stop, head, said, names)
     }
 
-    /// The same of a stop that is not the one which is likely next.
+    /// The same of a stop that is not among those which are likely next.
     #[inline(never)]
     fn word_elsewhere(&mut self, stop: &Stop<'_>, head: u32, said: Moment, names: &mut Names) -> usize {
         let place = self.place(stop, names);
