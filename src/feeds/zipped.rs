@@ -8,7 +8,8 @@ use std::path::Path;
 
 use tempfile::TempPath;
 use zip::ZipArchive;
-use zip::result::ZipError;
+use zip::read::ZipFile;
+use zip::result::{ZipError, ZipResult};
 
 use super::unpack;
 use crate::error::{Error, Result};
@@ -29,18 +30,30 @@ pub(super) fn open_zip(path: &Path, name: &str) -> Result<ZipArchive<BufReader<F
     ZipArchive::new(BufReader::with_capacity(1 << 16, file)).map_err(|e| unreadable(name, &zip_says(&e)))
 }
 
-/// The files in a zip, with their sizes when unpacked.
+/// The files in a zip, with their sizes when unpacked. Some programs of Windows write a backslash where the standard has a slash.
 pub(super) fn list_zip(path: &Path, name: &str) -> Result<BTreeMap<String, u64>> {
     let zip = open_zip(path, name)?;
     let mut found = BTreeMap::new();
     for index in 0..zip.len() {
         let entry = zip.by_index_data(index).map_err(|e| unreadable(name, &zip_says(&e)))?;
         let inner = entry.name().map_err(|e| unreadable(name, &zip_says(&e)))?;
-        if !entry.is_dir() && !is_litter(&inner) {
-            found.insert(inner.into_owned(), entry.size());
+        let inner = inner.replace('\\', "/");
+        if !entry.is_dir() && !inner.ends_with('/') && !is_litter(&inner) {
+            found.insert(inner, entry.size());
         }
     }
     Ok(found)
+}
+
+/// The file of a zip that [`list_zip`] names so.
+pub(super) fn listed<'a>(
+    zip: &'a mut ZipArchive<BufReader<File>>,
+    inner: &str,
+) -> ZipResult<ZipFile<'a, BufReader<File>>> {
+    match zip.index_for_name(inner) {
+        Some(index) => zip.by_index(index),
+        None => zip.by_name(&inner.replace('/', "\\")),
+    }
 }
 
 /// Unpacks one file into `spool`; the system's temporary folder when unset.
@@ -52,7 +65,7 @@ pub(super) fn unpack_inner(
     spool: Option<&Path>,
 ) -> Result<TempPath> {
     let mut zip = open_zip(path, name)?;
-    let entry = zip.by_name(inner).map_err(|e| unreadable(name, &zip_says(&e)))?;
+    let entry = listed(&mut zip, inner).map_err(|e| unreadable(name, &zip_says(&e)))?;
     let packed = entry.compressed_size();
     let failed = |e: std::io::Error| unreadable(name, &format!("{inner}: {e}"));
     let folder = scratch_folder(spool, |_, e| failed(e))?;

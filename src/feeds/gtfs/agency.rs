@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use super::archive::Archive;
-use super::reject::{Bad, Tally};
+use super::reject::{Bad, Reject, Tally};
 use super::row::{Row, Source};
 use super::rows::read;
 use super::value;
@@ -47,14 +47,18 @@ impl Agencies {
             let [name, zone, id] = [NAME, ZONE, ID].map(|column| std::str::from_utf8(row.get(column)).ok());
             let (Some(name), Some(zone), Some(id)) = (name, zone, id) else { return Err(Bad::unreadable()) };
             let called = if name.is_empty() { id } else { name };
-            zones.entry(zone.to_owned()).or_insert_with(|| called.to_owned());
+            // An agency without one has that of the others.
+            if !zone.is_empty() {
+                zones.entry(zone.to_owned()).or_insert_with(|| called.to_owned());
+            }
             if names.insert(id.to_owned(), name.to_owned()).is_some() {
                 tally.duplicate(&AGENCY);
             }
             Ok(())
         };
         archive.read(AGENCY.file, |input| read(&AGENCY, input, tally, cancel, &mut each))?;
-        let zone = only_zone(source, &zones)?;
+        let bad = tally.rejects.iter().find(|reject| reject.file == AGENCY.file);
+        let zone = only_zone(source, &zones, bad)?;
         Ok(Self { zone, names })
     }
 
@@ -68,11 +72,18 @@ impl Agencies {
     }
 }
 
-fn only_zone(source: &str, zones: &BTreeMap<String, String>) -> Result<Tz> {
+fn only_zone(source: &str, zones: &BTreeMap<String, String>, bad: Option<&Reject>) -> Result<Tz> {
     let mut all = zones.iter();
     let named = || zones.iter().map(|(zone, agency)| format!("{zone} ({agency})")).collect::<Vec<_>>().join(", ");
     match (all.next(), all.next()) {
-        (None, _) => Err(Error::data(format!("agency.txt of {source} names no agency, expected at least one"))),
+        (None, _) => {
+            let unread = bad.map_or_else(String::new, |bad| {
+                format!("; line {} cannot be read, expected UTF-8 and a value for each column", bad.line)
+            });
+            Err(Error::data(format!(
+                "agency.txt of {source} names no agency with its agency_timezone, expected at least one{unread}"
+            )))
+        }
         (Some(_), Some(_)) => Err(Error::data(format!(
             "agencies of {source} have different zones: {}; a feed has one, split it by agency",
             named()

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 
 use super::super::unpack;
-use super::super::zipped::{is_litter, list_zip, open_zip, unpack_inner, unreadable, zip_says};
+use super::super::zipped::{is_litter, list_zip, listed, open_zip, unpack_inner, unreadable, zip_says};
 use crate::digest::{add_file, hex};
 use crate::error::{Error, Result};
 
@@ -82,7 +82,7 @@ impl Archive {
             }
         }
         let archive = Self { name: name.to_owned(), place, folder, files, others };
-        match REQUIRED.into_iter().find(|required| !archive.has(required)) {
+        match REQUIRED.into_iter().find(|required| !archive.files.contains_key(*required)) {
             None => Ok(archive),
             Some(missing) => {
                 let folder = if archive.folder.is_empty() { String::new() } else { format!(" in {}", archive.folder) };
@@ -93,8 +93,9 @@ impl Archive {
         }
     }
 
+    /// Whether a file is there and holds anything.
     pub(super) fn has(&self, file: &str) -> bool {
-        self.files.contains_key(file)
+        self.files.get(file).is_some_and(|bytes| *bytes > 0)
     }
 
     /// Files that no reader takes: extensions, and files of nobody's standard.
@@ -115,7 +116,7 @@ impl Archive {
             Place::Unpacked(path) => path,
         };
         let mut zip = open_zip(path, &self.name)?;
-        let entry = zip.by_name(&inner).map_err(|e| self.unreadable(file, &zip_says(&e)))?;
+        let entry = listed(&mut zip, &inner).map_err(|e| self.unreadable(file, &zip_says(&e)))?;
         let packed = entry.compressed_size();
         unpack::beside(unpack::Limited::new(entry, Some(packed)), work)
     }
@@ -153,7 +154,11 @@ fn only_folder(name: &str, found: &BTreeMap<String, u64>, folders: Vec<String>) 
         [only] => Ok(only.clone()),
         [] => {
             let zips: Vec<String> = found.keys().filter(|file| is_zip(file)).cloned().collect();
-            let inside = if zips.is_empty() { String::new() } else { format!("; it holds {}", zips.join(", ")) };
+            let inside = if zips.is_empty() {
+                String::new()
+            } else {
+                format!("; it holds {}, choose one with folder (--folder on the command line)", zips.join(", "))
+            };
             Err(Error::schema(format!("{name} holds no GTFS feed, expected {} in it{inside}", REQUIRED.join(", ")))
                 .with("source", name))
         }
@@ -192,12 +197,13 @@ fn list_folder(root: &Path, below: &str, depth: usize, found: &mut BTreeMap<Stri
     for entry in std::fs::read_dir(root.join(below))? {
         let entry = entry?;
         let name = format!("{below}{}", entry.file_name().to_string_lossy());
-        let metadata = std::fs::metadata(entry.path())?;
+        let metadata =
+            std::fs::metadata(entry.path()).map_err(|e| std::io::Error::new(e.kind(), format!("{name}: {e}")))?;
         if metadata.is_dir() {
             if depth > 0 && !is_litter(&name) {
                 list_folder(root, &format!("{name}/"), depth - 1, found)?;
             }
-        } else if !is_litter(&name) {
+        } else if metadata.is_file() && !is_litter(&name) {
             found.insert(name, metadata.len());
         }
         if found.len() > MOST_FILES {

@@ -170,6 +170,9 @@ impl Trips {
         };
         let (start, end, headway, exact) = read().map_err(|Unreadable| bad)?;
         let (Some(start), Some(end), Some(headway @ 1..)) = (start, end, headway) else { return Err(bad) };
+        if end < start {
+            return Err(bad);
+        }
         let is_exact = match exact {
             Some(1) => true,
             Some(0) | None => false,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -157,13 +158,14 @@ def test_how_a_file_is_written_does_not_change_what_it_says(ingest, lake, odd, f
         {"__MACOSX/._stops.txt": "\x00\x05", "desktop.ini": "[.ShellClassInfo]", ".DS_Store": "x", "__MACOSX/x/agency.txt": "y"},
         {"stop_times.txt": FEED["stop_times.txt"].replace("08:", "8:").replace("T3,09:", "T3,9:")},
         {"fare_products.txt": "fare_product_id\n", "locations.geojson": "{}", "booking_rules.txt": "booking_rule_id\n"},
+        {"frequencies.txt": "", "calendar_dates.txt": "\ufeff\r\n", "feed_info.txt": "\n"},
     ],
-    ids=["header-only files", "litter of operating systems", "unpadded hours", "files of extensions"],
+    ids=["header-only files", "litter of operating systems", "unpadded hours", "files of extensions", "files without a line"],
 )  # fmt: skip
 def test_what_has_no_bearing_on_the_timetable_changes_nothing(ingest, lake, files):
     report = ingest(files)
     assert written(lake, DAY) == expand(FEED, ZONE, date.fromisoformat(DAY))
-    known = {*FEED, "frequencies.txt", "calendar_dates.txt"}
+    known = {*FEED, "frequencies.txt", "calendar_dates.txt", "feed_info.txt"}
     extensions = {name for name in files if name not in known and not name.startswith(("__", ".", "desktop"))}
     assert set(report.feeds[0].unread_files) == extensions
 
@@ -238,7 +240,14 @@ def test_a_bad_row_goes_to_quarantine_and_all_others_load(ingest, lake, name, ro
 
 
 @pytest.mark.parametrize(
-    "row", ["T2,6:00:00,7:00:00,0", "T2,6:00:00,7:00:00,", "T2,6:00:00,,600", "T2,6:00:00,7:00:00,600,2"]
+    "row",
+    [
+        "T2,6:00:00,7:00:00,0",
+        "T2,6:00:00,7:00:00,",
+        "T2,6:00:00,,600",
+        "T2,6:00:00,7:00:00,600,2",
+        "T2,22:00:00,02:00:00,600",
+    ],
 )
 def test_a_bad_headway_is_a_reject_and_its_trip_has_no_run_of_its_own(ingest, lake, row):
     ingest({"frequencies.txt": f"trip_id,start_time,end_time,headway_secs,exact_times\n{row}\n"})
@@ -283,6 +292,52 @@ def test_a_feed_needs_one_of_the_two_calendars_and_no_more(ingest, lake):
 def test_a_missing_column_is_named_with_its_file(ingest):
     with pytest.raises(mp.SchemaError, match=r"stop_times\.txt has no column stop_sequence"):
         ingest({"stop_times.txt": "trip_id,arrival_time\n"})
+
+
+def test_an_agency_without_a_zone_has_that_of_the_others(ingest, lake):
+    ingest({"agency.txt": FEED["agency.txt"] + "W,West,http://w,\n"})
+    assert written(lake, DAY) == expand(FEED, ZONE, date.fromisoformat(DAY))
+    with pytest.raises(mp.DataError, match="names no agency with its agency_timezone"):
+        ingest({"agency.txt": FEED["agency.txt"].replace(ZONE, "")})
+    with pytest.raises(mp.DataError, match=r"names no agency .*; line 2 cannot be read, expected UTF-8"):
+        ingest({"agency.txt": FEED["agency.txt"].replace("City", "Cité").encode("cp1252")})
+
+
+def test_a_zip_with_the_backslashes_of_windows_is_the_zip_with_slashes(tmp_path, lake):
+    source = tmp_path / "feed.zip"
+    with zipfile.ZipFile(source, "w") as packed:
+        for name, text in FEED.items():
+            entry = zipfile.ZipInfo()
+            entry.filename = f"feed\\{name}"
+            packed.writestr(entry, text)
+    report = mp.ingest_gtfs(source, lake, DAY, time_zone=ZONE)
+    assert written(lake, DAY) == expand(FEED, ZONE, date.fromisoformat(DAY))
+    assert report.feeds[0].unread_files == ()
+
+
+def test_of_several_zips_in_a_zip_one_is_to_be_chosen(tmp_path, lake):
+    inner = write_zip(tmp_path / "inner.zip", FEED).read_bytes()
+    outer = tmp_path / "outer.zip"
+    with zipfile.ZipFile(outer, "w") as packed:
+        for mode in ("1", "2"):
+            packed.writestr(f"{mode}/google_transit.zip", inner)
+    with pytest.raises(mp.SchemaError, match=r"1/google_transit\.zip, 2/google_transit\.zip, choose one with folder"):
+        mp.ingest_gtfs(outer, lake, DAY, time_zone=ZONE)
+    mp.ingest_gtfs(outer, lake, DAY, time_zone=ZONE, folder="2/google_transit.zip")
+    assert written(lake, DAY) == expand(FEED, ZONE, date.fromisoformat(DAY))
+
+
+def test_of_a_folder_only_files_are_read_and_a_broken_link_is_named(tmp_path, lake):
+    folder = tmp_path / "feed"
+    folder.mkdir()
+    for name, text in FEED.items():
+        (folder / name).write_text(text)
+    os.mkfifo(folder / "pipe")
+    mp.ingest_gtfs(folder, lake, DAY, time_zone=ZONE)
+    assert written(lake, DAY) == expand(FEED, ZONE, date.fromisoformat(DAY))
+    (folder / "gone.txt").symlink_to("nowhere")
+    with pytest.raises(mp.DataError, match=r"cannot be read: gone\.txt: No such file"):
+        mp.ingest_gtfs(folder, lake, DAY, time_zone=ZONE)
 
 
 def test_agencies_of_different_zones_are_named(ingest):
