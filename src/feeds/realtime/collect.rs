@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::alerts::Alerts;
 use super::message::{Entity, Message, Report, Update};
 use super::positions::{BATCH_ROWS, Positions, Taken};
-use super::recording::{Found, Poll, micros, received_micros};
+use super::recording::{Found, Poll, micros, no_message, received_micros};
 use super::schedule::{Schedule, days};
 use super::service::Service;
 use super::spool::Spool;
@@ -95,7 +95,7 @@ impl Collector {
     /// Those of the sink and of the scratch space; what is wrong with a recording stands in the summary.
     pub fn take(&mut self, name: &str, found: Found<'_>, sink: &mut Sink<'_>) -> Result<Flow> {
         let message = match found {
-            Ok(bytes) => Message::read(bytes).map(|message| (bytes, message)).map_err(|e| e.to_string()),
+            Ok(bytes) => Message::read(bytes).map(|message| (bytes, message)).map_err(|e| no_message(bytes, e)),
             Err(why) => Err(why),
         };
         match message {

@@ -17,6 +17,8 @@ use super::words::{
 enum Form {
     Text,
     Number,
+    /// A time, in seconds since the epoch; what some add behind a point is dropped.
+    Seconds,
     Flag,
     Float,
     Double,
@@ -27,11 +29,11 @@ enum Form {
 /// Number, name and form.
 type Field = (u32, &'static str, Form);
 
-use Form::{Double, Flag, Float, Number, Part, Text, Word};
+use Form::{Double, Flag, Float, Number, Part, Seconds, Text, Word};
 
 const MESSAGE: &[Field] = &[(1, "header", Part(HEADER)), (2, "entity", Part(ENTITY))];
 const HEADER: &[Field] =
-    &[(1, "gtfs_realtime_version", Text), (2, "incrementality", Word(INCREMENTALITY)), (3, "timestamp", Number)];
+    &[(1, "gtfs_realtime_version", Text), (2, "incrementality", Word(INCREMENTALITY)), (3, "timestamp", Seconds)];
 const ENTITY: &[Field] = &[
     (1, "id", Text),
     (2, "is_deleted", Flag),
@@ -53,7 +55,7 @@ const REPORT: &[Field] = &[
     (2, "position", Part(POSITION)),
     (3, "current_stop_sequence", Number),
     (4, "current_status", Word(VEHICLE_STOP_STATUS)),
-    (5, "timestamp", Number),
+    (5, "timestamp", Seconds),
     (7, "stop_id", Text),
     (8, "vehicle", Part(VEHICLE)),
     (9, "occupancy_status", Word(OCCUPANCY)),
@@ -69,8 +71,9 @@ const TRIP_UPDATE: &[Field] = &[
     (1, "trip", Part(TRIP)),
     (2, "stop_time_update", Part(STOP)),
     (3, "vehicle", Part(VEHICLE)),
-    (4, "timestamp", Number),
+    (4, "timestamp", Seconds),
     (5, "delay", Number),
+    (6, "trip_properties", Part(&[(1, "trip_id", Text), (2, "start_date", Text), (3, "start_time", Text)])),
 ];
 const STOP: &[Field] = &[
     (1, "stop_sequence", Number),
@@ -79,9 +82,9 @@ const STOP: &[Field] = &[
     (4, "stop_id", Text),
     (5, "schedule_relationship", Word(STOP_RELATIONSHIP)),
 ];
-const EVENT: &[Field] = &[(1, "delay", Number), (2, "time", Number)];
+const EVENT: &[Field] = &[(1, "delay", Number), (2, "time", Seconds)];
 const ALERT: &[Field] = &[
-    (1, "active_period", Part(&[(1, "start", Number), (2, "end", Number)])),
+    (1, "active_period", Part(&[(1, "start", Seconds), (2, "end", Seconds)])),
     (5, "informed_entity", Part(SELECTOR)),
     (6, "cause", Word(CAUSE)),
     (7, "effect", Word(EFFECT)),
@@ -163,7 +166,7 @@ impl<'de> Visitor<'de> for Writer<'_> {
     fn visit_bool<E: de::Error>(self, flag: bool) -> Result<(), E> {
         match self.form {
             Flag => self.varint(u64::from(flag)),
-            Text | Number | Float | Double | Word(_) | Part(_) => Err(self.mismatch(&flag.to_string())),
+            Text | Number | Seconds | Float | Double | Word(_) | Part(_) => Err(self.mismatch(&flag.to_string())),
         }
     }
 
@@ -177,7 +180,8 @@ impl<'de> Visitor<'de> for Writer<'_> {
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<(), E> {
-        let whole = (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
+        let is_whole = number.fract() == 0.0 || matches!(self.form, Seconds);
+        let whole = (is_whole && number.abs() < 9e15).then_some(number as i64);
         self.number(whole, number, &serde_json::json!(number).to_string())
     }
 
@@ -189,7 +193,7 @@ impl<'de> Visitor<'de> for Writer<'_> {
                 // A newer word than ours is an unknown value, as its number would be.
                 None => text.trim().parse::<i64>().map_or(Ok(()), |number| self.varint(number as u64)),
             },
-            Number => match text.trim().parse::<i64>() {
+            Number | Seconds => match text.trim().parse::<i64>() {
                 Ok(number) => self.varint(number as u64),
                 Err(_) => Err(self.mismatch(&quoted(text))),
             },
@@ -224,9 +228,9 @@ impl Writer<'_> {
     fn number<E: de::Error>(self, whole: Option<i64>, number: f64, written: &str) -> Result<(), E> {
         match (self.form, whole) {
             (Text, _) => self.bytes(written.as_bytes()),
-            (Number | Word(_), Some(whole)) => self.varint(whole as u64),
+            (Number | Seconds | Word(_), Some(whole)) => self.varint(whole as u64),
             (Float | Double, _) => self.float(number),
-            (Number | Word(_) | Flag | Part(_), _) => Err(self.mismatch(written)),
+            (Number | Seconds | Word(_) | Flag | Part(_), _) => Err(self.mismatch(written)),
         }
     }
 
@@ -267,7 +271,7 @@ impl Form {
     const fn expected(self) -> &'static str {
         match self {
             Text => "a text",
-            Number => "a whole number",
+            Number | Seconds => "a whole number",
             Flag => "true or false",
             Float | Double => "a number",
             Word(_) => "a word of the standard",

@@ -9,6 +9,9 @@ use super::wire::{Fields, Malformed, Value};
 
 type Outcome = Result<(), Malformed>;
 
+/// The relationship of a trip that copies one of the schedule.
+const DUPLICATED: u64 = 6;
+
 /// The head of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
@@ -112,6 +115,20 @@ impl<'a> Trip<'a> {
                 (4, Value::Varint(number)) => self.relationship = Some(number),
                 (5, Value::Bytes(text)) => self.route_id = text,
                 (6, Value::Varint(number)) => self.direction_id = i32::try_from(number).ok(),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A trip that copies the one it names at another time is known by what the properties of its update call it.
+    fn becomes(&mut self, properties: &'a [u8]) -> Outcome {
+        let mut fields = Fields::new(properties);
+        while let Some(field) = fields.next()? {
+            match field {
+                (1, Value::Bytes(text)) => self.id = text,
+                (2, Value::Bytes(text)) => self.start_date = text,
+                (3, Value::Bytes(text)) => self.start_time = text,
                 _ => {}
             }
         }
@@ -239,6 +256,7 @@ pub(super) struct Update<'a> {
 impl<'a> Update<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (mut update, mut fields) = (Self { bytes, ..Self::default() }, Fields::new(bytes));
+        let mut properties: &[u8] = &[];
         while let Some(field) = fields.next()? {
             match field {
                 (1, Value::Bytes(part)) => update.trip.read(part)?,
@@ -246,8 +264,12 @@ impl<'a> Update<'a> {
                 (3, Value::Bytes(part)) => update.vehicle.read(part)?,
                 (4, Value::Varint(seconds)) => update.timestamp = time(seconds),
                 (5, Value::Varint(number)) => update.delay = Some(int32(number)),
+                (6, Value::Bytes(part)) => properties = part,
                 _ => {}
             }
+        }
+        if update.trip.relationship == Some(DUPLICATED) {
+            update.trip.becomes(properties)?;
         }
         Ok(update)
     }

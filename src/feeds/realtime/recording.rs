@@ -11,6 +11,7 @@ use chrono::{NaiveDate, NaiveTime};
 use super::super::zipped::is_litter;
 use super::json;
 use super::message::Message;
+use super::wire::Malformed;
 use crate::error::Result;
 
 /// The largest message that is read, unpacked: far more than any agency's, and a bound for what lies.
@@ -19,6 +20,9 @@ pub const LARGEST_BYTES: u64 = 64 << 20;
 const LARGEST_HEAD_BYTES: u64 = 1 << 20;
 /// Names of recordings in a folder or an archive.
 const ENDINGS: [&str; 2] = [".pb", ".json"];
+/// What of a text that is no message is told.
+const TOLD_BYTES: usize = 40;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const ARCHIVES: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip"];
 
 /// Microseconds of seconds since the epoch; [`super::message::time`] lets none pass that do not fit.
@@ -65,7 +69,11 @@ pub type Found<'a> = std::result::Result<&'a [u8], String>;
 /// The message in a file that lies in memory as it was sent: not packed, in the form of Protocol Buffers.
 pub fn message_in<'a>(name: &str, bytes: &'a [u8]) -> Option<&'a [u8]> {
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace())?;
-    let is_whole = !is_archive(name) && !is_gzip(bytes) && !is_zstd(bytes) && bytes.len() as u64 <= LARGEST_BYTES;
+    let is_whole = !bytes.starts_with(BYTE_ORDER_MARK)
+        && !is_archive(name)
+        && !is_gzip(bytes)
+        && !is_zstd(bytes)
+        && bytes.len() as u64 <= LARGEST_BYTES;
     (is_whole && *first != b'{').then_some(bytes)
 }
 
@@ -109,7 +117,7 @@ fn one(name: &str, packed: &mut dyn Read, each: &mut dyn FnMut(&str, Found<'_>) 
 /// Why a body that a feed answered with cannot be read as a message, if so.
 pub fn why_unreadable(body: &[u8]) -> Option<String> {
     let whole = read(&mut Cursor::new(body)).and_then(|wire| {
-        let message = Message::read(&wire).map_err(|e| e.to_string())?;
+        let message = Message::read(&wire).map_err(|e| no_message(&wire, e))?;
         let mut wrong = None;
         message.each(|entity| wrong = wrong.take().or(entity.err())).map_err(|e| e.to_string())?;
         wrong.map_or(Ok(()), |e| Err(e.to_string()))
@@ -125,11 +133,29 @@ fn read(packed: &mut dyn Read) -> std::result::Result<Vec<u8>, String> {
     if bytes.len() as u64 > LARGEST_BYTES {
         return Err(format!("it unpacks to more than {LARGEST_BYTES} bytes, which no message has"));
     }
-    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+    let marked = bytes.strip_prefix(BYTE_ORDER_MARK);
+    match marked.unwrap_or(&bytes).iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Err("it is empty".into()),
-        Some(b'{') => json::to_wire(&bytes),
+        Some(b'{') => match json::to_wire(marked.unwrap_or(&bytes)) {
+            // A header of 123 bytes begins as JSON may: with a line break and a brace.
+            Err(_) if Message::read(&bytes).is_ok() => Ok(bytes),
+            outcome => outcome,
+        },
         Some(_) => Ok(bytes),
     }
+}
+
+/// Why bytes are no message. Of text, such as the page that a server answers with, its beginning says more than the fields
+/// that it does not have.
+pub(super) fn no_message(bytes: &[u8], error: Malformed) -> String {
+    let beginning = bytes.get(..bytes.len().min(TOLD_BYTES)).unwrap_or_default();
+    let is_text = beginning.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r'));
+    if beginning.is_empty() || !is_text {
+        return error.to_string();
+    }
+    let beginning = String::from_utf8_lossy(beginning);
+    let words: Vec<&str> = beginning.split_whitespace().collect();
+    format!("it is text and no message; it begins with {:?}", words.join(" "))
 }
 
 /// The stream without its compression, which its first bytes tell.

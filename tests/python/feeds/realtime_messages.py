@@ -50,7 +50,7 @@ TRIP_UPDATE = {
     "vehicle": (3, VEHICLE),
     "timestamp": (4, int),
     "delay": (5, int),
-    "trip_properties": (6, {"trip_id": (1, str), "start_date": (2, str)}),
+    "trip_properties": (6, {"trip_id": (1, str), "start_date": (2, str), "start_time": (3, str)}),
 }
 TEXT = {"translation": (1, {"text": (1, str), "language": (2, str)})}
 ALERT = {

@@ -266,6 +266,40 @@ def test_every_form_of_a_recording_gives_the_same_rows(tmp_path):
     assert all(found == written["plain"] for found in written.values())
 
 
+def test_json_with_a_mark_or_with_parts_of_a_second_is_read(tmp_path):
+    plain = [{"id": "1", "vehicle": {"vehicle": {"id": "v1"}, "timestamp": NOON}}]
+    split = [{"id": "1", "vehicle": {"vehicle": {"id": "v2"}, "timestamp": NOON + 3.75}}]
+    found = ingest(
+        tmp_path,
+        {
+            "1.json": b"\xef\xbb\xbf" + as_json(NOON, plain),
+            "2.json": json.dumps({"header": {"timestamp": NOON + 10.391}, "entity": split}).encode(),
+        },
+    )
+    assert (found.recordings, found.recordings_unreadable) == (2, 0)
+    assert [(row["vehicle_id"], row["event_ts"], row["provider_ts"]) for row in rows(tmp_path)] == [
+        ("v1", at(NOON), at(NOON)),
+        ("v2", at(NOON + 3), at(NOON + 10)),
+    ]
+
+
+def test_a_header_whose_length_looks_like_a_brace_is_no_json(tmp_path):
+    whole = message(NOON, [report("v1", at=NOON)])
+    size = whole[1]
+    # An extension, as New York's subway has one, makes the header 123 bytes long: `{`, behind the line break that its tag is.
+    header = whole[2 : 2 + size] + field(1001, 2, bytes(123 - size - 3))
+    ingest(tmp_path, {"1.pb": field(1, 2, header) + whole[2 + size :]})
+    assert [row["event_ts"] for row in rows(tmp_path)] == [at(NOON)]
+
+
+def test_a_page_in_place_of_a_message_is_told_by_how_it_begins(tmp_path):
+    page = b"\n<!DOCTYPE html>\n<html><body>502 Bad Gateway</body></html>\n"
+    found = ingest(tmp_path, {"1.pb": page, "2.pb": message(NOON, [report("v1", at=NOON)])})
+    assert [damaged.why for damaged in found.damaged] == [
+        'it is text and no message; it begins with "<!DOCTYPE html> <html><body>502 Bad Gat"'
+    ]
+
+
 def test_a_cut_archive_gives_what_comes_before_the_cut(tmp_path):
     polls = [message(NOON + n, [report(f"v{n}", at=NOON)]) for n in range(3)]
     tar = packed_alike(polls, lambda b: b)["tar"]["day.tar"]

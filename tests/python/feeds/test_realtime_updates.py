@@ -135,6 +135,19 @@ def test_every_kind_of_update_stays_what_it_is(tmp_path):
     assert (found.trip_updates.other_days, found.trip_updates.without_trip) == ({"2024-05-02": 1}, 1)
 
 
+def test_a_copy_of_a_trip_says_nothing_of_the_trip_that_it_copies(tmp_path):
+    properties = {"trip_id": "T-copy", "start_date": "20240501", "start_time": "9:30:00"}
+    copy = update("T", {"stop_sequence": 1, "arrival": {"delay": 5}}, start_time="08:00:00", schedule_relationship=6)
+    copy["trip_update"]["trip_properties"] = properties
+    scheduled = update("T", {"stop_sequence": 1, "arrival": {"delay": 60}}, start_time="08:00:00")
+    scheduled["trip_update"]["trip_properties"] = properties
+    ingest(tmp_path, [message(NOON, [scheduled, copy])])
+    assert [
+        (row["trip_id"], row["start_time"], row["schedule_relationship"], row["arrival_delay_sec"])
+        for row in rows(tmp_path, "trip_updates")
+    ] == [("T", "08:00:00", None, 60), ("T-copy", "09:30:00", "DUPLICATED", 5)]
+
+
 def test_an_alert_is_a_row_for_each_content_that_it_had(tmp_path):
     def alert(text: str, **more) -> dict:
         return {"id": "a1", "alert": {"header_text": {"translation": [{"text": text, "language": "en"}]}, **more}}
