@@ -157,7 +157,10 @@ fn only_folder(name: &str, found: &BTreeMap<String, u64>, folders: Vec<String>) 
             let inside = if zips.is_empty() {
                 String::new()
             } else {
-                format!("; it holds {}, choose one with folder (--folder on the command line)", zips.join(", "))
+                format!(
+                    "; it holds {}: give one itself, or of a zip by folder (--folder on the command line)",
+                    zips.join(", ")
+                )
             };
             Err(Error::schema(format!("{name} holds no GTFS feed, expected {} in it{inside}", REQUIRED.join(", ")))
                 .with("source", name))

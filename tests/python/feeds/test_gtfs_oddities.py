@@ -321,7 +321,7 @@ def test_of_several_zips_in_a_zip_one_is_to_be_chosen(tmp_path, lake):
     with zipfile.ZipFile(outer, "w") as packed:
         for mode in ("1", "2"):
             packed.writestr(f"{mode}/google_transit.zip", inner)
-    with pytest.raises(mp.SchemaError, match=r"1/google_transit\.zip, 2/google_transit\.zip, choose one with folder"):
+    with pytest.raises(mp.SchemaError, match=r"1/google_transit\.zip, 2/google_transit\.zip.*by folder \(--folder"):
         mp.ingest_gtfs(outer, lake, DAY, time_zone=ZONE)
     mp.ingest_gtfs(outer, lake, DAY, time_zone=ZONE, folder="2/google_transit.zip")
     assert written(lake, DAY) == expand(FEED, ZONE, date.fromisoformat(DAY))
