@@ -22,6 +22,7 @@ from metropulse.sources import ArrowStream
 
 __all__ = [
     "DESCRIPTION",
+    "FAILED",
     "described",
     "failure",
     "failure_of",
@@ -35,6 +36,9 @@ __all__ = [
 
 DESCRIPTION = "rollup_state"
 """The column in which a state says what it is of: JSON with a version."""
+
+FAILED = '{"failed"'
+"""How the text of a failure begins, which may stand in the place of a description."""
 
 _METADATA = b"metropulse.rollup"
 _BATCH_BYTES = 8 << 20
@@ -209,7 +213,7 @@ def failure_of(text: str | None) -> MetropulseError | None:
     Returns:
         The error, as it was.
     """
-    if text is None or not text.startswith('{"failed"'):
+    if text is None or not text.startswith(FAILED):
         return None
     told = json.loads(text)
     error: MetropulseError = getattr(exceptions, told["failed"], DataError)(

@@ -73,7 +73,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Ends the file, once all that was put has been taken in; whoever had its [`Pieces`] has let go of them.
+    /// Ends the file, once all that was put has been taken in; whoever had its `Pieces` has let go of them.
     ///
     /// # Errors
     /// The store's.

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from metropulse import states
 from metropulse.days import DATASETS, FEED_DATASETS, Day, iso_day
-from metropulse.exceptions import ConfigError
+from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.settings import Settings, resolve
 from metropulse.spark.failures import batches_of
 from metropulse.spark.lifeline import opened
-from metropulse.spark.workers import Cargo, access, mapped, numbered, numbers, task_threads
+from metropulse.spark.workers import Cargo, access, lasting, mapped, numbered, numbers, running, task_threads
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 __all__ = ["CleanDays", "clean", "lake_settings"]
+
+_JUDGED = pa.schema([("failed", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,9 @@ def clean(
         days = clean(spark, "s3://raw", ["2024-05-01", "2024-05-02"])
         days.datasets["trips"].groupBy("dt").count().show()
 
-    The driver lists the days. A dataset of a day is one task: it reads its files twice, to judge and to give out rows,
-    in bounded memory. Nothing else runs before a frame is used; a day with too many rejects fails the job that uses it,
-    by name, and so does an executor that does not find what was listed.
+    The driver lists the days, and a first job judges them all: what no retry can mend is found by it, once, and raised
+    here. The frames run when they are used. A dataset of a day is one task then: it reads its files twice, to judge them
+    and to give out rows, in bounded memory.
     Repaired rows take the place of rejected ones where ``PG_URL`` names a warehouse, which executors must reach then.
 
     Args:
@@ -67,7 +70,10 @@ def clean(
 
     Raises:
         ConfigError: There is no lake, no day or no such dataset.
-        NotFoundError: The lake is not there, or has no file of one of the days.
+        DataError: A file is damaged or has too many rejects; file and day are named.
+        NotFoundError: The lake is not there, has no file of one of the days, or an executor does not find what the
+            driver listed.
+        MetropulseError: A task failed in spite of Spark's retries.
     """
     from metropulse import _core
 
@@ -78,6 +84,10 @@ def clean(
     settings = lake_settings(spark, lake, lake_options, tuning).to_json()
     listed = _core.Pipeline(settings).listed(days, names)
     cargo = Cargo(spark, settings)
+    with running():
+        judged = mapped(numbers(spark, len(listed)), JudgeTask(cargo, listed), _JUDGED).collect()
+    for row in judged:
+        states.raise_failure(row["failed"])
 
     def frame(kind: str, work: list[tuple[str, str]]) -> DataFrame:
         task = CleanTask(cargo, work, rejects=kind == "rejected")
@@ -115,6 +125,23 @@ def lake_settings(
     found = resolve(lake=lake, lake_options=lake_options, **places, **given)
     found = replace(found, lake=found.lake and _core.absolute_place(found.lake))
     return found.with_access_to(found.lake, access(spark, found.lake, lake_options))
+
+
+class JudgeTask:
+    """Judges datasets and days, and gives what no retry can mend."""
+
+    def __init__(self, settings: Cargo, work: list[tuple[str, str]]) -> None:
+        """Keep what the tasks share."""
+        self._settings, self._work = settings, work
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Give failures alone."""
+        core = opened(self._settings.value)
+        for day, dataset in numbered(batches, self._work):
+            try:
+                core.clean_rejects(day, dataset)
+            except MetropulseError as error:
+                yield pa.RecordBatch.from_pylist([{"failed": states.failure_text(lasting(error))}], _JUDGED)
 
 
 class CleanTask:

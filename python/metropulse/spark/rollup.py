@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial as bind
 from typing import TYPE_CHECKING, Any, Literal
@@ -45,6 +46,10 @@ _ON_DRIVER_BYTES = 256 << 20
 _LEAST_OF_A_TASK_BYTES = 4 << 20
 _DRIVER_IS_FULL = "spark.driver.maxResultSize"
 
+# Kept states whose result nobody has any more. They go with the next rollup: Python lets go of a result at any instant, in the
+# middle of a call into Java too, where nothing else can be called.
+_NEEDLESS: list[DataFrame] = []
+
 
 def rollup_hourly(
     spark: SparkSession,
@@ -78,9 +83,10 @@ def rollup_hourly(
         time: As for `metropulse.rollup_hourly`.
         measures: As for `metropulse.rollup_hourly`.
         time_zone: As for `metropulse.rollup_hourly`.
-        merge: Where states come together: ``"driver"`` runs the job now and suits up to some million groups;
-            ``"shuffle"`` brings each group to one task, and runs when the frame is used. When None on the driver, and
-            by a shuffle, which reads the source once more, where the tasks find more than the driver should take.
+        merge: Where states come together: on the ``"driver"``, which suits up to some million groups, or by a
+            ``"shuffle"`` that brings each group to one task when the frame is used; until then the states are on the
+            disks of executors. When None on the driver, and by a shuffle, which reads the source once more, where the
+            tasks find more than the driver should take.
         tasks: How many tasks share the files, at least 1. When None one to three for each core of the cluster, by the
             number of rows.
         lake_options: Options of the object store; else ``spark.hadoop.fs.s3a.*`` of the session, else the driver's
@@ -121,11 +127,12 @@ def rollup_hourly(
     result = plain_table(merge_rollups([nothing])).schema
     collected = None if merge == "shuffle" else _collected(frame, task, merge)
     if collected is None:
-        together = mapped(frame, task, schema).repartition(
-            *(f"`{states.portable_name(name)}`" for name in [*keys, "hour_bucket"])
-        )
+        made = _made(frame, task, schema)
+        together = made.repartition(*(f"`{states.portable_name(name)}`" for name in [*keys, "hour_bucket"]))
         merging = Lifeline(Telling(bind(_merged, bounds=bounds)), result)
-        return together.mapInArrow(merging, _spark_schema(result))
+        merged_frame = together.mapInArrow(merging, _spark_schema(result))
+        weakref.finalize(merged_frame, _NEEDLESS.append, made).atexit = False
+        return merged_frame
     merged = _merged(from_bytes(collected), bounds={**bounds, "threads": None})
     return spark.createDataFrame(pa.Table.from_batches(merged, result), _spark_schema(result))
 
@@ -225,6 +232,28 @@ def _collected(frame: DataFrame, task: Task, merge: str | None) -> pa.Table | No
             return collected
     _LOG.warning('more groups than suit the driver: a shuffle begins anew, with merge="shuffle" at once')
     return None
+
+
+def _made(frame: DataFrame, task: Task, schema: pa.Schema) -> DataFrame:
+    """Run the tasks and return their states, which stay on the disks of executors; Spark makes lost ones again.
+
+    A task that merges can only fail, and be tried again, on what came in the place of a state. So it is looked for first.
+    """
+    from pyspark import StorageLevel
+
+    while _NEEDLESS:
+        _NEEDLESS.pop().unpersist()
+    made = mapped(frame, task, schema).persist(StorageLevel.DISK_ONLY)
+    description = made[f"`{states.DESCRIPTION}`"]
+    try:
+        with running():
+            failures = made.where(description.startswith(states.FAILED)).select(description).collect()
+        for row in failures:
+            states.raise_failure(row[0])
+    except BaseException:
+        made.unpersist()
+        raise
+    return made
 
 
 def _spark_schema(schema: pa.Schema) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -146,22 +147,38 @@ def test_a_truncated_file_fails_with_its_name(spark, lake, tmp_path):
 
 @pytest.mark.parametrize("merge", ["driver", "shuffle"])
 def test_a_damaged_page_fails_with_file_and_row_group(spark, lake, failed_tasks, tmp_path, merge):
-    """On an executor, since no footer tells; where the driver waits it is not even retried."""
+    """On an executor, since no footer tells; no retry can mend it, so there is none."""
     file = tmp_path / "damaged.parquet"
     whole = bytearray((lake / "1.parquet").read_bytes())
     chunk = pq.ParquetFile(lake / "1.parquet").metadata.row_group(1).column(0)
     at = chunk.dictionary_page_offset or chunk.data_page_offset
     whole[at : at + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
     file.write_bytes(whole)
-    before = failed_tasks()
-    if merge == "driver":
-        with pytest.raises(mp.DataError, match=r"damaged\.parquet cannot be decoded in row group 1") as caught:
-            rollup_hourly(spark, file, merge=merge, **ASKED)
-        assert not caught.value.retryable
-        assert failed_tasks() == before
-    else:
-        with pytest.raises(Exception, match=r"damaged\.parquet cannot be decoded in row group 1"):
-            rollup_hourly(spark, file, merge=merge, **ASKED).collect()
+    before, kept_before = failed_tasks(), kept(spark)
+    with pytest.raises(mp.DataError, match=r"damaged\.parquet cannot be decoded in row group 1") as caught:
+        rollup_hourly(spark, file, merge=merge, **ASKED)
+    assert not caught.value.retryable
+    assert failed_tasks() == before
+    assert kept(spark) <= kept_before
+
+
+def kept(spark) -> int:
+    """How many states of rollups Spark keeps for later."""
+    return len(spark.sparkContext._jsc.getPersistentRDDs())
+
+
+def test_states_that_wait_for_their_shuffle_outlive_an_executor_and_go_when_nobody_needs_them(spark, lake, kill_one):
+    gc.collect()
+    frame = rollup_hourly(spark, lake, merge="shuffle", **ASKED)
+    assert kept(spark) == 1
+    with kill_one(spark, after_seconds=0.1):
+        time.sleep(2)
+        same_rows(rows_of(frame), local(lake))
+    del frame
+    gc.collect()
+    again = rollup_hourly(spark, lake, merge="shuffle", **ASKED)
+    assert kept(spark) == 1
+    same_rows(rows_of(again), local(lake))
 
 
 def test_a_file_that_changed_since_it_was_listed_is_a_conflict(spark, lake, tmp_path, monkeypatch):

@@ -202,6 +202,30 @@ def test_cleaned_days_and_rejects_are_those_of_staging(spark, pipeline_on, tmp_p
     assert [row[3:] for row in wanted] == [(4, ["speed"]), (9, ["coordinates"])]
 
 
+def test_a_day_that_cannot_be_cleaned_is_told_of_at_once(spark, tmp_path, failed_tasks):
+    shutil.copytree(DATA / "prototype_raw", tmp_path / "raw")
+    change(tmp_path / "raw", "2024-05-02", "trips", lambda rows: [{**row, "fare": -1.0} for row in rows])
+    failed = failed_tasks()
+    with pytest.raises(mp.DataError, match="of trips are rejected") as caught:
+        clean(spark, tmp_path / "raw", PROTOTYPE_DAYS)
+    assert caught.value.context["dt"] == "2024-05-02"
+    assert not caught.value.retryable
+    assert failed_tasks() == failed, "no retry can mend it, so there was none"
+    others = clean(spark, tmp_path / "raw", PROTOTYPE_DAYS, datasets=["payments"])
+    assert others.datasets["payments"].count() > 0
+
+
+def test_an_executor_killed_while_days_are_cleaned_changes_nothing(spark, lake, kill_one):
+    dates = [str(day) for day in sorted({path.name.removeprefix("dt=") for path in lake.glob("dt=*")})]
+    wanted = clean(spark, lake, dates, datasets=["trips"]).datasets["trips"].toArrow()
+    with kill_one(spark, after_seconds=1.0):
+        days = clean(spark, lake, dates)
+        found = days.datasets["trips"].toArrow()
+        assert sum(frame.count() for frame in days.datasets.values()) > found.num_rows
+    order = [("dt", "ascending"), ("trip_id", "ascending")]
+    assert found.sort_by(order) == wanted.sort_by(order)
+
+
 def test_what_cannot_be_asked_is_refused(spark):
     with pytest.raises(mp.ConfigError, match="go together"):
         build_route_hourly(spark, "/lake", "2024-05-01")

@@ -141,10 +141,16 @@ def test_a_cancelled_rollup_ends_its_native_work_within_two_seconds(spark, day, 
     assert cancelled(spark, lambda: rollup_hourly(spark, folder, tasks=2, **ASKED), by) < CANCELLED_SECONDS
 
 
+def test_a_cancelled_judgement_ends_its_native_work_within_two_seconds(spark, day, tmp_path):
+    linked(day, tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet", 300)
+    judge = lambda: clean(spark, tmp_path, ["2024-05-01"], datasets=["vehicle_positions"])  # noqa: E731
+    assert cancelled(spark, judge, "tag") < CANCELLED_SECONDS
+
+
 @pytest.mark.parametrize("by", ["group", "tag"])
 def test_a_cancelled_frame_ends_its_native_work_within_two_seconds(spark, day, tmp_path, by):
     """Frames are lazy: the job is the user's, who need not have asked Spark to interrupt its tasks."""
-    linked(day, tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet", 300)
+    linked(day, tmp_path / "dt=2024-05-01" / "vehicle_positions.parquet", 40)
     frame = clean(spark, tmp_path, ["2024-05-01"], datasets=["vehicle_positions"]).datasets["vehicle_positions"]
     assert cancelled(spark, lambda: frame.count(), by) < CANCELLED_SECONDS
 
@@ -184,7 +190,7 @@ def test_a_worker_killed_in_its_native_work_changes_nothing(spark, day, tmp_path
 def test_work_that_is_not_needed_any_more_ends_within_a_second(spark, day, tmp_path):
     """A limit is reached: Spark lets go of the task, whose native work would go on for nobody.
 
-    A task judges all files before its first row comes, and then reads them again, which takes about as long. The first
+    A task judges all files before its first row comes, and then reads them, which takes about as long. The first
     file alone has rows to give; while the others are read nothing is sent, whose loss would tell the worker that nobody
     listens.
     """

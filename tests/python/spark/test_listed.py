@@ -18,7 +18,7 @@ from answers import DATA, PROTOTYPE_DAYS
 from metropulse import _core
 from metropulse.rollup import spec_json
 from metropulse.settings import resolve
-from metropulse.spark.lake import CleanTask, lake_settings
+from metropulse.spark.lake import CleanTask, JudgeTask, lake_settings
 from metropulse.spark.mart import SharesTask
 from metropulse.spark.packed import date_of_share
 
@@ -41,6 +41,7 @@ def test_an_executor_that_does_not_see_what_was_listed_fails_by_lake_and_day(tmp
     own = SimpleNamespace(value={"settings": settings, "build": BUILD, "routes": None})
     for task in (
         SharesTask(own, [work], date_of_share),
+        JudgeTask(SimpleNamespace(value=settings), [work]),
         CleanTask(SimpleNamespace(value=settings), [work], rejects=False),
         CleanTask(SimpleNamespace(value=settings), [work], rejects=True),
     ):
