@@ -53,8 +53,8 @@ def clean(
         days.datasets["trips"].groupBy("dt").count().show()
 
     The driver lists the days, and a first job judges them all: what no retry can mend is found by it, once, and raised
-    here. The frames run when they are used. A dataset of a day is one task then: it reads its files twice, to judge them
-    and to give out rows, in bounded memory.
+    here. The frames run when they are used. A dataset of a day is one task then: it reads its files twice, to judge
+    them and to give out rows, in bounded memory.
     Repaired rows take the place of rejected ones where ``PG_URL`` names a warehouse, which executors must reach then.
 
     Args:

@@ -46,8 +46,8 @@ _ON_DRIVER_BYTES = 256 << 20
 _LEAST_OF_A_TASK_BYTES = 4 << 20
 _DRIVER_IS_FULL = "spark.driver.maxResultSize"
 
-# Kept states whose result nobody has any more. They go with the next rollup: Python lets go of a result at any instant, in the
-# middle of a call into Java too, where nothing else can be called.
+# Kept states whose result nobody has any more. They go with the next rollup: Python lets go of a result at any instant,
+# in the middle of a call into Java too, where nothing else can be called.
 _NEEDLESS: list[DataFrame] = []
 
 
@@ -237,7 +237,7 @@ def _collected(frame: DataFrame, task: Task, merge: str | None) -> pa.Table | No
 def _made(frame: DataFrame, task: Task, schema: pa.Schema) -> DataFrame:
     """Run the tasks and return their states, which stay on the disks of executors; Spark makes lost ones again.
 
-    A task that merges can only fail, and be tried again, on what came in the place of a state. So it is looked for first.
+    A task that merges can only fail, and be tried again, on what came in the place of a state: it is looked for first.
     """
     from pyspark import StorageLevel
 
