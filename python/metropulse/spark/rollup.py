@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import weakref
@@ -242,7 +243,9 @@ def _made(frame: DataFrame, task: Task, schema: pa.Schema) -> DataFrame:
     from pyspark import StorageLevel
 
     while _NEEDLESS:
-        _NEEDLESS.pop().unpersist()
+        # A session that was stopped took its states with it.
+        with contextlib.suppress(Exception):
+            _NEEDLESS.pop().unpersist()
     made = mapped(frame, task, schema).persist(StorageLevel.DISK_ONLY)
     description = made[f"`{states.DESCRIPTION}`"]
     try:

@@ -308,14 +308,14 @@ def test_groups_that_are_too_many_for_the_driver_are_merged_in_a_shuffle(spark, 
 
 
 def test_a_driver_that_spark_lets_take_no_more_is_told_of_the_shuffle(shipped, tmp_path):
-    """In a session of its own: the limit is one of the driver's start."""
+    """In a session of its own: the limit is one of the driver's start. The states that it leaves trouble no later one."""
     rows = pa.table({"k": [f"key {n * 7919 % 99_991}" for n in range(50_000)], "at": pa.array([START] * 50_000)})
     pq.write_table(rows, tmp_path / "rows.parquet")
     program = f"""
+import gc
 from pyspark.sql import SparkSession
 import metropulse as mp
 from metropulse.spark import rollup_hourly
-from metropulse.spark.workers import access
 spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config("spark.log.level", "OFF") \
     .config("spark.driver.maxResultSize", "100k").config("spark.sql.shuffle.partitions", "2").getOrCreate()
 asked = dict(keys=["k"], time="at", measures={{"n": "count"}})
@@ -324,14 +324,18 @@ try:
     rollup_hourly(spark, {str(tmp_path)!r}, merge="driver", **asked)
 except mp.ConfigError as error:
     print(error)
+spark.stop()
+gc.collect()
+spark = SparkSession.builder.master("local[1]").config("spark.sql.shuffle.partitions", "2").getOrCreate()
+print(rollup_hourly(spark, {str(tmp_path)!r}, merge="shuffle", **asked).count())
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False,
         env={**os.environ, "PYSPARK_PYTHON": sys.executable},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    count, told = done.stdout.splitlines()
-    assert count == "50000"
+    count, told, count_of_the_next = done.stdout.splitlines()
+    assert count == count_of_the_next == "50000"
     assert told.startswith('states of the groups are larger than spark.driver.maxResultSize: merge="shuffle"')
 
 
