@@ -108,7 +108,9 @@ impl Pieces {
 
     /// Ends the piece that is being filled.
     pub(super) fn end_piece(&mut self) {
-        self.waiting.push_back(std::mem::take(&mut self.next).into());
+        if !self.next.is_empty() {
+            self.waiting.push_back(std::mem::take(&mut self.next).into());
+        }
         while let Some(piece) = self.waiting.pop_front() {
             if let Err(TrySendError::Full(piece) | TrySendError::Closed(piece)) = self.upload.try_send(piece) {
                 self.waiting.push_front(piece);
