@@ -72,6 +72,8 @@ def _print_days(report: Any) -> None:
     for feed in report.feeds:
         if feed.unread_files:
             out.print(f"files left out: {escape(', '.join(feed.unread_files))}")
+        if never := feed.get("files", {}).get("trips.txt", {}).get("rows_without_service"):
+            out.print(f"{never:,} trip{'s' * (never != 1)} of services that no calendar names: they never run")
 
 
 def _kept(report: Any) -> Counter[str]:

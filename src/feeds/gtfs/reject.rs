@@ -89,6 +89,9 @@ pub struct FileTally {
     pub rows_duplicate: u64,
     /// Rows that cannot be used.
     pub rows_rejected: u64,
+    /// Trips of a service that no calendar names: they never run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_without_service: Option<u64>,
     /// Columns that are not kept.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown_columns: Vec<String>,
@@ -124,6 +127,13 @@ impl Tally {
     pub(super) fn duplicate(&mut self, table: &'static Source) {
         if let Some(file) = self.files.get_mut(table.file) {
             file.rows_duplicate += 1;
+        }
+    }
+
+    /// Counts the trips that never run.
+    pub(super) fn without_service(&mut self, table: &'static Source, trips: usize) {
+        if let Some(file) = self.files.get_mut(table.file) {
+            file.rows_without_service = Some(trips as u64).filter(|trips| *trips > 0);
         }
     }
 

@@ -96,6 +96,7 @@ impl Trips {
         };
         let mut each = |row: &Row<'_>, tally: &mut Tally| trips.trip(calendar, row, tally);
         archive.read(TRIPS.file, |input| read(&TRIPS, input, tally, cancel, &mut each))?;
+        tally.without_service(&TRIPS, trips.all.iter().filter(|trip| trip.calendar.is_none()).count());
         trips.is_asked = trips.all.iter().map(|trip| days.iter().any(|day| trip.runs(calendar, *day))).collect();
         trips.has_frequency = vec![false; trips.all.len()];
         if archive.has(FREQUENCIES.file) {

@@ -170,6 +170,17 @@ def test_what_has_no_bearing_on_the_timetable_changes_nothing(ingest, lake, file
     assert set(report.feeds[0].unread_files) == extensions
 
 
+def test_trips_of_a_service_that_no_calendar_names_are_counted(ingest, lake):
+    trips = FEED["trips.txt"].splitlines()
+    service = trips[0].split(",").index("service_id")
+    words = trips[1].split(",")
+    words[service] = "NEVER"
+    report = ingest({"trips.txt": "\n".join([trips[0], ",".join(words), *trips[2:]]) + "\n"})
+    assert report.feeds[0].files["trips.txt"].rows_without_service == 1
+    assert words[trips[0].split(",").index("trip_id")] not in {row["trip_id"] for row in read(lake, DAY, "scheduled_trips")}
+    assert "rows_without_service" not in ingest().feeds[0].files["trips.txt"]
+
+
 def test_ids_with_blanks_commas_and_letters_of_any_script_stay_what_they_are(ingest, lake):
     trip, stop = 'Línea 1, "norte"', "停留所 7"
     quoted = '"' + trip.replace('"', '""') + '"'

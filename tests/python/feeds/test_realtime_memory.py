@@ -46,10 +46,11 @@ def ingested(folder: Path, count: int, *, backwards: bool = False) -> dict[str, 
 @pytest.mark.slow
 @pytest.mark.parametrize("backwards", [False, True])
 def test_memory_does_not_grow_with_the_number_of_recordings(tmp_path, backwards):
-    few = ingested(tmp_path / "few", 120, backwards=backwards)
-    many = ingested(tmp_path / "many", 360, backwards=backwards)
+    # Some row groups in both: with one alone not all that is bounded has been needed.
+    few = ingested(tmp_path / "few", 360, backwards=backwards)
+    many = ingested(tmp_path / "many", 1_080, backwards=backwards)
     assert many["peak"] < MOST_BYTES
-    assert many["peak"] - few["peak"] < 24_000_000
+    assert many["peak"] - few["peak"] < 40_000_000, "a tenth of what the rows between them would take"
 
 
 @pytest.mark.soak
