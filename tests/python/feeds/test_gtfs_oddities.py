@@ -177,7 +177,9 @@ def test_trips_of_a_service_that_no_calendar_names_are_counted(ingest, lake):
     words[service] = "NEVER"
     report = ingest({"trips.txt": "\n".join([trips[0], ",".join(words), *trips[2:]]) + "\n"})
     assert report.feeds[0].files["trips.txt"].rows_without_service == 1
-    assert words[trips[0].split(",").index("trip_id")] not in {row["trip_id"] for row in read(lake, DAY, "scheduled_trips")}
+    assert words[trips[0].split(",").index("trip_id")] not in {
+        row["trip_id"] for row in read(lake, DAY, "scheduled_trips")
+    }
     assert "rows_without_service" not in ingest().feeds[0].files["trips.txt"]
 
 
