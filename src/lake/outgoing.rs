@@ -153,7 +153,7 @@ impl Stored {
         while let Some(piece) = pieces.recv().await {
             self.digest.update(&piece);
             self.bytes += piece.len() as u64;
-            let Some(upload) = self.upload.as_mut() else { break };
+            let Some(upload) = self.upload.as_mut() else { return Err(self.finished_twice()) };
             stoppable(&self.cancel, upload.put(piece)).await?.map_err(|e| self.lost(e))?;
         }
         Ok(self)
@@ -169,11 +169,15 @@ impl Stored {
     /// # Errors
     /// The store's.
     pub async fn publish(mut self) -> Result<()> {
-        let Some(mut upload) = self.upload.take() else { return Ok(()) };
+        let Some(mut upload) = self.upload.take() else { return Err(self.finished_twice()) };
         stoppable(&self.cancel, upload.shutdown()).await?.map_err(|e| {
             let inner = e.downcast::<StoreError>();
             self.lost(inner.unwrap_or_else(|e| StoreError::Generic { store: "lake", source: e.into() }))
         })
+    }
+
+    fn finished_twice(&self) -> Error {
+        Error::internal("a file was finished twice").with("file", &self.path)
     }
 
     fn lost(&self, error: StoreError) -> Error {

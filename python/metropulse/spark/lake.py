@@ -15,7 +15,7 @@ from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.settings import Settings, resolve
 from metropulse.spark.failures import batches_of
 from metropulse.spark.lifeline import opened
-from metropulse.spark.workers import Cargo, access, lasting, mapped, numbered, numbers, running, task_threads
+from metropulse.spark.workers import Cargo, access, lasting, mapped, numbered, numbers, rows_of, task_threads
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -84,10 +84,7 @@ def clean(
     settings = lake_settings(spark, lake, lake_options, tuning).to_json()
     listed = _core.Pipeline(settings).listed(days, names)
     cargo = Cargo(spark, settings)
-    with running():
-        judged = mapped(numbers(spark, len(listed)), JudgeTask(cargo, listed), _JUDGED).collect()
-    for row in judged:
-        states.raise_failure(row["failed"])
+    rows_of(mapped(numbers(spark, len(listed)), JudgeTask(cargo, listed), _JUDGED))
 
     def frame(kind: str, work: list[tuple[str, str]]) -> DataFrame:
         task = CleanTask(cargo, work, rejects=kind == "rejected")

@@ -32,7 +32,7 @@ from metropulse.spark.packed import (
     packed,
     unpacked,
 )
-from metropulse.spark.workers import Cargo, lasting, mapped, numbered, numbers, running
+from metropulse.spark.workers import Cargo, lasting, mapped, numbered, numbers, rows_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -120,8 +120,7 @@ def build_route_hourly(
     try:
         shared = Cargo(spark, {"settings": settings.to_json(), "build": build, "routes": routes})
         listed = driver.listed(None, [*_KEYED, *_UNKEYED])
-        with running():
-            filled = _filled(spark, shared, listed, bounds)
+        filled = _filled(spark, shared, listed, bounds)
         return Report.from_json(driver.swap_mart(json.dumps(filled), build))
     except BaseException:
         # What cannot be removed now is an orphan, and goes with a later build.
@@ -147,9 +146,7 @@ def _filled(
     keyed = together(shares(_KEYED, partial(bucket_of_key, buckets=buckets)))
     counting = mapped(keyed, NewestTask(bounds), PACKED)
     every = together(counting.unionByName(shares(_UNKEYED, date_of_share)))
-    done = mapped(every, FillTask(shared), _DONE).collect()
-    for row in done:
-        states.raise_failure(row["failed"])
+    done = rows_of(mapped(every, FillTask(shared), _DONE))
     return [date for row in done for date in json.loads(row["filled"])]
 
 

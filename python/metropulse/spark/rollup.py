@@ -31,6 +31,7 @@ from metropulse.spark.workers import (
     numbered,
     numbers,
     plain_table,
+    rows_of,
     running,
     task_threads,
 )
@@ -249,10 +250,7 @@ def _made(frame: DataFrame, task: Task, schema: pa.Schema) -> DataFrame:
     made = mapped(frame, task, schema).persist(StorageLevel.DISK_ONLY)
     description = made[f"`{states.DESCRIPTION}`"]
     try:
-        with running():
-            failures = made.where(description.startswith(states.FAILED)).select(description).collect()
-        for row in failures:
-            states.raise_failure(row[0])
+        rows_of(made.where(description.startswith(states.FAILED)).select(description), states.DESCRIPTION)
     except BaseException:
         made.unpersist()
         raise

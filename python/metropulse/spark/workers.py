@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
+from metropulse import states
 from metropulse.exceptions import ConfigError, MetropulseError
 from metropulse.spark.failures import Telling, told_by
 from metropulse.spark.lifeline import Lifeline, Task
@@ -16,7 +17,7 @@ from metropulse.stores import s3_options, store_kind, store_options
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, Row, SparkSession
 
 __all__ = [
     "TASKS_PER_CORE",
@@ -28,6 +29,7 @@ __all__ = [
     "numbered",
     "numbers",
     "plain_table",
+    "rows_of",
     "running",
     "task_threads",
 ]
@@ -223,6 +225,26 @@ def running() -> Iterator[None]:
         if own is None:
             raise
         raise own from error
+
+
+def rows_of(frame: DataFrame, failure: str = "failed") -> list[Row]:
+    """Run the job of a frame whose tasks send what no retry can mend as rows.
+
+    Args:
+        frame: The frame.
+        failure: Its column of `metropulse.states.failure_text`.
+
+    Returns:
+        Its rows, none of which tells of a failure.
+
+    Raises:
+        MetropulseError: What a task sent, or raised in spite of Spark's retries.
+    """
+    with running():
+        rows: list[Row] = frame.collect()
+    for row in rows:
+        states.raise_failure(row[failure])
+    return rows
 
 
 def lasting(error: MetropulseError) -> MetropulseError:
