@@ -2,6 +2,7 @@
 //! requests and bytes at once.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
@@ -94,13 +95,26 @@ impl TableReader {
     /// Streams a unit. Blocking; not to be called from a thread that drives the runtime.
     pub fn read(&self, unit: usize, batch_rows: usize) -> Result<PartReader> {
         let (file, group) = self.unit(unit);
-        let fetched = self.fetched(unit)?;
-        file.read_fetched(group, &self.columns(unit), batch_rows, fetched)
+        self.read_rows(unit, 0..file.rows(group), None, batch_rows)
     }
 
-    fn columns(&self, unit: usize) -> Vec<&str> {
-        let spared = self.spared.get(&unit);
-        self.columns.iter().filter(|column| spared != Some(column)).map(String::as_str).collect()
+    /// The same of some rows, counted from 0, and without a column. What was fetched ahead is for all of them.
+    pub fn read_rows(
+        &self,
+        unit: usize,
+        rows: Range<u64>,
+        spared: Option<&str>,
+        batch_rows: usize,
+    ) -> Result<PartReader> {
+        let (file, group) = self.unit(unit);
+        let is_whole = rows == (0..file.rows(group));
+        let fetched = if is_whole { self.fetched(unit)? } else { Fetched::new() };
+        file.read_fetched(group, rows, &self.columns(unit, spared), batch_rows, fetched)
+    }
+
+    fn columns(&self, unit: usize, spared: Option<&str>) -> Vec<&str> {
+        let spared = spared.or(self.spared.get(&unit).map(String::as_str));
+        self.columns.iter().map(String::as_str).filter(|column| spared != Some(column)).collect()
     }
 
     fn fetched(&self, unit: usize) -> Result<Fetched> {
@@ -111,7 +125,7 @@ impl TableReader {
             ahead.next = ahead.next.max(unit);
             while ahead.next < self.units.len() && ahead.under_way.len() < REQUESTS {
                 let (file, group) = self.unit(ahead.next);
-                if let Some((bytes, work)) = file.fetch(group, &self.columns(ahead.next)) {
+                if let Some((bytes, work)) = file.fetch(group, &self.columns(ahead.next, None)) {
                     if ahead.bytes > 0 && ahead.bytes + bytes > AHEAD_BYTES {
                         break;
                     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,9 +14,13 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelector,
+};
 use parquet::basic::Encoding;
+use parquet::errors::Result as Decoded;
 use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::ChunkReader;
 
 use super::address::absolute;
 use super::failure::file_error;
@@ -23,6 +28,7 @@ use super::find::{REQUESTS, named};
 use super::footer::{hinted, load_metadata};
 use super::naming::{FolderValue, folder_values};
 use super::open::Lake;
+use super::pages::Pages;
 use super::ranges::{Fetched, Remote, Room, read_footer};
 use super::read::{PartReader, corrupt};
 use super::tree::{At, Found};
@@ -239,43 +245,65 @@ impl ParquetFile {
         self.folders.iter().any(|folder| folder.column == column)
     }
 
+    /// What is told of the pages of a column in a row group. `None` for a remote file, of which that would have to be
+    /// fetched, and for a column of nested values.
+    pub fn pages(&self, row_group: usize, column: &str) -> Option<Pages> {
+        match &self.place {
+            Place::Local(path) => Pages::of(File::open(path).ok()?, &self.metadata, row_group, column),
+            Place::Remote(_) => None,
+        }
+    }
+
     /// Streams the named columns of a row group. Every reader is on its own, so threads may have one each; it blocks,
     /// and for a remote file must not be called from a thread that drives the async runtime.
     pub fn read(&self, row_group: usize, columns: &[&str], batch_rows: usize) -> Result<PartReader> {
-        self.read_fetched(row_group, columns, batch_rows, Fetched::new())
+        self.read_fetched(row_group, 0..self.rows(row_group), columns, batch_rows, Fetched::new())
     }
 
-    /// The same, with what was fetched of it.
+    /// The same of some of its rows, counted from 0, with what was fetched of it.
     pub(super) fn read_fetched(
         &self,
         row_group: usize,
+        rows: Range<u64>,
         columns: &[&str],
         batch_rows: usize,
         fetched: Fetched,
     ) -> Result<PartReader> {
-        let (mask, metadata) = (self.mask(columns), self.metadata.clone());
+        let mask = self.mask(columns);
         let built = match &self.place {
             Place::Local(path) => {
                 // Clones of one handle share its position, so threads must not share a handle.
                 let file = File::open(path).map_err(|e| file_error(e, "reading", &self.name))?;
-                ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
-                    .with_projection(mask)
-                    .with_row_groups(vec![row_group])
-                    .with_batch_size(batch_rows)
-                    .build()
+                self.decoder(file, row_group, &rows, mask, batch_rows)
             }
             Place::Remote(remote) => {
                 let chunks = remote.chunks(self.chunks(row_group, &mask), fetched);
-                ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, metadata)
-                    .with_projection(mask)
-                    .with_row_groups(vec![row_group])
-                    .with_batch_size(batch_rows)
-                    .build()
+                self.decoder(chunks, row_group, &rows, mask, batch_rows)
             }
         };
         let inner = built.map_err(|e| corrupt(&self.name, Some(row_group), &e))?;
-        let reader = PartReader::new(inner, &self.name, vec![(row_group, self.rows(row_group))]);
-        Ok(reader.completed(&self.completion, columns, self.first_row(row_group)))
+        let first_row = self.first_row(row_group) + rows.start;
+        let reader = PartReader::new(inner, &self.name, vec![(row_group, rows.end - rows.start)]);
+        Ok(reader.completed(&self.completion, columns, first_row))
+    }
+
+    fn decoder(
+        &self,
+        bytes: impl ChunkReader + 'static,
+        row_group: usize,
+        rows: &Range<u64>,
+        mask: ProjectionMask,
+        batch_rows: usize,
+    ) -> Decoded<ParquetRecordBatchReader> {
+        let decoder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.metadata.clone())
+            .with_projection(mask)
+            .with_row_groups(vec![row_group])
+            .with_batch_size(batch_rows);
+        if *rows == (0..self.rows(row_group)) {
+            return decoder.build();
+        }
+        let (before, some) = (usize::try_from(rows.start)?, usize::try_from(rows.end - rows.start)?);
+        decoder.with_row_selection(vec![RowSelector::skip(before), RowSelector::select(some)].into()).build()
     }
 
     /// Fetches the named columns of a row group, if that spares time later: how many bytes, and the work.

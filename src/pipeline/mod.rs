@@ -22,6 +22,7 @@ mod freshness;
 mod generate;
 mod gtfs_origin;
 mod gtfs_outcome;
+mod hours;
 mod ingest_gtfs;
 mod ingest_realtime;
 mod ingest_tides;

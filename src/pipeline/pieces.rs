@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Pipeline;
 use super::Table;
+use super::hours::hours_of;
 use super::input::on_thread;
-use super::rollup::hours_of;
 use crate::error::{Error, Result};
 use crate::lake::{ParquetFile, ParquetTable, Places, parquet_files};
 use crate::rollup::Spec;

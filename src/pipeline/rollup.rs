@@ -8,6 +8,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 use super::Pipeline;
 use super::Table;
+use super::hours::{Hours, Run};
 use super::input::on_thread;
 use super::outcome::Outcome;
 use super::report::Report;
@@ -16,9 +17,8 @@ use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
 use crate::lake::{ParquetFile, ParquetTable, TableReader, Units, parquet_files, write_parquet};
 use crate::load::check_columns;
-use crate::model::Zone;
 use crate::queue::Queue;
-use crate::rollup::{Hourly, Spec, hours_between};
+use crate::rollup::{Hourly, Spec};
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 8_192;
@@ -164,8 +164,8 @@ impl Work {
         let schema = table.schema.clone();
         let columns = self.spec.columns().into_iter().map(str::to_owned).collect();
         let mut reader = TableReader::new(table, units, Some(columns));
-        let hours = self.single_hours(&reader)?;
-        for (unit, _) in hours.iter().enumerate().filter(|(_, hour)| hour.is_some()) {
+        let hours = Hours::told(&self.spec, &reader)?;
+        for unit in hours.without_times() {
             reader.spare(unit, &self.spec.time);
         }
         self.progress.begin("roll up", reader.rows());
@@ -174,8 +174,11 @@ impl Work {
             let mut rollup = self.begin(&schema)?;
             while let Some(unit) = queue.take() {
                 let (file, _) = reader.unit(unit);
-                for batch in reader.read(unit, BATCH_ROWS)? {
-                    self.add(&mut rollup, &batch?, hours[unit]).map_err(|e| e.with("file", &file.name))?;
+                for Run { rows, hour } in hours.runs(&reader, unit)? {
+                    let spared = hour.map(|_| self.spec.time.as_str());
+                    for batch in reader.read_rows(unit, rows, spared, BATCH_ROWS)? {
+                        self.add(&mut rollup, &batch?, hour).map_err(|e| e.with("file", &file.name))?;
+                    }
                 }
             }
             Ok(rollup)
@@ -202,29 +205,6 @@ impl Work {
             }
         })
         .and_then(|rollup| finish(rollup, partial))
-    }
-
-    /// By unit the one hour bucket that holds all of its rows, where the file's footer tells: their times need not be read.
-    fn single_hours(&self, reader: &TableReader) -> Result<Vec<Option<i64>>> {
-        if !self.spec.needs_hours_alone() {
-            return Ok(vec![None; reader.units()]);
-        }
-        let time = &self.spec.time;
-        let of_file = |file: &ParquetFile| -> Result<Vec<Option<i64>>> {
-            // A time that a folder states as well is read, so that the two can be compared.
-            if file.has_folder(time) || file.lacks().contains(time) {
-                return Ok(vec![None; file.row_groups()]);
-            }
-            let hours = hours_of(file, time, self.spec.zone)?;
-            let is_complete = file.is_complete(time)?;
-            let single = |(hours, is_complete): (Option<(i64, i64)>, bool)| match hours {
-                Some((first, last)) if first == last && is_complete => Some(first),
-                _ => None,
-            };
-            Ok(hours.into_iter().zip(is_complete).map(single).collect())
-        };
-        let hours = reader.files().iter().map(of_file).collect::<Result<Vec<_>>>()?;
-        Ok(reader.numbers().iter().map(|(file, group)| hours[*file][*group]).collect())
     }
 
     /// Adds the rows of a batch, of an hour bucket if it is known.
@@ -277,12 +257,6 @@ impl Work {
             }
         })
     }
-}
-
-/// The first and the last hour bucket of each row group of a file, where its footer tells.
-pub(super) fn hours_of(file: &ParquetFile, time: &str, zone: Zone) -> Result<Vec<Option<(i64, i64)>>> {
-    let (least, greatest) = file.extremes(time)?;
-    hours_between(zone, time, &least, &greatest).map_err(|e| e.with("file", &file.name))
 }
 
 fn finish(mut rollup: Hourly, partial: bool) -> Result<RecordBatch> {

@@ -33,6 +33,21 @@ class Server:
         self.processes: dict[str, int] = {}
 
     def call(self, method: str, path: str, body: object = None) -> Any:
+        answers: list[Any] = []
+
+        def answered() -> bool:
+            try:
+                answers.append(self._call_once(method, path, body))
+            except AssertionError as error:
+                # SQLite lets one write at a time, and gives up at times: nothing of such a call is kept.
+                if "Database error" not in str(error):
+                    raise
+            return bool(answers)
+
+        until(answered, 30, f"{method} {path}: the API server's database stays locked")
+        return answers[0]
+
+    def _call_once(self, method: str, path: str, body: object) -> Any:
         request = urllib.request.Request(
             self.base + path,
             method=method,
@@ -74,19 +89,7 @@ class Server:
 
     def trigger(self, dag: str, conf: Mapping[str, Any] | None = None, **more: Any) -> str:
         body = {"logical_date": None, "conf": dict(conf or {}), "dag_run_id": f"test_{uuid.uuid4().hex[:12]}", **more}
-
-        def accepted() -> bool:
-            try:
-                self.call("POST", f"/api/v2/dags/{dag}/dagRuns", body)
-            except AssertionError as error:
-                # SQLite lets one write at a time, and gives up at times.
-                if "Database error" not in str(error):
-                    raise
-                return False
-            return True
-
-        until(accepted, 30, "the API server's database stays locked")
-        return str(body["dag_run_id"])
+        return str(self.call("POST", f"/api/v2/dags/{dag}/dagRuns", body)["dag_run_id"])
 
     def runs(self, dag: str, **query: Any) -> list[dict[str, Any]]:
         return self._all(f"/api/v2/dags/{dag}/dagRuns", "dag_runs", **query)

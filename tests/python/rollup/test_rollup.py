@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+np = pytest.importorskip("numpy")
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("metropulse._core")
@@ -165,12 +166,19 @@ HOURS_ALONE = {name: measure for name, measure in MEASURES.items() if name != "f
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=ROWS, zone=ZONES, groups=st.integers(1, 20), ordered=st.booleans(), told=st.booleans())
-def test_hours_are_the_same_where_the_footer_tells_them(tmp_path, rows, zone, groups, ordered, told):
+@given(
+    rows=ROWS, zone=ZONES, groups=st.integers(1, 60), pages=st.integers(1, 20), version=st.sampled_from(["1.0", "2.0"]),
+    encoded=st.booleans(), ordered=st.booleans(), told=st.booleans(), index=st.booleans(),
+)  # fmt: skip
+def test_hours_are_the_same_where_footer_and_pages_tell_them(
+    tmp_path, rows, zone, groups, pages, version, encoded, ordered, told, index
+):
     if ordered:
         rows = sorted(rows, key=lambda row: row["at"] or datetime(1970, 1, 1, tzinfo=UTC))
     file = tmp_path / "rows.parquet"
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), file, row_group_size=groups, write_statistics=told)
+    how = {"write_batch_size": pages, "data_page_size": 1, "data_page_version": version, "use_dictionary": encoded}
+    how |= {"write_statistics": told, "write_page_index": index}
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), file, row_group_size=groups, **how)
     expected = [{name: row[name] for name in row if name != "first_seen"} for row in model(rows, zone)]
     same(roll(file, zone=zone, measures=HOURS_ALONE).to_pylist(), expected)
 
@@ -215,6 +223,62 @@ def test_times_are_not_read_where_the_footer_tells_the_hour(tmp_path):
     for needs_them in ({"zone": "Asia/Kolkata"}, {"measures": {"last": ("max", "at")}}):
         with pytest.raises(mp.DataError, match="cannot be decoded in row group"):
             roll(told, **rolled | needs_them)
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("kind", ["ms", "us", "ns"])
+def test_times_are_not_read_where_a_page_tells_the_hour(tmp_path, kind, index):
+    """One row group of six hours and thirty pages, of which the eleventh has rows of two hours."""
+    start = datetime(2024, 4, 7, 3, tzinfo=UTC)
+    seconds = [hour * 3_600 + row * 60 - 60 * (hour == 2 and row == 0) for hour in range(6) for row in range(50)]
+    field = pa.field("at", pa.timestamp(kind, tz="UTC"), nullable=False)
+    times = pa.array([start + timedelta(seconds=second) for second in seconds], field.type)
+    table = pa.table([times, pa.array(range(300))], pa.schema([field, ("n", pa.int64())]))
+    file = tmp_path / "rows.parquet"
+    how = {"compression": "none", "use_dictionary": False, "write_batch_size": 10, "data_page_size": 1}
+    pq.write_table(table, file, write_page_index=index, **how)
+    rolled = {"measures": {"n": "count", "total": ("sum", "n")}, "keys": []}
+    whole = roll(file, **rolled).to_pylist()
+    assert [(row["hour_bucket"] - start, row["n"]) for row in whole] == [
+        (timedelta(hours=hour), {1: 51, 2: 49}.get(hour, 50)) for hour in range(6)
+    ]
+    content = file.read_bytes()
+    for first in [*range(0, 100, 10), *range(110, 300, 10)]:
+        page = np.asarray(times[first : first + 10].cast(pa.int64())).tobytes()
+        assert content.count(page) == 1
+        content = content.replace(page, bytes(80))
+    file.write_bytes(content)
+    assert roll(file, **rolled).to_pylist() == whole
+    # A measure needs them: the times that were overwritten are those of 1970.
+    assert roll(file, keys=[], measures={"least": ("min", "at")}).to_pylist()[0]["hour_bucket"].year == 1970
+
+
+def test_a_damaged_index_of_pages_tells_nothing(tmp_path):
+    file = tmp_path / "rows.parquet"
+    at = pa.array([minute * 60_000 for minute in range(300)], pa.timestamp("ms", tz="UTC"))
+    pq.write_table(pa.table({"at": at}), file, write_batch_size=10, data_page_size=1, write_page_index=True)
+    counted = {"keys": [], "measures": {"n": "count"}}
+    whole = roll(file, **counted).to_pylist()
+    assert [row["n"] for row in whole] == [60] * 5
+    content = bytearray(file.read_bytes())
+    chunk = pq.read_metadata(file).row_group(0).column(0)
+    begin = (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size
+    end = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    assert end > begin
+    content[begin:end] = bytes(end - begin)
+    file.write_bytes(content)
+    assert roll(file, **counted).to_pylist() == whole
+
+
+def test_a_row_is_named_by_its_number_in_the_file_whichever_times_were_read(tmp_path):
+    rows = {"at": [minute * 60_000_000 for minute in range(300)], "lane": [1 + (row == 250) for row in range(300)]}
+    table = pa.table({"at": pa.array(rows["at"], pa.timestamp("us")), "lane": rows["lane"]})
+    for told in (True, False):
+        file = tmp_path / str(told) / "lane=1" / "rows.parquet"
+        file.parent.mkdir(parents=True)
+        pq.write_table(table, file, write_batch_size=10, data_page_size=1, write_statistics=told)
+        with pytest.raises(mp.DataError, match="row 251"):
+            roll(file.parent.parent, keys=["lane"], measures={"n": "count"})
 
 
 def generated(rows: int) -> pa.Table:
