@@ -45,6 +45,14 @@ impl Zone {
         self.0.offset_from_utc_datetime(&utc).fix().local_minus_utc()
     }
 
+    /// Whether this is another name of the same zone, as `US/Eastern` is of `America/New_York`: both clocks agree at every
+    /// hour from 1970 to 2037.
+    pub fn agrees_with(self, other: Self) -> bool {
+        const LAST_HOUR: i64 = 68 * 8_766;
+        let hours = || (0..LAST_HOUR).map(|hour| hour * HOUR_MICROS);
+        self == other || hours().all(|at| self.offset_seconds(at) == other.offset_seconds(at))
+    }
+
     /// The start of the local clock hour that holds an instant: the instant less its local minutes and seconds.
     #[cfg(test)]
     pub(crate) fn hour_bucket_micros(self, micros: i64) -> i64 {
@@ -148,6 +156,17 @@ mod tests {
 
     fn micros(text: &str) -> i64 {
         epoch_micros(text.parse::<DateTime<Utc>>().expect("instant"))
+    }
+
+    #[test]
+    fn a_zone_agrees_with_its_other_names_alone() {
+        for (name, other) in [("US/Eastern", "America/New_York"), ("Europe/Kiev", "Europe/Kyiv"), ("UTC", "Etc/GMT")] {
+            assert!(zone(name).agrees_with(zone(other)), "{name} and {other}");
+        }
+        // In Chisinau clocks changed two hours sooner than in Bucharest; Phoenix has no summer time.
+        for (name, other) in [("Europe/Chisinau", "Europe/Bucharest"), ("America/Phoenix", "America/Denver")] {
+            assert!(!zone(name).agrees_with(zone(other)), "{name} and {other}");
+        }
     }
 
     #[test]

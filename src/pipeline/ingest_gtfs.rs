@@ -24,7 +24,7 @@ use crate::feeds::gtfs::{Day, Feed, OpenOptions, Table, version_for};
 use crate::lake::{
     FileWriter, Lake, LocalCopy, ManifestFile, PartitionWriter, SealedFile, data_path, local_copy, rejected_path,
 };
-use crate::model::{Dataset, Reason};
+use crate::model::{Dataset, Reason, Zone};
 
 /// The most days one call makes: a typing error should not fill a disk.
 const MOST_DAYS: u64 = 3_660;
@@ -127,7 +127,7 @@ impl Pipeline {
     /// Refuses a timetable of other agencies than those of the service zone.
     pub(super) fn check_zone(&self, source: &str, zone: &str) -> Result<()> {
         let service_zone = self.settings.zone()?;
-        if zone == service_zone.name() {
+        if zone.parse().is_ok_and(|zone| Zone(zone).agrees_with(Zone(service_zone))) {
             return Ok(());
         }
         Err(Error::config(format!(

@@ -12,7 +12,7 @@ use super::rows::read;
 use super::value;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
-use crate::model::Dataset;
+use crate::model::{Dataset, Zone};
 
 pub(super) const AGENCY: Source = Source {
     file: "agency.txt",
@@ -73,26 +73,28 @@ impl Agencies {
 }
 
 fn only_zone(source: &str, zones: &BTreeMap<String, String>, bad: Option<&Reject>) -> Result<Tz> {
-    let mut all = zones.iter();
-    let named = || zones.iter().map(|(zone, agency)| format!("{zone} ({agency})")).collect::<Vec<_>>().join(", ");
-    match (all.next(), all.next()) {
-        (None, _) => {
-            let unread = bad.map_or_else(String::new, |bad| {
-                format!("; line {} cannot be read, expected UTF-8 and a value for each column", bad.line)
-            });
-            Err(Error::data(format!(
-                "agency.txt of {source} names no agency with its agency_timezone, expected at least one{unread}"
-            )))
+    let failed = |e: Error| e.with("source", source).with("file", AGENCY.file).with("column", "agency_timezone");
+    let Some((name, _)) = zones.first_key_value() else {
+        let unread = bad.map_or_else(String::new, |bad| {
+            format!("; line {} cannot be read, expected UTF-8 and a value for each column", bad.line)
+        });
+        return Err(failed(Error::data(format!(
+            "agency.txt of {source} names no agency with its agency_timezone, expected at least one{unread}"
+        ))));
+    };
+    let mut others = zones.keys().skip(1).map(|zone| zone.parse::<Tz>());
+    match name.parse::<Tz>() {
+        Ok(zone) if others.all(|other| other.is_ok_and(|other| Zone(zone).agrees_with(Zone(other)))) => Ok(zone),
+        Err(_) if zones.len() == 1 => Err(failed(Error::data(format!(
+            "agency_timezone in agency.txt of {source} is {name:?}, expected an IANA name"
+        )))),
+        Ok(_) | Err(_) => {
+            let named = zones.iter().map(|(zone, agency)| format!("{zone} ({agency})")).collect::<Vec<_>>().join(", ");
+            Err(failed(Error::data(format!(
+                "agencies of {source} have different zones: {named}; a feed has one, split it by agency"
+            ))))
         }
-        (Some(_), Some(_)) => Err(Error::data(format!(
-            "agencies of {source} have different zones: {}; a feed has one, split it by agency",
-            named()
-        ))),
-        (Some((zone, _)), None) => zone.parse().map_err(|_| {
-            Error::data(format!("agency_timezone in agency.txt of {source} is {zone:?}, expected an IANA name"))
-        }),
     }
-    .map_err(|e| e.with("source", source).with("file", AGENCY.file).with("column", "agency_timezone"))
 }
 
 /// What `feed_info.txt` says of its feed.

@@ -18,8 +18,8 @@ use crate::error::Result;
 pub const LARGEST_BYTES: u64 = 64 << 20;
 /// What may stand before an entry of a tar, its name above all, which is read as a whole.
 const LARGEST_HEAD_BYTES: u64 = 1 << 20;
-/// Names of recordings in a folder or an archive.
-const ENDINGS: [&str; 2] = [".pb", ".json"];
+/// Names of recordings in a folder or an archive, in any case.
+const ENDINGS: [&str; 4] = [".pb", ".pbf", ".bin", ".json"];
 /// What of a text that is no message is told.
 const TOLD_BYTES: usize = 40;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -55,11 +55,13 @@ impl Poll {
 
 /// Whether a file of a folder is a recording, or an archive of some, by its name.
 pub fn is_recording(name: &str) -> bool {
-    let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name);
-    !name.starts_with(['.', '_']) && (ENDINGS.iter().any(|end| plain.ends_with(end)) || is_archive(name))
+    let name = name.to_ascii_lowercase();
+    let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+    !name.starts_with(['.', '_']) && (ENDINGS.iter().any(|end| plain.ends_with(end)) || is_archive(&name))
 }
 
 fn is_archive(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
     ARCHIVES.iter().any(|end| name.ends_with(end))
 }
 
@@ -95,7 +97,7 @@ pub fn messages(
     file: &mut (impl Read + Seek),
     each: &mut dyn FnMut(&str, Found<'_>) -> Result<()>,
 ) -> Result<()> {
-    if name.ends_with(".zip") {
+    if name.to_ascii_lowercase().ends_with(".zip") {
         return zipped(name, file, each);
     }
     if !is_archive(name) {

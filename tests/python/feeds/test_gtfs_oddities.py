@@ -358,6 +358,18 @@ def test_agencies_of_different_zones_are_named(ingest):
         ingest({"agency.txt": FEED["agency.txt"] + "W,West,http://w,America/Chicago\n"})
 
 
+def test_another_name_of_the_zone_is_the_zone(ingest, lake):
+    ingest({"agency.txt": FEED["agency.txt"] + "W,West,http://w,US/Eastern\n"})
+    assert written(lake, DAY) == expand(FEED, ZONE, date.fromisoformat(DAY))
+    assert ingest(time_zone="US/Eastern").feeds
+    assert ingest({"agency.txt": FEED["agency.txt"].replace(ZONE, "US/Eastern")}, day="2024-05-07").feeds
+    assert written(lake, "2024-05-07") == expand(FEED, ZONE, date(2024, 5, 7))
+    # In Chisinau clocks change at other hours than in Bucharest.
+    both = FEED["agency.txt"].replace(ZONE, "Europe/Chisinau") + "W,West,http://w,Europe/Bucharest\n"
+    with pytest.raises(mp.DataError, match="have different zones"):
+        ingest({"agency.txt": both}, time_zone="Europe/Chisinau")
+
+
 def test_another_zone_than_the_services_is_a_setting_to_change(ingest):
     said = r"are in America/New_York, the service zone is Europe/Moscow; add --time-zone America/New_York, or set"
     with pytest.raises(mp.ConfigError, match=said):

@@ -254,6 +254,11 @@ def test_every_form_of_a_recording_gives_the_same_rows(tmp_path):
 
     polls = [(NOON + 10 * n, [report("v1", at=NOON + 7 * n), report("v2", stop_id=f"s{n // 2}")]) for n in range(5)]
     forms = packed_alike([message(*poll) for poll in polls], lambda b: pa.compress(b, "zstd", asbytes=True))
+    for ending in (".PB", ".pbf", ".bin"):
+        forms[ending] = {f"{n}{ending}": poll for n, poll in enumerate(forms["plain"].values())}
+    for form in ("tgz", "zip"):
+        ((name, content),) = forms[form].items()
+        forms[name.upper()] = {name.upper(): content}
     forms["json"] = {f"{n}.json": as_json(*poll) for n, poll in enumerate(polls)}
     forms["json.gz"] = {f"{n}.json.gz": gzip.compress(as_json(*poll)) for n, poll in enumerate(polls)}
     written = {}
