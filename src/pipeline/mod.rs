@@ -1,31 +1,23 @@
 //! The steps of a day, composed of the rooms below. The one way through for data.
 //!
 //! `day` opens a raw day once, `input` judges its files and reads them again as clean rows; `stage`, `dimensions` and `facts` feed them to the warehouse;
-//! `mart` rolls facts up into ClickHouse; `quality` looks at the result. Every step returns a [`Report`] and writes
+//! `mart` rolls facts up into ClickHouse; `quality` looks at the result. Feeds come in and go out by `gtfs`, `realtime`, `recording` and `tides`. Every step returns a [`Report`] and writes
 //! nothing when its input is what the ledger already holds.
 //!
 //! Tests: `tests/python/pipeline`.
 
 mod catalog;
 mod cleaned;
-mod collect;
-mod collect_outcome;
 mod copy;
 mod day;
-mod describe_gtfs;
 mod dimensions;
-mod export_tides;
 mod facts;
 mod feed_name;
 mod feed_rejects;
 mod freshness;
 mod generate;
-mod gtfs_origin;
-mod gtfs_outcome;
+mod gtfs;
 mod hours;
-mod ingest_gtfs;
-mod ingest_realtime;
-mod ingest_tides;
 mod input;
 mod kept_rejects;
 mod lake_mart;
@@ -33,16 +25,12 @@ mod listed;
 mod mart;
 mod mart_shares;
 mod merge;
-mod messages;
 mod operations;
 mod outcome;
 mod pieces;
 mod quality;
-mod realtime_origin;
-mod realtime_outcome;
-mod realtime_schedule;
-mod recorded;
-mod recorder;
+mod realtime;
+mod recording;
 mod repair;
 mod report;
 mod requeue;
@@ -52,10 +40,7 @@ mod stage;
 mod status;
 mod streamed;
 mod telemetry;
-mod tides_files;
-mod tides_known;
-mod tides_outcome;
-mod tides_source;
+mod tides;
 mod wait;
 
 use std::sync::{Arc, OnceLock};
@@ -78,28 +63,28 @@ use crate::warehouse::{self, Warehouse};
 
 pub use catalog::{Catalog, catalog};
 pub use cleaned::worker_schema;
-pub use collect::Collect;
-pub use collect_outcome::{Collected, FeedCounts};
 pub use copy::CopyOptions;
-pub use describe_gtfs::{DescribeGtfs, FirstDay, GtfsDescription};
-pub use export_tides::ExportTides;
-pub use gtfs_origin::Why;
-pub use gtfs_outcome::{DayReport, FeedReport, KeptVersion};
-pub use ingest_gtfs::IngestGtfs;
-pub use ingest_realtime::Recordings;
-pub use ingest_tides::IngestTides;
+pub use gtfs::describe::{DescribeGtfs, FirstDay, GtfsDescription};
+pub use gtfs::ingest::IngestGtfs;
+pub use gtfs::origin::Why;
+pub use gtfs::outcome::{DayReport, FeedReport, KeptVersion};
 pub use mart::MartFrom;
 pub use mart_shares::{BegunMart, MartBuild};
 pub use outcome::{AsOfMisses, Outcome, TableOutcome};
 pub use pieces::{Layout, Piece};
-pub use realtime_outcome::{Damaged, IngestedRealtime, Positions, ScheduleSource, ScheduleUsed, ScheduleVersion};
-pub use recorded::RecordedDay;
+pub use realtime::ingest::Recordings;
+pub use realtime::outcome::{Damaged, IngestedRealtime, Positions, ScheduleSource, ScheduleUsed, ScheduleVersion};
+pub use recording::collect::Collect;
+pub use recording::outcome::{Collected, FeedCounts};
+pub use recording::recorded::RecordedDay;
 pub use report::{Report, TableReport};
 pub use requeue::RepairedRow;
 pub use source::Source;
 pub use status::{State, Status};
 pub use streamed::{Failure, Stream, Streamed};
-pub use tides_outcome::{ExportedTides, IngestedTides, TidesDay};
+pub use tides::export::ExportTides;
+pub use tides::ingest::IngestTides;
+pub use tides::outcome::{ExportedTides, IngestedTides, TidesDay};
 pub use wait::Watch;
 
 /// A result as Arrow batches of one schema.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use super::collect_outcome::Collected;
-use super::gtfs_outcome::{DayReport, FeedReport};
-use super::realtime_outcome::IngestedRealtime;
-use super::tides_outcome::{ExportedTides, IngestedTides};
+use super::gtfs::outcome::{DayReport, FeedReport};
+use super::realtime::outcome::IngestedRealtime;
+use super::recording::outcome::Collected;
+use super::tides::outcome::{ExportedTides, IngestedTides};
 use crate::postgres::Merged;
 use crate::quality;
 use crate::warehouse::{Moved, UndoneTable};

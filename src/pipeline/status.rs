@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Pipeline;
 use super::freshness::{Freshness, MartFreshness, freshness, mart_freshness};
-use super::realtime_origin::oddities;
+use super::realtime::origin::oddities;
 use crate::config::UnknownFiles;
 use crate::error::{Error, Result};
 use crate::lake::{Folders, Lake, Part, Partition};

@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::Pipeline;
-use super::feed_name;
-use super::input::on_thread;
-use super::outcome::Outcome;
-use super::report::{Report, TableReport};
-use super::tides_outcome::{IngestedTides, TidesDay};
-use super::tides_source::{PackageFile, PackageSource};
+use super::outcome::{IngestedTides, TidesDay};
+use super::source::{PackageFile, PackageSource};
 use crate::config::Secret;
 use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::feeds::tides::{Collector, Listed, Package, Source, Summary};
 use crate::lake::{FileWriter, Lake, PartitionWriter, SealedFile, rejected_path};
 use crate::model::{Dataset, Zone};
+use crate::pipeline::Pipeline;
+use crate::pipeline::feed_name;
+use crate::pipeline::input::on_thread;
+use crate::pipeline::outcome::Outcome;
+use crate::pipeline::report::{Report, TableReport};
 
 /// How the origin of our files is told from that of others; their rejected rows stand in a file of this name.
 const FORMAT: &str = "tides";

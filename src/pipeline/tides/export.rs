@@ -13,14 +13,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::Pipeline;
-use super::day::Day;
-use super::input::{Judged, on_thread};
-use super::outcome::Outcome;
-use super::report::{Report, TableReport};
-use super::tides_files::{Encoder, Output, Piece, Pieces};
-use super::tides_known::known;
-use super::tides_outcome::ExportedTides;
+use super::files::{Encoder, Output, Piece, Pieces};
+use super::known::known;
+use super::outcome::ExportedTides;
 use crate::config::{Secret, Settings};
 use crate::digest::hex;
 use crate::error::{Error, Result};
@@ -30,6 +25,11 @@ use crate::feeds::tides::{
 };
 use crate::lake::{Folder, Lake};
 use crate::model::{Dataset, Zone};
+use crate::pipeline::Pipeline;
+use crate::pipeline::day::Day;
+use crate::pipeline::input::{Judged, on_thread};
+use crate::pipeline::outcome::Outcome;
+use crate::pipeline::report::{Report, TableReport};
 
 /// What this version makes of raw days; another one makes other bytes of them.
 const RULES: u32 = 2;

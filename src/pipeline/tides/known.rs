@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Pipeline;
-use super::day::Day;
-use super::input::on_thread;
 use crate::error::Result;
 use crate::feeds::tides::{Known, Lookup};
+use crate::pipeline::Pipeline;
+use crate::pipeline::day::Day;
+use crate::pipeline::input::on_thread;
 
 /// Reads what an opened day knows. Rows are judged as everybody's: what is rejected is not known.
 ///

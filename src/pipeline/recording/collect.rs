@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 use serde::Deserialize;
 
-use super::Pipeline;
-use super::collect_outcome::{Collected, FeedCounts};
-use super::feed_name;
-use super::input::on_thread;
-use super::outcome::Outcome;
+use super::outcome::{Collected, FeedCounts};
 use super::recorder::{End, Recorder};
-use super::report::Report;
 use crate::config::Secret;
 use crate::error::{Error, Result};
 use crate::feeds::recorder::{Feed, FeedHealth, Health, Secrets, Source, Spool};
+use crate::pipeline::Pipeline;
+use crate::pipeline::feed_name;
+use crate::pipeline::input::on_thread;
+use crate::pipeline::outcome::Outcome;
+use crate::pipeline::report::Report;
 
 /// What to record, and how.
 #[derive(Clone, Debug, Deserialize)]

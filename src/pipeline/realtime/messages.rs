@@ -15,7 +15,7 @@ const IN_MEMORY_BYTES: u64 = 4 << 20;
 ///
 /// # Errors
 /// The store's, and those of the scratch space for a large file.
-pub(super) async fn fetch(object: &Object, spool: Option<&Path>, cancel: &Cancel) -> Result<Body> {
+pub(in crate::pipeline) async fn fetch(object: &Object, spool: Option<&Path>, cancel: &Cancel) -> Result<Body> {
     object.body(IN_MEMORY_BYTES, spool, cancel).await
 }
 
@@ -24,7 +24,11 @@ pub(super) async fn fetch(object: &Object, spool: Option<&Path>, cancel: &Cancel
 ///
 /// # Errors
 /// Those of `each` alone.
-pub(super) fn each_message(name: &str, body: Body, each: &mut dyn FnMut(&str, Found<'_>) -> Result<()>) -> Result<()> {
+pub(in crate::pipeline) fn each_message(
+    name: &str,
+    body: Body,
+    each: &mut dyn FnMut(&str, Found<'_>) -> Result<()>,
+) -> Result<()> {
     match body {
         Body::Bytes(bytes) => match message_in(name, &bytes) {
             Some(message) => each(name, Ok(message)),

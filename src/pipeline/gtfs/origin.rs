@@ -16,20 +16,20 @@ const RULES: u32 = 1;
 
 /// Of which version a file of a day was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct GtfsOrigin {
+pub(in crate::pipeline) struct GtfsOrigin {
     format: String,
     /// The feed's name, in a lake of several agencies.
-    pub(super) feed: Option<String>,
-    pub(super) feed_sha256: String,
+    pub(in crate::pipeline) feed: Option<String>,
+    pub(in crate::pipeline) feed_sha256: String,
     #[serde(deserialize_with = "stated")]
-    pub(super) feed_version: Option<String>,
+    pub(in crate::pipeline) feed_version: Option<String>,
     #[serde(deserialize_with = "stated")]
-    pub(super) valid_from: Option<NaiveDate>,
+    pub(in crate::pipeline) valid_from: Option<NaiveDate>,
     #[serde(deserialize_with = "stated")]
-    pub(super) valid_to: Option<NaiveDate>,
+    pub(in crate::pipeline) valid_to: Option<NaiveDate>,
     /// The agencies' zone; days of older versions do not name it.
     #[serde(default)]
-    pub(super) zone: Option<String>,
+    pub(in crate::pipeline) zone: Option<String>,
     service_date: NaiveDate,
     rules: u32,
 }
@@ -66,7 +66,7 @@ impl GtfsOrigin {
     }
 
     /// What a manifest says of a file, if that is part of a timetable.
-    pub(super) fn read(file: &ManifestFile) -> Option<Self> {
+    pub(in crate::pipeline) fn read(file: &ManifestFile) -> Option<Self> {
         let origin: Self = serde_json::from_value(file.origin.clone()?).ok()?;
         (origin.format == FORMAT).then_some(origin)
     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use tempfile::TempPath;
 
-use super::Pipeline;
-use super::input::on_thread;
 use crate::config::Secret;
 use crate::error::{Error, Result};
 use crate::feeds::tides::{DESCRIPTOR, Packed};
 use crate::lake::{LocalCopy, local_copy};
+use crate::pipeline::Pipeline;
+use crate::pipeline::input::on_thread;
 
 /// An opened package, none of whose files is read yet.
 pub(super) struct PackageSource<'a> {

@@ -11,13 +11,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::Pipeline;
-use super::feed_name;
 use super::messages::{self, each_message};
-use super::outcome::Outcome;
-use super::realtime_origin::{is_of_recordings, origin};
-use super::realtime_outcome::of_summary;
-use super::report::{Report, TableReport};
+use super::origin::{is_of_recordings, origin};
+use super::outcome::of_summary;
 use crate::config::Secret;
 use crate::control::{Cancel, Progress};
 use crate::error::{Error, Result};
@@ -25,6 +21,10 @@ use crate::feeds::Ids;
 use crate::feeds::realtime::{Collector, Flow, Found, Scope, Summary, is_recording};
 use crate::lake::{Body, FileWriter, ManifestFile, Object, PartitionWriter, data_path, objects};
 use crate::model::{Dataset, Zone, epoch_micros};
+use crate::pipeline::Pipeline;
+use crate::pipeline::feed_name;
+use crate::pipeline::outcome::Outcome;
+use crate::pipeline::report::{Report, TableReport};
 
 /// Recordings fetched ahead.
 const AHEAD: usize = 4;

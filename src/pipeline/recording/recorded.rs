@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::{Pipeline, feed_name};
 use crate::error::{Error, Result};
 use crate::feeds::realtime::is_recording;
 use crate::feeds::recorder::Period;
 use crate::lake::Object;
 use crate::model::Zone;
+use crate::pipeline::{Pipeline, feed_name};
 
 /// Hours after the end of a local day in which its last runs may still be reported.
 const HOURS_PAST: f64 = 12.0;
@@ -58,7 +58,7 @@ impl Pipeline {
     }
 
     /// The feed's archives of a service date, and of the time in which its last runs may still be reported.
-    pub(super) async fn archives_of(&self, dt: NaiveDate, feed: Option<&str>) -> Result<Vec<Object>> {
+    pub(in crate::pipeline) async fn archives_of(&self, dt: NaiveDate, feed: Option<&str>) -> Result<Vec<Object>> {
         let (from, until) = self.time_of(dt, HOURS_PAST)?;
         let (own, others): (Vec<_>, Vec<_>) =
             self.archives_between(from, until).await?.into_iter().partition(|archive| archive.is_of(feed));

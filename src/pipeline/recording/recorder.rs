@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::input::on_thread;
 use crate::control::{Cancel, Progress};
 use crate::error::Result;
 use crate::feeds::recorder::{Health, Pace, Period, Poll, Source, Spool, pack, settle};
 use crate::lake::Lake;
+use crate::pipeline::input::on_thread;
 
 /// When to end: as soon as the caller says so, or when the time is over.
 pub(super) struct End {

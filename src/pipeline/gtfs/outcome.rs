@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use super::gtfs_origin::{GtfsOrigin, Why};
+use super::origin::{GtfsOrigin, Why};
 use crate::feeds::gtfs::FileTally;
 
 /// One version of a feed, for the report.

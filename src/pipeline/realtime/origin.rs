@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
-use super::realtime_outcome::{Damaged, IngestedRealtime, Positions};
+use super::outcome::{Damaged, IngestedRealtime, Positions};
 use crate::feeds::realtime::{AlertCounts, UpdateCounts};
 
 /// How the origin of files from recordings is told from that of others.
@@ -73,7 +73,7 @@ fn most(by_date: &BTreeMap<NaiveDate, u64>) -> BTreeMap<NaiveDate, u64> {
 }
 
 /// What was odd about the recordings that a day's files were made of, each call counted once.
-pub(super) fn oddities(origins: &[Value]) -> BTreeMap<&'static str, u64> {
+pub(in crate::pipeline) fn oddities(origins: &[Value]) -> BTreeMap<&'static str, u64> {
     let mut found = BTreeMap::new();
     for origin in origins.iter().filter(|origin| is_of_recordings(origin)) {
         for name in ODDITIES {

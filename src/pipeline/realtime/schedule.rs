@@ -8,17 +8,17 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use chrono::{Days, NaiveDate};
 
-use super::Pipeline;
-use super::feed_name;
-use super::gtfs_origin::GtfsOrigin;
-use super::input::on_thread;
-use super::realtime_outcome::{ScheduleSource, ScheduleUsed, ScheduleVersion};
+use super::outcome::{ScheduleSource, ScheduleUsed, ScheduleVersion};
 use crate::error::{Error, Result};
 use crate::feeds::Ids;
 use crate::feeds::gtfs::Table;
 use crate::feeds::realtime::{Run, Schedule, days};
 use crate::lake::{Lake, ParquetFile, Places, local_path, parquet_files};
 use crate::model::Dataset;
+use crate::pipeline::Pipeline;
+use crate::pipeline::feed_name;
+use crate::pipeline::gtfs::origin::GtfsOrigin;
+use crate::pipeline::input::on_thread;
 
 /// Service dates before and after a day whose runs may be under way on it: one begins at most two days before.
 const DAYS_BEFORE: u64 = 2;

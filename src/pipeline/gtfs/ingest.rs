@@ -10,13 +10,8 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::Pipeline;
-use super::feed_name;
-use super::gtfs_origin::GtfsOrigin;
-use super::gtfs_outcome::{DayReport, FeedReport, KeptVersion};
-use super::input::on_thread;
-use super::outcome::Outcome;
-use super::report::{Report, TableReport};
+use super::origin::GtfsOrigin;
+use super::outcome::{DayReport, FeedReport, KeptVersion};
 use crate::config::Secret;
 use crate::control::Progress;
 use crate::error::{Error, Result};
@@ -25,6 +20,11 @@ use crate::lake::{
     FileWriter, Lake, LocalCopy, ManifestFile, PartitionWriter, SealedFile, data_path, local_copy, rejected_path,
 };
 use crate::model::{Dataset, Reason, Zone};
+use crate::pipeline::Pipeline;
+use crate::pipeline::feed_name;
+use crate::pipeline::input::on_thread;
+use crate::pipeline::outcome::Outcome;
+use crate::pipeline::report::{Report, TableReport};
 
 /// The most days one call makes: a typing error should not fill a disk.
 const MOST_DAYS: u64 = 3_660;
@@ -106,7 +106,7 @@ impl Pipeline {
 
     /// Fetches and opens a source, of which `folder` holds the feed and `prefix` stands before its ids; the copy must outlive
     /// the reading.
-    pub(super) async fn open_feed(
+    pub(in crate::pipeline) async fn open_feed(
         &self,
         source: &str,
         options: &BTreeMap<String, Secret>,
@@ -125,7 +125,7 @@ impl Pipeline {
     }
 
     /// Refuses a timetable of other agencies than those of the service zone.
-    pub(super) fn check_zone(&self, source: &str, zone: &str) -> Result<()> {
+    pub(in crate::pipeline) fn check_zone(&self, source: &str, zone: &str) -> Result<()> {
         let service_zone = self.settings.zone()?;
         if zone.parse().is_ok_and(|zone| Zone(zone).agrees_with(Zone(service_zone))) {
             return Ok(());

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use chrono::{Datelike, NaiveDate, Utc, Weekday};
 use serde::{Deserialize, Serialize};
 
-use super::Pipeline;
-use super::gtfs_outcome::FeedReport;
-use super::input::on_thread;
-use super::messages::{self, each_message};
+use super::outcome::FeedReport;
 use crate::config::Secret;
 use crate::error::Result;
 use crate::feeds::gtfs::Feed;
 use crate::feeds::realtime::{Found, is_recording, told_at};
 use crate::lake::objects;
 use crate::model::{Zone, epoch_micros};
+use crate::pipeline::Pipeline;
+use crate::pipeline::input::on_thread;
+use crate::pipeline::realtime::messages::{self, each_message};
 
 /// What is asked for.
 #[derive(Clone, Debug, Deserialize)]
