@@ -11,7 +11,7 @@ use arrow::datatypes::{
     TimestampMicrosecondType,
 };
 
-use super::names::{Name, Names};
+use super::names::{Name, Names, key};
 use super::row::Row;
 use super::schedule::start_date;
 use super::words::{Code, OCCUPANCY, VEHICLE_STOP_STATUS, Words};
@@ -23,54 +23,110 @@ pub(super) fn schema(columns: &[(&str, Kind)]) -> SchemaRef {
     Arc::new(Schema::new(columns.iter().map(|(name, kind)| Field::new(*name, kind.arrow(), true)).collect::<Vec<_>>()))
 }
 
+/// Rows whose columns are filled one after the other while they are near the processor: a whole batch of rows is not.
+const BLOCK_ROWS: usize = 512;
+
 pub(super) fn positions(rows: &[Row], names: &mut Names, ids: &Ids) -> Result<RecordBatch> {
     let texts = names.columns(ids)?;
-    let id = |of: fn(&Row) -> Name| texts.of_ids(rows, of);
     let mut dates = Dates::default();
-    let start_dates: Vec<_> = rows.iter().map(|row| dates.of(row.said.start_date, names)).collect();
+    let [mut event, mut header, mut received] = std::array::from_fn(|_| Filled::of(rows.len()));
+    let [mut lat, mut lon, mut speed, mut heading, mut odometer] = std::array::from_fn(|_| Filled::of(rows.len()));
+    let [mut direction, mut sequence, mut status, mut occupancy] = std::array::from_fn(|_| Filled::of(rows.len()));
+    let [mut vehicle, mut route, mut trip, mut stop, mut label] = std::array::from_fn(|_| Filled::of(rows.len()));
+    let mut start = Filled::<Date32Type>::of(rows.len());
+    for rows in rows.chunks(BLOCK_ROWS) {
+        event.add(rows, |row| row.event_micros);
+        vehicle.add(rows, |row| key(row.vehicle));
+        route.add(rows, |row| key(row.said.route));
+        lat.add(rows, |row| row.said.latitude.map(f64::from));
+        lon.add(rows, |row| row.said.longitude.map(f64::from));
+        speed.add(rows, |row| row.said.speed.map(|speed| f64::from(speed) * KMH));
+        heading.add(rows, |row| row.said.bearing.map(f64::from));
+        header.add(rows, |row| row.header_micros);
+        trip.add(rows, |row| key(row.said.trip));
+        start.add(rows, |row| dates.of(row.said.start_date, names));
+        direction.add(rows, |row| row.said.direction);
+        stop.add(rows, |row| key(row.said.stop));
+        sequence.add(rows, |row| row.said.sequence);
+        status.add(rows, |row| word(row.said.status));
+        occupancy.add(rows, |row| word(row.said.occupancy));
+        odometer.add(rows, |row| row.said.odometer);
+        label.add(rows, |row| key(row.said.label));
+        received.add(rows, |row| row.received_micros);
+    }
     let columns = vec![
-        micros(rows, |row| row.event_micros),
-        id(|row| row.vehicle)?,
-        id(|row| row.said.route)?,
-        floats(rows, |row| row.said.latitude.map(f64::from)),
-        floats(rows, |row| row.said.longitude.map(f64::from)),
-        floats(rows, |row| row.said.speed.map(|speed| f64::from(speed) * KMH)),
-        floats(rows, |row| row.said.bearing.map(f64::from)),
-        micros(rows, |row| row.header_micros),
-        id(|row| row.said.trip)?,
-        Arc::new(filled::<_, Date32Type>(&start_dates, |date| *date)) as ArrayRef,
-        numbers(rows, |row| row.said.direction),
-        id(|row| row.said.stop)?,
-        numbers(rows, |row| row.said.sequence),
-        words(VEHICLE_STOP_STATUS, rows.iter().map(|row| row.said.status))?,
-        words(OCCUPANCY, rows.iter().map(|row| row.said.occupancy))?,
-        floats(rows, |row| row.said.odometer),
-        texts.of(rows, |row| row.said.label)?,
-        micros(rows, |row| row.received_micros),
+        micros(event),
+        texts.ids(vehicle)?,
+        texts.ids(route)?,
+        plain::<Float64Type>(lat),
+        plain::<Float64Type>(lon),
+        plain::<Float64Type>(speed),
+        plain::<Float64Type>(heading),
+        micros(header),
+        texts.ids(trip)?,
+        plain(start),
+        plain::<Int32Type>(direction),
+        texts.ids(stop)?,
+        plain::<Int32Type>(sequence),
+        words_of(VEHICLE_STOP_STATUS, status.array())?,
+        words_of(OCCUPANCY, occupancy.array())?,
+        plain::<Float64Type>(odometer),
+        texts.texts(label)?,
+        micros(received),
     ];
     batch(Dataset::VehiclePositions.schema(), columns)
 }
 
-/// A column of what `of` says of each row. Values and their presence are walked apart, so that neither walk branches.
-fn filled<R, T: ArrowPrimitiveType>(rows: &[R], of: impl Fn(&R) -> Option<T::Native>) -> PrimitiveArray<T> {
-    let nulls = NullBuffer::new(BooleanBuffer::collect_bool(rows.len(), |at| rows.get(at).and_then(&of).is_some()));
-    if nulls.null_count() == rows.len() {
-        return PrimitiveArray::new_null(rows.len());
+/// A column that is being filled. Neither a value nor its presence is worth a branch.
+pub(super) struct Filled<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    /// A bit for each.
+    present: Vec<u64>,
+    absent: usize,
+}
+
+impl<T: ArrowPrimitiveType> Filled<T> {
+    /// An empty one, with room for so many rows.
+    pub(super) fn of(rows: usize) -> Self {
+        Self { values: Vec::with_capacity(rows), present: Vec::with_capacity(rows.div_ceil(64)), absent: 0 }
     }
-    let values: Vec<_> = rows.iter().map(|row| of(row).unwrap_or_default()).collect();
-    PrimitiveArray::new(values.into(), Some(nulls).filter(|nulls| nulls.null_count() > 0))
+
+    /// Adds what `of` says of each row; of all but the last rows a multiple of 64 at once.
+    #[inline]
+    pub(super) fn add<R>(&mut self, rows: &[R], mut of: impl FnMut(&R) -> Option<T::Native>) {
+        debug_assert!(self.values.len().is_multiple_of(64), "rows were added after the last ones");
+        for rows in rows.chunks(64) {
+            let mut present = 0_u64;
+            self.values.extend(rows.iter().enumerate().map(|(at, row)| {
+                let value = of(row);
+                present |= u64::from(value.is_some()) << at;
+                value.unwrap_or_default()
+            }));
+            self.absent += rows.len() - present.count_ones() as usize;
+            self.present.push(present);
+        }
+    }
+
+    pub(super) fn array(self) -> PrimitiveArray<T> {
+        let rows = self.values.len();
+        if self.absent == rows {
+            return PrimitiveArray::new_null(rows);
+        }
+        let nulls = || NullBuffer::new(BooleanBuffer::new(self.present.into(), 0, rows));
+        PrimitiveArray::new(self.values.into(), (self.absent > 0).then(nulls))
+    }
 }
 
-fn floats(rows: &[Row], of: impl Fn(&Row) -> Option<f64>) -> ArrayRef {
-    Arc::new(filled::<_, Float64Type>(rows, of))
+fn plain<T: ArrowPrimitiveType>(column: Filled<T>) -> ArrayRef {
+    Arc::new(column.array())
 }
 
-fn numbers(rows: &[Row], of: impl Fn(&Row) -> Option<i32>) -> ArrayRef {
-    Arc::new(filled::<_, Int32Type>(rows, of))
+fn micros(column: Filled<TimestampMicrosecondType>) -> ArrayRef {
+    Arc::new(column.array().with_timezone("UTC"))
 }
 
-fn micros(rows: &[Row], of: impl Fn(&Row) -> Option<i64>) -> ArrayRef {
-    Arc::new(filled::<_, TimestampMicrosecondType>(rows, of).with_timezone("UTC"))
+fn word(code: Code) -> Option<i32> {
+    code.checked_sub(1).map(i32::from)
 }
 
 /// The date of the last text that was one, as most rows share theirs.
@@ -95,7 +151,10 @@ pub(super) fn instants(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
 }
 
 pub(super) fn words(table: Words, codes: impl ExactSizeIterator<Item = Code>) -> Result<ArrayRef> {
-    let keys: Int32Array = codes.map(|code| code.checked_sub(1).map(i32::from)).collect();
+    words_of(table, codes.map(word).collect())
+}
+
+fn words_of(table: Words, keys: Int32Array) -> Result<ArrayRef> {
     let names = StringArray::from_iter_values(table.iter().map(|(_, name)| name));
     let column = DictionaryArray::<Int32Type>::try_new(keys, Arc::new(names))
         .map_err(|e| Error::internal(format!("a column of names cannot be made: {e}")).because(e))?;

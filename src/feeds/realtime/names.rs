@@ -3,11 +3,12 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::array::{ArrayRef, DictionaryArray, StringArray};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::Int32Type;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::columns::Filled;
 use crate::error::{Error, Result};
 use crate::feeds::Ids;
 
@@ -128,21 +129,39 @@ pub(super) struct TextColumns {
 impl TextColumns {
     /// A column of the texts of these numbers.
     pub(super) fn of<R>(&self, rows: &[R], number: impl Fn(&R) -> Name) -> Result<ArrayRef> {
-        dictionary(&self.texts, rows, number)
+        self.texts(keys(rows, number))
     }
 
     /// The same of ids, as the lake knows them.
     pub(super) fn of_ids<R>(&self, rows: &[R], number: impl Fn(&R) -> Name) -> Result<ArrayRef> {
-        dictionary(&self.ids, rows, number)
+        self.ids(keys(rows, number))
+    }
+
+    /// A column of the texts of these keys.
+    pub(super) fn texts(&self, keys: Filled<Int32Type>) -> Result<ArrayRef> {
+        dictionary(&self.texts, keys)
+    }
+
+    /// The same of ids, as the lake knows them.
+    pub(super) fn ids(&self, keys: Filled<Int32Type>) -> Result<ArrayRef> {
+        dictionary(&self.ids, keys)
     }
 }
 
-fn dictionary<R>(texts: &Arc<StringArray>, rows: &[R], number: impl Fn(&R) -> Name) -> Result<ArrayRef> {
-    let numbers: Vec<i32> = rows.iter().map(|row| number(row) as i32).collect();
-    let present = BooleanBuffer::collect_bool(rows.len(), |at| rows.get(at).is_some_and(|row| number(row) != NONE));
-    let nulls = Some(NullBuffer::new(present)).filter(|nulls| nulls.null_count() > 0);
-    let keys = Int32Array::new(numbers.into(), nulls);
-    let column = DictionaryArray::<Int32Type>::try_new(keys, Arc::clone(texts) as ArrayRef)
+/// A number as the key of a column.
+#[inline]
+pub(super) fn key(number: Name) -> Option<i32> {
+    (number != NONE).then_some(number as i32)
+}
+
+fn keys<R>(rows: &[R], number: impl Fn(&R) -> Name) -> Filled<Int32Type> {
+    let mut keys = Filled::of(rows.len());
+    keys.add(rows, |row| key(number(row)));
+    keys
+}
+
+fn dictionary(texts: &Arc<StringArray>, keys: Filled<Int32Type>) -> Result<ArrayRef> {
+    let column = DictionaryArray::<Int32Type>::try_new(keys.array(), Arc::clone(texts) as ArrayRef)
         .map_err(|e| Error::internal(format!("a column of texts cannot be made: {e}")).because(e))?;
     Ok(Arc::new(column))
 }
