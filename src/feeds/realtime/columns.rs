@@ -29,11 +29,11 @@ const BLOCK_ROWS: usize = 512;
 pub(super) fn positions(rows: &[Row], names: &mut Names, ids: &Ids) -> Result<RecordBatch> {
     let texts = names.columns(ids)?;
     let mut dates = Dates::default();
-    let [mut event, mut header, mut received] = std::array::from_fn(|_| Filled::of(rows.len()));
-    let [mut lat, mut lon, mut speed, mut heading, mut odometer] = std::array::from_fn(|_| Filled::of(rows.len()));
-    let [mut direction, mut sequence, mut status, mut occupancy] = std::array::from_fn(|_| Filled::of(rows.len()));
-    let [mut vehicle, mut route, mut trip, mut stop, mut label] = std::array::from_fn(|_| Filled::of(rows.len()));
-    let mut start = Filled::<Date32Type>::of(rows.len());
+    let [mut event, mut header, mut received] = empty(rows.len());
+    let [mut lat, mut lon, mut speed, mut heading, mut odometer] = empty(rows.len());
+    let [mut direction, mut sequence, mut status, mut occupancy] = empty(rows.len());
+    let [mut vehicle, mut route, mut trip, mut stop, mut label] = empty(rows.len());
+    let [mut start] = empty::<Date32Type, 1>(rows.len());
     for rows in rows.chunks(BLOCK_ROWS) {
         event.add(rows, |row| row.event_micros);
         vehicle.add(rows, |row| key(row.vehicle));
@@ -87,7 +87,7 @@ pub(super) struct Filled<T: ArrowPrimitiveType> {
 
 impl<T: ArrowPrimitiveType> Filled<T> {
     /// An empty one, with room for so many rows.
-    pub(super) fn of(rows: usize) -> Self {
+    pub(super) fn with_capacity(rows: usize) -> Self {
         Self { values: Vec::with_capacity(rows), present: Vec::with_capacity(rows.div_ceil(64)), absent: 0 }
     }
 
@@ -115,6 +115,10 @@ impl<T: ArrowPrimitiveType> Filled<T> {
         let nulls = || NullBuffer::new(BooleanBuffer::new(self.present.into(), 0, rows));
         PrimitiveArray::new(self.values.into(), (self.absent > 0).then(nulls))
     }
+}
+
+fn empty<T: ArrowPrimitiveType, const COLUMNS: usize>(rows: usize) -> [Filled<T>; COLUMNS] {
+    std::array::from_fn(|_| Filled::with_capacity(rows))
 }
 
 fn plain<T: ArrowPrimitiveType>(column: Filled<T>) -> ArrayRef {

@@ -155,7 +155,7 @@ pub(super) fn key(number: Name) -> Option<i32> {
 }
 
 fn keys<R>(rows: &[R], number: impl Fn(&R) -> Name) -> Filled<Int32Type> {
-    let mut keys = Filled::of(rows.len());
+    let mut keys = Filled::with_capacity(rows.len());
     keys.add(rows, |row| key(number(row)));
     keys
 }
