@@ -302,7 +302,9 @@ impl ParquetFile {
         if *rows == (0..self.rows(row_group)) {
             return decoder.build();
         }
-        let (before, some) = (usize::try_from(rows.start)?, usize::try_from(rows.end - rows.start)?);
+        // Of the last ones one more is asked for: a column that has more than the others shows by that.
+        let beyond = u64::from(rows.end == self.rows(row_group));
+        let (before, some) = (usize::try_from(rows.start)?, usize::try_from(rows.end - rows.start + beyond)?);
         decoder.with_row_selection(vec![RowSelector::skip(before), RowSelector::select(some)].into()).build()
     }
 

@@ -24,12 +24,17 @@ use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, Type};
 
+/// With more pages each has so few rows that looking at it takes as long as reading it.
+const MOST_PAGES: usize = 1024;
+
 /// The pages of a column in one row group, in their order, as far as the file tells of them: by an index behind the data
-/// (arrow-rs and Spark write one) or by the header of each page (pyarrow). What cannot be read tells nothing; who reads
-/// the values meets the damage.
+/// (arrow-rs and Spark write one) or by the header of each page (pyarrow). What cannot be read, and what contradicts
+/// itself, tells nothing; who reads the values meets the damage.
 pub struct Pages {
     column: OnlyColumn,
     source: Source,
+    /// How many may still be told of.
+    left: usize,
 }
 
 enum Source {
@@ -62,11 +67,13 @@ impl Pages {
         // As in decoding, damage is the file's fault and not the caller's.
         catch_unwind(AssertUnwindSafe(|| {
             let (column, chunk) = (OnlyColumn::of(metadata, leaf, column)?, group.column(leaf));
-            let source = match column.of_index(&file, chunk, u64::try_from(group.num_rows()).ok()?) {
-                Some(pages) => Source::Index(pages),
-                None => Source::Headers(Box::new(headers(file, chunk).ok()?)),
+            let index = column.of_index(&file, chunk, u64::try_from(group.num_rows()).ok()?);
+            let mut headers = Box::new(headers(file, chunk).ok()?);
+            let source = match index {
+                Some(pages) => are_as_told(&mut headers, &pages).ok()?.then_some(Source::Index(pages))?,
+                None => Source::Headers(headers),
             };
-            Some(Self { column, source })
+            Some(Self { column, source, left: MOST_PAGES })
         }))
         .ok()?
     }
@@ -76,6 +83,7 @@ impl Iterator for Pages {
     type Item = PageExtremes;
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
         match &mut self.source {
             Source::Index(pages) => pages.pop_front(),
             Source::Headers(pages) => {
@@ -91,6 +99,19 @@ fn headers(file: File, chunk: &ColumnChunkMetaData) -> Decoded<SerializedPageRea
     let properties = ReaderProperties::builder().set_read_page_statistics(true).build();
     let rows = usize::try_from(chunk.num_values())?;
     SerializedPageReader::new_with_properties(Arc::new(file), &as_stored, rows, None, properties.into())
+}
+
+/// Whether the headers say as many rows of each page as its index does: by the headers pages are passed over.
+fn are_as_told(headers: &mut SerializedPageReader<File>, index: &VecDeque<PageExtremes>) -> Decoded<bool> {
+    let mut told = index.iter().map(|page| page.rows);
+    while let Some(page) = headers.peek_next_page()? {
+        let rows = page.num_rows.or(page.num_levels).map(|rows| rows as u64);
+        if !page.is_dict && rows != told.next() {
+            return Ok(false);
+        }
+        headers.skip_next_page()?;
+    }
+    Ok(told.next().is_none())
 }
 
 /// Schemas of one column of a file, so that bounds of pages are understood as those of row groups are.
@@ -132,9 +153,8 @@ impl OnlyColumn {
         let greatest = told.data_page_maxes(&index, &[0]).ok()?;
         let nulls = told.data_page_null_counts(&index, &[0]).ok()?;
         let pages = starts.len() - 1;
-        if starts.first() != Some(&0) || [least.len(), greatest.len(), nulls.len()] != [pages; 3] {
-            return None;
-        }
+        let is_whole = starts.first() == Some(&0) && [least.len(), greatest.len(), nulls.len()] == [pages; 3];
+        (is_whole && pages <= MOST_PAGES).then_some(())?;
         let page = |at: usize| {
             Some(PageExtremes {
                 rows: starts[at + 1].checked_sub(starts[at])?,

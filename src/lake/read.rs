@@ -96,12 +96,21 @@ impl Iterator for PartReader {
         // Damaged pages can make the decoder panic; that is the file's fault, not the caller's.
         let step = catch_unwind(AssertUnwindSafe(|| self.inner.next()));
         let result = match step {
-            Ok(None) => return None,
+            Ok(None) => {
+                let missing = self.ahead.iter().map(|(_, rows)| rows).sum::<u64>();
+                if missing == 0 {
+                    return None;
+                }
+                Err(corrupt(&self.path, group, &format!("{missing} rows fewer than its footer says")))
+            }
             Ok(Some(Ok(batch))) => {
                 let (rows, first_row) = (batch.num_rows() as u64, self.next_row);
-                self.pass(rows);
+                let beyond = self.pass(rows);
                 self.next_row += rows;
-                let completed = self.completion.complete(batch, &self.asked, &self.path, first_row);
+                let completed = match beyond {
+                    0 => self.completion.complete(batch, &self.asked, &self.path, first_row),
+                    _ => Err(corrupt(&self.path, group, &format!("{beyond} rows more than its footer says"))),
+                };
                 self.failed = completed.is_err();
                 return Some(completed);
             }
@@ -128,16 +137,18 @@ impl PartReader {
         self
     }
 
-    fn pass(&mut self, mut rows: u64) {
+    /// Counts rows that came; returns how many there are beyond those that were to come.
+    fn pass(&mut self, mut rows: u64) -> u64 {
         while let Some((_, left)) = self.ahead.last_mut() {
             let taken = rows.min(*left);
             *left -= taken;
             rows -= taken;
             if *left > 0 {
-                return;
+                break;
             }
             self.ahead.pop();
         }
+        rows
     }
 }
 

@@ -270,6 +270,59 @@ def test_a_damaged_index_of_pages_tells_nothing(tmp_path):
     assert roll(file, **counted).to_pylist() == whole
 
 
+def pages_of_200(path: Path, index: bool) -> int:
+    """6,000 rows in order of time, 2,000 an hour, all columns in pages of 200; returns where the pages end."""
+    at = [row * 1_800_000 for row in range(6_000)]
+    columns = {
+        "k": [f"K{row % 7}" for row in range(6_000)],
+        "at": pa.array(at, pa.timestamp("us")),
+        "speed": [*range(6_000)],
+    }
+    how = {"max_rows_per_page": 200, "write_batch_size": 100, "use_dictionary": ["k"], "write_page_index": index}
+    pq.write_table(pa.table(columns), path, **how)
+    chunk = pq.read_metadata(path).row_group(0).column(2)
+    return chunk.data_page_offset + chunk.total_compressed_size
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("column", [0, 1, 2])
+@pytest.mark.parametrize("rows", [150, 201])
+@pytest.mark.parametrize("measures", [{"n": "count"}, {"n": "count", "avg": ("avg", "speed")}])
+def test_a_page_that_lies_about_its_rows_is_an_error_whichever_times_are_read(tmp_path, index, column, rows, measures):
+    if column == 2 and len(measures) == 1:
+        return  # It is not read.
+    file = tmp_path / "rows.parquet"
+    pages_of_200(file, index)
+    content, chunk = bytearray(file.read_bytes()), pq.read_metadata(file).row_group(0).column(column)
+    # The number of values is the first field of a data page's header, in zigzag.
+    head = b"\x2c\x15"
+    at = content.index(head + bytes([0x90, 0x03]), chunk.dictionary_page_offset or chunk.data_page_offset) + len(head)
+    content[at : at + 2] = {150: b"\xac\x02", 201: b"\x92\x03"}[rows]
+    file.write_bytes(content)
+    with pytest.raises(mp.DataError, match=r"rows\.parquet cannot be decoded"):
+        roll(file, keys=["k"], measures=measures)
+
+
+def test_an_index_that_lies_about_rows_tells_nothing(tmp_path):
+    file = tmp_path / "rows.parquet"
+    end = pages_of_200(file, index=True)
+    whole = roll(file, keys=["k"], measures={"n": "count"}).to_pylist()
+    content = file.read_bytes()
+    # The third field of a page's place is its first row: 2,200 in zigzag becomes 2,202.
+    index = content[end:].replace(b"\x16\xb0\x22", b"\x16\xb4\x22")
+    assert index != content[end:]
+    file.write_bytes(content[:end] + index)
+    assert roll(file, keys=["k"], measures={"n": "count"}).to_pylist() == whole
+
+
+def test_very_small_pages_are_not_looked_at_one_by_one(tmp_path):
+    """With more pages than are looked at, the result is what it is."""
+    file = tmp_path / "rows.parquet"
+    at = pa.array([(row >= 10) * 3_600_000_000 + row for row in range(6_000)], pa.timestamp("us"))
+    pq.write_table(pa.table({"at": at}), file, max_rows_per_page=2, write_batch_size=2, data_page_size=1)
+    assert [row["n"] for row in roll(file, keys=[], measures={"n": "count"}).to_pylist()] == [10, 5_990]
+
+
 def test_a_row_is_named_by_its_number_in_the_file_whichever_times_were_read(tmp_path):
     rows = {"at": [minute * 60_000_000 for minute in range(300)], "lane": [1 + (row == 250) for row in range(300)]}
     table = pa.table({"at": pa.array(rows["at"], pa.timestamp("us")), "lane": rows["lane"]})
