@@ -18,6 +18,7 @@
 mod alerts;
 mod collect;
 mod columns;
+mod filled;
 mod json;
 mod message;
 mod names;

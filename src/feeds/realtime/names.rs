@@ -8,7 +8,7 @@ use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::Int32Type;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::columns::Filled;
+use super::filled::Filled;
 use crate::error::{Error, Result};
 use crate::feeds::Ids;
 
