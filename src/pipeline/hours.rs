@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::error::Result;
 use crate::lake::{PageExtremes, ParquetFile, TableReader};
 use crate::model::Zone;
-use crate::rollup::{Spec, hours_between};
+use crate::rollup::{HourClock, Spec, hours_between};
 
 /// Each run of rows begins a reader of its own, which has to pass over the pages before it: it spares two pages at least.
 const SPARED_PAGES_A_RUN: usize = 2;
@@ -77,9 +77,9 @@ impl<'a> Hours<'a> {
         let time = &self.spec.time;
         let Some(pages) = file.pages(group, time) else { return Ok(None) };
         let (mut runs, mut mixed, mut spared) = (Vec::<Run>::new(), 0, 0);
-        let mut end = 0;
+        let (mut clock, mut end) = (HourClock::new(self.spec.zone), 0);
         for PageExtremes { rows, least, greatest, is_complete } in pages {
-            let told = hours_between(self.spec.zone, time, &least, &greatest);
+            let told = hours_between(&mut clock, time, &least, &greatest);
             let told = told.map_err(|e| e.with("file", &file.name))?;
             let hour = single(told.first().copied().flatten(), is_complete);
             let begin = end;
@@ -101,7 +101,7 @@ impl<'a> Hours<'a> {
 /// The first and the last hour bucket of each row group of a file, where its footer tells.
 pub(super) fn hours_of(file: &ParquetFile, time: &str, zone: Zone) -> Result<Vec<Option<(i64, i64)>>> {
     let (least, greatest) = file.extremes(time)?;
-    hours_between(zone, time, &least, &greatest).map_err(|e| e.with("file", &file.name))
+    hours_between(&mut HourClock::new(zone), time, &least, &greatest).map_err(|e| e.with("file", &file.name))
 }
 
 fn single(hours: Option<(i64, i64)>, is_complete: bool) -> Option<i64> {

@@ -55,14 +55,18 @@ impl Poll {
 
 /// Whether a file of a folder is a recording, or an archive of some, by its name.
 pub fn is_recording(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
-    !name.starts_with(['.', '_']) && (ENDINGS.iter().any(|end| plain.ends_with(end)) || is_archive(&name))
+    let plain = without(name, ".gz").or_else(|| without(name, ".zst")).unwrap_or(name);
+    !name.starts_with(['.', '_']) && (ENDINGS.iter().any(|end| without(plain, end).is_some()) || is_archive(name))
 }
 
 fn is_archive(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ARCHIVES.iter().any(|end| name.ends_with(end))
+    ARCHIVES.iter().any(|end| without(name, end).is_some())
+}
+
+/// What stands before an ending, in any case; None where a name ends otherwise.
+fn without<'a>(name: &'a str, ending: &str) -> Option<&'a str> {
+    let (before, end) = name.split_at_checked(name.len().checked_sub(ending.len())?)?;
+    end.eq_ignore_ascii_case(ending).then_some(before)
 }
 
 /// A message, or why there is none.
@@ -97,7 +101,7 @@ pub fn messages(
     file: &mut (impl Read + Seek),
     each: &mut dyn FnMut(&str, Found<'_>) -> Result<()>,
 ) -> Result<()> {
-    if name.to_ascii_lowercase().ends_with(".zip") {
+    if without(name, ".zip").is_some() {
         return zipped(name, file, each);
     }
     if !is_archive(name) {

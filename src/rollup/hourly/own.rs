@@ -3,7 +3,6 @@
 use arrow::array::ArrayRef;
 
 use crate::error::Result;
-use crate::model::Zone;
 use crate::rollup::clock::HourClock;
 use crate::rollup::columns;
 
@@ -24,12 +23,16 @@ impl OwnHours {
 }
 
 /// For each pair of a least and a greatest instant the first and the last hour bucket between them; None where one is
-/// unknown.
+/// unknown. A clock looks far around its first instant, so that many calls had better share one.
 ///
 /// # Errors
 /// `Schema` for a column that is no timestamp; `Data` for instants beyond the range of microseconds.
-pub fn hours_between(zone: Zone, name: &str, least: &ArrayRef, greatest: &ArrayRef) -> Result<Vec<Option<(i64, i64)>>> {
+pub fn hours_between(
+    clock: &mut HourClock,
+    name: &str,
+    least: &ArrayRef,
+    greatest: &ArrayRef,
+) -> Result<Vec<Option<(i64, i64)>>> {
     let (least, greatest) = (columns::micros(name, least)?, columns::micros(name, greatest)?);
-    let mut clock = HourClock::new(zone);
     Ok(least.iter().zip(&greatest).map(|(least, greatest)| clock.buckets(least?, greatest?)).collect())
 }
