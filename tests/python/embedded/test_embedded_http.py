@@ -23,6 +23,7 @@ import pytest
 
 from metropulse import embedded
 from metropulse.embedded import Engines
+from waiting import until
 
 Reply = tuple[int, dict[str, str], bytes]
 
@@ -236,10 +237,8 @@ def raw(mart: Mart, fields: dict[str, str], head: str, body: bytes) -> socket.so
 def test_client_that_dies_amid_an_insert(mart: Mart, table: str) -> None:
     """What a dead client had begun to insert is not kept (below one block)."""
     raw(mart, {"query": f"INSERT INTO {table} FORMAT RowBinary"}, "Content-Length: 10000000", rows(1000)).close()
-    deadline = time.monotonic() + 10
-    while mart.value("SELECT count() FROM system.processes WHERE query LIKE 'INSERT%'") != "0":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    running = "SELECT count() FROM system.processes WHERE query LIKE 'INSERT%'"
+    until(lambda: mart.value(running) == "0", 10, "the insert still runs", every=0.05)
     assert mart.value(f"SELECT count() FROM {table}") == "0"
 
 
@@ -249,25 +248,22 @@ def test_client_that_leaves_its_query(mart: Mart) -> None:
     running = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number) = 1'"
     fields = {"cancel_http_readonly_queries_on_client_close": "1"}
     link = raw(mart, fields, f"Content-Length: {len(sql)}", sql)
-    deadline = time.monotonic() + 20
-    while mart.value(running) != "1":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: mart.value(running) == "1", 20, "the query does not run", every=0.05)
     link.close()
-    while mart.value(running) != "0":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: mart.value(running) == "0", 20, "the query still runs", every=0.05)
 
 
 def test_session_at_work_is_locked(mart: Mart, running_engines: Engines) -> None:
     """A session runs one statement at a time; it can be asked for, and it ends."""
-    sql = b"SELECT sleep(1)"
-    link = raw(mart, {"session_id": "busy"}, f"Content-Length: {len(sql)}", sql)
-    deadline = time.monotonic() + 10
-    while (reply := mart.send(b"SELECT 1", session_id="busy"))[0] == 200:
-        assert time.monotonic() < deadline
-    assert reply[1]["x-clickhouse-exception-code"] == "373"
+    sql = b"SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 2"
+    running = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number) = 2'"
+    fields = {"session_id": "busy", "cancel_http_readonly_queries_on_client_close": "1"}
+    link = raw(mart, fields, f"Content-Length: {len(sql)}", sql)
+    until(lambda: mart.value(running) == "1", 20, "the session is not at work", every=0.05)
+    status, headers, _ = mart.send(b"SELECT 1", session_id="busy")
+    assert (status, headers["x-clickhouse-exception-code"]) == (500, "373")
     link.close()
+    until(lambda: mart.send(b"SELECT 1", session_id="busy")[0] == 200, 20, "the session is locked", every=0.05)
     status, headers, _ = mart.send(b"SELECT 1", session_id="unknown", session_check=1)
     assert (status, headers["x-clickhouse-exception-code"]) == (404, "372")
 

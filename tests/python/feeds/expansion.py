@@ -47,10 +47,10 @@ FEED: Files = {
 
 
 def write_zip(path: Path, files: Files, folder: str = "") -> Path:
-    """Pack a feed."""
+    """Pack a feed; the same files are the same bytes, whenever they are packed."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, text in files.items():
-            packed.writestr(f"{folder}{name}", text)
+            packed.writestr(zipfile.ZipInfo(f"{folder}{name}"), text, zipfile.ZIP_DEFLATED)
     return path
 
 
