@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Result};
-
 /// How often something that did not come about is tried again; with the pauses of [`Backoff::brief`] within four seconds.
 const MOST_RETRIES: usize = 4;
 
@@ -41,10 +39,10 @@ impl Backoff {
 }
 
 /// Makes an attempt again, after a pause, while it fails in a way that passes; at most [`MOST_RETRIES`] times.
-pub(crate) async fn retrying<T, F: Future<Output = Result<T>>>(
-    passes: impl Fn(&Error) -> bool,
+pub(crate) async fn retrying<T, E, F: Future<Output = Result<T, E>>>(
+    passes: impl Fn(&E) -> bool,
     mut attempt: impl FnMut() -> F,
-) -> Result<T> {
+) -> Result<T, E> {
     let mut pauses = Backoff::brief();
     for _ in 0..MOST_RETRIES {
         match attempt().await {
@@ -58,6 +56,7 @@ pub(crate) async fn retrying<T, F: Future<Output = Result<T>>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     const FIRST: Duration = Duration::from_millis(50);
     const LIMIT: Duration = Duration::from_secs(2);

@@ -4,30 +4,22 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use object_store::http::HttpBuilder;
-use object_store::path::Path;
-use object_store::{ClientOptions, Error as StoreError, GetResult, ObjectStore, ObjectStoreExt};
+use object_store::{Error as StoreError, GetResult, ObjectStore, ObjectStoreExt};
 use tempfile::{TempDir, TempPath};
-use url::Url;
 
 use super::address::Address;
-use super::failure::{Scrub, file_error, spool_error, store_error};
-use super::open::{Lake, retry, stoppable};
+use super::bytes_left::BytesLeft;
+use super::download::download;
+use super::failure::{file_error, spool_error};
+use super::open::{Lake, stoppable};
 use super::tree::{At, Tree};
 use crate::config::Secret;
 use crate::control::Cancel;
 use crate::error::{Error, Result};
 use crate::scratch::scratch_folder;
 
-/// The most bytes that are copied of one source. Feeds and packages are smaller; a server that claims more may send on and on
-/// until the disk is full.
-const MOST_BYTES: u64 = 8 << 30;
-/// How long a web server may be silent, and how long it may take in all.
-const LONGEST_SILENCE: Duration = Duration::from_secs(60);
-const LONGEST_DOWNLOAD: Duration = Duration::from_secs(3600);
 /// More files than any feed has: a folder that is none must not fill a disk.
 const MOST_FILES: usize = 10_000;
 
@@ -61,7 +53,10 @@ pub async fn local_copy(
     cancel: &Cancel,
 ) -> Result<LocalCopy> {
     if let Some(("http" | "https", _)) = source.split_once("://") {
-        return from_web(source, spool, cancel).await;
+        // A query may hold a key.
+        let name = source.split('?').next().unwrap_or(source).to_owned();
+        let file = download(source, &name, spool, cancel).await?;
+        return Ok(LocalCopy { name, path: file.to_path_buf(), _copied: Copied::File { _file: file } });
     }
     let path = match Address::parse("source", source)? {
         Address::Local { path, .. } => path,
@@ -70,22 +65,6 @@ pub async fn local_copy(
     let name = path.display().to_string();
     std::fs::metadata(&path).map_err(|e| file_error(e, "reading", &name))?;
     Ok(LocalCopy { name, path, _copied: Copied::Nothing })
-}
-
-/// Fetches what a web server has under an address, whose query may hold a key.
-async fn from_web(source: &str, spool: Option<&FilePath>, cancel: &Cancel) -> Result<LocalCopy> {
-    let url = Url::parse(source).map_err(|e| Error::config(format!("the source is no URL: {e}")))?;
-    let shown = source.split('?').next().unwrap_or(source).to_owned();
-    let secrets: Vec<String> = url.query_pairs().map(|(_, value)| value.into_owned()).collect();
-    let scrub = Scrub::new(secrets.iter().map(String::as_str).chain(url.password()));
-    let failed = |e: StoreError| store_error(e, &scrub, "reading", &shown);
-    let client =
-        ClientOptions::new().with_allow_http(true).with_read_timeout(LONGEST_SILENCE).with_timeout(LONGEST_DOWNLOAD);
-    let store =
-        HttpBuilder::new().with_url(source).with_client_options(client).with_retry(retry()).build().map_err(failed)?;
-    let got = stoppable(cancel, store.get(&Path::default())).await?.map_err(failed)?;
-    let file = copy(got, &shown, &mut Room::default(), spool, cancel, &failed).await?;
-    Ok(LocalCopy { name: shown, path: file.to_path_buf(), _copied: Copied::File { _file: file } })
 }
 
 async fn from_store(
@@ -100,7 +79,7 @@ async fn from_store(
     let store = place.store()?;
     match stoppable(cancel, store.get(&place.root)).await? {
         Ok(got) if !place.root.is_root() => {
-            let file = copy(got, &name, &mut Room::default(), spool, cancel, &failed).await?;
+            let file = copy(got, &name, &mut BytesLeft::default(), spool, cancel, &failed).await?;
             Ok(LocalCopy { path: file.to_path_buf(), name, _copied: Copied::File { _file: file } })
         }
         Ok(_) | Err(StoreError::NotFound { .. }) => {
@@ -134,11 +113,11 @@ async fn copy_folder(
     let parent = scratch_folder(spool, spool_error)?;
     let spooling = |e| spool_error(&parent, e);
     let folder = tempfile::Builder::new().prefix("metropulse-").tempdir_in(&parent).map_err(spooling)?;
-    let mut room = Room::default();
+    let mut left = BytesLeft::default();
     for file in found {
         let At::Remote(location) = file.at else { continue };
         let got = stoppable(cancel, store.get(&location)).await?.map_err(failed)?;
-        let spooled = copy(got, place.url(), &mut room, Some(&parent), cancel, &failed).await?;
+        let spooled = copy(got, place.url(), &mut left, Some(&parent), cancel, &failed).await?;
         let path = folder.path().join(&file.below);
         std::fs::create_dir_all(path.parent().unwrap_or(folder.path())).map_err(spooling)?;
         spooled.persist(path).map_err(|e| spooling(e.error))?;
@@ -146,37 +125,16 @@ async fn copy_folder(
     Ok(folder)
 }
 
-/// How many bytes of a source may still be copied.
-struct Room(u64);
-
-impl Default for Room {
-    fn default() -> Self {
-        Self(MOST_BYTES)
-    }
-}
-
-impl Room {
-    fn take(&mut self, bytes: u64, source: &str) -> Result<()> {
-        self.0 = self.0.checked_sub(bytes).ok_or_else(|| {
-            Error::data(format!(
-                "{source} has more than {MOST_BYTES} bytes, which is no feed; if it is one, download it and name the file"
-            ))
-            .with("source", source)
-        })?;
-        Ok(())
-    }
-}
-
 async fn copy(
     got: GetResult,
     source: &str,
-    room: &mut Room,
+    left: &mut BytesLeft,
     spool: Option<&FilePath>,
     cancel: &Cancel,
     failed: &(impl Fn(StoreError) -> Error + Sync),
 ) -> Result<TempPath> {
     let (announced, mut written) = (got.meta.size, 0);
-    room.take(announced, source)?;
+    left.take(announced, source)?;
     let folder = scratch_folder(spool, spool_error)?;
     let spooling = |e| spool_error(&folder, e);
     let mut file = tempfile::Builder::new().prefix("metropulse-").tempfile_in(&folder).map_err(spooling)?;

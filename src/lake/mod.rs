@@ -17,6 +17,8 @@
 
 mod address;
 mod ahead;
+mod bytes_left;
+mod download;
 mod encoder;
 mod failure;
 mod fetch;
