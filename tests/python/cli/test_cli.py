@@ -260,7 +260,7 @@ def test_signals_end_a_running_verb_in_order(busy, sign, expected):
     child.send_signal(sign)
     said = child.stderr.read()
     assert child.wait(10) == expected
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8, "of 20"
     assert "rolled back" in said
     assert "Traceback" not in said
 

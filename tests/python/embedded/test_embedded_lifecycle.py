@@ -381,7 +381,7 @@ def test_remains_of_nothing(tmp_path: Path) -> None:
     """Clearing a folder that has nothing to clear is quick and harmless."""
     began = time.monotonic()
     clear_remains(tmp_path / "data", tmp_path / "socket")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
 
 
 def test_import_is_light() -> None:

