@@ -78,15 +78,24 @@ impl Origin {
         Err(first().map_or_else(|| Error::data(what.clone()), |first| self.too_many(&first, &what)))
     }
 
-    fn too_many(self, first: &Rejected<'_>, what: &str) -> Error {
+    /// The error that says `what` is too much, with one of the bad rows.
+    pub(super) fn too_many(self, first: &Rejected<'_>, what: &str) -> Error {
         let Rejected { file, row: number, reason, row_json, .. } = first;
         let Self { whole, row } = self;
         let text: String = row_json.chars().take(SHOWN_CHARACTERS).collect();
         let dots = if text.len() < row_json.len() { "…" } else { "" };
         let why = reason.code();
-        Error::data(format!("{what}; such as {row} {number} of {file} ({why}): {text}{dots}; repair the {whole}"))
-            .with("file", file)
-            .with(row, number)
+        // What stands for bytes that are no UTF-8.
+        let coding = if row_json.contains(char::REPLACEMENT_CHARACTER) {
+            ", whose text is no UTF-8: save it as that"
+        } else {
+            ""
+        };
+        Error::data(format!(
+            "{what}; such as {row} {number} of {file} ({why}): {text}{dots}; repair the {whole}{coding}"
+        ))
+        .with("file", file)
+        .with(row, number)
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Records<'a> {
     is_begun: bool,
     /// Whether commas and double quotes are what the file has.
     is_usual: bool,
+    /// Where a record that needs unquoting stands.
+    quotes: Quotes,
 }
 
 impl<'a> Records<'a> {
@@ -53,6 +55,7 @@ impl<'a> Records<'a> {
             last_line: 1,
             is_begun: false,
             is_usual: (delimiter, quote) == (b',', b'"'),
+            quotes: Quotes { delimiter, quote, at: Place::Start, has_break: false, is_torn: false, is_spaced: false },
         }
     }
 
@@ -94,20 +97,36 @@ impl<'a> Records<'a> {
         self.last_line - breaks as u64
     }
 
+    /// Whether the record has more than one line and text behind a quote that closes: a quote is missing, and the rows of
+    /// some lines became one.
+    pub(super) fn is_torn(&self) -> bool {
+        self.plain.is_none() && self.quotes.is_torn
+    }
+
+    /// Whether blanks stand before a quote that would open a value without them, so that quotes are part of it.
+    pub(super) fn is_spaced(&self) -> bool {
+        self.plain.is_none() && self.quotes.is_spaced
+    }
+
     /// Reads the next record that is not empty; whether there is one.
     pub(super) fn next(&mut self) -> Result<bool> {
         if self.plain_line()? {
             return Ok(true);
         }
         (self.written, self.fields, self.plain) = (0, 0, None);
+        self.quotes.begin();
         loop {
             if self.ahead.is_empty() {
                 let read = self.input.read(&mut self.buffer).map_err(|e| self.broken(&e))?;
                 self.ahead = 0..read;
+                if read == 0 && self.quotes.at == Place::Quoted {
+                    return Err(self.never_closed());
+                }
             }
             let input = &self.buffer[self.ahead.clone()];
             let (result, taken, wrote, ended) =
                 self.reader.read_record(input, &mut self.record[self.written..], &mut self.ends[self.fields..]);
+            self.quotes.pass(&input[..taken]);
             let last = taken.checked_sub(1).and_then(|at| input.get(at)).copied();
             self.ahead.start += taken;
             self.written += wrote;
@@ -171,6 +190,17 @@ impl<'a> Records<'a> {
         Ok(())
     }
 
+    fn never_closed(&self) -> Error {
+        let breaks = self.record[..self.written].iter().filter(|byte| **byte == b'\n').count();
+        let line = self.reader.line() - breaks as u64;
+        let file = self.file;
+        Error::data(format!(
+            "{file} has a quote in the row that begins on line {line} that is never closed; repair the file"
+        ))
+        .with("file", file)
+        .with("line", line)
+    }
+
     fn bad(&self, what: String) -> Error {
         let line = self.reader.line();
         Error::data(format!("{} {what}, read up to line {line}; repair the file", self.file))
@@ -180,6 +210,70 @@ impl<'a> Records<'a> {
 
     fn broken(&self, error: &std::io::Error) -> Error {
         self.bad(format!("cannot be read to its end ({error})"))
+    }
+}
+
+/// Follows the quotes of a record, of which the values alone tell no more.
+struct Quotes {
+    delimiter: u8,
+    quote: u8,
+    at: Place,
+    /// Whether a quoted value has a line break.
+    has_break: bool,
+    /// Whether text stands behind a value with one.
+    is_torn: bool,
+    /// Whether blanks stand before a quote.
+    is_spaced: bool,
+}
+
+/// Where a byte of a record stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At the beginning of a value.
+    Start,
+    /// In the blanks at the beginning of a value.
+    Leading,
+    /// In a value without quotes.
+    Bare,
+    /// Between two quotes.
+    Quoted,
+    /// Behind a quote that closes, or is the first of two that mean one.
+    Behind,
+    /// In the blanks behind a quote that closes.
+    Trailing,
+}
+
+impl Quotes {
+    fn begin(&mut self) {
+        (self.at, self.has_break, self.is_torn, self.is_spaced) = (Place::Start, false, false, false);
+    }
+
+    fn pass(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            let is_end = *byte == self.delimiter || matches!(byte, b'\r' | b'\n');
+            self.at = match self.at {
+                Place::Quoted if *byte == self.quote => Place::Behind,
+                Place::Quoted => {
+                    self.has_break |= *byte == b'\n';
+                    Place::Quoted
+                }
+                Place::Start | Place::Leading | Place::Bare | Place::Behind | Place::Trailing if is_end => Place::Start,
+                Place::Start | Place::Behind if *byte == self.quote => Place::Quoted,
+                Place::Start | Place::Leading if matches!(byte, b' ' | b'\t') => Place::Leading,
+                Place::Leading => {
+                    self.is_spaced |= *byte == self.quote;
+                    Place::Bare
+                }
+                Place::Behind | Place::Trailing if matches!(byte, b' ' | b'\t') => Place::Trailing,
+                Place::Behind | Place::Trailing => {
+                    self.is_torn |= self.has_break;
+                    Place::Bare
+                }
+                // The mark of UTF-8 may stand before the first quote.
+                Place::Start if b"\xef\xbb\xbf".contains(byte) => Place::Start,
+                Place::Start | Place::Bare => Place::Bare,
+            };
+        }
     }
 }
 

@@ -74,6 +74,9 @@ def _print_days(report: Any) -> None:
             out.print(f"files left out: {escape(', '.join(feed.unread_files))}")
         if never := feed.get("files", {}).get("trips.txt", {}).get("rows_without_service"):
             out.print(f"{never:,} trip{'s' * (never != 1)} of services that no calendar names: they never run")
+        for name, file in feed.get("files", {}).items():
+            if gone := file.get("rows_of_rejected_trips"):
+                out.print(f"{gone:,} row{'s' * (gone != 1)} of {name} went with the rejected trips that they belong to")
 
 
 def _kept(report: Any) -> Counter[str]:
@@ -119,8 +122,9 @@ def _remark(day: Any, report: Any) -> str:
 def gtfs_rt(target: Target, sources: tuple[str, ...], dt: str, **chosen: Any) -> None:
     """Write what recordings of GTFS-Realtime say of one service date.
 
-    SOURCE is a file, folder, glob or URL of recordings: .pb, .json, plain or packed, or a tar or zip of them. Without
-    any, what `metropulse collect` brought into the lake, from the start of the date until noon of the day after.
+    SOURCE is a file, folder, glob or URL (of an object store) of recordings: .pb, .json, plain or packed, or a tar or
+    zip of them. Without any, what `metropulse collect` brought into the lake, from the start of the date until noon of
+    the day after.
     """
     with progress(quiet=target.quiet) as show:
         report = ingest_gtfs_rt(sources or None, target.lake_only(), dt, progress=show, **chosen)

@@ -175,7 +175,9 @@ fn only_folder(name: &str, found: &BTreeMap<String, u64>, folders: Vec<String>) 
 }
 
 fn named(folders: &[String]) -> String {
-    let shown = folders.iter().map(|folder| if folder.is_empty() { "the top" } else { folder.trim_end_matches('/') });
+    let shown = folders
+        .iter()
+        .map(|folder| if folder.is_empty() { "the top (folder /)" } else { folder.trim_end_matches('/') });
     if folders.is_empty() { String::new() } else { format!(", in {}", shown.collect::<Vec<_>>().join(" and ")) }
 }
 

@@ -1,7 +1,7 @@
 //! `calendar.txt` and `calendar_dates.txt`: which service runs on which date.
 
 use chrono::{Datelike, NaiveDate};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::archive::Archive;
 use super::reject::{Bad, Tally};
@@ -52,6 +52,8 @@ pub(super) struct Calendar {
     services: Words,
     weeks: HashMap<Word, Week>,
     exceptions: HashMap<(Word, NaiveDate), bool>,
+    /// The services of weeks that do not end before they begin, and of exceptions.
+    named: HashSet<Word>,
     /// The first and the last date that is named.
     pub(super) span: Option<(NaiveDate, NaiveDate)>,
 }
@@ -66,8 +68,13 @@ struct Week {
 
 impl Calendar {
     pub(super) fn read(archive: &Archive, source: &str, tally: &mut Tally, cancel: &Cancel) -> Result<Self> {
-        let mut calendar =
-            Self { services: Words::new(), weeks: HashMap::new(), exceptions: HashMap::new(), span: None };
+        let mut calendar = Self {
+            services: Words::new(),
+            weeks: HashMap::new(),
+            exceptions: HashMap::new(),
+            named: HashSet::new(),
+            span: None,
+        };
         if !archive.has(CALENDAR.file) && !archive.has(CALENDAR_DATES.file) {
             return Err(Error::schema(format!(
                 "{source} lacks both calendar.txt and calendar_dates.txt, expected one of them"
@@ -103,6 +110,7 @@ impl Calendar {
             tally.duplicate(&CALENDAR);
         }
         if start <= end {
+            self.named.insert(service);
             self.widen(start, end);
         }
         Ok(())
@@ -116,6 +124,7 @@ impl Calendar {
             b"2" => false,
             _ => return Err(Bad::unreadable()),
         };
+        self.named.insert(service);
         if self.exceptions.insert((service, date), runs).is_some() {
             tally.duplicate(&CALENDAR_DATES);
         }
@@ -138,9 +147,9 @@ impl Calendar {
         self.span = Some((first.min(start), last.max(end)));
     }
 
-    /// A service that any of the files names.
+    /// A service to which any of the files gives a date.
     pub(super) fn find(&self, service: &[u8]) -> Option<Word> {
-        self.services.find(service).filter(|found| *found != Word::NONE)
+        self.services.find(service).filter(|found| self.named.contains(found))
     }
 
     /// Whether any service runs on a date.

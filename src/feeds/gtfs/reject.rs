@@ -73,6 +73,12 @@ pub struct Reject {
 }
 
 impl Reject {
+    /// What it has in a column, if it is a row of `table`.
+    pub(super) fn value(&self, table: &Source, column: &str) -> Option<String> {
+        let row = (self.file == table.file).then(|| serde_json::from_str::<serde_json::Value>(&self.row_json).ok());
+        Some(row??.get(column)?.as_str()?.to_owned())
+    }
+
     /// As the quarantine takes it.
     pub(super) fn shown(&self) -> Rejected<'_> {
         let Self { dataset, file, line, reason, row_json, .. } = self;
@@ -92,6 +98,9 @@ pub struct FileTally {
     /// Trips of a service that no calendar names: they never run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows_without_service: Option<u64>,
+    /// Rows of trips whose own row cannot be used; they go with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_of_rejected_trips: Option<u64>,
     /// Columns that are not kept.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown_columns: Vec<String>,
@@ -127,6 +136,13 @@ impl Tally {
     pub(super) fn duplicate(&mut self, table: &'static Source) {
         if let Some(file) = self.files.get_mut(table.file) {
             file.rows_duplicate += 1;
+        }
+    }
+
+    /// Counts a row of a trip whose own row cannot be used.
+    pub(super) fn of_rejected_trip(&mut self, table: &'static Source) {
+        if let Some(file) = self.files.get_mut(table.file) {
+            *file.rows_of_rejected_trips.get_or_insert_default() += 1;
         }
     }
 

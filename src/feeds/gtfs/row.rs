@@ -34,6 +34,10 @@ pub(super) struct Row<'a> {
     ends: &'a [usize],
     /// The bytes between two values.
     gap: usize,
+    /// Whether quotes are part of values, as blanks stand before them.
+    is_spaced: bool,
+    /// Whether a missing quote made it of the rows of some lines.
+    is_torn: bool,
     /// The line in the file on which it begins, from 1.
     pub(super) line: u64,
 }
@@ -43,7 +47,8 @@ impl<'a> Row<'a> {
     #[inline]
     pub(super) fn of(head: &'a Head, records: &'a Records<'_>) -> Self {
         let (bytes, ends, gap) = (records.bytes(), records.ends(), records.gap());
-        Self { head, bytes, ends, gap, line: records.line() }
+        let (is_spaced, is_torn) = (records.is_spaced(), records.is_torn());
+        Self { head, bytes, ends, gap, is_spaced, is_torn, line: records.line() }
     }
 
     /// The value of a column, by its place in [`Source::columns`].
@@ -58,6 +63,12 @@ impl<'a> Row<'a> {
     /// The value in a place of the row.
     #[inline]
     pub(super) fn value(&self, place: usize) -> &'a [u8] {
+        let value = self.as_written(place);
+        if self.is_spaced { within_quotes(value).unwrap_or(value) } else { value }
+    }
+
+    #[inline]
+    fn as_written(&self, place: usize) -> &'a [u8] {
         let before = place.checked_sub(1).and_then(|before| self.ends.get(before));
         let start = before.map_or(0, |end| end + self.gap);
         let end = self.ends.get(place).copied().unwrap_or(start);
@@ -71,20 +82,41 @@ impl<'a> Row<'a> {
         named.filter(|(_, value)| !value.is_empty())
     }
 
-    /// The row as JSON, for the quarantine; bytes that are no text show as such.
+    /// The row as JSON, for the quarantine; bytes that are no text show as such, and values too many by their places.
     pub(super) fn json(&self) -> String {
-        let values = self.all().map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into()));
+        let named = self.all().map(|(name, value)| (name.to_owned(), value));
+        let others = self.beyond().map(|(place, value)| (format!("value {}", place + 1), value));
+        let values = named.chain(others).map(|(name, value)| (name, String::from_utf8_lossy(value).into()));
         serde_json::Value::Object(values.collect()).to_string()
     }
 
-    /// Whether values stand beyond the last column: a comma too many, so that nobody knows which value is whose.
-    pub(super) fn overflows(&self) -> bool {
-        (self.head.names.len()..self.ends.len()).any(|place| !self.value(place).is_empty())
+    /// The values beyond the last column.
+    fn beyond(&self) -> impl Iterator<Item = (usize, &'a [u8])> + use<'a> {
+        let row = *self;
+        let places = (row.head.names.len()..row.ends.len()).map(move |place| (place, row.value(place)));
+        places.filter(|(_, value)| !value.is_empty())
+    }
+
+    /// Whether nobody knows which value is whose: values stand beyond the last column, a quote is missing, or a comma parts
+    /// what stands between two.
+    pub(super) fn is_muddled(&self) -> bool {
+        self.is_torn || self.beyond().next().is_some() || (self.is_spaced && self.is_parted())
+    }
+
+    /// Whether a value begins with a quote and ends without one.
+    fn is_parted(&self) -> bool {
+        let values = (0..self.ends.len()).map(|place| self.as_written(place));
+        values.into_iter().any(|value| value.starts_with(b"\"") && within_quotes(value).is_none())
     }
 
     pub(super) fn is_blank(&self) -> bool {
         (0..self.ends.len()).all(|place| self.value(place).is_empty())
     }
+}
+
+/// What stands between two quotes.
+fn within_quotes(value: &[u8]) -> Option<&[u8]> {
+    value.strip_prefix(b"\"")?.strip_suffix(b"\"").map(<[u8]>::trim_ascii)
 }
 
 impl Head {
@@ -109,8 +141,11 @@ impl Head {
         Ok(Self { names, places })
     }
 
-    /// The columns that are not kept.
+    /// The columns that are not kept; of two of one name the second.
     pub(super) fn unknown(&self, table: &'static Source) -> impl Iterator<Item = &String> {
-        self.names.iter().filter(|name| !table.keeps_all && !table.columns.contains(&name.as_str()))
+        let is_second = |place: usize, name: &String| self.names.iter().position(|known| known == name) != Some(place);
+        let is_unknown = |name: &String| !table.keeps_all && !table.columns.contains(&name.as_str());
+        let named = self.names.iter().enumerate();
+        named.filter(move |(place, name)| is_unknown(name) || is_second(*place, name)).map(|(_, name)| name)
     }
 }

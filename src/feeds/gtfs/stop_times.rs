@@ -6,7 +6,7 @@ use super::archive::Archive;
 use super::reject::{Bad, Tally, keep_last};
 use super::row::{Row, Source};
 use super::rows::read;
-use super::trips::Trips;
+use super::trips::{Known, Trips};
 use super::value::{self, Unreadable};
 use super::words::{Word, Words};
 use crate::control::{Cancel, Progress};
@@ -97,9 +97,9 @@ impl Calls {
     ) -> Result<Self> {
         let mut calls = Self { stops: Words::new(), all: Vec::new(), ranges: Vec::new() };
         // Rows of one trip stand together nearly always.
-        let mut current = (Vec::new(), None);
+        let mut current = (Vec::new(), Known::Nothing);
         let mut rows = 0_u64;
-        let mut each = |row: &Row<'_>, _: &mut Tally| {
+        let mut each = |row: &Row<'_>, tally: &mut Tally| {
             rows += 1;
             if rows.is_multiple_of(TOLD_ROWS) {
                 progress.add(TOLD_ROWS);
@@ -110,8 +110,13 @@ impl Calls {
                 current.0.extend_from_slice(id);
                 current.1 = trips.find(id);
             }
-            let Some(trip) = current.1 else {
-                return Err(Bad::new(if id.is_empty() { Reason::NoKey } else { Reason::Orphan }));
+            let trip = match current.1 {
+                Known::Trip(trip) => trip,
+                Known::Rejected => {
+                    tally.of_rejected_trip(&STOP_TIMES);
+                    return Ok(());
+                }
+                Known::Nothing => return Err(Bad::new(if id.is_empty() { Reason::NoKey } else { Reason::Orphan })),
             };
             if trips.is_asked.get(trip as usize) == Some(&true) {
                 let call = calls.call(trip, row).map_err(|Unreadable| Bad::unreadable().of(trip))?;

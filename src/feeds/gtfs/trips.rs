@@ -77,6 +77,17 @@ pub(super) struct Trips {
 }
 
 const NO_TRIP: u32 = u32::MAX;
+/// A trip whose row cannot be used.
+const REJECTED: u32 = u32::MAX - 1;
+
+/// What a trip's id stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    Trip(u32),
+    /// A trip whose row cannot be used.
+    Rejected,
+    Nothing,
+}
 
 impl Trips {
     pub(super) fn read(
@@ -96,11 +107,14 @@ impl Trips {
         };
         let mut each = |row: &Row<'_>, tally: &mut Tally| trips.trip(calendar, row, tally);
         archive.read(TRIPS.file, |input| read(&TRIPS, input, tally, cancel, &mut each))?;
+        for id in tally.rejects.iter().filter_map(|reject| reject.value(&TRIPS, TRIPS.columns[TRIP])) {
+            trips.refuse(&id);
+        }
         tally.without_service(&TRIPS, trips.all.iter().filter(|trip| trip.calendar.is_none()).count());
         trips.is_asked = trips.all.iter().map(|trip| days.iter().any(|day| trip.runs(calendar, *day))).collect();
         trips.has_frequency = vec![false; trips.all.len()];
         if archive.has(FREQUENCIES.file) {
-            let mut each = |row: &Row<'_>, _: &mut Tally| trips.frequency(row);
+            let mut each = |row: &Row<'_>, tally: &mut Tally| trips.frequency(row, tally);
             archive.read(FREQUENCIES.file, |input| read(&FREQUENCIES, input, tally, cancel, &mut each))?;
             trips.frequencies.sort_by_key(|frequency| frequency.trip);
         }
@@ -108,9 +122,12 @@ impl Trips {
     }
 
     /// The trip of an id.
-    pub(super) fn find(&self, id: &[u8]) -> Option<u32> {
-        let word = self.words.find(id)?;
-        self.by_id.get(word.index()).copied().filter(|trip| *trip != NO_TRIP)
+    pub(super) fn find(&self, id: &[u8]) -> Known {
+        match self.words.find(id).and_then(|word| self.by_id.get(word.index())) {
+            Some(&REJECTED) => Known::Rejected,
+            Some(&NO_TRIP) | None => Known::Nothing,
+            Some(trip) => Known::Trip(*trip),
+        }
     }
 
     /// The rows of `frequencies.txt` for a trip, in their order.
@@ -136,9 +153,7 @@ impl Trips {
         if trip.id == Word::NONE {
             return Err(Bad::new(Reason::NoKey));
         }
-        if self.by_id.len() < self.words.len() {
-            self.by_id.resize(self.words.len().next_power_of_two(), NO_TRIP);
-        }
+        self.make_room();
         let number = self.all.len() as u32;
         match self.by_id.get_mut(trip.id.index()) {
             Some(known) if *known != NO_TRIP => {
@@ -156,11 +171,34 @@ impl Trips {
         Ok(())
     }
 
-    fn frequency(&mut self, row: &Row<'_>) -> std::result::Result<(), Bad> {
+    /// Remembers a trip whose row cannot be used, unless another row of it can.
+    fn refuse(&mut self, id: &str) {
+        let Some(word) = self.words.word(id.as_bytes()).filter(|word| *word != Word::NONE) else { return };
+        self.make_room();
+        if let Some(free) = self.by_id.get_mut(word.index()).filter(|known| **known == NO_TRIP) {
+            *free = REJECTED;
+        }
+    }
+
+    /// Gives each word a place in `by_id`.
+    fn make_room(&mut self) {
+        if self.by_id.len() < self.words.len() {
+            self.by_id.resize(self.words.len().next_power_of_two(), NO_TRIP);
+        }
+    }
+
+    fn frequency(&mut self, row: &Row<'_>, tally: &mut Tally) -> std::result::Result<(), Bad> {
         if row.get(0).is_empty() {
             return Err(Bad::new(Reason::NoKey));
         }
-        let trip = self.find(row.get(0)).ok_or(Bad::new(Reason::Orphan))?;
+        let trip = match self.find(row.get(0)) {
+            Known::Trip(trip) => trip,
+            Known::Rejected => {
+                tally.of_rejected_trip(&FREQUENCIES);
+                return Ok(());
+            }
+            Known::Nothing => return Err(Bad::new(Reason::Orphan)),
+        };
         if let Some(has) = self.has_frequency.get_mut(trip as usize) {
             *has = true;
         }

@@ -6,7 +6,9 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 
+use super::message::UNTRANSLATED;
 use super::words::{
     CAUSE, EFFECT, INCREMENTALITY, OCCUPANCY, SEVERITY, STOP_RELATIONSHIP, TRIP_RELATIONSHIP, VEHICLE_STOP_STATUS,
     Words,
@@ -24,14 +26,16 @@ enum Form {
     Double,
     Word(Words),
     Part(&'static [Field]),
+    /// The entities of a message: one that cannot be read does not stop the others.
+    Entities,
 }
 
 /// Number, name and form.
 type Field = (u32, &'static str, Form);
 
-use Form::{Double, Flag, Float, Number, Part, Seconds, Text, Word};
+use Form::{Double, Entities, Flag, Float, Number, Part, Seconds, Text, Word};
 
-const MESSAGE: &[Field] = &[(1, "header", Part(HEADER)), (2, "entity", Part(ENTITY))];
+const MESSAGE: &[Field] = &[(1, "header", Part(HEADER)), (2, "entity", Entities)];
 const HEADER: &[Field] =
     &[(1, "gtfs_realtime_version", Text), (2, "incrementality", Word(INCREMENTALITY)), (3, "timestamp", Seconds)];
 const ENTITY: &[Field] = &[
@@ -166,7 +170,9 @@ impl<'de> Visitor<'de> for Writer<'_> {
     fn visit_bool<E: de::Error>(self, flag: bool) -> Result<(), E> {
         match self.form {
             Flag => self.varint(u64::from(flag)),
-            Text | Number | Seconds | Float | Double | Word(_) | Part(_) => Err(self.mismatch(&flag.to_string())),
+            Text | Number | Seconds | Float | Double | Word(_) | Part(_) | Entities => {
+                Err(self.mismatch(&flag.to_string()))
+            }
         }
     }
 
@@ -201,7 +207,7 @@ impl<'de> Visitor<'de> for Writer<'_> {
                 Ok(number) => self.float(number),
                 Err(_) => Err(self.mismatch(&quoted(text))),
             },
-            Flag | Part(_) => Err(self.mismatch(&quoted(text))),
+            Flag | Part(_) | Entities => Err(self.mismatch(&quoted(text))),
         }
     }
 
@@ -210,12 +216,19 @@ impl<'de> Visitor<'de> for Writer<'_> {
             return Err(self.mismatch("a list"));
         }
         let Self { place, form, number, is_item: _, wire } = self;
+        if let Entities = form {
+            return entities(items, place, number, wire);
+        }
         while items.next_element_seed(Writer { place, form, number, is_item: true, wire: &mut *wire })?.is_some() {}
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
-        let Part(fields) = self.form else { return Err(self.mismatch("an object")) };
+        let fields = match self.form {
+            Part(fields) => fields,
+            Entities => ENTITY,
+            Text | Number | Seconds | Flag | Float | Double | Word(_) => return Err(self.mismatch("an object")),
+        };
         let Some(number) = self.number else { return object(fields, members, &self.place, self.wire) };
         let mut part = Vec::new();
         object(fields, members, &self.place, &mut part)?;
@@ -230,7 +243,7 @@ impl Writer<'_> {
             (Text, _) => self.bytes(written.as_bytes()),
             (Number | Seconds | Word(_), Some(whole)) => self.varint(whole as u64),
             (Float | Double, _) => self.float(number),
-            (Number | Seconds | Word(_) | Flag | Part(_), _) => Err(self.mismatch(written)),
+            (Number | Seconds | Word(_) | Flag | Part(_) | Entities, _) => Err(self.mismatch(written)),
         }
     }
 
@@ -275,8 +288,40 @@ impl Form {
             Flag => "true or false",
             Float | Double => "a number",
             Word(_) => "a word of the standard",
-            Part(_) => "an object",
+            Part(_) | Entities => "an object",
         }
+    }
+}
+
+/// Writes each entity that can be read, and for another one its mark. Where none can be read, the first says why.
+fn entities<'de, A: SeqAccess<'de>>(
+    mut items: A,
+    place: Place<'_>,
+    number: Option<u32>,
+    wire: &mut Vec<u8>,
+) -> Result<(), A::Error> {
+    let (mut is_any_read, mut first_wrong) = (false, None);
+    while let Some(item) = items.next_element::<&RawValue>()? {
+        let begin = wire.len();
+        let writer = Writer { place, form: Part(ENTITY), number, is_item: true, wire: &mut *wire };
+        match writer.deserialize(&mut serde_json::Deserializer::from_str(item.get())) {
+            Ok(()) => is_any_read = true,
+            Err(e) => {
+                wire.truncate(begin);
+                let mut mark = Vec::new();
+                bytes(UNTRANSLATED, &[], &mut mark);
+                bytes(number.unwrap_or_default(), &mark, wire);
+                first_wrong.get_or_insert(e);
+            }
+        }
+    }
+    match first_wrong {
+        Some(e) if !is_any_read => {
+            let text = e.to_string();
+            // The place is counted from the entity's beginning.
+            Err(de::Error::custom(text.split(" at line ").next().unwrap_or(&text)))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

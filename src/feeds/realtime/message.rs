@@ -12,6 +12,10 @@ type Outcome = Result<(), Malformed>;
 /// The relationship of a trip that copies one of the schedule.
 const DUPLICATED: u64 = 6;
 
+/// Marks an entity whose JSON form could not be translated. Protocol Buffers keep numbers from 19,000 to 19,999 for those who
+/// read and write them; no field has one.
+pub(super) const UNTRANSLATED: u32 = 19_000;
+
 /// The head of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
@@ -86,6 +90,7 @@ impl<'a> Entity<'a> {
                 (3, Value::Bytes(part)) => entity.trip_update = Some(part),
                 (4, Value::Bytes(part)) => entity.vehicle = Some(part),
                 (5, Value::Bytes(part)) => entity.alert = Some(part),
+                (UNTRANSLATED, _) => return Err(Malformed::Untranslated),
                 _ => {}
             }
         }

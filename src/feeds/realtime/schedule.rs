@@ -5,6 +5,9 @@ use hashbrown::HashMap;
 
 use super::message::Trip;
 
+/// As far from a run as a report without a date may lie: nobody records a week before or after.
+const FARTHEST_MICROS: i64 = 7 * 86_400 * 1_000_000;
+
 /// One scheduled run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -35,13 +38,15 @@ impl Schedule {
         self.runs.is_empty()
     }
 
-    /// The run that a report names: of its date and start time, as far as it gives them, the one nearest in time.
+    /// The run that a report names: of its date and start time, as far as it gives them, the one nearest in time. Without a
+    /// date a run weeks away is not meant, but a time that is wrong.
     pub(super) fn run(&self, trip: &Trip<'_>, day: Option<i32>, at_micros: Option<i64>) -> Option<&Run> {
         let runs = self.runs.get(std::str::from_utf8(trip.id).ok()?)?;
         let start_time = start_time(trip.start_time);
         runs.iter()
             .filter(|run| day.is_none_or(|day| run.day == day))
             .filter(|run| start_time.as_ref().is_none_or(|time| *time == run.start_time))
+            .filter(|run| day.is_some() || at_micros.is_none_or(|at| run.distance(at) <= FARTHEST_MICROS))
             .min_by_key(|run| (at_micros.map_or(0, |at| run.distance(at)), run.start_micros))
     }
 }

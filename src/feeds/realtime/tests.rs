@@ -204,5 +204,7 @@ fn a_report_without_a_date_belongs_to_the_run_nearest_in_time() {
     assert_eq!(nearest(161, b""), Some(11));
     assert_eq!(nearest(161, b"8:00:00"), Some(11));
     assert_eq!(nearest(161, b"9:00:00"), None);
+    let week = 7 * 86_400 * 1_000_000;
+    assert_eq!((nearest(220 + week, b""), nearest(221 + week, b"")), (Some(11), None));
     assert_eq!(schedule.run(&Trip { id: b"other", ..Trip::default() }, None, Some(0)), None);
 }

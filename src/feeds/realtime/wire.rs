@@ -20,6 +20,8 @@ pub(super) enum Malformed {
     NoHeader,
     /// More vehicles, runs, stops of a run or text of an alert than there can be.
     TooMany,
+    /// A value of another type than the standard's, where JSON shows its type.
+    Untranslated,
 }
 
 impl fmt::Display for Malformed {
@@ -30,6 +32,7 @@ impl fmt::Display for Malformed {
             Self::Tag => "a field has a number or type that Protocol Buffers do not know",
             Self::NoHeader => "it is no GTFS-Realtime message: it has no header",
             Self::TooMany => "it has more vehicles, runs, stops of a run or text of an alert than any feed",
+            Self::Untranslated => "an entity of its JSON has a value of another type than the standard's",
             Self::Group => "a group of fields does not end where it should",
         })
     }

@@ -169,7 +169,7 @@ impl Collector {
     fn values<'a>(&self, table: Table, row: &Row<'a>) -> Values<'a> {
         let fields = table.fields();
         let mut values = Vec::with_capacity(fields.len());
-        let mut wrong = row.overflows().then_some(Reason::Unconvertible);
+        let mut wrong = row.is_muddled().then_some(Reason::Unconvertible);
         for (place, field) in fields.iter().enumerate() {
             let is_read = match field.from {
                 From::Day | From::Column(_) => true,
@@ -341,6 +341,11 @@ impl Summary {
         let first = self.days.keys().next().copied();
         let home = move |reject: &Reject| reject.day.map(date).filter(|day| self.days.contains_key(day)).or(first);
         self.rejects.iter().filter(move |reject| home(reject) == Some(wanted))
+    }
+
+    /// The error that `what` is wrong, with the first rejected row, if any.
+    pub fn told_by_first_reject(&self, what: &str) -> Option<Error> {
+        self.rejects.first().map(|first| ORIGIN.too_many(&first.shown(), what))
     }
 
     /// How many rejected rows a day has.

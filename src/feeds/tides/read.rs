@@ -37,6 +37,8 @@ pub(super) struct Row<'a> {
     values: &'a [&'a [u8]],
     /// The line of a text on which it begins, the number of a row of Parquet: from 1.
     pub(super) number: u64,
+    /// Whether it was made of the rows of some lines, by a quote that is missing.
+    is_torn: bool,
 }
 
 impl<'a> Row<'a> {
@@ -47,9 +49,9 @@ impl<'a> Row<'a> {
         std::str::from_utf8(value).ok()
     }
 
-    /// Whether values stand beyond the last column, so that nobody knows which value is whose.
-    pub(super) fn overflows(&self) -> bool {
-        self.values.iter().skip(self.names.len()).any(|value| !value.is_empty())
+    /// Whether values stand beyond the last column, or a quote is missing, so that nobody knows which value is whose.
+    pub(super) fn is_muddled(&self) -> bool {
+        self.is_torn || self.values.iter().skip(self.names.len()).any(|value| !value.is_empty())
     }
 
     /// The row for the quarantine, blank values left out; bytes that are no text show as such.
@@ -104,7 +106,13 @@ impl Source<'_> {
                 let mut seen = 0_u64;
                 while records.next()? {
                     let values: Vec<&[u8]> = (0..records.ends().len()).map(|place| records.value(place)).collect();
-                    let row = Row { names: &names, places: &places, values: &values, number: records.line() };
+                    let row = Row {
+                        names: &names,
+                        places: &places,
+                        values: &values,
+                        number: records.line(),
+                        is_torn: records.is_torn(),
+                    };
                     seen += 1;
                     if seen.is_multiple_of(CHECK_ROWS) {
                         cancel.check()?;
@@ -144,7 +152,7 @@ impl Source<'_> {
             for row in 0..rows {
                 number += 1;
                 let values: Vec<&[u8]> = columns.iter().map(|column| value(column.as_ref(), row)).collect();
-                each(&Row { names: &names, places: &places, values: &values, number })?;
+                each(&Row { names: &names, places: &places, values: &values, number, is_torn: false })?;
             }
             Ok(())
         })

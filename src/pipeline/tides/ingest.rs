@@ -222,6 +222,10 @@ fn refuse_if_no_day(summary: &Summary, source: &str) -> Result<()> {
     }
     let others: u64 = by_table(summary, |tally| tally.rows_of_other_days).map(|(_, rows)| rows).sum();
     let rejected: u64 = by_table(summary, |tally| tally.rows_rejected).map(|(_, rows)| rows).sum();
+    let all_bad = format!("{source} has no row that can be used ({rejected} cannot)");
+    if let Some(error) = summary.told_by_first_reject(&all_bad).filter(|_| others == 0) {
+        return Err(error.with("source", source));
+    }
     Err(Error::data(format!(
         "{source} has no usable row of a service date that was asked for ({others} rows of other days, {rejected} that \
          cannot be used), so that nothing says which raw day to write; look at date_from and date_to"

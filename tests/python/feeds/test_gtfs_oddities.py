@@ -142,7 +142,11 @@ def _padded(text: str) -> str:
     return "\n".join(",".join(f"  {value}\t" for value in line.split(",")) for line in text.splitlines()) + "\n\n  \n"
 
 
-@pytest.mark.parametrize("odd", [_crlf_bom, _quoted, _padded], ids=["BOM and CRLF", "quoted", "padded"])
+def _spaced(text: str) -> str:
+    return "\n".join(", ".join(f'"{value}"' for value in line.split(",")) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("odd", [_crlf_bom, _quoted, _padded, _spaced], ids=["BOM, CRLF", "quoted", "padded", "spaced"])
 @pytest.mark.parametrize("folder", ["", "feed/2024/"])
 def test_how_a_file_is_written_does_not_change_what_it_says(ingest, lake, odd, folder):
     ingest({name: odd(text) for name, text in FEED.items()}, folder=folder)
@@ -416,6 +420,73 @@ def test_a_file_that_unpacks_without_end_is_stopped(tmp_path):
 def test_a_quote_that_is_never_closed_is_an_error_with_its_file(ingest):
     with pytest.raises(mp.DataError, match=r"stops\.txt has a row of more than 1048576 bytes"):
         ingest({"stops.txt": FEED["stops.txt"] + 'S9,"open,1,1\n' + "S8,Eight,1,1\n" * 100_000})
+    line = FEED["stops.txt"].count("\n") + 1
+    for rest in ("S8,Eight,1,1\n", "", "S8,Eight,1,1"):
+        with pytest.raises(
+            mp.DataError, match=rf"stops\.txt has a quote in the row that begins on line {line} that is never"
+        ):
+            ingest({"stops.txt": FEED["stops.txt"] + 'S9,"open,1,1\n' + rest})
+    with pytest.raises(
+        mp.DataError, match=r"stop_times\.txt has a quote in the row that begins on line \d+ that is never closed"
+    ):
+        ingest({"stop_times.txt": FEED["stop_times.txt"] + '"T1'})
+
+
+def test_rows_that_a_missing_quote_makes_one_are_a_reject(ingest, lake):
+    """The quote opens a value that ends where the next row opens one of its own."""
+    line = FEED["stops.txt"].count("\n") + 1
+    ingest({"stops.txt": FEED["stops.txt"] + 'S9,"Nine,1,1\nS8,"Eight",1,1\nS7,"Se\nven",1,1\nS6,"Six" ,1,1\n'})
+    assert rejected(lake) == [("stops.txt", line, "unconvertible")]
+    assert {stop["stop_id"]: stop["name"] for stop in read(lake, DAY, "stops")[-2:]} == {"S7": "Se\nven", "S6": "Six"}
+
+
+def test_a_comma_between_quotes_behind_a_blank_leaves_nobody_knowing_which_value_is_whose(ingest, lake):
+    ingest({"stops.txt": FEED["stops.txt"] + 'S8, "Eight", 1,1\nS9, "Elm, North",1,1\n'})
+    assert rejected(lake) == [("stops.txt", FEED["stops.txt"].count("\n") + 2, "unconvertible")]
+    assert read(lake, DAY, "stops")[-1]["name"] == "Eight"
+
+
+def test_what_follows_a_trip_that_cannot_be_used_goes_with_it(ingest, lake):
+    """One bad row of trips.txt is one reject, however many stop times its trip has."""
+    bad, line = "R1,WK,T9,Zürich,0,,\n".encode("cp1252"), FEED["trips.txt"].count("\n") + 1
+    calls = "".join(f"T9,08:{n:02}:00,08:{n:02}:00,S1,{n}\n" for n in range(30))
+    files = {
+        "trips.txt": FEED["trips.txt"].encode() + bad,
+        "stop_times.txt": FEED["stop_times.txt"] + calls,
+        "frequencies.txt": "trip_id,start_time,end_time,headway_secs\nT9,6:00:00,7:00:00,600\n",
+    }
+    report = ingest(files)
+    assert rejected(lake) == [("trips.txt", line, "unconvertible")]
+    assert written(lake, DAY) == expand(FEED, ZONE, date.fromisoformat(DAY))
+    told = report.feeds[0].files
+    assert (told["stop_times.txt"].rows_of_rejected_trips, told["frequencies.txt"].rows_of_rejected_trips) == (30, 1)
+    ingest({**files, "trips.txt": FEED["trips.txt"].encode() + bad + b"R1,WK,T9,Zurich,0,,\n"})
+    assert len([call for call in read(lake, DAY, "scheduled_stop_times") if call["trip_id"] == "T9"]) == 6 * 30
+
+
+def test_a_service_whose_dates_cannot_be_never_runs_and_its_trips_are_counted(ingest):
+    reversed_dates = FEED["calendar.txt"].replace(
+        "WK,1,1,1,1,1,0,0,20240101,20241231", "WK,1,1,1,1,1,0,0,20241231,20240101"
+    )
+    no_date = FEED["calendar.txt"].replace("20240101,20241231\nSU", "20240101,20240931\nSU")
+    for calendar in (reversed_dates, no_date):
+        assert calendar != FEED["calendar.txt"]
+        report = ingest({"calendar.txt": calendar})
+        trips = sum(",WK," in trip for trip in FEED["trips.txt"].splitlines())
+        assert report.feeds[0].files["trips.txt"].rows_without_service == trips > 0
+
+
+def test_text_that_is_no_utf8_is_told_as_that(ingest):
+    rows = "".join(f"S{n},Plâce,1,1\n" for n in range(10, 30)).encode("cp1252")
+    with pytest.raises(mp.DataError, match=r"20 of 23 rows of stops\.txt .*text is no UTF-8: save it as that"):
+        ingest({"stops.txt": FEED["stops.txt"].encode() + rows})
+
+
+def test_of_two_columns_of_one_name_the_second_is_named_as_left_out(ingest):
+    header, *rows = FEED["stops.txt"].splitlines()
+    rows = [f"{header},stop_name", *(f"{row},again" for row in rows)]
+    report = ingest({"stops.txt": "\n".join(rows) + "\n"})
+    assert report.feeds[0].files["stops.txt"].unknown_columns == ("zone_id", "stop_name")
 
 
 def test_a_feed_that_is_mostly_bad_is_refused_with_its_first_bad_row(ingest, lake):

@@ -29,7 +29,7 @@ NOON = int(datetime(2024, 5, 1, 12, tzinfo=UTC).timestamp())
 def ingest(folder: Path, recordings: dict[str, bytes], day: str = DAY, zone: str = "UTC", **more):
     """Write recordings into a folder of their own and ingest it."""
     source = folder / "recordings"
-    source.mkdir(exist_ok=True)
+    source.mkdir(exist_ok=True, parents=True)
     for name, content in recordings.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes(content)
@@ -286,6 +286,22 @@ def test_json_with_a_mark_or_with_parts_of_a_second_is_read(tmp_path):
         ("v1", at(NOON), at(NOON)),
         ("v2", at(NOON + 3), at(NOON + 10)),
     ]
+
+
+def test_an_entity_of_json_that_cannot_be_read_does_not_stop_the_others(tmp_path):
+    good = {"id": "1", "vehicle": {"vehicle": {"id": "v1"}, "timestamp": NOON}}
+    bad = [
+        {"id": "2", "vehicle": {"vehicle": {"id": "v2"}, "position": {"latitude": "41,1", "longitude": ""}}},
+        {"id": "3", "vehicle": {"vehicle": "v3", "timestamp": NOON}},
+        {"id": "4", "vehicle": {"vehicle": {"id": "v4"}, "timestamp": ""}},
+        7,
+    ]
+    found = ingest(tmp_path, {"1.json": as_json(NOON, [bad[0], good, *bad[1:], None])})
+    assert (found.recordings, found.recordings_unreadable, found.entities_unreadable) == (1, 0, 4)
+    assert [row["vehicle_id"] for row in rows(tmp_path)] == ["v1"]
+    assert "a value of another type than the standard's" in str(manifest(tmp_path)["files"][0]["origin"])
+    with pytest.raises(mp.DataError, match=r'entity\.vehicle\.position\.latitude is "41,1", expected a number'):
+        ingest(tmp_path / "bad", {"1.json": as_json(NOON, bad)})
 
 
 def test_a_header_whose_length_looks_like_a_brace_is_no_json(tmp_path):

@@ -132,6 +132,31 @@ def test_days_that_are_not_asked_for_are_counted_and_not_written(tmp_path):
         ingest(tmp_path / "p", tmp_path / "lake", date_from="2024-06-01")
 
 
+def test_a_package_of_bad_rows_alone_is_told_by_its_first(tmp_path):
+    text = "event_timestamp,vehicle_id,latitude,longitude\n1714568700,V1,41,-87\n"
+    package = write_package(tmp_path / "p", {"vehicle_locations": text})
+    with pytest.raises(
+        mp.DataError, match=r"no row that can be used \(1 cannot\); such as .*2 of vehicle_locations\.csv.*1714568700"
+    ):
+        ingest(package, tmp_path / "lake")
+
+
+def test_rows_that_a_missing_quote_makes_one_are_a_reject_and_an_open_quote_an_error(tmp_path):
+    head = "event_timestamp,vehicle_id,latitude,longitude,stop_id\n"
+    row = "2024-05-01T08:00:0{n}-05:00,V{n},41,-87,{stop}\n"
+    good, torn = row.format(n=1, stop='"S\n1"'), row.format(n=2, stop='"S2') + row.format(n=3, stop='"S3"')
+    ingest(write_package(tmp_path / "p", {"vehicle_locations": head + good + torn}), tmp_path / "lake")
+    assert [row["vehicle_id"] for row in read_day(tmp_path / "lake", "2024-05-01", "vehicle_positions")] == ["V1"]
+    assert [(row["row_number"], row["reasons"]) for row in rejected(tmp_path / "lake", "2024-05-01")] == [
+        (4, ["unconvertible"])
+    ]
+    open_quote = write_package(tmp_path / "q", {"vehicle_locations": head + good + row.format(n=2, stop='"S2')})
+    with pytest.raises(
+        mp.DataError, match=r"vehicle_locations\.csv has a quote in the row that begins on line 4 that is never"
+    ):
+        ingest(open_quote, tmp_path / "lake")
+
+
 def test_a_location_without_a_service_date_is_of_its_local_date(tmp_path):
     text = "event_timestamp,vehicle_id,latitude,longitude\n2024-05-02T04:30:00Z,bus 1,41.5,-87.5\n"
     report = ingest(write_package(tmp_path / "p", {"vehicle_locations": text}), tmp_path / "lake")
