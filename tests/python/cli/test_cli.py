@@ -255,12 +255,12 @@ def busy(tmp_path, interruptible):
 
 @pytest.mark.parametrize(("sign", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_a_running_verb_in_order(busy, sign, expected):
-    child = busy(20)
+    child = busy(120)
     started = time.monotonic()
     child.send_signal(sign)
     said = child.stderr.read()
-    assert child.wait(10) == expected
-    assert time.monotonic() - started < 8, "of 20"
+    assert child.wait(60) == expected
+    assert time.monotonic() - started < 60, "of 120"
     assert "rolled back" in said
     assert "Traceback" not in said
 
@@ -274,7 +274,7 @@ def test_a_verb_in_the_background_goes_on_where_interrupts_are_ignored(busy, sig
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(1)
     else:
-        assert child.wait(10) == outcome
+        assert child.wait(60) == outcome
 
 
 def test_the_demo_without_airflow_says_what_to_install(call, monkeypatch):

@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import tarfile
+import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,20 @@ def archives(folder: Path) -> list[Archive]:
     return [read(path) for path in sorted(folder.rglob("*.tar.zst"))]
 
 
-def synced(spool: Path) -> set[bytes]:
-    """The messages that lie in a spool under their names, whoever was killed meanwhile."""
-    single = [unpacked(path.read_bytes()) for path in spool.rglob("*.pb.zst") if path.parts[-3] != "trash"]
-    return {*single, *(body for archive in archives(spool / "archives") for body in archive.recordings.values())}
+def synced(spool: Path, tries: int = 10) -> set[bytes]:
+    """The messages that lie in a spool under their names, whoever was killed meanwhile or moves them just now."""
+    try:
+        single = [unpacked(path.read_bytes()) for path in spool.rglob("*.pb.zst") if path.parts[-3] != "trash"]
+        return {*single, *(body for archive in archives(spool / "archives") for body in archive.recordings.values())}
+    except FileNotFoundError:
+        if tries == 1:
+            raise
+        return synced(spool, tries - 1)
+
+
+def lasting_day(seconds: float = 180) -> str:
+    """The date in UTC, which it stays for so long: shortly before midnight, the next one is waited for."""
+    left = 86_400 - time.time() % 86_400
+    if left < seconds:
+        time.sleep(left + 1)
+    return datetime.now(UTC).date().isoformat()

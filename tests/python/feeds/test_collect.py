@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from feed_server import feed_server
-from recordings import archives, synced
+from recordings import archives, lasting_day, synced
 
 import metropulse as mp
 from waiting import until
@@ -38,11 +38,11 @@ def script(*behaviours: str) -> Callable[[str], str]:
 
 
 def collect(server: Any, folder: Path, **more: Any) -> mp.Report:
-    asked = {"every": "100ms", "duration": "1s", "timeout": "1s", "spool": folder / "spool", **more}
+    asked = {"every": "100ms", "duration": "1s", "timeout": "60s", "spool": folder / "spool", **more}
     return mp.collect(folder / "lake", vehicle_positions=server.url("vehicle_positions"), **asked)
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     until(condition, seconds, "it does not come to it", every=0.05)
 
 
@@ -53,13 +53,23 @@ def status(folder: Path) -> mp.Report | None:
         return None
 
 
-class Running:
-    """A recorder in a thread, until the block ends."""
+def wait_for_counts(folder: Path, feed: str = "vehicle_positions", **least: int) -> None:
+    """Wait until so many polls of a feed have come to this."""
 
-    def __init__(self, server: Any, folder: Path, **more: Any) -> None:
-        self._pipeline = mp.Pipeline(lake=folder / "lake")
+    def have_come() -> bool:
+        found = status(folder)
+        return found is not None and all(found.feeds[feed][count] >= number for count, number in least.items())
+
+    wait_for(have_come)
+
+
+class Running:
+    """A recorder in a thread, until the block ends. What it leaves in the spool is uploaded by one of no duration."""
+
+    def __init__(self, server: Any, folder: Path, pipeline: mp.Pipeline | None = None, **more: Any) -> None:
+        self._pipeline = pipeline or mp.Pipeline(lake=folder / "lake")
         self.error: BaseException | None = None
-        asked = {"every": "100ms", "timeout": "1s", "spool": folder / "spool", **more}
+        asked = {"every": "100ms", "timeout": "60s", "spool": folder / "spool", **more}
 
         def work() -> None:
             try:
@@ -75,14 +85,17 @@ class Running:
 
     def __exit__(self, *_: object) -> None:
         self._pipeline.cancel()
-        self._thread.join(3)
-        assert not self._thread.is_alive(), "it does not stop within three seconds"
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "it does not stop within thirty seconds"
 
 
 def test_new_messages_are_recorded_once_and_unchanged_ones_are_skipped(tmp_path):
     with feed_server(script("new", "same", "untagged", "new", "gzip", "same")) as server:
-        report = collect(server, tmp_path, duration="3s")
-    counts = report.feeds.vehicle_positions
+        with Running(server, tmp_path):
+            wait_for_counts(tmp_path, polls=6)
+        recorder = status(tmp_path)
+        report = collect(server, tmp_path, duration="0s")
+    counts = recorder.feeds.vehicle_positions
     assert (counts.recorded, counts.failed, counts.not_kept) == (3, 0, 0)
     assert counts.unchanged == counts.polls - 3 >= 3
     found = archives(tmp_path / "lake" / "recordings")
@@ -92,15 +105,25 @@ def test_new_messages_are_recorded_once_and_unchanged_ones_are_skipped(tmp_path)
     assert (first["became"], first["status"], first["etag"]) == ("recorded", 200, '"vehicle_positions-1"')
     assert (second["became"], second["status"], third["became"]) == ("unchanged", 304, "unchanged")
     assert len(polls) == counts.polls
-    assert report.files == len(found)
+    assert recorder.archives_uploaded + report.files == len(found)
     assert not list((tmp_path / "spool" / "archives").iterdir())
 
 
+def test_the_report_of_a_recorder_that_ends_by_itself_counts_what_its_status_counts(tmp_path):
+    with feed_server(script("new", "same", "500", "same")) as server:
+        report = collect(server, tmp_path)
+    told, counts = report.feeds.vehicle_positions, status(tmp_path).feeds.vehicle_positions
+    assert told == {count: counts[count] for count in ("polls", "recorded", "unchanged", "failed", "not_kept")}
+    assert report.files == len(archives(tmp_path / "lake"))
+
+
 def test_what_was_recorded_is_ingested_by_its_date_with_the_time_of_receipt(tmp_path):
+    day = lasting_day()
     with feed_server(script("new", "new", "same")) as server:
-        collect(server, tmp_path, archive_every="1s", duration="3s")
+        with Running(server, tmp_path, archive_every="1s"):
+            wait_for_counts(tmp_path, recorded=2)
+        collect(server, tmp_path, archive_every="1s", duration="0s")
     polls = [poll for archive in archives(tmp_path / "lake") for poll in archive.polls if poll["became"] == "recorded"]
-    day = datetime.now(UTC).date().isoformat()
     report = mp.ingest_gtfs_rt(None, tmp_path / "lake", day, time_zone="UTC")
     assert (report.recordings, report.recordings_unreadable) == (2, 0)
     rows = pq.read_table(tmp_path / "lake" / f"dt={day}" / "vehicle_positions.parquet").to_pylist()
@@ -119,9 +142,8 @@ def test_what_was_recorded_is_ingested_by_its_date_with_the_time_of_receipt(tmp_
 
 def test_a_feed_that_fails_is_asked_less_often_and_comes_back(tmp_path):
     bad = ("500", "busy", "cut", "cut chunks", "dropped", "401")
-    with feed_server(script("new", *bad, "new")) as server, Running(server, tmp_path):
-        wait_for(lambda: len(server.bodies) == 2, 30)
-        wait_for(lambda: (found := status(tmp_path)) and found.feeds.vehicle_positions.recorded == 2)
+    with feed_server(script("new", *bad, "new", "same")) as server, Running(server, tmp_path):
+        wait_for_counts(tmp_path, recorded=2)
         counts = status(tmp_path).feeds.vehicle_positions
         assert (counts.failed, counts.failures, counts.error) == (len(bad), 0, None)
         assert [behaviour for _, behaviour, _ in server.requests[: len(bad) + 2]] == ["new", *bad, "new"]
@@ -129,8 +151,10 @@ def test_a_feed_that_fails_is_asked_less_often_and_comes_back(tmp_path):
 
 def test_an_answer_that_is_no_message_is_kept_as_it_is_and_is_a_failure(tmp_path):
     with feed_server(script("new", "garbage", "new", "same")) as server:
-        report = collect(server, tmp_path, duration="3s")
-    counts = report.feeds.vehicle_positions
+        with Running(server, tmp_path):
+            wait_for_counts(tmp_path, polls=4)
+        counts = status(tmp_path).feeds.vehicle_positions
+        collect(server, tmp_path, duration="0s")
     assert (counts.recorded, counts.failed) == (3, 1)
     (wrong,) = [poll for archive in archives(tmp_path / "lake") for poll in archive.polls if poll.get("error")]
     assert "no message that can be read" in wrong["error"]
@@ -147,8 +171,8 @@ def test_an_answer_that_is_no_message_is_kept_as_it_is_and_is_a_failure(tmp_path
     ],
 )
 def test_an_answer_without_end_is_a_failed_poll_that_keeps_nothing(tmp_path, behaviour, says):
-    with feed_server(lambda _: behaviour) as server, Running(server, tmp_path, timeout="60s"):
-        wait_for(lambda: (found := status(tmp_path)) and found.feeds.vehicle_positions.failed, 60)
+    with feed_server(lambda _: behaviour) as server, Running(server, tmp_path):
+        wait_for_counts(tmp_path, failed=1)
         counts = status(tmp_path).feeds.vehicle_positions
     assert (counts.recorded, says in counts.error) == (0, True), counts.error
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 1 << 20
@@ -180,11 +204,12 @@ def test_a_key_does_not_follow_to_another_host(tmp_path):
     with feed_server(lambda _: "new") as server:
         elsewhere = f"http://localhost:{server.server_port}/other"
         server.behave = lambda path: f"to {elsewhere}" if path == "vehicle_positions" else "new"
-        kept = collect(server, tmp_path, duration="500ms", headers={"X-Api-Key": "a-secret-key"})
+        with Running(server, tmp_path, headers={"X-Api-Key": "a-secret-key"}):
+            wait_for_counts(tmp_path, failed=1)
         assert {path for path, _, _ in server.requests} == {"vehicle_positions"}
-        assert (kept.feeds.vehicle_positions.recorded, kept.feeds.vehicle_positions.failed > 0) == (0, True)
-        followed = collect(server, tmp_path, duration="500ms")
-    assert followed.feeds.vehicle_positions.recorded > 0
+        assert status(tmp_path).feeds.vehicle_positions.recorded == 0
+        with Running(server, tmp_path):
+            wait_for_counts(tmp_path, recorded=1)
 
 
 def test_a_spool_has_one_recorder(tmp_path):
@@ -212,15 +237,20 @@ def test_a_full_spool_is_told_of_and_keeps_what_it_has(tmp_path):
 def test_archives_wait_until_the_lake_is_there(tmp_path):
     (tmp_path / "lake").write_text("no folder: nothing can be uploaded")
     with feed_server(script("new", "same")) as server:
+        with Running(server, tmp_path):
+            wait_for_counts(tmp_path, recorded=1)
         with pytest.raises(mp.MetropulseError, match="lake"):
-            collect(server, tmp_path)
+            collect(server, tmp_path, duration="0s")
         kept = synced(tmp_path / "spool")
-        assert kept == set(server.bodies)
+        assert kept == set(server.bodies) != set()
         (tmp_path / "lake").unlink()
         server.behave = lambda _: "500"
-        report = collect(server, tmp_path, duration="200ms")
-    assert report.files >= 2
-    assert kept == {body for archive in archives(tmp_path / "lake") for body in archive.recordings.values()}
+        with Running(server, tmp_path):
+            wait_for_counts(tmp_path, failed=1)
+        collect(server, tmp_path, duration="0s")
+    found = archives(tmp_path / "lake")
+    assert len(found) >= 2
+    assert kept == {body for archive in found for body in archive.recordings.values()}
 
 
 def test_a_recorder_is_stopped_by_sigterm_and_the_next_one_goes_on(tmp_path, interruptible):
@@ -237,9 +267,9 @@ def test_a_recorder_is_stopped_by_sigterm_and_the_next_one_goes_on(tmp_path, int
             "200ms",
         ]
         child = subprocess.Popen([*command, *asked], stderr=subprocess.PIPE, text=True)
-        wait_for(lambda: len(server.acknowledged) > 2, 20)
+        wait_for(lambda: len(server.acknowledged) > 2)
         child.send_signal(signal.SIGTERM)
-        said = child.communicate(timeout=10)[1]
+        said = child.communicate(timeout=60)[1]
         assert child.returncode == 143
         assert "recording vehicle_positions into" in said
         assert "Traceback" not in said
@@ -256,12 +286,14 @@ def test_a_recorder_is_stopped_by_sigterm_and_the_next_one_goes_on(tmp_path, int
 
 def test_archives_go_to_a_bucket_and_are_read_from_it(tmp_path, minio_bucket):
     name, options = minio_bucket
+    pipeline = mp.Pipeline(lake=f"s3://{name}/raw", lake_options=options)
+    day = lasting_day()
     with feed_server(script("new", "new", "same")) as server:
-        mp.collect(
-            f"s3://{name}/raw", vehicle_positions=server.url("vehicle_positions"), alerts=server.url("alerts"),
-            every="100ms", duration="3s", spool=tmp_path / "spool", lake_options=options,
-        )  # fmt: skip
-    day = datetime.now(UTC).date().isoformat()
+        feeds = {feed: server.url(feed) for feed in ("vehicle_positions", "alerts")}
+        with Running(server, tmp_path, pipeline, alerts=feeds["alerts"]):
+            wait_for_counts(tmp_path, recorded=2)
+            wait_for_counts(tmp_path, "alerts", recorded=2)
+        mp.collect(f"s3://{name}/raw", duration="0s", spool=tmp_path / "spool", lake_options=options, **feeds)
     report = mp.ingest_gtfs_rt(None, f"s3://{name}/raw", day, lake_options=options, time_zone="UTC")
     assert (report.recordings, report.vehicle_positions.reports) == (4, 4)
 

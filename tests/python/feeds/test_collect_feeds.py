@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from feed_server import FeedServer, feed_server
-from recordings import archives
+from recordings import archives, lasting_day
+from test_collect import script
 
 import metropulse as mp
 from metropulse.feeds import default_spool
+from waiting import until
 
 pq = pytest.importorskip("pyarrow.parquet")
 
 pytestmark = [pytest.mark.core, pytest.mark.slow]
 
 
+FIVE_MESSAGES = (*["new"] * 5, "same")
+
+
 def record(server: FeedServer, folder: Path, path: str, feed: str | None) -> mp.Report:
-    """Record for two seconds what the server has at a path, whose vehicles bear its name."""
-    return mp.collect(
-        folder / "lake", vehicle_positions=server.url(path), feed=feed, spool=folder / f"spool-{path}", every="100ms",
-        archive_every="1s", duration="2s",
-    )  # fmt: skip
+    """Record the five messages that the server has at a path, whose vehicles bear its name, in two periods or more."""
+    pipeline, spool, seconds = mp.Pipeline(lake=folder / "lake"), folder / f"spool-{path}", set()
+    asked = {"vehicle_positions": server.url(path), "feed": feed, "spool": spool, "every": "100ms", "timeout": "60s"}
+
+    def is_recorded() -> bool:
+        with suppress(mp.NotFoundError):
+            counts = mp.collect_status(spool).feeds.vehicle_positions
+            if counts.polls:
+                seconds.add(counts.polled_at[: len("2024-05-01T12:00:00")])
+            return len(seconds) > 1 and counts.polls >= len(FIVE_MESSAGES)
+        return False
+
+    with ThreadPoolExecutor(1) as pool:
+        recorder = pool.submit(pipeline.collect, archive_every="1s", **asked)
+        try:
+            until(lambda: recorder.done() or is_recorded(), 60, "it is not recorded", every=0.05)
+        finally:
+            pipeline.cancel()
+        with suppress(mp.CancelledError):
+            recorder.result()
+    return pipeline.collect(archive_every="1s", duration="0s", **asked)
 
 
 def side_by_side(folder: Path, *recorders: tuple[FeedServer, str, str | None]) -> list[mp.Report]:
@@ -43,10 +64,10 @@ def vehicles(folder: Path, day: str, feed: str) -> set[str]:
 
 
 def test_two_agencies_are_recorded_into_one_lake_and_their_ids_do_not_mix(tmp_path):
-    with feed_server(lambda _: "new") as trams, feed_server(lambda _: "new") as buses:
+    day = lasting_day()
+    with feed_server(script(*FIVE_MESSAGES)) as trams, feed_server(script(*FIVE_MESSAGES)) as buses:
         reports = side_by_side(tmp_path, (trams, "t", "tram"), (buses, "b", "bus"))
     assert [report.feed for report in reports] == ["tram", "bus"]
-    day = datetime.now(UTC).date().isoformat()
     for feed, path, server in (("tram", "t", trams), ("bus", "b", buses)):
         report = ingest(tmp_path, day, feed=feed)
         assert report.recordings == len(server.bodies) > 1
@@ -54,16 +75,17 @@ def test_two_agencies_are_recorded_into_one_lake_and_their_ids_do_not_mix(tmp_pa
         assert vehicles(tmp_path, day, feed) == sent
         with mp.Pipeline(lake=tmp_path / "lake") as pipeline:
             looked = pipeline.recordings(day, feed=feed)
-        assert (looked.feed, looked.archives) == (feed, report.files)
+        of_feed = archives(tmp_path / "lake" / "recordings" / day / feed)
+        assert (looked.feed, looked.archives) == (feed, len(of_feed))
     # Without a name there is nothing to read, and whose recordings there are is said.
     with pytest.raises(mp.NotFoundError, match=r"no recordings of .* but some of feed bus, feed tram; record the feed"):
         ingest(tmp_path, day)
 
 
 def test_recordings_without_a_name_stay_where_they_are_and_are_nobodys_else(tmp_path):
-    with feed_server(lambda _: "new") as server:
+    day = lasting_day()
+    with feed_server(script(*FIVE_MESSAGES)) as server:
         side_by_side(tmp_path, (server, "plain", None), (server, "named", "bus"))
-    day = datetime.now(UTC).date().isoformat()
     of_day = tmp_path / "lake" / "recordings" / day
     assert ingest(tmp_path, day, dry_run=True).recordings == server.numbers["plain"]
     assert ingest(tmp_path, day, feed="bus", dry_run=True).recordings == server.numbers["named"]
@@ -77,9 +99,9 @@ def test_recordings_without_a_name_stay_where_they_are_and_are_nobodys_else(tmp_
 
 
 def test_two_recorders_of_one_feed_share_a_lake(tmp_path):
-    with feed_server(lambda _: "new") as server:
+    day = lasting_day()
+    with feed_server(script(*FIVE_MESSAGES)) as server:
         side_by_side(tmp_path, (server, "a", "bus"), (server, "b", "bus"))
-    day = datetime.now(UTC).date().isoformat()
     assert len(archives(tmp_path / "lake" / "recordings" / day / "bus")) >= 4
     ingest(tmp_path, day, feed="bus")
     seen = {f"bus:{path}-{number}" for path in "ab" for number in range(1, server.numbers[path] + 1)}

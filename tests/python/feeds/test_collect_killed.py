@@ -7,12 +7,11 @@ import random
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from feed_server import BAD, GOOD, feed_server
-from recordings import archives, synced
+from recordings import archives, lasting_day, synced
 
 import metropulse as mp
 
@@ -37,6 +36,7 @@ def test_no_synced_poll_is_lost_and_every_file_is_readable_whenever_the_recorder
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
+    day = lasting_day(SECONDS + 180)
 
     def behave(_path: str) -> str:
         return chance.choice(GOOD if chance.random() < 0.8 else BAD)
@@ -74,7 +74,6 @@ def test_no_synced_poll_is_lost_and_every_file_is_readable_whenever_the_recorder
     left = [path for path in (tmp_path / "spool").rglob("*") if path.is_file()]
     assert sorted(path.name for path in left) == ["health.json", "lock"]
 
-    day = datetime.now(UTC).date()
     report = mp.ingest_gtfs_rt(tmp_path / "lake" / "recordings", tmp_path / "lake", day, time_zone="UTC", dry_run=True)
     polls = sum(len(archive.recordings) for archive in found)
     assert report.recordings + report.recordings_unreadable == polls

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,8 +19,8 @@ pytestmark = pytest.mark.core
 
 
 @contextmanager
-def server(announced: int, body: bytes, *, falls_silent: bool = False) -> Iterator[str]:
-    """Serve one file in which as many bytes are announced; gives its address."""
+def server(announced: int, body: bytes, *, silent: threading.Event | None = None) -> Iterator[str]:
+    """Serve one file in which as many bytes are announced, or fall silent and say so; gives its address."""
     is_over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -32,7 +31,8 @@ def server(announced: int, body: bytes, *, falls_silent: bool = False) -> Iterat
             with suppress(BrokenPipeError, ConnectionResetError):
                 self.wfile.write(body)
                 self.wfile.flush()
-                if falls_silent:
+                if silent:
+                    silent.set()
                     is_over.wait(60)
 
         def log_message(self, *_: object) -> None:
@@ -105,7 +105,7 @@ def test_a_download_that_breaks_off_is_an_error_that_leaves_nothing(tmp_path):
 
 
 def test_a_download_that_falls_silent_can_be_stopped(tmp_path):
-    p, ended = pipeline(tmp_path), []
+    p, ended, silent = pipeline(tmp_path), [], threading.Event()
 
     def work(url: str) -> None:
         try:
@@ -113,13 +113,13 @@ def test_a_download_that_falls_silent_can_be_stopped(tmp_path):
         except mp.MetropulseError as error:
             ended.append(error)
 
-    with server(1 << 20, bytes(1 << 10), falls_silent=True) as url:
+    with server(1 << 20, bytes(1 << 10), silent=silent) as url:
         thread = threading.Thread(target=work, args=(url,))
         thread.start()
-        time.sleep(1)
+        assert silent.wait(60)
         assert thread.is_alive()
         p.cancel()
-        thread.join(2)
+        thread.join(30)
         assert not thread.is_alive()
     assert [type(error) for error in ended] == [mp.CancelledError]
     assert list((tmp_path / "spool").iterdir()) == []

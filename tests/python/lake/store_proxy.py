@@ -49,12 +49,14 @@ class _Handler(BaseHTTPRequestHandler):
             server.most_in_flight = max(server.most_in_flight, server.in_flight)
         time.sleep(server.delay_seconds)
         try:
-            self._answer()
+            answer, content = self._ask()
         finally:
+            # Before a byte is sent: whoever has the answer finds it counted.
             with server.lock:
                 server.in_flight -= 1
+        self._answer(answer, content)
 
-    def _answer(self) -> None:
+    def _ask(self) -> tuple[http.client.HTTPResponse, bytes]:
         store = http.client.HTTPConnection(self.server.store, timeout=30)
         store.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
@@ -63,10 +65,17 @@ class _Handler(BaseHTTPRequestHandler):
         store.endheaders(body or None)
         answer = store.getresponse()
         content = answer.read()
-        salt = self.server.etag_salt
+        store.close()
         is_object = b"<ListBucketResult" not in content[:500]
         if not is_object:
-            content = content.replace(b"</ETag>", salt + b"</ETag>")
+            content = content.replace(b"</ETag>", self.server.etag_salt + b"</ETag>")
+        elif self.command == "GET" and answer.status < 300:
+            with self.server.lock:
+                self.server.bytes_read[unquote(urlsplit(self.path).path)] += len(content)
+        return answer, content
+
+    def _answer(self, answer: http.client.HTTPResponse, content: bytes) -> None:
+        salt = self.server.etag_salt
         length = len(content) if self.command == "GET" else answer.getheader("Content-Length") or len(content)
         self.send_response(answer.status)
         for name, value in answer.getheaders():
@@ -75,10 +84,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(length))
         self.end_headers()
         self.wfile.write(content)
-        store.close()
-        if self.command == "GET" and answer.status < 300 and is_object:
-            with self.server.lock:
-                self.server.bytes_read[unquote(urlsplit(self.path).path)] += len(content)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on  # noqa: N815
 
