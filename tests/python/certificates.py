@@ -5,10 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from waiting import until
+
+
+def reload(server: str) -> None:
+    """Let a PostgreSQL take up its changed settings and rules, and wait until new connections have them."""
+
+    def loaded() -> datetime:
+        with psycopg.connect(server) as link:
+            return link.execute("select pg_conf_load_time()").fetchone()[0]
+
+    before = loaded()
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute("select pg_reload_conf()")
+    until(lambda: loaded() > before, 60, "the server does not take up its settings", every=0.05)
 
 
 class Issuer:
@@ -66,8 +82,7 @@ class Certificates(Issuer):
         with psycopg.connect(self.server, autocommit=True) as admin:
             for change in changes:
                 admin.execute(f"alter system {change}")
-            admin.execute("select pg_reload_conf()")
-            admin.execute("select pg_sleep(0.2)")
+        reload(self.server)
 
     def _place(self, source: Path, target: str) -> None:
         shutil.copy(source, self.data / target)

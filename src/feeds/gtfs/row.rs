@@ -67,8 +67,9 @@ impl<'a> Row<'a> {
         if self.is_spaced { within_quotes(value).unwrap_or(value) } else { value }
     }
 
+    /// The same with the quotes that blanks before them make part of it.
     #[inline]
-    fn as_written(&self, place: usize) -> &'a [u8] {
+    pub(super) fn as_written(&self, place: usize) -> &'a [u8] {
         let before = place.checked_sub(1).and_then(|before| self.ends.get(before));
         let start = before.map_or(0, |end| end + self.gap);
         let end = self.ends.get(place).copied().unwrap_or(start);

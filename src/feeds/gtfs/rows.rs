@@ -80,7 +80,7 @@ mod tests {
         let mut lines = Lines::new();
         while records.next()? {
             let row = Row::of(&head, &records);
-            lines.push((row.line, (0..records.ends().len()).map(|place| row.value(place).to_vec()).collect()));
+            lines.push((row.line, (0..records.ends().len()).map(|place| row.as_written(place).to_vec()).collect()));
         }
         Ok(lines)
     }

@@ -151,7 +151,6 @@ def airflow_server(home: Path, dags: Path, **variables: str) -> Iterator[Server]
     Yields:
         A client that is logged in.
     """
-    port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHONDONT"))},
         "AIRFLOW_HOME": str(home),
@@ -159,10 +158,7 @@ def airflow_server(home: Path, dags: Path, **variables: str) -> Iterator[Server]
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-        "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         # On a machine that does other things too answers come late; a task that is not heard is lost, a file left out.
@@ -171,9 +167,6 @@ def airflow_server(home: Path, dags: Path, **variables: str) -> Iterator[Server]
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
-        "AIRFLOW__TRIGGERER__LOG_SERVER_PORT": str(free_port()),
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         **variables,
     }
@@ -181,6 +174,16 @@ def airflow_server(home: Path, dags: Path, **variables: str) -> Iterator[Server]
     airflow = [sys.executable, "-m", "airflow"]
     with (home / "migrate.log").open("wb") as log:
         subprocess.run([*airflow, "db", "migrate"], check=True, env=environment, stdout=log, stderr=log, timeout=600)
+    # Not before: what takes minutes leaves others the time to take a port.
+    port = free_port()
+    environment |= {
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+        "AIRFLOW__TRIGGERER__LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+    }
     processes = []
     server = Server(home, port, environment)
     try:

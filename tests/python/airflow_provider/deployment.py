@@ -13,7 +13,7 @@ import psycopg
 from airflow_server import Server, airflow_server
 
 import metropulse as mp
-from certificates import Certificates
+from certificates import Certificates, reload
 from conftest import ask_clickhouse, minio_files, minio_options
 from services import MINIO_KEY, MINIO_SECRET
 
@@ -98,8 +98,7 @@ class Servers:
         before = rules.read_text()
         rules.write_text(f"hostssl all {LOADER} 127.0.0.1/32 scram-sha-256\nhost all {LOADER} all reject\n{before}")
         self.role(LOADER, LOADER_PASSWORD)
-        with psycopg.connect(self.postgres, autocommit=True) as admin:
-            admin.execute("select pg_reload_conf(), pg_sleep(0.2)")
+        reload(self.postgres)
         try:
             yield
         finally:

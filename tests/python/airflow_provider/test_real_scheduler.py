@@ -94,7 +94,7 @@ def test_a_run_that_waits_blocks_no_other_and_a_day_counts_whichever_way_it_came
     with airflow_over(p, tmp_path, AIRFLOW__METROPULSE__MART_IN_DAILY="False") as airflow:
         airflow.unpause("metropulse_daily", "metropulse_mart", "report")
         # Switching the DAG on starts yesterday's run, whose day nobody has delivered; so does the form, as it is.
-        until(lambda: len(airflow.runs("metropulse_daily")) == 1, 30, "no scheduled run")
+        until(lambda: len(airflow.runs("metropulse_daily")) == 1, 240, "no scheduled run")
         (scheduled,) = airflow.runs("metropulse_daily")
         form = airflow.call("GET", "/api/v2/dags/metropulse_daily/details")["params"]
         by_form = airflow.trigger("metropulse_daily", {name: param["value"] for name, param in form.items()})
@@ -102,7 +102,7 @@ def test_a_run_that_waits_blocks_no_other_and_a_day_counts_whichever_way_it_came
         for run in waiting:
             until(
                 lambda run=run: airflow.tasks("metropulse_daily", run)["wait"]["state"] == "deferred",
-                60,
+                240,
                 f"{run} does not wait",
             )
         by_conf = airflow.trigger("metropulse_daily", {"partition": FIRST})
@@ -129,7 +129,9 @@ def test_a_run_that_waits_blocks_no_other_and_a_day_counts_whichever_way_it_came
         )
         marts = {event["partition_key"] for event in airflow.events("/mart_route_hourly")}
         assert marts
-        until(lambda: keyed(airflow, "report") == dict.fromkeys(marts, "success"), 60, "the mart's reader does not run")
+        until(
+            lambda: keyed(airflow, "report") == dict.fromkeys(marts, "success"), 240, "the mart's reader does not run"
+        )
         check_prototype(p)
 
         # An unchanged day tells nothing.
@@ -159,7 +161,7 @@ def test_days_that_arrive_are_loaded_without_a_run_that_waits(pipeline_on, lake,
         for day in (FIRST, SECOND):
             deliver(lake, day)
         assert look() == "success"
-        until(lambda: set(keyed(airflow, "metropulse_daily")) == {FIRST, SECOND}, 60, "the days start no run")
+        until(lambda: set(keyed(airflow, "metropulse_daily")) == {FIRST, SECOND}, 240, "the days start no run")
         assert look() == "success"
         until(
             lambda: keyed(airflow, "metropulse_daily") == dict.fromkeys((FIRST, SECOND), "success"),

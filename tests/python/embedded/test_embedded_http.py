@@ -238,7 +238,7 @@ def test_client_that_dies_amid_an_insert(mart: Mart, table: str) -> None:
     """What a dead client had begun to insert is not kept (below one block)."""
     raw(mart, {"query": f"INSERT INTO {table} FORMAT RowBinary"}, "Content-Length: 10000000", rows(1000)).close()
     running = "SELECT count() FROM system.processes WHERE query LIKE 'INSERT%'"
-    until(lambda: mart.value(running) == "0", 10, "the insert still runs", every=0.05)
+    until(lambda: mart.value(running) == "0", 60, "the insert still runs", every=0.05)
     assert mart.value(f"SELECT count() FROM {table}") == "0"
 
 
@@ -281,7 +281,7 @@ def test_stop_under_load(state_dir: Path) -> None:
     part = engines.status()["mart"]
     assert isinstance(part, dict)
     os.kill(part["pid"], signal.SIGTERM)
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{part['pid']}").exists():
         assert time.monotonic() < deadline, "the mart does not stop"
         time.sleep(0.05)

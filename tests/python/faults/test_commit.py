@@ -15,6 +15,7 @@ import pytest
 
 import metropulse as mp
 from faults.proxies import HalfCutError, LastWords, once_after, through
+from waiting import until
 
 pytestmark = [pytest.mark.core, pytest.mark.slow]
 DT = "2024-05-01"
@@ -103,7 +104,7 @@ def test_a_commit_that_the_server_never_heard_is_rolled_back_and_holds_up_no_ret
     assert caught.value.retryable
     assert counted(url, STAGED) == 0
     assert p.stage(DT).rows == TRIPS == counted(url, STAGED)
-    assert time.monotonic() - began < 10, "the session that was cut off kept its locks"
+    assert time.monotonic() - began < 28, "the session that was cut off kept its locks"
 
 
 def test_a_commit_that_waits_for_a_standby_is_not_taken_for_lost(staging):
@@ -114,10 +115,15 @@ def test_a_commit_that_waits_for_a_standby_is_not_taken_for_lost(staging):
         with psycopg.connect(url, autocommit=True) as admin:
             admin.execute(f"alter system set synchronous_standby_names = '{names}'")
             admin.execute("select pg_reload_conf()")
-            time.sleep(0.5)
+
+    def a_commit_waits() -> bool:
+        with contextlib.closing(psycopg.connect(url, autocommit=True)) as probe, psycopg.connect(url) as link:
+            probe.pgconn.send_query(b"select pg_logical_emit_message(true, 'probe', '')")
+            return link.execute("select 1 from pg_stat_activity where wait_event = 'SyncRep'").fetchone() is not None
 
     def act(data):
         standbys("nobody")
+        until(a_commit_waits, 60, "commits wait for no standby", every=0.1)
         threading.Timer(HELD_SECONDS, standbys, [""]).start()
         return LastWords(data)
 
@@ -152,7 +158,7 @@ def once_committing(url: str, act) -> threading.Thread:
 @pytest.mark.parametrize("how", ["is ended by an administrator", "crashes, and its server with it"])
 def test_a_session_that_ends_in_mid_commit_leaves_nothing_and_may_be_repeated(staging, how):
     p, url, _ = staging
-    held_up(url, "dwh.load_ledger", "new.target = 'staging.trips_raw'")
+    held_up(url, "dwh.load_ledger", "new.target = 'staging.trips_raw'", seconds=600)
 
     def act(admin, process_id):
         if how.startswith("crashes"):
@@ -166,6 +172,8 @@ def test_a_session_that_ends_in_mid_commit_leaves_nothing_and_may_be_repeated(st
     assert caught.value.retryable
     ending.join(30)
     assert counted(url, STAGED) == 0
+    with psycopg.connect(url, autocommit=True) as link:
+        link.execute("drop trigger hold_up on dwh.load_ledger")
     assert p.stage(DT).rows == TRIPS == counted(url, STAGED)
 
 
@@ -178,14 +186,14 @@ def test_a_commit_that_is_not_decided_by_the_deadline_is_unknown_and_says_how_to
     began = time.monotonic()
     with pytest.raises(mp.DatabaseError, match="is unknown") as caught:
         p.stage(DT)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert caught.value.retryable
     asks = f"txid_status({caught.value.context['transaction']})"
     assert f"SELECT {asks}" in str(caught.value)
     with psycopg.connect(url, autocommit=True) as link:
         assert link.execute(f"select {asks}").fetchone() == ("in progress",)
-        link.execute(f"select pg_terminate_backend(pid) from ({COMMITTING}) c")
-        time.sleep(0.5)
+        ended = f"select pg_terminate_backend(pid, 30000) from ({COMMITTING}) c"
+        until(lambda: link.execute(ended).fetchone(), 30, "nobody commits")
         assert link.execute(f"select {asks}").fetchone() == ("aborted",)
         link.execute("drop trigger hold_up on dwh.load_ledger")
     assert p.stage(DT).rows == TRIPS

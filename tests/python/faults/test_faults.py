@@ -227,4 +227,4 @@ def test_a_name_that_does_not_resolve_is_named_and_may_be_tried_again(settings, 
     assert caught.value.retryable, text
     assert "no-such-host.invalid" in text
     assert "secret" not in text
-    assert time.monotonic() - began < 40
+    assert time.monotonic() - began < 180

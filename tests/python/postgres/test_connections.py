@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import metropulse as mp
-from certificates import Certificates
+from certificates import Certificates, reload
 
 pytestmark = [pytest.mark.core, pytest.mark.embedded]
 
@@ -166,7 +166,7 @@ def test_a_certificate_of_ones_own_is_a_login(certificates, debian_postgres):
     rules.write_text(f"hostssl all carol 127.0.0.1/32 cert\n{before}")
     with psycopg.connect(debian_postgres, autocommit=True) as admin:
         admin.execute("drop role if exists carol; create role carol login")
-        admin.execute("select pg_reload_conf(), pg_sleep(0.2)")
+    reload(debian_postgres)
     try:
         place = words(debian_postgres, user="carol", password="")
         sql = "select current_user::text as name"

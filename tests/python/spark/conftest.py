@@ -133,8 +133,9 @@ def failed_tasks(events: Path) -> Callable[[], int]:
 
     def count() -> int:
         time.sleep(1)
-        lines = [line for file in events.rglob("*") if file.is_file() for line in file.read_text().splitlines()]
-        ends = [json.loads(line) for line in lines if '"SparkListenerTaskEnd"' in line]
+        lines = [line for file in events.rglob("*") if file.is_file() for line in file.read_text().splitlines(True)]
+        # The last line may be half written.
+        ends = [json.loads(line) for line in lines if '"SparkListenerTaskEnd"' in line and line.endswith("\n")]
         return sum(end["Task End Reason"]["Reason"] != "Success" for end in ends)
 
     return count

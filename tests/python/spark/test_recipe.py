@@ -5,6 +5,7 @@ The lake is in S3, credentials are given as Spark's users give them, and the fir
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shlex
@@ -65,7 +66,7 @@ def alive_workers(page: int) -> int:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{page}/json/", timeout=5) as answer:
             return json.load(answer)["aliveworkers"]
-    except (OSError, json.JSONDecodeError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
         return 0  # It does not listen yet, or has put up its page for people and not yet the one in JSON.
 
 

@@ -265,7 +265,7 @@ class Truth:
 
     def leftovers(self) -> list[str]:
         """Side tables that no partition took, and locks that nobody released (a closed connection's go in a moment)."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while (found := self._leftovers()) and time.monotonic() < deadline:
             time.sleep(0.01)
         return found
