@@ -106,8 +106,8 @@ impl<'a> Row<'a> {
 
     /// Whether a value begins with a quote and ends without one.
     fn is_parted(&self) -> bool {
-        let values = (0..self.ends.len()).map(|place| self.as_written(place));
-        values.into_iter().any(|value| value.starts_with(b"\"") && within_quotes(value).is_none())
+        let mut values = (0..self.ends.len()).map(|place| self.as_written(place));
+        values.any(|value| value.starts_with(b"\"") && within_quotes(value).is_none())
     }
 
     pub(super) fn is_blank(&self) -> bool {
