@@ -1,6 +1,5 @@
 //! One file of a web server, whole.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,12 +8,12 @@ use tempfile::TempPath;
 use url::Url;
 
 use super::bytes_left::BytesLeft;
-use super::failure::{Scrub, spool_error};
+use super::failure::Scrub;
 use super::open::stoppable;
+use super::spooled::Spooled;
 use crate::backoff::retrying;
 use crate::control::Cancel;
 use crate::error::{Error, Result, with_causes};
-use crate::scratch::scratch_folder;
 
 /// How long a web server may be silent, and how long it may take in all.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
@@ -25,7 +24,7 @@ struct Download<'a> {
     url: Url,
     shown: &'a str,
     scrub: Scrub,
-    spool: &'a Path,
+    spool: Option<&'a Path>,
 }
 
 /// Why a download failed, and whether it may come through when it is asked for again at once.
@@ -56,8 +55,7 @@ pub(super) async fn download(address: &str, shown: &str, spool: Option<&Path>, c
         .timeout(LONGEST_DOWNLOAD)
         .build()
         .map_err(|e| Error::config(format!("no client can be made: {}", with_causes(&e))))?;
-    let spool = scratch_folder(spool, spool_error)?;
-    let wanted = Download { url, shown, scrub, spool: &spool };
+    let wanted = Download { url, shown, scrub, spool };
     let got = stoppable(cancel, retrying(|failed: &Failed| failed.passes, || wanted.attempt(&client))).await?;
     got.map_err(|failed| failed.error)
 }
@@ -73,15 +71,12 @@ impl Download<'_> {
 
     async fn copy(&self, mut response: Response) -> std::result::Result<TempPath, Failed> {
         BytesLeft::default().take(response.content_length().unwrap_or_default(), self.shown)?;
-        let spooling = |e| spool_error(self.spool, e);
-        let mut file = tempfile::Builder::new().prefix("metropulse-").tempfile_in(self.spool).map_err(spooling)?;
-        let mut left = BytesLeft::default();
+        let (mut file, mut left) = (Spooled::begin(self.spool, "")?, BytesLeft::default());
         while let Some(chunk) = response.chunk().await.map_err(|e| self.broke_off(e))? {
             left.take(chunk.len() as u64, self.shown)?;
-            file.write_all(&chunk).map_err(spooling)?;
+            file.write(&chunk)?;
         }
-        file.flush().map_err(spooling)?;
-        Ok(file.into_temp_path())
+        Ok(file.end()?)
     }
 
     /// A server that is not reached, or whose answer ends early.

@@ -1,7 +1,7 @@
 //! Makes a part readable as a local file whose size, digest and row count are known.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write as _};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,18 +12,18 @@ use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 
-use super::failure::{file_error, spool_error};
+use super::failure::file_error;
 use super::find::MAGIC;
 use super::footer::open_metadata;
 use super::manifest::MANIFEST;
 use super::open::{Lake, stoppable};
 use super::part::Part;
+use super::spooled::Spooled;
 use super::unite::Completion;
 use crate::control::Cancel;
 use crate::digest::hex;
 use crate::error::{Error, Result};
 use crate::model::Dataset;
-use crate::scratch::scratch_folder;
 
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -74,10 +74,7 @@ impl Lake {
     }
 
     async fn spool(&self, part: &Part, spool: Option<&FilePath>, cancel: &Cancel) -> Result<(TempPath, Bytes)> {
-        let folder = scratch_folder(spool, spool_error)?;
-        let failed = |e| spool_error(&folder, e);
-        let mut temp =
-            tempfile::Builder::new().prefix("metropulse-").suffix(".parquet").tempfile_in(&folder).map_err(failed)?;
+        let mut spooled = Spooled::begin(spool, ".parquet")?;
         let lost = |e| self.failed(e, "reading", &part.path);
         let store = self.store()?;
         let location = self.location(&part.path)?;
@@ -90,14 +87,14 @@ impl Lake {
             let chunk = chunk.map_err(lost)?;
             digest.update(&chunk);
             size += chunk.len() as u64;
-            temp.write_all(&chunk).map_err(failed)?;
+            spooled.write(&chunk)?;
         }
-        temp.flush().map_err(failed)?;
+        let temp = spooled.end()?;
         if size != expected {
             return Err(Error::storage(format!("{} broke off after {size} of {expected} bytes", part.path))
                 .with("file", &part.path));
         }
-        Ok((temp.into_temp_path(), Bytes { size, sha256: hex(&digest.finalize()), etag }))
+        Ok((temp, Bytes { size, sha256: hex(&digest.finalize()), etag }))
     }
 }
 

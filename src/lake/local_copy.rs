@@ -1,7 +1,6 @@
 //! A file or folder of any place as one of this machine, for formats that are read from files.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use super::bytes_left::BytesLeft;
 use super::download::download;
 use super::failure::{file_error, spool_error};
 use super::open::{Lake, stoppable};
+use super::spooled::Spooled;
 use super::tree::{At, Tree};
 use crate::config::Secret;
 use crate::control::Cancel;
@@ -135,9 +135,7 @@ async fn copy(
 ) -> Result<TempPath> {
     let (announced, mut written) = (got.meta.size, 0);
     left.take(announced, source)?;
-    let folder = scratch_folder(spool, spool_error)?;
-    let spooling = |e| spool_error(&folder, e);
-    let mut file = tempfile::Builder::new().prefix("metropulse-").tempfile_in(&folder).map_err(spooling)?;
+    let mut file = Spooled::begin(spool, "")?;
     let mut stream = got.into_stream().into_stream();
     while let Some(chunk) = stoppable(cancel, stream.next()).await? {
         let chunk = chunk.map_err(failed)?;
@@ -145,7 +143,7 @@ async fn copy(
         if written > announced {
             break;
         }
-        file.write_all(&chunk).map_err(spooling)?;
+        file.write(&chunk)?;
     }
     if written != announced {
         let what = if written > announced { "sends more than" } else { "ends before" };
@@ -153,6 +151,5 @@ async fn copy(
             Error::storage(format!("{source} {what} the {announced} bytes that it announced")).with("source", source)
         );
     }
-    file.flush().map_err(spooling)?;
-    Ok(file.into_temp_path())
+    file.end()
 }

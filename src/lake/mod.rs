@@ -43,6 +43,7 @@ mod ranges;
 mod read;
 mod ready;
 mod rejected;
+mod spooled;
 mod tree;
 mod unite;
 mod upload;

@@ -73,10 +73,10 @@ pub struct Reject {
 }
 
 impl Reject {
-    /// What it has in a column, if it is a row of `table`.
-    pub(super) fn value(&self, table: &Source, column: &str) -> Option<String> {
-        let row = (self.file == table.file).then(|| serde_json::from_str::<serde_json::Value>(&self.row_json).ok());
-        Some(row??.get(column)?.as_str()?.to_owned())
+    /// What the row has in a column.
+    pub(super) fn value(&self, column: &str) -> Option<String> {
+        let row: serde_json::Value = serde_json::from_str(&self.row_json).ok()?;
+        Some(row.get(column)?.as_str()?.to_owned())
     }
 
     /// As the quarantine takes it.

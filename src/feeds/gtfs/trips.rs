@@ -107,8 +107,8 @@ impl Trips {
         };
         let mut each = |row: &Row<'_>, tally: &mut Tally| trips.trip(calendar, row, tally);
         archive.read(TRIPS.file, |input| read(&TRIPS, input, tally, cancel, &mut each))?;
-        for id in tally.rejects.iter().filter_map(|reject| reject.value(&TRIPS, TRIPS.columns[TRIP])) {
-            trips.refuse(&id);
+        for reject in tally.rejects.iter().filter(|reject| reject.file == TRIPS.file) {
+            trips.refuse(reject.value(TRIPS.columns[TRIP]).as_deref().unwrap_or_default());
         }
         tally.without_service(&TRIPS, trips.all.iter().filter(|trip| trip.calendar.is_none()).count());
         trips.is_asked = trips.all.iter().map(|trip| days.iter().any(|day| trip.runs(calendar, *day))).collect();

@@ -242,24 +242,28 @@ def test_client_that_dies_amid_an_insert(mart: Mart, table: str) -> None:
     assert mart.value(f"SELECT count() FROM {table}") == "0"
 
 
+ENDLESS = b"SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
+
+
+def at_work(mart: Mart, **fields: str) -> tuple[socket.socket, str]:
+    """A client whose query runs until it leaves, and what counts such queries."""
+    running = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number) = 1'"
+    fields["cancel_http_readonly_queries_on_client_close"] = "1"
+    link = raw(mart, fields, f"Content-Length: {len(ENDLESS)}", ENDLESS)
+    until(lambda: mart.value(running) == "1", 20, "the query does not run", every=0.05)
+    return link, running
+
+
 def test_client_that_leaves_its_query(mart: Mart) -> None:
     """A query whose client is gone is killed when the client asked for that."""
-    sql = b"SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
-    running = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number) = 1'"
-    fields = {"cancel_http_readonly_queries_on_client_close": "1"}
-    link = raw(mart, fields, f"Content-Length: {len(sql)}", sql)
-    until(lambda: mart.value(running) == "1", 20, "the query does not run", every=0.05)
+    link, running = at_work(mart)
     link.close()
     until(lambda: mart.value(running) == "0", 20, "the query still runs", every=0.05)
 
 
 def test_session_at_work_is_locked(mart: Mart, running_engines: Engines) -> None:
     """A session runs one statement at a time; it can be asked for, and it ends."""
-    sql = b"SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 2"
-    running = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64(number) = 2'"
-    fields = {"session_id": "busy", "cancel_http_readonly_queries_on_client_close": "1"}
-    link = raw(mart, fields, f"Content-Length: {len(sql)}", sql)
-    until(lambda: mart.value(running) == "1", 20, "the session is not at work", every=0.05)
+    link, _ = at_work(mart, session_id="busy")
     status, headers, _ = mart.send(b"SELECT 1", session_id="busy")
     assert (status, headers["x-clickhouse-exception-code"]) == (500, "373")
     link.close()
@@ -274,8 +278,7 @@ def test_stop_under_load(state_dir: Path) -> None:
     mart = Mart(engines)
     mart.value("CREATE TABLE kept (n UInt64, s String) ENGINE = MergeTree ORDER BY n")
     mart.send(rows(1000), query="INSERT INTO kept FORMAT RowBinary")
-    sql = b"SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
-    links = [raw(mart, {}, f"Content-Length: {len(sql)}", sql)]
+    links = [raw(mart, {}, f"Content-Length: {len(ENDLESS)}", ENDLESS)]
     links.append(raw(mart, {"query": "INSERT INTO kept FORMAT RowBinary"}, "Content-Length: 999999", rows(10)))
     time.sleep(0.5)
     part = engines.status()["mart"]

@@ -17,6 +17,17 @@ GOOD = ("new", "same", "gzip", "untagged")
 BAD = ("500", "busy", "slow", "garbage", "cut", "cut chunks", "dropped")
 
 
+def script(*behaviours: str) -> Callable[[str], str]:
+    """Answer each feed with these, one after the other, and with the last of them from then on."""
+    left: dict[str, list[str]] = {}
+
+    def behave(path: str) -> str:
+        coming = left.setdefault(path, list(behaviours))
+        return coming.pop(0) if len(coming) > 1 else coming[0]
+
+    return behave
+
+
 class FeedServer(ThreadingHTTPServer):
     """One feed at each path. `behave` names what the next answer shall be like."""
 

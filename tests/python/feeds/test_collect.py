@@ -7,86 +7,26 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from feed_server import feed_server
+from feed_server import feed_server, script
+from recorders import Running, status, wait_for, wait_for_counts
 from recordings import archives, lasting_day, synced
 
 import metropulse as mp
-from waiting import until
 
 pq = pytest.importorskip("pyarrow.parquet")
 
 pytestmark = [pytest.mark.core, pytest.mark.slow]
 
 
-def script(*behaviours: str) -> Callable[[str], str]:
-    """Answer each feed with these, one after the other, and with the last of them from then on."""
-    left: dict[str, list[str]] = {}
-
-    def behave(path: str) -> str:
-        coming = left.setdefault(path, list(behaviours))
-        return coming.pop(0) if len(coming) > 1 else coming[0]
-
-    return behave
-
-
 def collect(server: Any, folder: Path, **more: Any) -> mp.Report:
     asked = {"every": "100ms", "duration": "1s", "timeout": "60s", "spool": folder / "spool", **more}
     return mp.collect(folder / "lake", vehicle_positions=server.url("vehicle_positions"), **asked)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> None:
-    until(condition, seconds, "it does not come to it", every=0.05)
-
-
-def status(folder: Path) -> mp.Report | None:
-    try:
-        return mp.collect_status(folder / "spool")
-    except mp.NotFoundError:
-        return None
-
-
-def wait_for_counts(folder: Path, feed: str = "vehicle_positions", **least: int) -> None:
-    """Wait until so many polls of a feed have come to this."""
-
-    def have_come() -> bool:
-        found = status(folder)
-        return found is not None and all(found.feeds[feed][count] >= number for count, number in least.items())
-
-    wait_for(have_come)
-
-
-class Running:
-    """A recorder in a thread, until the block ends. What it leaves in the spool is uploaded by one of no duration."""
-
-    def __init__(self, server: Any, folder: Path, pipeline: mp.Pipeline | None = None, **more: Any) -> None:
-        self._pipeline = pipeline or mp.Pipeline(lake=folder / "lake")
-        self.error: BaseException | None = None
-        asked = {"every": "100ms", "timeout": "60s", "spool": folder / "spool", **more}
-
-        def work() -> None:
-            try:
-                self._pipeline.collect(vehicle_positions=server.url("vehicle_positions"), **asked)
-            except BaseException as error:
-                self.error = error
-
-        self._thread = threading.Thread(target=work)
-
-    def __enter__(self) -> Running:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pipeline.cancel()
-        self._thread.join(30)
-        assert not self._thread.is_alive(), "it does not stop within thirty seconds"
 
 
 def test_new_messages_are_recorded_once_and_unchanged_ones_are_skipped(tmp_path):

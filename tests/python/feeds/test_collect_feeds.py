@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from feed_server import FeedServer, feed_server
+from feed_server import FeedServer, feed_server, script
 from recordings import archives, lasting_day
-from test_collect import script
 
 import metropulse as mp
 from metropulse.feeds import default_spool
