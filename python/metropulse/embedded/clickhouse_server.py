@@ -20,6 +20,7 @@ from pathlib import Path
 
 from metropulse.embedded.layout import write_private
 
+_LOOK_SECONDS = 0.2
 _STOP_SECONDS = 20.0
 _FINISH_SECONDS = 10.0
 
@@ -42,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     server = _Service(options, ended)
     thread = threading.Thread(target=server.run, name="serve", daemon=True)
     thread.start()
-    ended.wait()
+    # A signal that one of the engine's threads receives wakes nobody: the main thread looks for it.
+    while not ended.wait(_LOOK_SECONDS):
+        pass
     if server.failed:
         thread.join(_STOP_SECONDS)
         return 1
