@@ -74,11 +74,11 @@ test-rust: build ## The Rust tests, with the servers that they need
 	MAKEFLAGS= $(BIN)/python tests/services.py cargo test $(CARGO_FLAGS) --no-default-features --quiet
 
 test-python: build ## The Python tests that do not measure time, by TEST_WORKERS processes
-	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone and not end_to_end"
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --max-worker-restart 0 --dist loadfile --no-loadscope-reorder -m "not alone and not end_to_end"
 
 # By two processes: each of these starts a dozen of its own.
 end-to-end: build ## The tests of more DAGs, a whole Airflow and whole Spark clusters, which take minutes
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak"
+	$(BIN)/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak"
 
 check: build ## What must be clean: format, lints, types, stub, docs, spelling, dependencies
 	cargo fmt --check
@@ -102,7 +102,7 @@ format: build ## Put Rust and Python into shape
 	$(BIN)/ruff check --fix
 
 soak: build ## The longest tests, and end-to-end: thousands of random histories, a hundred crashes, 200 days that wait in Airflow
-	METROPULSE_SOAK=1 $(BIN)/python -m pytest -m "soak or end_to_end"
+	METROPULSE_SOAK=1 $(BIN)/python -m pytest -o faulthandler_timeout=0 -m "soak or end_to_end"
 
 bench: build ## Benchmarks beside their peers, results checked first; BENCH_SIZE=full for the large sizes
 	$(BIN)/python benches/run.py
