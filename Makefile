@@ -11,6 +11,8 @@ TEST_WORKERS  ?= 3
 BIN    := $(VENV)/bin
 # One profile for the demo, the tests and development, so that nothing is compiled twice.
 CARGO_FLAGS := --release --locked
+# A file's tests stay in one process. Where a process dies or hangs the run ends: another would only begin the same test again.
+BY_FILE := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # Tests, demo and benchmarks start hundreds of processes, which import the same modules: compiled once, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
@@ -74,11 +76,11 @@ test-rust: build ## The Rust tests, with the servers that they need
 	MAKEFLAGS= $(BIN)/python tests/services.py cargo test $(CARGO_FLAGS) --no-default-features --quiet
 
 test-python: build ## The Python tests that do not measure time, by TEST_WORKERS processes
-	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --max-worker-restart 0 --dist loadfile --no-loadscope-reorder -m "not alone and not end_to_end"
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) $(BY_FILE) -m "not alone and not end_to_end"
 
 # By two processes: each of these starts a dozen of its own.
 end-to-end: build ## The tests of more DAGs, a whole Airflow and whole Spark clusters, which take minutes
-	$(BIN)/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder -m "end_to_end and not soak"
+	$(BIN)/python -m pytest --numprocesses 2 $(BY_FILE) -m "end_to_end and not soak"
 
 check: build ## What must be clean: format, lints, types, stub, docs, spelling, dependencies
 	cargo fmt --check

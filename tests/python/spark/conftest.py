@@ -64,11 +64,11 @@ def spark_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def settings(shipped: Shipped, events: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What makes an application of tests, on any cluster; executors have another home, and nothing stays in /tmp."""
-    scratch = tmp_path_factory.mktemp("scratch")
+    # Spark's own spark.local.dir follows it.
+    scratch = f"-Djava.io.tmpdir={tmp_path_factory.mktemp('scratch')}"
     return {
-        "spark.local.dir": str(scratch),
-        "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={scratch}",
-        "spark.executor.extraJavaOptions": f"-Djava.io.tmpdir={scratch}",
+        "spark.driver.extraJavaOptions": scratch,
+        "spark.executor.extraJavaOptions": scratch,
         "spark.archives": shipped.archives,
         "spark.executorEnv.HOME": str(tmp_path_factory.mktemp("home")),
         "spark.executor.memory": "1g",
