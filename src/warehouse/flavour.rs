@@ -66,9 +66,9 @@ pub(super) const SIDES: &str = "SELECT quote_ident(n.nspname) || '.' || quote_id
      WHERE n.nspname = $1 AND c.relkind = 'r' AND NOT c.relispartition \
      AND c.relname ~ ('^' || $2 || '_[0-9a-f]{8}$')";
 
-/// The tables that `$1` refers to by foreign keys.
+/// The tables that those of `$1` refer to by foreign keys.
 pub(super) const REFERRED: &str = "SELECT DISTINCT confrelid::regclass::text FROM pg_constraint \
-     WHERE conrelid = to_regclass($1) AND contype = 'f' ORDER BY 1";
+     WHERE conrelid = ANY ($1::text[]::regclass[]) AND contype = 'f' ORDER BY 1";
 
 /// The primary and unique keys of a parent `$1`, as definitions.
 pub(super) const KEYS: &str = "SELECT pg_get_constraintdef(oid) FROM pg_constraint \

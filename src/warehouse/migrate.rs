@@ -88,7 +88,8 @@ async fn move_aside(warehouse: &Warehouse, session: &Session, moved: &[Moved]) -
     for one in moved {
         sql.push_str(&format!("ALTER TABLE {} SET SCHEMA {ASIDE};", one.table));
     }
-    patiently(session, &[sql], warehouse.swap_deadline(), "the tables of the prototype").await
+    let tables: Vec<String> = moved.iter().map(|one| one.table.clone()).collect();
+    patiently(session, &sql, &tables, warehouse.swap_deadline()).await
 }
 
 fn name(found: &Found) -> String {

@@ -147,7 +147,7 @@ async fn take_fact_out(
     session.execute("DELETE FROM dwh.fact_service_date WHERE target = $1 AND dt = $2", &[&fact.table, &dt]).await?;
     if let (Some(partition), false) = (current(session, fact.table, dt).await?, dry_run) {
         let leaving = members::unreferenced(session, Some((fact, dt, None))).await?;
-        patiently(session, &[format!("DROP TABLE {partition}")], warehouse.swap_deadline(), &partition).await?;
+        patiently(session, &format!("DROP TABLE {partition}"), &[partition], warehouse.swap_deadline()).await?;
         members::remove(session, &leaving).await?;
     }
     Ok(gone)
@@ -191,8 +191,8 @@ async fn mark_and_drop(
         partitions.extend(current(session, dataset.staging_table(), dt).await?);
     }
     if !dry_run && !partitions.is_empty() {
-        let names = partitions.join(", ");
-        patiently(session, &[format!("DROP TABLE {names}")], warehouse.swap_deadline(), &names).await?;
+        let sql = format!("DROP TABLE {}", partitions.join(", "));
+        patiently(session, &sql, &partitions, warehouse.swap_deadline()).await?;
     }
     Ok(gone)
 }

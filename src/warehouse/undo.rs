@@ -143,7 +143,7 @@ async fn take_day_out(warehouse: &Warehouse, session: &Session, dt: NaiveDate, d
         }
         if !partitions.is_empty() {
             let sql = format!("DROP TABLE {}", partitions.join(", "));
-            patiently(session, &[sql], warehouse.swap_deadline(), &partitions.join(", ")).await?;
+            patiently(session, &sql, &partitions, warehouse.swap_deadline()).await?;
         }
         members::remove(session, &leaving).await?;
     }

@@ -76,11 +76,8 @@ impl Side {
         // Attaching alone would lock less and let a reader's transaction go on over it: its rows, committed before, would
         // appear in a snapshot that does not hold their ledger lines yet.
         let mut sql = flavour::close_parent(&self.parent_name());
-        let mut dimensions = Vec::new();
         if let Some(old) = &old {
             sql.push_str(&format!("DROP TABLE {old};"));
-            let rows = session.rows(flavour::REFERRED, &[old]).await?;
-            dimensions = rows.iter().map(|row| get(row, 0)).collect::<Result<Vec<String>>>()?;
         }
         if keep {
             let (parent, side) = (self.parent_name(), self.name());
@@ -88,13 +85,7 @@ impl Side {
         } else {
             sql.push_str(&format!("DROP TABLE {};", self.name()));
         }
-        let mut ways = vec![sql];
-        if !dimensions.is_empty() {
-            // Dropping a table locks the dimensions that it refers to. Readers take facts and dimensions in either order,
-            // and one without a gap between its queries would meet the same order each time.
-            ways.push(format!("{} {}", flavour::close(&dimensions), ways[0]));
-        }
-        patiently(session, &ways, deadline, &self.parent_name()).await
+        patiently(session, &sql, &[self.parent_name()], deadline).await
     }
 }
 
@@ -107,9 +98,18 @@ fn attempt(waited: Duration) -> &'static str {
     if waited < Duration::from_secs(10) { "150ms" } else { "500ms" }
 }
 
-/// Runs statements that need an exclusive lock, a moment at a time, until the deadline; of several ways to the same end
-/// one after the other.
-pub(super) async fn patiently(session: &Session, ways: &[String], deadline: Duration, table: &str) -> Result<()> {
+/// Runs a statement that needs these tables for itself, a moment at a time, until the deadline.
+///
+/// A table that is attached, moved or dropped locks the dimensions that it refers to as well. Readers take facts and
+/// dimensions in either order, and where they leave no gap one of them always has what comes second: so every other
+/// attempt takes the dimensions first.
+pub(super) async fn patiently(session: &Session, sql: &str, tables: &[String], deadline: Duration) -> Result<()> {
+    let rows = session.rows(flavour::REFERRED, &[&tables]).await?;
+    let dimensions = rows.iter().map(|row| get(row, 0)).collect::<Result<Vec<String>>>()?;
+    let mut ways = vec![sql.to_owned()];
+    if !dimensions.is_empty() {
+        ways.push(format!("{} {sql}", flavour::close(&dimensions)));
+    }
     let started = Instant::now();
     let mut pauses = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
     for sql in ways.iter().cycle() {
@@ -119,6 +119,7 @@ pub(super) async fn patiently(session: &Session, ways: &[String], deadline: Dura
             Err(e) if is_lock_timeout(&e) => {
                 session.run(flavour::FORGET_ATTEMPT).await?;
                 if started.elapsed() >= deadline {
+                    let table = tables.join(", ");
                     return Err(Error::conflict(format!(
                         "readers kept {table} busy for {} s, so the new partition could not take its place; \
                          nothing was published, run again or raise swap_deadline_seconds",
@@ -146,7 +147,7 @@ async fn drop_orphans(session: &Session, schema: &str, partition: &str, deadline
     let rows = session.rows(flavour::SIDES, &[&schema, &partition]).await?;
     for row in &rows {
         let orphan: String = get(row, 0)?;
-        patiently(session, &[format!("DROP TABLE {orphan}")], deadline, &orphan).await?;
+        patiently(session, &format!("DROP TABLE {orphan}"), &[orphan], deadline).await?;
     }
     Ok(())
 }

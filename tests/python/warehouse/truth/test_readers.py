@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,21 @@ def test_a_reader_sees_each_publication_whole_or_not_at_all(truth: Truth, city: 
             assert places == sorted(places)
             assert seen[-1][0] == expected[-1]
             assert len(seen) > 3
+
+
+def test_readers_without_a_gap_between_them_let_a_day_come_change_and_go(truth: Truth, city: City):
+    """Some reader always holds the dimensions and waits for the facts: whoever wants both must not take the facts first."""
+    hasty = truth.open(swap_deadline_seconds=20)
+    with ExitStack() as stack:
+        for _ in range(2):
+            reader = stack.enter_context(psycopg.connect(truth.url, autocommit=True))
+            stack.enter_context(repeating(partial(sample, reader)))
+        time.sleep(0.5)
+        for name in ("a", "b", "c"):
+            city.put(name)
+            hasty.load_dimensions(DAYS[1])
+            hasty.load_facts(DAYS[1])
+        hasty.undo(DAYS[1])
 
 
 def test_a_reader_of_several_statements_that_locks_first_sees_one_state(truth: Truth, city: City):
